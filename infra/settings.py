@@ -1,0 +1,60 @@
+"""Every setting that comes from the environment, read here and nowhere else.
+
+python -m infra.settings        prints them, with the variable that sets each
+"""
+
+import os
+import re
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+HOME = Path(".scriptorium").absolute()
+
+
+def _setting(variable: str, default: str, meaning: str) -> str:
+    return field(
+        default_factory=lambda: os.environ.get(variable, default),
+        metadata={"variable": variable, "meaning": meaning},
+    )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where artifacts lie and where the services are. Credentials stay in the environment (boto3 reads them there)."""
+
+    artifact_root: str = _setting("SCRIPTORIUM_ARTIFACTS", "artifacts", "folder or s3://bucket/prefix")
+    tracking_uri: str = _setting("MLFLOW_TRACKING_URI", f"sqlite:///{HOME}/mlflow.db", "MLflow server or sqlite file")
+    experiment: str = _setting("MLFLOW_EXPERIMENT_NAME", "scriptorium", "MLflow experiment")
+    ray_address: str = _setting("RAY_ADDRESS", "", "Ray cluster; empty starts one on this machine")
+    s3_endpoint: str = _setting("AWS_ENDPOINT_URL", "", "S3 server; empty is AWS")
+    prefect_api: str = _setting("PREFECT_API_URL", "", "Prefect server; empty starts one for the run")
+    cache_folder: str = _setting("SCRIPTORIUM_CACHE", str(HOME / "cache"), "local copies of files from S3")
+    cache_mb: str = _setting("SCRIPTORIUM_CACHE_MB", "4096", "size of that folder at most")
+    cores: str = _setting("SCRIPTORIUM_CORES", str(len(os.sched_getaffinity(0))), "cores a local Ray may use")
+
+    @property
+    def root(self) -> str:
+        """The artifact root as an absolute path or an s3:// URI, without a slash at its end."""
+        remote = self.artifact_root.startswith("s3://")
+        return (self.artifact_root if remote else str(Path(self.artifact_root).absolute())).rstrip("/")
+
+
+def settings() -> Settings:
+    """The settings of this moment: tests and workers may change the environment."""
+    return Settings()
+
+
+def without_password(value: str) -> str:
+    """The value with the password of a URL (`scheme://user:password@host`) left out."""
+    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", value)
+
+
+def main() -> None:
+    now = settings()
+    for f in fields(now):
+        value = without_password(getattr(now, f.name)) or "(none)"
+        print(f"{f.metadata['variable']:<24} {value:<60} {f.metadata['meaning']}")
+
+
+if __name__ == "__main__":
+    main()

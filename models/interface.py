@@ -1,0 +1,160 @@
+"""The few types every architecture, criterion and search share. Read this file first.
+
+Dimensions, here and everywhere below:
+    B  utterances in a batch          T  source steps (frames, source tokens, pixel rows)
+    U  target tokens                  V  target vocabulary       D  features of a vector
+    N  live hypotheses in a search (B x beam width)
+Padding is always on the right; axis 0 of every tensor in a decoder state is the batch.
+"""
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+State = Any  # a tree (tuple, NamedTuple, dict) of tensors whose axis 0 is the batch
+
+
+@dataclass(frozen=True, slots=True)
+class Padded:
+    """A batch of right-padded sequences: `data` (B, T, ...) and the true `lengths` (B,)."""
+
+    data: Tensor
+    lengths: Tensor
+
+    @classmethod
+    def stack(cls, sequences: Sequence[Tensor], fill: float = 0) -> "Padded":
+        lengths = torch.tensor([len(s) for s in sequences])
+        data = nn.utils.rnn.pad_sequence(list(sequences), batch_first=True, padding_value=fill)
+        return cls(data, lengths)
+
+    def mask(self) -> Tensor:
+        """(B, T) bool, true on real steps."""
+        steps = torch.arange(self.data.shape[1], device=self.data.device)
+        return steps < self.lengths.to(self.data.device)[:, None]
+
+    def to(self, device: torch.device | str) -> "Padded":
+        return Padded(self.data.to(device), self.lengths.to(device))
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Aligned sources and targets.
+
+    source: audio frames (B, T, D), source tokens (B, T), pixel rows (B, T, W, 3), or None for a
+        language model. target: token ids (B, U) without BOS and EOS.
+    """
+
+    keys: tuple[str, ...]
+    source: Padded | None
+    target: Padded
+
+    def to(self, device: torch.device | str) -> "Batch":
+        source = self.source and self.source.to(device)
+        return Batch(self.keys, source, self.target.to(device))
+
+
+class Loss(NamedTuple):
+    """A summed loss in nats and the number of targets it sums over, so means stay exact across ranks."""
+
+    total: Tensor
+    count: Tensor
+
+    def mean(self) -> Tensor:
+        return self.total / self.count
+
+
+class Hypothesis(NamedTuple):
+    """One result of a search.
+
+    score: as `Beam` defines it, in nats. spans: for each token the model's output steps it takes,
+    [first, last), where the search knows them. confidence: in [0, 1], the geometric mean of the
+    token probabilities; nan where the search does not know it.
+    """
+
+    tokens: tuple[int, ...]
+    score: float
+    spans: tuple[tuple[int, int], ...] = ()
+    confidence: float = float("nan")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beam:
+    """How a search ranks a hypothesis y of a source x:
+
+        log p(y|x) / ((5 + |y|) / 6)^length_norm  +  coverage * cp(x, y)
+            +  lm_weight * log p_lm(y)  +  insertion_bonus * |y|
+
+    `width` hypotheses are kept and returned; width 1 is the greedy search.
+    A search refuses a non-zero term it does not implement, rather than ignore it.
+    """
+
+    width: int = 8
+    max_length: int = 200
+    length_norm: float = 0.0
+    coverage: float = 0.0
+    lm_weight: float = 0.0
+    insertion_bonus: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.width < 1 or self.max_length < 1:
+            raise ValueError(f"beam.width and beam.max_length are at least 1, not {self.width}, {self.max_length}")
+
+
+class Model(nn.Module, ABC):
+    """One architecture. `models/<name>.py` holds its `Config` (defaults: the paper's) and its `Model`."""
+
+    config: Any
+    reduction: int = 1  # source steps for each output step
+
+    @abstractmethod
+    def loss(self, batch: Batch) -> Loss: ...
+
+    @abstractmethod
+    def search(self, source: Padded, beam: Beam, lm: "Decoder | None" = None) -> list[list[Hypothesis]]:
+        """For each source its hypotheses, best first."""
+
+    def forward(self, batch: Batch) -> Loss:
+        """The training step, under the name DistributedDataParallel hooks."""
+        return self.loss(batch)
+
+
+@runtime_checkable
+class Emitter(Protocol):
+    """What frame-synchronous searches, CTC feasibility and the report ask of a model."""
+
+    reduction: int
+
+    def emit(self, source: Padded) -> Padded:
+        """Frames (B, T, D) to log-probabilities (B, ceil(T / reduction), V)."""
+        ...
+
+
+class Step(NamedTuple):
+    log_probs: Tensor  # (N, V)
+    state: State
+    attention: Tensor | None = None  # (N, T), rows sum to 1
+
+
+@runtime_checkable
+class Decoder(Protocol):
+    """What searches and LM fusion ask of an autoregressive model; a language model has no memory."""
+
+    def encode(self, source: Padded | None) -> Padded | None: ...
+    def start(self, memory: Padded | None, batch_size: int) -> State: ...
+    def step(self, tokens: Tensor, state: State, memory: Padded | None) -> Step: ...
+
+
+def build(architecture: str, options: dict[str, Any], source_size: int, target_size: int) -> Model:
+    """Instantiate `models/<architecture>.py`. The file name is the registry."""
+    module = importlib.import_module(f"models.{architecture}")
+    return module.Config(**options).build(source_size, target_size)
+
+
+def describe(config: Any) -> dict[str, Any]:
+    """The JSON that rebuilds a model: the inverse of `build`."""
+    return {"architecture": type(config).__module__.rsplit(".", 1)[-1], "options": asdict(config)}

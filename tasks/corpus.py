@@ -1,0 +1,82 @@
+"""How a corpus is named: KIND:URI, the kind a reader in tasks/ingest/, the URI a folder, an archive or s3://."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra import storage
+from infra.problem import Problem
+
+READERS = Path(__file__).parent / "ingest"
+ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corpus:
+    """kind: the name of a module in tasks/ingest/. uri: a local path or s3://bucket/prefix, empty for `demo`."""
+
+    kind: str
+    uri: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.uri}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ingest:
+    """How clips become shards.
+
+    shard_mb: the size at which a shard is closed. error_budget: the share of a split's rows that may be rejected.
+    min_seconds, max_seconds: clips outside are rejected. own_splits: ignore the corpus' official splits and make
+    speaker- and sentence-disjoint ones of dev_share and test_share with `seed`. test_speaker, digits, strings: `fsdd`
+    only: who is held out, how many digits a string has at most, how many strings are made of the training recordings.
+    """
+
+    shard_mb: float = 64.0
+    error_budget: float = 0.05
+    min_seconds: float = 0.1
+    max_seconds: float = 60.0
+    own_splits: bool = False
+    dev_share: float = 0.1
+    test_share: float = 0.1
+    seed: int = 0
+    test_speaker: str = "theo"
+    digits: int = 5
+    strings: int = 1200
+
+
+def kinds() -> list[str]:
+    """The corpus kinds there are: the files of tasks/ingest/."""
+    return sorted(p.stem for p in READERS.glob("*.py") if not p.stem.startswith("_"))
+
+
+def parse(text: str) -> Corpus:
+    """`KIND:URI` as a Corpus that exists. Raises Problem for an unknown kind or a missing place."""
+    kind, colon, uri = text.partition(":")
+    if not colon or kind not in kinds():
+        raise Problem(f"corpus {text!r}: write KIND:URI with KIND one of {', '.join(kinds())}")
+    if kind == "demo":
+        return Corpus(kind=kind, uri=uri)
+    if not uri:
+        raise Problem(f"corpus {text!r}: no place given; write {kind}:/path/to/corpus or {kind}:s3://bucket/prefix")
+    uri = uri.rstrip("/") if storage.is_s3(uri) else str(Path(uri).expanduser().absolute())
+    if not storage.is_s3(uri) and not Path(uri).exists():
+        raise Problem(f"corpus {text!r}: {uri} does not exist")
+    return Corpus(kind=kind, uri=uri)
+
+
+def is_archive(uri: str) -> bool:
+    return uri.lower().endswith(ARCHIVES)
+
+
+def fingerprint(corpus: Corpus) -> str:
+    """Changes whenever a file of the corpus does: a hash of every name, size and time (or ETag). Reads no content."""
+    if corpus.kind == "demo":
+        return "generated"
+    single = storage.entry(corpus.uri)
+    files = {"": single} if single else storage.listing(corpus.uri)
+    if not files:
+        raise Problem(f"corpus {corpus}: nothing is there")
+    rows = [(name, entry.size, entry.version) for name, entry in files.items()]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()

@@ -1,0 +1,129 @@
+"""Waveforms to frames: log-mel filter banks and MFCC at any window and hop, through torchaudio."""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+import numpy as np
+import torch
+import torchaudio
+from torch import Tensor
+
+from infra.problem import Problem
+
+FLOOR = 1e-6  # added to a power before its logarithm, about -60 dB of a full-scale sine's frame
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrontEnd:
+    """What becomes of a waveform. kind "given": the corpus holds frames (AN4's cepstra), used as they are.
+
+    sample_rate: hertz, every clip is resampled to it. mels, cepstra: bands and coefficients (MFCC keeps `cepstra` of
+    `mels`). low_hz, high_hz: the range of the mel filters, 0 for half the sample rate. normalise: mean 0 and variance
+    1 of each coefficient, over the training split or over each utterance.
+    """
+
+    kind: Literal["log_mel", "mfcc", "given"] = "log_mel"
+    sample_rate: int = 16000
+    window_ms: float = 25.0
+    hop_ms: float = 10.0
+    mels: int = 80
+    cepstra: int = 13
+    low_hz: float = 20.0
+    high_hz: float = 0.0
+    normalise: Literal["corpus", "utterance", "none"] = "corpus"
+
+    def __post_init__(self) -> None:
+        if self.window_ms <= 0 or self.hop_ms <= 0 or self.sample_rate <= 0:
+            raise ValueError("features.window_ms, hop_ms and sample_rate are above 0")
+        if not 0 <= self.low_hz < (self.high_hz or self.sample_rate / 2) <= self.sample_rate / 2:
+            raise ValueError("features: 0 <= low_hz < high_hz <= sample_rate / 2")
+
+    @property
+    def window(self) -> int:
+        """Samples in a window."""
+        return round(self.window_ms * self.sample_rate / 1000)
+
+    @property
+    def hop(self) -> int:
+        """Samples from one frame to the next."""
+        return round(self.hop_ms * self.sample_rate / 1000)
+
+
+def extract(wave: np.ndarray, sample_rate: int, front_end: FrontEnd) -> np.ndarray:
+    """A mono waveform (samples,) in [-1, 1] at `sample_rate` hertz to frames (T, D), float32."""
+    if front_end.kind == "given":
+        raise Problem("features.kind=given takes a corpus of frames (AN4's .mfc); this one has waveforms: use log_mel")
+    with torch.inference_mode():
+        samples = torch.from_numpy(np.ascontiguousarray(wave, dtype=np.float32))
+        if sample_rate != front_end.sample_rate:
+            samples = resampler(sample_rate, front_end.sample_rate)(samples)
+        if len(samples) < front_end.window:  # one whole window at least
+            samples = torch.nn.functional.pad(samples, (0, front_end.window - len(samples)))
+        power = spectrogram(front_end)(samples)  # (D, T)
+        frames = (power + FLOOR).log() if front_end.kind == "log_mel" else power
+        return frames.T.contiguous().numpy()
+
+
+def dimension(front_end: FrontEnd, given: int) -> int:
+    """Coefficients in a frame; `given` where the corpus decides."""
+    return {"log_mel": front_end.mels, "mfcc": front_end.cepstra, "given": given}[front_end.kind]
+
+
+@cache
+def resampler(source_rate: int, target_rate: int) -> torch.nn.Module:
+    return torchaudio.transforms.Resample(source_rate, target_rate)
+
+
+@cache
+def spectrogram(front_end: FrontEnd) -> torch.nn.Module:
+    """torchaudio's transform, (samples,) to (D, T)."""
+    mel = {
+        "n_fft": 1 << (front_end.window - 1).bit_length(),
+        "win_length": front_end.window,
+        "hop_length": front_end.hop,
+        "n_mels": front_end.mels,
+        "f_min": front_end.low_hz,
+        "f_max": front_end.high_hz or None,
+    }
+    rate = front_end.sample_rate
+    if front_end.kind == "mfcc":
+        return torchaudio.transforms.MFCC(rate, front_end.cepstra, log_mels=True, melkwargs=mel)
+    return torchaudio.transforms.MelSpectrogram(rate, **mel)
+
+
+@dataclass(frozen=True)
+class Normaliser:
+    """Mean and standard deviation of each coefficient (D,); empty tuples normalise nothing or each utterance."""
+
+    kind: Literal["corpus", "utterance", "none"]
+    mean: tuple[float, ...] = ()
+    deviation: tuple[float, ...] = ()
+
+    def __call__(self, frames: np.ndarray) -> np.ndarray:
+        """Frames (T, D), any float type, to float32."""
+        frames = frames.astype(np.float32)
+        if self.kind == "none":
+            return frames
+        if self.kind == "utterance":
+            return (frames - frames.mean(0)) / (frames.std(0) + 1e-5)
+        return (frames - np.asarray(self.mean, np.float32)) / np.asarray(self.deviation, np.float32)
+
+
+def normaliser_of(statistics: dict, kind: Literal["corpus", "utterance", "none"]) -> Normaliser:
+    """From `{"frames", "sum": [D], "squares": [D]}` of the training split."""
+    if kind != "corpus":
+        return Normaliser(kind)
+    mean = np.asarray(statistics["sum"]) / statistics["frames"]
+    variance = np.asarray(statistics["squares"]) / statistics["frames"] - mean**2
+    deviation = np.sqrt(np.maximum(variance, 1e-10))
+    return Normaliser(kind, tuple(mean.tolist()), tuple(np.maximum(deviation, 1e-5).tolist()))
+
+
+def stack(frames: list[np.ndarray]) -> Tensor:
+    """Utterances (T, D) to one zero-padded tensor (B, T, D)."""
+    longest = max(len(f) for f in frames)
+    data = np.zeros((len(frames), longest, frames[0].shape[1]), np.float32)
+    for row, utterance in zip(data, frames, strict=True):
+        row[: len(utterance)] = utterance
+    return torch.from_numpy(data)

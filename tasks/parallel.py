@@ -1,0 +1,48 @@
+"""Jobs through Ray Data: one job, one block; results come back as each is done, with a bar in the terminal."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from infra.cluster import connect
+from infra.problem import Problem
+from tasks.progress import Progress
+
+Job = dict[str, Any]
+Work = Callable[[Job], Job]
+
+
+def run_jobs(work: Work | type, jobs: list[Job], label: str, actors: int = 0, arguments: tuple = ()) -> Iterator[Job]:
+    """`work(job)` for every job, in parallel, in no order.
+
+    work: a module-level function, or with actors > 0 a class whose instances, made with `arguments` once an actor,
+    are called with a job. A job and its result are flat dicts of plain values. A Problem in a worker is raised here.
+    """
+    if not jobs:
+        return
+    ray = connect()
+    if actors:
+        constructor = {"fn_constructor_args": (work, arguments), "concurrency": (1, actors)}
+        mapped = ray.data.from_items(jobs, override_num_blocks=len(jobs)).map(_Actor, num_cpus=1, **constructor)
+    else:
+        mapped = ray.data.from_items(jobs, override_num_blocks=len(jobs)).map(_guarded, fn_args=(work,), num_cpus=1)
+    with Progress(label, len(jobs)) as progress:
+        for result in mapped.iter_rows():
+            if problem := result.pop("problem", None):
+                raise Problem(problem)
+            progress.advance()
+            yield result
+
+
+def _guarded(job: Job, work: Work) -> Job:
+    try:
+        return {**work(job), "problem": None}
+    except Problem as problem:
+        return {"problem": str(problem)}
+
+
+class _Actor:
+    def __init__(self, work: type, arguments: tuple) -> None:
+        self.work: Work = work(*arguments)
+
+    def __call__(self, job: Job) -> Job:
+        return _guarded(job, self.work)

@@ -1,0 +1,164 @@
+"""`@step`: a Prefect task whose result is an Artifact, skipped while inputs and code are those of an earlier run.
+
+Prefect's own cache key holds the run's id, and its TASK_SOURCE sees only the task's own lines; ours is a hash of the
+inputs (digests of artifacts, values of configs) and of the project modules that the task really imports. What a key
+made is noted beside the artifacts, so the memory is wherever they are. Comments and layout do not count as code.
+"""
+
+import ast
+import errno
+import hashlib
+import importlib.util
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from functools import cache, cached_property, update_wrapper
+from pathlib import Path
+from typing import Any, Generic, ParamSpec
+
+from infra.problem import Problem
+from infra.store import Artifact, recall, remember
+
+P = ParamSpec("P")
+PROJECT = {"flows", "tasks", "models", "infra"}
+
+
+class Resources:
+    """Base of inputs that say how a task runs, not what it makes: they are not part of its key."""
+
+
+class Step(Generic[P]):
+    """Call it inside a flow; `fn` is the plain function, `key(...)` names what a call makes. Arguments by position."""
+
+    def __init__(self, function: Callable[P, Artifact]) -> None:
+        self.fn = function
+        update_wrapper(self, function)
+
+    def __call__(self, *arguments: P.args, **named: P.kwargs) -> Artifact:
+        return self._task(*arguments, **named)
+
+    def key(self, *arguments: Any) -> str:
+        inputs = [canonical(a) for a in arguments if not isinstance(a, Resources)]
+        modules = {self.fn.__module__}.union(*(code_of(a) for a in arguments))
+        code = sorted((module, source_digest(module)) for module in reachable(frozenset(modules)))
+        return hashlib.sha256(json.dumps([self.fn.__qualname__, inputs, code]).encode()).hexdigest()
+
+    @cached_property
+    def _task(self) -> Any:
+        """Made at the first call: workers that import a step's module do not pay for importing Prefect."""
+        from prefect import task  # noqa: PLC0415
+        from prefect.cache_policies import NO_CACHE  # noqa: PLC0415
+        from prefect.states import Completed  # noqa: PLC0415
+
+        without_traceback_of_problems()
+
+        def body(*arguments: Any) -> Any:
+            key = self.key(*arguments)
+            if found := recall(key):
+                return Completed(name="Cached", message=f"{found} from an earlier run", data=found)
+            artifact = self.fn(*arguments)  # type: ignore[call-arg]
+            remember(key, artifact)
+            return artifact
+
+        named: Any = task(name=self.fn.__name__, cache_policy=NO_CACHE, persist_result=False)
+        return named(_with_named_errors(body))
+
+
+def step(function: Callable[P, Artifact]) -> Step[P]:
+    return Step(function)
+
+
+def canonical(value: Any) -> Any:
+    """A value as JSON that is equal for equal values only. Raises TypeError for what is not a value."""
+    if isinstance(value, Artifact):
+        return ["artifact", value.kind, value.digest]
+    if is_dataclass(value) and not isinstance(value, type):
+        name = f"{type(value).__module__}.{type(value).__qualname__}"
+        return [name, {f.name: canonical(getattr(value, f.name)) for f in fields(value)}]
+    if isinstance(value, dict):
+        return {str(k): canonical(v) for k, v in sorted(value.items())}
+    if isinstance(value, list | tuple):
+        return [canonical(v) for v in value]
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise TypeError(f"a step takes artifacts and configs, not {type(value).__name__}")
+
+
+def code_of(value: Any) -> set[str]:
+    """The modules that an input brings: where its class is, what it names as `code`, and so on for its fields."""
+    if not is_dataclass(value) or isinstance(value, type):
+        return set().union(*map(code_of, value)) if isinstance(value, list | tuple) else set()
+    inner = (code_of(getattr(value, f.name)) for f in fields(value))
+    return {type(value).__module__, *getattr(value, "code", ())}.union(*inner)
+
+
+@cache
+def reachable(modules: frozenset[str]) -> frozenset[str]:
+    """The project modules that these import, directly or not, also inside functions."""
+    seen, todo = set(), [m for m in modules if m.split(".")[0] in PROJECT]
+    while todo:
+        module = todo.pop()
+        if module not in seen:
+            seen.add(module)
+            todo += imports_of(module)
+    return frozenset(seen)
+
+
+@cache
+def imports_of(module: str) -> tuple[str, ...]:
+    found = []
+    for node in ast.walk(ast.parse(_source(module))):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return tuple(name for name in found if name.split(".")[0] in PROJECT and _path(name))
+
+
+@cache
+def source_digest(module: str) -> str:
+    return hashlib.sha256(ast.dump(ast.parse(_source(module))).encode()).hexdigest()
+
+
+def _source(module: str) -> str:
+    path = _path(module)
+    return path.read_text() if path else ""
+
+
+@cache
+def _path(module: str) -> Path | None:
+    try:
+        found = importlib.util.find_spec(module)
+    except ModuleNotFoundError:  # a name inside a module, as in `from models.interface import Beam`
+        return None
+    return Path(found.origin) if found and found.origin else None
+
+
+def _with_named_errors(body: Callable[..., Any]) -> Callable[..., Any]:
+    def guarded(*arguments: Any) -> Any:
+        try:
+            return body(*arguments)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise Problem(
+                    f"the disk is full ({error.filename}); make room and run the same command again"
+                ) from error
+            raise
+
+    return guarded
+
+
+def without_traceback_of_problems() -> None:
+    """Prefect logs a failed run with its traceback; of a Problem the user should see the one line."""
+
+    def shorten(record: logging.LogRecord) -> bool:
+        if record.exc_info and isinstance(record.exc_info[1], Problem):
+            record.msg, record.args, record.exc_info = f"{record.exc_info[1]}", (), None
+        return True
+
+    for name in ("prefect.flow_runs", "prefect.task_runs"):
+        logger = logging.getLogger(name)
+        if not getattr(logger, "shortens_problems", False):
+            logger.addFilter(shorten)
+            logger.shortens_problems = True  # type: ignore[attr-defined]
