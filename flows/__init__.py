@@ -1,0 +1,1 @@
+"""Pipelines: one file a flow, which reads as the DAG; recipes in flows/recipes/."""

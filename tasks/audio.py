@@ -1,0 +1,172 @@
+"""Clips to samples: waveforms by libsndfile, Sphinx cepstra by their four-byte header. Says what is wrong with a clip."""
+
+import io
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+import soundfile
+
+CEPSTRA = 13  # coefficients in a frame of Sphinx features
+FRAMES_A_SECOND = 100
+RAW_RATE = 16000  # of headerless .raw files, as CMU ships them
+ESTIMATE_SECONDS = 0.5  # libsndfile estimates the length of an mp3 without an index by its size
+
+
+@dataclass
+class BadClip(Exception):  # noqa: N818  (not an error of the program: a clip for the quarantine)
+    """reason: a few words, the same for all clips with this fault. detail: this clip's."""
+
+    reason: str
+    detail: str = ""
+
+
+def decode(data: bytes, extension: str, max_seconds: float = float("inf")) -> tuple[np.ndarray, int]:
+    """A clip's bytes to mono float32 (samples,) and its sample rate; "mfc" to cepstra (frames, 13) and 100.
+
+    extension: without a dot. Raises BadClip; a clip of more than max_seconds is refused before it is decoded.
+    """
+    if not data:
+        raise BadClip("empty file")
+    if extension == "mfc":
+        wave, rate = _cepstra(data), FRAMES_A_SECOND
+    elif extension == "raw":
+        wave, rate = _raw(data), RAW_RATE
+    else:
+        wave, rate = _sound(data, max_seconds)
+    if len(wave) > max_seconds * rate:
+        raise BadClip("too long", f"{len(wave) / rate:.2f} s")
+    if not np.isfinite(wave).all():
+        raise BadClip("not finite", "the samples hold NaN or infinity")
+    return wave, rate
+
+
+def encode_wav(wave: np.ndarray, sample_rate: int) -> bytes:
+    """Mono float32 in [-1, 1] as 16-bit WAV."""
+    out = io.BytesIO()
+    soundfile.write(out, wave, sample_rate, format="WAV", subtype="PCM_16")
+    return out.getvalue()
+
+
+def join(waves: list[np.ndarray], pauses_ms: tuple[int, ...], sample_rate: int) -> np.ndarray:
+    """Waves one after the other, pauses_ms[i] of silence before wave i."""
+    parts = []
+    for i, wave in enumerate(waves):
+        pause = pauses_ms[i] if i < len(pauses_ms) else 0
+        parts += [np.zeros(pause * sample_rate // 1000, np.float32), wave]
+    return np.concatenate(parts)
+
+
+def cut(wave: np.ndarray, sample_rate: int, span: tuple[float, float]) -> np.ndarray:
+    """The piece of a wave from span[0] seconds on, span[1] seconds long. Raises BadClip where the wave ends before."""
+    start, stop = round(span[0] * sample_rate), round((span[0] + span[1]) * sample_rate)
+    if stop > len(wave) + sample_rate // 10 or start >= len(wave):
+        raise BadClip("outside its file", f"{span[0]:g} + {span[1]:g} s of {len(wave) / sample_rate:.2f} s")
+    return wave[start:stop]
+
+
+def _sound(data: bytes, max_seconds: float) -> tuple[np.ndarray, int]:
+    opened = False
+    try:
+        with soundfile.SoundFile(io.BytesIO(data)) as file:
+            opened = True
+            rate, declared, is_mp3 = file.samplerate, file.frames, file.format == "MP3"
+            if declared > (max_seconds + ESTIMATE_SECONDS) * rate:
+                raise BadClip("too long", f"{declared / rate:.2f} s")
+            wave = file.read(dtype="float32", always_2d=True)
+    except soundfile.SoundFileError as error:
+        raise BadClip("truncated" if opened else "not audio", _cause(error)) from error
+    if is_mp3:
+        check_mp3(data, len(wave))
+    elif len(wave) < declared or cut_off(data):
+        raise BadClip("truncated", f"{len(wave)} samples of {declared} decode")
+    if not len(wave):
+        raise BadClip("no samples")
+    return wave[:, 0] if wave.shape[1] == 1 else wave.mean(1), rate
+
+
+def cut_off(data: bytes) -> bool:
+    """Whether a WAV file ends before the data its header announces (libsndfile quietly takes what is there)."""
+    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
+        return False
+    at = 12
+    while at + 8 <= len(data):
+        name, size = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
+        if name == b"data":
+            return size < 0xFFFFFF00 and at + 8 + size > len(data)  # a stream's header announces "until the end"
+        at += 8 + size + size % 2
+    return False
+
+
+def check_mp3(data: bytes, decoded: int) -> None:
+    """Raises BadClip where the file ends inside an MPEG frame: a decoder drops that frame and says nothing."""
+    frames = mpeg_frames(data)
+    if not frames:
+        return
+    end, samples = frames[-1][1], sum(frame[2] for frame in frames)
+    if end > len(data):
+        raise BadClip("truncated", f"ends {end - len(data)} bytes before its last frame does")
+    if decoded < samples // 2:
+        raise BadClip("truncated", f"{decoded} samples of {samples} decode")
+
+
+def mpeg_frames(data: bytes) -> list[tuple[int, int, int]]:
+    """Layer III frames as (start, end, samples), from the first header on while each follows the one before."""
+    at = 0
+    if data[:3] == b"ID3" and len(data) > 10:
+        sizes = data[6:10]  # seven bits a byte
+        at = 10 + (sizes[0] << 21 | sizes[1] << 14 | sizes[2] << 7 | sizes[3])
+    found: list[tuple[int, int, int]] = []
+    while at + 4 <= len(data):
+        length, samples = _frame(data[at : at + 4])
+        if length:
+            found.append((at, at + length, samples))
+            at += length
+        elif found:
+            break  # tags at the end
+        else:
+            at = data.find(b"\xff", at + 1)
+            if at < 0:
+                break
+    return found
+
+
+KBPS_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0)
+KBPS_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0)
+RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}  # by version
+
+
+def _frame(header: bytes) -> tuple[int, int]:
+    """Length in bytes and in samples of the frame with this header, (0, 0) where it is none of layer III."""
+    word = int.from_bytes(header, "big")
+    version, layer, kbps, rate = word >> 19 & 3, word >> 17 & 3, word >> 12 & 15, word >> 10 & 3
+    if word >> 21 != 0x7FF or version == 1 or layer != 1 or kbps in {0, 15} or rate == 3:
+        return 0, 0
+    samples = 1152 if version == 3 else 576
+    bits = (KBPS_1 if version == 3 else KBPS_2)[kbps] * 1000
+    return samples // 8 * bits // RATES[version][rate] + (word >> 9 & 1), samples
+
+
+def _cepstra(data: bytes) -> np.ndarray:
+    """Sphinx: one int32, the number of floats that follow, 13 a frame; big-endian, or little where only that fits."""
+    if len(data) < 4:
+        raise BadClip("not audio", "shorter than a header of Sphinx features")
+    for order in (">", "<"):
+        count = struct.unpack(f"{order}i", data[:4])[0]
+        if 4 + 4 * count == len(data) and count % CEPSTRA == 0:
+            return np.frombuffer(data, f"{order}f4", count, 4).reshape(-1, CEPSTRA).astype(np.float32)
+    count = struct.unpack(">i", data[:4])[0]
+    if count > 0 and count % CEPSTRA == 0 and len(data) < 4 + 4 * count:
+        raise BadClip("truncated", f"{(len(data) - 4) // 4} numbers of {count}")
+    raise BadClip("not audio", f"not Sphinx features of {CEPSTRA} coefficients")
+
+
+def _raw(data: bytes) -> np.ndarray:
+    """16-bit samples without a header, in the byte order in which neighbours differ less."""
+    readings = [np.frombuffer(data[: len(data) // 2 * 2], f"{order}i2").astype(np.float32) for order in "<>"]
+    smoothest = min(readings, key=lambda wave: float(np.abs(np.diff(wave)).sum()))
+    return smoothest / 32768.0
+
+
+def _cause(error: Exception) -> str:
+    return str(getattr(error, "error_string", "")) or "libsndfile does not know the format"

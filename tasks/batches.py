@@ -1,0 +1,114 @@
+"""Feature shards to batches, in the order of a plan, read by a thread ahead of the training step."""
+
+import io
+import os
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from infra.store import Artifact
+from models.interface import Batch, Padded
+from tasks import tar
+from tasks.augment import Augment, generator, mask, reshape
+from tasks.features import Normaliser, stack
+
+AHEAD = 4  # batches that wait ready
+
+
+@dataclass(frozen=True)
+class Utterances:
+    """Rows of a feature index, with what reads and prepares them. Row numbers are those of `index`."""
+
+    features: Artifact
+    index: pa.Table
+    normaliser: Normaliser
+    augment: Augment
+    seed: int
+
+    @cached_property
+    def frames(self) -> np.ndarray:
+        return self.index["frames"].to_numpy()
+
+    @cached_property
+    def tokens(self) -> np.ndarray:
+        return self.index["tokens"].to_numpy()
+
+    @cached_property
+    def shard_numbers(self) -> np.ndarray:
+        return np.unique(np.asarray(self.index["shard"].to_pylist(), dtype=str), return_inverse=True)[1]
+
+    @cached_property
+    def _columns(self) -> dict[str, list]:
+        return {name: self.index[name].to_pylist() for name in ("key", "shard", "offset", "size", "steps_needed")}
+
+    def keys(self, rows: Sequence[int] | np.ndarray) -> tuple[str, ...]:
+        return tuple(self._columns["key"][i] for i in rows)
+
+    def read(self, row: int) -> tuple[np.ndarray, np.ndarray]:
+        """The stored frames (T, D) float16 and token ids (U,) of one row."""
+        at = {name: column[row] for name, column in self._columns.items()}
+        file = self.features.file(at["shard"])
+        with file.open("rb", buffering=0) as opened:
+            members = tar.members(os.pread(opened.fileno(), at["size"], at["offset"]))
+        return tuple(np.load(io.BytesIO(members[n]), allow_pickle=False) for n in ("npy", "tokens.npy"))  # type: ignore
+
+    def batch(self, rows: np.ndarray, epoch: int | None, reduction: int = 1) -> Batch:
+        """Rows as one batch; augmented when an epoch is given, keeping steps enough for CTC at this reduction."""
+        frames, targets = [], []
+        for row in rows.tolist():
+            raw, ids = self.read(row)
+            frames.append(self._prepared(raw, row, epoch, reduction))
+            targets.append(torch.from_numpy(ids.astype(np.int64)))
+        source = Padded(stack(frames), torch.tensor([len(f) for f in frames]))
+        return Batch(self.keys(rows), source, Padded.stack(targets))
+
+    def _prepared(self, raw: np.ndarray, row: int, epoch: int | None, reduction: int) -> np.ndarray:
+        if epoch is None or epoch < self.augment.from_epoch or self.augment.nothing:
+            return self.normaliser(raw)
+        random = generator(self.seed, epoch, self._columns["key"][row])
+        least = min(len(raw), self._columns["steps_needed"][row] * reduction)
+        shaped = reshape(raw.astype(np.float32), self.augment, random, least)
+        return mask(self.normaliser(shaped), self.augment, random)
+
+
+def ahead(
+    utterances: Utterances, batches: Sequence[np.ndarray], epoch: int | None, reduction: int = 1
+) -> Iterator[Batch]:
+    """The batches one after the other, a few of them prepared by a thread while the caller works."""
+    ready: queue.Queue[Batch | BaseException | None] = queue.Queue(AHEAD)
+    stopped = threading.Event()
+
+    def offer(item: Batch | BaseException | None) -> None:
+        while not stopped.is_set():
+            try:
+                ready.put(item, timeout=0.2)
+            except queue.Full:  # look again whether the caller still wants it
+                continue
+            return
+
+    def prepare() -> None:
+        try:
+            for rows in batches:
+                if stopped.is_set():
+                    return
+                offer(utterances.batch(rows, epoch, reduction))
+            offer(None)
+        except BaseException as error:  # handed to the caller, who raises it
+            offer(error)
+
+    thread = threading.Thread(target=prepare, daemon=True)
+    thread.start()
+    try:
+        while (item := ready.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stopped.set()
+        thread.join()

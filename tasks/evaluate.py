@@ -1,0 +1,108 @@
+"""Transcripts to error rates: WER and CER with their parts and intervals, by length and by speaker, the worst first."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jiwer
+import numpy as np
+
+from infra.problem import Problem
+from infra.store import Artifact, draft
+from tasks.decode import read_transcripts
+from tasks.step import step
+
+SECONDS_EDGES = (2.0, 4.0, 8.0, 16.0)
+WORST = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scoring:
+    """resamples: of the bootstrap over utterances, which gives the 95 % interval (Bisani & Ney 2004)."""
+
+    resamples: int = 2000
+    seed: int = 0
+
+
+@step
+def evaluate(transcripts: Artifact, scoring: Scoring) -> Artifact:
+    """`scores.json` with the error rates of a set of transcripts."""
+    rows = read_transcripts(transcripts).to_pylist()
+    if not rows:
+        raise Problem(f"{transcripts}: no utterances to score")
+    with draft("scores") as out:
+        out.put_json("scores.json", score(rows, scoring))
+    return out.result()
+
+
+def score(rows: list[dict[str, Any]], scoring: Scoring) -> dict[str, Any]:
+    """All the numbers of rows with `text`, `reference`, `speaker`, `seconds` and `key`."""
+    words = np.array([errors_of(jiwer.process_words(r["reference"], r["text"])) for r in rows])
+    letters = np.array([errors_of(jiwer.process_characters(r["reference"], r["text"])) for r in rows])
+    confidence = np.array([r["confidence"] for r in rows], dtype=float)
+    return {
+        "utterances": len(rows),
+        "seconds": float(sum(r["seconds"] for r in rows)),
+        "wer": rate(words),
+        "wer_interval": interval(words, scoring),
+        "cer": rate(letters),
+        "cer_interval": interval(letters, scoring),
+        "sentence_errors": float((words[:, :3].sum(1) > 0).mean()),
+        "words": parts(words),
+        "characters": parts(letters),
+        "confidence": None if np.isnan(confidence).all() else float(np.nanmean(confidence)),
+        "by_seconds": breakdown(words, [bucket(r["seconds"]) for r in rows]),
+        "by_speaker": breakdown(words, [r["speaker"] or "(unknown)" for r in rows]),
+        "worst": worst(rows, words),
+    }
+
+
+def errors_of(result: jiwer.WordOutput | jiwer.CharacterOutput) -> tuple[int, int, int, int]:
+    """Substitutions, deletions, insertions, and the reference's length."""
+    length = result.hits + result.substitutions + result.deletions
+    return result.substitutions, result.deletions, result.insertions, length
+
+
+def rate(counts: np.ndarray) -> float:
+    return float(counts[:, :3].sum() / max(1, counts[:, 3].sum()))
+
+
+def parts(counts: np.ndarray) -> dict[str, int]:
+    names = ("substitutions", "deletions", "insertions", "reference")
+    return {name: int(total) for name, total in zip(names, counts.sum(0), strict=True)}
+
+
+def interval(counts: np.ndarray, scoring: Scoring) -> tuple[float, float]:
+    """The 95 % percentile interval of the rate when utterances are drawn again with replacement."""
+    random = np.random.default_rng(scoring.seed)
+    errors, lengths = counts[:, :3].sum(1), counts[:, 3]
+    draws = random.integers(0, len(counts), (scoring.resamples, len(counts)))
+    rates = errors[draws].sum(1) / np.maximum(1, lengths[draws].sum(1))
+    low, high = np.percentile(rates, (2.5, 97.5))
+    return float(low), float(high)
+
+
+def bucket(seconds: float) -> str:
+    edges = (0.0, *SECONDS_EDGES)
+    i = int(np.searchsorted(SECONDS_EDGES, seconds, side="right"))
+    return f"{edges[i]:g} to {SECONDS_EDGES[i]:g} s" if i < len(SECONDS_EDGES) else f"{edges[-1]:g} s and more"
+
+
+def breakdown(words: np.ndarray, groups: list[str]) -> list[dict[str, Any]]:
+    names = np.array(groups)
+    rows = []
+    for name in dict.fromkeys(sorted(groups, key=_natural)):
+        mine = words[names == name]
+        rows.append({"group": name, "utterances": len(mine), "words": int(mine[:, 3].sum()), "wer": rate(mine)})
+    return rows
+
+
+def worst(rows: list[dict[str, Any]], words: np.ndarray) -> list[dict[str, Any]]:
+    errors = words[:, :3].sum(1)
+    order = sorted(range(len(rows)), key=lambda i: (-errors[i], -errors[i] / max(1, words[i, 3]), rows[i]["key"]))
+    names = ("key", "speaker", "seconds", "reference", "text", "confidence")
+    return [{n: rows[i][n] for n in names} | {"errors": int(errors[i])} for i in order[:WORST] if errors[i]]
+
+
+def _natural(name: str) -> tuple[float, str]:
+    head = name.split(" ")[0]
+    return (float(head) if head.replace(".", "", 1).isdigit() else 0.0, name)

@@ -1,0 +1,8 @@
+"""Corpus readers: one file a kind of corpus, found by its name, all with the same verb.
+
+    utterances(source: Source, options: Ingest, splits: tuple[str, ...]) -> Iterator[Utterance | Reject]
+
+yields every row of the corpus that belongs to one of `splits`, in the order test, dev, train (of a clip that comes
+twice the first one stays), and rows of split "" that tasks/split.py is to place. A reader looks at names and tables,
+never into clips. A kind whose clips are made, not found, also has `generate(folder: Path, options: Ingest)`.
+"""

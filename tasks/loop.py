@@ -1,0 +1,259 @@
+"""The training loop, run by every worker of Ray Train (or in this process, alone).
+
+An update takes `group` batches of the plan; worker r of w does batches r, r + w, ... of them and gradients are summed
+over all, divided by the tokens of the whole group: the same update for any number of workers. The random state of an
+update comes from (seed, update, batch). So a run resumes at the exact next batch, with fewer or more workers.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import jiwer
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from infra import storage
+from infra.problem import Problem
+from infra.store import Artifact, Draft
+from models.interface import Batch, Beam, Model
+from tasks import checkpoints
+from tasks.batches import Utterances, ahead
+from tasks.checkpoints import Standing
+from tasks.optimise import Fit, advance, cool_down, make_optimiser, make_schedule, warm_up
+from tasks.plan import Batching, cut, largest, plan
+from tasks.tokenizer import TextTokenizer, load_tokenizer
+
+GREEDY = Beam(width=1, max_length=10_000)
+WILD_UPDATES = 20  # so many in a row without a finite gradient end the run
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a worker is told."""
+
+    draft: Draft
+    model: Any  # the architecture's Config
+    sizes: tuple[int, int]  # of a frame and of the vocabulary
+    tokenizer: Artifact
+    train: Utterances
+    dev: Utterances
+    batching: Batching
+    fit: Fit
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which worker this is, of how many, and what it computes on."""
+
+    rank: int = 0
+    workers: int = 1
+    device: torch.device = torch.device("cpu")
+
+    def sum(self, *values: float) -> list[float]:
+        """Each value summed over the workers."""
+        numbers = torch.tensor(values, dtype=torch.float64, device=self.device)
+        if self.workers > 1:
+            dist.all_reduce(numbers)
+        return numbers.tolist()
+
+
+def train_loop(job: Job, place: Place) -> None:
+    fit = job.fit
+    torch.manual_seed(fit.seed)
+    model: Model = job.model.build(*job.sizes).to(place.device)
+    net: nn.Module = DistributedDataParallel(model) if place.workers > 1 else model
+    optimiser = make_optimiser(model.parameters(), fit)
+    now = Standing(group=max(fit.batches_per_step, place.workers))
+    stored = checkpoints.latest(job.draft)
+    if stored:
+        now = Standing(**stored["standing"])
+    updates = sum(-(-len(_plan(job, epoch)) // now.group) for epoch in range(fit.epochs))
+    schedule = make_schedule(optimiser, fit, updates)
+    parts = {"model": model, "optimiser": optimiser, "schedule": schedule}
+    if stored:
+        for name in parts.keys() & stored.keys():
+            parts[name].load_state_dict(stored[name])
+    bar = Reporter(job, place, updates, preflight(job, model, place) / place.workers)
+    tokens = load_tokenizer(job.tokenizer)
+
+    while now.epoch < fit.epochs and not exhausted(now, fit):
+        net.train()
+        batches = _plan(job, now.epoch)
+        groups = [batches[i : i + now.group] for i in range(now.batch, len(batches), now.group)]
+        mine = ahead(job.train, shares(groups, place), now.epoch, model.reduction)
+        for group in groups:
+            count = int(job.train.tokens[np.concatenate(group)].sum())
+            total = gradients(net, mine, (fit.seed, now.step), len(group), count, place)
+            update(optimiser, fit, now)
+            if fit.schedule_every == "step":
+                advance(schedule, total / count)
+            if fit.trail:
+                _trail(job, now, group, place)
+            now.total, now.count = now.total + total, now.count + count
+            now.step, now.batch = now.step + 1, now.batch + len(group)
+            bar.show(now, total / count)
+            if now.step % fit.checkpoint_steps == 0 and place.rank == 0:
+                checkpoints.save(job.draft, now, parts)
+        row = {"epoch": now.epoch + 1, "step": now.step, "loss": now.total / max(now.count, 1)}
+        row |= {"lr": optimiser.param_groups[0]["lr"]} | dev_metrics(job, model, tokens, place)
+        if fit.schedule_every == "epoch":
+            advance(schedule, row[f"dev_{fit.best_by}"])
+        close_epoch(job, now, row, parts, place)
+        bar.show(now, row["loss"], finished_epoch=True)
+
+
+def gradients(
+    net: nn.Module, mine: Iterator[Batch], seeds: tuple[int, int], batches: int, count: int, place: Place
+) -> float:
+    """Gradients of a group's nats by its `count` tokens, summed over the workers; returns the nats."""
+    total, rounds = 0.0, -(-batches // place.workers)
+    for turn in range(rounds):
+        number = turn * place.workers + place.rank
+        idle = number >= batches  # this worker has no batch left: it joins in with a weight of zero
+        torch.manual_seed(int(np.random.SeedSequence([*seeds, number]).generate_state(1)[0]))
+        last = turn == rounds - 1 or place.workers == 1
+        with nullcontext() if last else net.no_sync():  # type: ignore[operator]
+            loss = batch_loss(net, next(mine).to(place.device), place.device)
+            (loss * (0.0 if idle else place.workers / count)).backward()
+        total += 0.0 if idle else float(loss.detach())
+    return place.sum(total)[0]
+
+
+def update(optimiser: torch.optim.Optimizer, fit: Fit, now: Standing) -> None:
+    """One step of the optimiser, clipped and warmed up; one without a finite gradient is left out and counted."""
+    parameters = [p for g in optimiser.param_groups for p in g["params"]]
+    norm = nn.utils.clip_grad_norm_(parameters, fit.clip_norm or float("inf"))
+    rates = [g["lr"] for g in optimiser.param_groups]
+    now.wild = 0 if torch.isfinite(norm) else now.wild + 1
+    if now.wild == WILD_UPDATES:
+        raise Problem(f"{now.wild} updates in a row had no finite gradient; lower fit.learning_rate ({rates[0]:g})")
+    warm_up(optimiser, fit, now.step)
+    if not now.wild:
+        optimiser.step()
+    optimiser.zero_grad(set_to_none=True)
+    cool_down(optimiser, rates)
+
+
+def close_epoch(job: Job, now: Standing, row: dict[str, float], parts: dict[str, Any], place: Place) -> None:
+    """The epoch's row into the history, its weights kept if they are the best so far, and a checkpoint."""
+    metric = f"dev_{job.fit.best_by}"
+    better = not now.best or row[metric] < now.best[metric]
+    now.history.append(row)
+    now.best = row if better else now.best
+    now.epoch, now.batch, now.total, now.count = now.epoch + 1, 0, 0.0, 0.0
+    if place.rank:
+        return
+    weights = parts["model"].state_dict()
+    if better:
+        checkpoints.keep_weights(job.draft, "best", now.epoch, weights, 1)
+    if job.fit.average_last:
+        checkpoints.keep_weights(job.draft, "epoch", now.epoch, weights, job.fit.average_last)
+    checkpoints.save(job.draft, now, parts)
+
+
+def exhausted(now: Standing, fit: Fit) -> bool:
+    """Whether the best epoch is so long ago that training stops early."""
+    return bool(fit.patience and now.best and now.epoch - now.best["epoch"] >= fit.patience)
+
+
+def batch_loss(net: nn.Module, batch: Batch, device: torch.device) -> torch.Tensor:
+    """Summed nats of a batch; in bfloat16 where there is a GPU."""
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        return net(batch).total
+
+
+def shares(groups: list[list[np.ndarray]], place: Place) -> list[np.ndarray]:
+    """The batches of this worker in their order; where a group has none left for it, the group's first."""
+    mine = []
+    for group in groups:
+        for start in range(0, len(group), place.workers):
+            number = start + place.rank
+            mine.append(group[number] if number < len(group) else group[0])
+    return mine
+
+
+def dev_metrics(job: Job, model: Model, tokens: TextTokenizer, place: Place) -> dict[str, float]:
+    """Loss in nats a token, word and character error rates of the greedy search, over the whole dev split."""
+    model.eval()
+    order = np.argsort(job.dev.frames, kind="stable")
+    batches = cut(order, job.dev.frames, job.batching)[place.rank :: place.workers]
+    texts = job.dev.index["text"].to_pylist()
+    sums = np.zeros(6)
+    with torch.no_grad():
+        for rows, batch in zip(batches, ahead(job.dev, batches, None), strict=True):
+            loss = model.loss(batch.to(place.device))
+            found = model.search(batch.to(place.device).source, GREEDY)  # type: ignore[arg-type]
+            spoken = [texts[i] for i in rows]
+            heard = [tokens.decode(nbest[0].tokens) for nbest in found]
+            words, letters = jiwer.process_words(spoken, heard), jiwer.process_characters(spoken, heard)
+            sums += [float(loss.total), float(loss.count), *_errors(words), *_errors(letters)]
+    nats, count, errors, words, slips, letters = place.sum(*sums.tolist())
+    return {"dev_loss": nats / max(count, 1), "dev_wer": errors / max(words, 1), "dev_cer": slips / max(letters, 1)}
+
+
+def preflight(job: Job, model: Model, place: Place) -> float:
+    """Run the largest batch of the plan once forward and backward; returns the seconds that a padded frame takes.
+
+    Raises Problem where it does not fit into memory.
+    """
+    batch_rows = largest(_plan(job, job.batching.sorted_epochs), job.train.frames)
+    size, longest = len(batch_rows), int(job.train.frames[batch_rows].max())
+    before = {name: value.clone() for name, value in model.named_buffers()}
+    model.train()
+    try:
+        batch = job.train.batch(batch_rows, job.fit.epochs - 1, model.reduction).to(place.device)
+        begun = time.monotonic()
+        batch_loss(model, batch, place.device).backward()
+        seconds = time.monotonic() - begun
+    except (torch.cuda.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if "memory" not in str(error) and not isinstance(error, MemoryError):
+            raise
+        limit = f"lower batching.frames_per_batch ({job.batching.frames_per_batch})"
+        raise Problem(f"a batch of {size} utterances x {longest} frames does not fit into memory; {limit}") from error
+    finally:
+        model.zero_grad(set_to_none=True)
+    for name, value in model.named_buffers():  # the running statistics have seen nothing yet
+        value.copy_(before[name])
+    return seconds / (size * longest)
+
+
+class Reporter:
+    """Rank 0 writes where the run stands to `progress.json`; the process that started it shows that."""
+
+    def __init__(self, job: Job, place: Place, updates: int, seconds_per_frame: float) -> None:
+        self.job, self.rank, self.updates, self.written = job, place.rank, updates, 0.0
+        plans = (_plan(job, epoch) for epoch in {0, min(job.batching.sorted_epochs, job.fit.epochs - 1)})
+        cost = np.mean([sum(len(rows) * int(job.train.frames[rows].max()) for rows in p) for p in plans])
+        self.estimate = float(cost) * seconds_per_frame * job.fit.epochs
+
+    def show(self, now: Standing, loss: float, *, finished_epoch: bool = False) -> None:
+        if self.rank or not (finished_epoch or time.monotonic() - self.written > 2):
+            return
+        self.written = time.monotonic()
+        told = {"step": now.step, "updates": self.updates, "epoch": now.epoch, "loss": loss, "history": now.history}
+        told |= {"estimated_seconds": self.estimate}
+        storage.write(storage.join(self.job.draft.uri, "progress.json"), json.dumps(told).encode())
+
+
+def _plan(job: Job, epoch: int) -> list[np.ndarray]:
+    return plan(job.train.frames, job.train.shard_numbers, job.batching, job.fit.seed, epoch)
+
+
+def _errors(result: Any) -> Iterator[int]:
+    yield result.substitutions + result.deletions + result.insertions
+    yield result.hits + result.substitutions + result.deletions
+
+
+def _trail(job: Job, now: Standing, group: list[np.ndarray], place: Place) -> None:
+    """The keys of an update, each worker those it did itself."""
+    mine = {n: job.train.keys(rows) for n, rows in enumerate(group) if n % place.workers == place.rank}
+    name = f"trail-{now.epoch:05}-{now.batch:08}-{place.rank}-of-{place.workers}.json"
+    told = {"epoch": now.epoch, "batch": now.batch, "keys": mine}
+    storage.write(storage.join(job.draft.uri, "trail", name), json.dumps(told).encode())

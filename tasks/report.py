@@ -1,0 +1,181 @@
+"""Scores to a self-contained HTML page: numbers, learning curve, and utterances to look at and to play."""
+
+import base64
+import html
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import torch
+
+from infra.store import Artifact, draft
+from models.interface import Emitter, Padded
+from tasks import tar
+from tasks.augment import Augment
+from tasks.batches import Utterances
+from tasks.bundle import Bundle, load_bundle
+from tasks.decode import read_transcripts
+from tasks.draw import learning_curve, utterance_picture
+from tasks.features import stack
+from tasks.featurize import index_of
+from tasks.step import step
+
+SHOWN = 10
+MEDIA = {"wav": "audio/wav", "mp3": "audio/mpeg", "flac": "audio/flac", "ogg": "audio/ogg"}
+STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#1c2430}
+h1{font-size:1.6rem}h2{margin-top:2.2rem;border-bottom:1px solid #d8dee6;padding-bottom:.2rem;font-size:1.2rem}
+table{border-collapse:collapse;margin:.6rem 0}th,td{padding:.25rem .8rem .25rem 0;text-align:left;vertical-align:top}
+th{color:#5b6776;font-weight:600}td.n{text-align:right;font-variant-numeric:tabular-nums}
+.big{font-size:1.35rem;font-weight:650}img{max-width:100%}audio{width:100%;margin:.2rem 0}
+ins{background:#ffe2c2;text-decoration:none}del{background:#ffd0d0}section{margin:1.4rem 0}code{color:#43506a}
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """title: what the page is about. architecture: of the model, whose code is part of the task's key."""
+
+    title: str
+    architecture: str
+    splits: tuple[str, ...]
+
+    @property
+    def code(self) -> tuple[str, ...]:
+        return (f"models.{self.architecture}",)
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a page is made of; transcripts and scores one for each of its splits."""
+
+    bundle: Artifact
+    shards: Artifact
+    features: Artifact
+    transcripts: tuple[Artifact, ...]
+    scores: tuple[Artifact, ...]
+
+
+@step
+def report(material: Material, page: Page) -> Artifact:
+    """`report.html`, and `report.json` with the same numbers."""
+    training = material.bundle.read_json("training.json")
+    scores = {s: a.read_json("scores.json") for s, a in zip(page.splits, material.scores, strict=True)}
+    corpus = material.shards.read_json("summary.json")
+    main = page.splits[0]
+    body = [
+        f"<h1>{html.escape(page.title)}</h1>",
+        _numbers(scores),
+        "<h2>Learning curve</h2>",
+        _image(learning_curve(training["history"]), "loss and dev error rates by epoch"),
+        "<h2>Corpus</h2>",
+        _corpus(corpus, material),
+    ]
+    for split, told in scores.items():
+        body += [f"<h2>{html.escape(split)}: by length and speaker</h2>"]
+        body += [_breakdown(told["by_seconds"]), _breakdown(told["by_speaker"])]
+        body += [f"<h2>{html.escape(split)}: worst utterances</h2>", _worst(told["worst"])]
+    body += [f"<h2>{html.escape(main)}: what the model heard, and when</h2>"]
+    body += _utterances(material, main)
+    head = f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(page.title)}</title>"
+    with draft("report") as out:
+        out.put("report.html", f"{head}<style>{STYLE}</style><body>{''.join(body)}</body></html>".encode())
+        out.put_json("report.json", {"title": page.title, "scores": scores, "corpus": corpus})
+    return out.result()
+
+
+def _numbers(scores: dict[str, Any]) -> str:
+    rows = []
+    for split, s in scores.items():
+        low, high = s["wer_interval"]
+        w = s["words"]
+        rows.append(
+            f"<tr><td>{html.escape(split)}<td class='n big'>{s['wer']:.2%}<td class=n>{low:.2%} to {high:.2%}"
+            f"<td class=n>{s['cer']:.2%}<td class=n>{w['substitutions']}<td class=n>{w['deletions']}"
+            f"<td class=n>{w['insertions']}<td class=n>{w['reference']}<td class=n>{s['utterances']}"
+            f"<td class=n>{s['seconds'] / 60:.1f}"
+        )
+    names = ["split", "WER", "95&nbsp;%&nbsp;interval", "CER", "substitutions", "deletions", "insertions", "words", "utterances", "minutes"]
+    return f"<table><tr>{''.join(f'<th>{n}' for n in names)}</tr>{''.join(rows)}</table>"
+
+
+def _corpus(summary: dict[str, Any], material: Material) -> str:
+    sources = {"shards": material.shards, "features": material.features, "bundle": material.bundle}
+    rows = [f"<tr><th>{name}<td><code>{artifact.digest}</code>" for name, artifact in sources.items()]
+    left = len(pq.read_table(material.features.file("quarantine.parquet"), columns=["source"]))
+    rows.append(f"<tr><th>left out for their text<td>{left}")
+    told = html.escape(json.dumps(summary, indent=1, ensure_ascii=False))
+    return f"<table>{''.join(rows)}</table><details><summary>Ingest in numbers</summary><pre>{told}</pre></details>"
+
+
+def _breakdown(rows: list[dict[str, Any]]) -> str:
+    ranked = rows if len(rows) <= 40 else sorted(rows, key=lambda r: -r["wer"])[:40]
+    lines = [
+        f"<tr><td><code>{html.escape(r['group'][:24])}</code><td class=n>{r['wer']:.1%}<td class=n>{r['words']}"
+        f"<td class=n>{r['utterances']}"
+        for r in ranked
+    ]
+    return f"<table><tr><th>group<th>WER<th>words<th>utterances</tr>{''.join(lines)}</table>"
+
+
+def _worst(rows: list[dict[str, Any]]) -> str:
+    lines = [
+        f"<tr><td class=n>{r['errors']}<td dir=auto>{html.escape(r['reference'])}<td dir=auto>{html.escape(r['text'])}"
+        f"<td><code>{html.escape(r['key'])}</code>"
+        for r in rows
+    ]
+    return f"<table><tr><th>errors<th>spoken<th>heard<th>utterance</tr>{''.join(lines)}</table>"
+
+
+def _utterances(material: Material, split: str) -> list[str]:
+    """A section for each of ten utterances: every k-th of the split, from the worst read to the best."""
+    rows = read_transcripts(material.transcripts[0]).to_pylist()
+    rows.sort(key=lambda r: (r["text"] == r["reference"], -len(r["reference"]), r["key"]))
+    chosen = [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, min(SHOWN, len(rows))).astype(int))]
+    bundle, index = load_bundle(material.bundle), index_of(material.features, split)
+    places = {key: i for i, key in enumerate(index["key"].to_pylist())}
+    utterances = Utterances(material.features, index, bundle.normaliser, Augment(), 0)
+    return [_utterance(material, bundle, utterances, places[row["key"]], row) for row in chosen]
+
+
+def _utterance(material: Material, bundle: Bundle, utterances: Utterances, place: int, row: dict[str, Any]) -> str:
+    frames = bundle.normaliser(utterances.read(place)[0])
+    posteriors = _posteriors(bundle, frames)
+    seconds = len(frames) * bundle.front_end.hop_ms / 1000
+    tokens = row["hypotheses"][0]["tokens"]
+    picture = utterance_picture(frames, posteriors, tokens, seconds)
+    heading = f"<b dir=auto>{html.escape(row['reference'])}</b><br>heard: <span dir=auto>{html.escape(row['text'])}"
+    sure = f"confidence {row['confidence']:.2f}, score {row['score']:.2f}"
+    note = f"<br><small><code>{html.escape(row['key'])}</code> {row['seconds']:.2f} s, {sure}</small>"
+    sound = _player(material.shards, row["key"])
+    return f"<section>{heading}</span>{note}{sound}{_image(picture, 'features, posteriors and tokens over time')}</section>"
+
+
+@torch.inference_mode()
+def _posteriors(bundle: Bundle, frames: np.ndarray) -> np.ndarray | None:
+    """(T, V) probabilities, None for a model that does not emit a distribution a step."""
+    if not isinstance(bundle.model, Emitter):
+        return None
+    source = Padded(stack([frames]), torch.tensor([len(frames)]))
+    return bundle.model.emit(source).data[0].exp().numpy()
+
+
+def _player(shards: Artifact, key: str) -> str:
+    table = pq.read_table(shards.file("index.parquet"), filters=[("key", "==", key)])
+    row = table.to_pylist()[0]
+    if row["extension"] not in MEDIA:
+        return ""
+    with shards.file(row["shard"]).open("rb") as file:
+        file.seek(row["offset"])
+        sound = tar.members(file.read(row["size"]))[row["extension"]]
+    return f"<audio controls preload=none src='data:{MEDIA[row['extension']]};base64,{_base64(sound)}'></audio>"
+
+
+def _image(png: bytes, meaning: str) -> str:
+    return f"<img alt='{meaning}' src='data:image/png;base64,{_base64(png)}'>"
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()

@@ -1,0 +1,88 @@
+"""Read access to a corpus as names and byte ranges, be it a folder, an S3 prefix or an archive.
+
+Ray workers anywhere must be able to read any clip by itself. A folder and a plain .tar allow that as they are; the
+contents of .tar.gz and .zip are laid out once as uncompressed pieces in a draft. An archive comes from outside: its
+names and sizes are not believed.
+"""
+
+import io
+import posixpath
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra import storage
+from infra.problem import Problem
+from infra.store import Draft
+from tasks.archive import lay_out, members_in_place, pieces_of
+from tasks.corpus import Corpus, is_archive
+
+LINES_BYTES = 4 << 20  # what one request for a table's lines fetches
+
+Location = tuple[str, int, int]  # URI, offset, size
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """uri: what messages name. files: name to (URI, offset, size), the URI empty where it is the name's own."""
+
+    uri: str
+    files: dict[str, Location]
+    archive: bool = False
+
+    def names(self, suffix: str | tuple[str, ...] = "") -> list[str]:
+        return sorted(name for name in self.files if name.endswith(suffix))
+
+    def locate(self, name: str) -> Location | None:
+        """Where the file's bytes are. Absolute paths and s3:// URIs too, unless an archive (from outside) names them."""
+        name = name if storage.is_s3(name) else posixpath.normpath(name)
+        inside = name.removeprefix(self.uri + "/")
+        if found := self.files.get(inside):
+            return (found[0] or storage.join(self.uri, inside), *found[1:])
+        if self.archive or not name.startswith(("/", "s3://")):
+            return None
+        entry = storage.entry(name)
+        return (name, 0, entry.size) if entry else None
+
+    def first(self, *candidates: str) -> str:
+        """The first of these names that is there; the first of all where none is."""
+        return next((name for name in candidates if name in self.files), candidates[0])
+
+    def lines(self, name: str) -> Iterator[str]:
+        """The lines of a UTF-8 table, without line ends or byte order mark; bytes that are not UTF-8 become U+FFFD."""
+        uri, offset, size = self.locate(name) or (storage.join(self.uri, name), 0, 0)
+        rest = b""
+        for start in range(0, size, LINES_BYTES):
+            rest += storage.read(uri, offset + start, min(LINES_BYTES, size - start))
+            if start == 0:
+                rest = rest.removeprefix(b"\xef\xbb\xbf")
+            *whole, rest = rest.split(b"\n")
+            for line in whole:
+                yield line.rstrip(b"\r").decode(errors="replace")
+        if rest:
+            yield rest.rstrip(b"\r").decode(errors="replace")
+
+
+def open_source(corpus: Corpus, draft: Draft) -> Source:
+    """The corpus' files. What has to be laid out goes into the draft, where a restarted run finds it.
+
+    Raises Problem for an empty place and for an archive that is damaged or unsafe.
+    """
+    if is_archive(corpus.uri):
+        plain = corpus.uri.lower().endswith(".tar")
+        files = dict(members_in_place(corpus.uri)) if plain else lay_out(corpus.uri, draft)
+        source = Source(corpus.uri, files, archive=True)
+    else:
+        single = storage.entry(corpus.uri)
+        uri = corpus.uri.rpartition("/")[0] if single else corpus.uri
+        source = Source(uri, {name: ("", 0, entry.size) for name, entry in storage.listing(uri).items()})
+    if not source.files:
+        raise Problem(f"corpus {corpus}: nothing is there")
+    return source
+
+
+def generated_source(folder: Path, draft: Draft) -> Source:
+    """The files of a local scratch folder, copied into the draft so that every machine can read them."""
+    names = sorted(storage.listing(str(folder)))
+    contents = ((name, (folder / name).stat().st_size, io.BytesIO((folder / name).read_bytes())) for name in names)
+    return Source("generated", pieces_of(contents, draft), archive=True)

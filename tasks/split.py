@@ -1,0 +1,154 @@
+"""Our own division of a corpus into train, dev and test: no speaker and no sentence in two of them.
+
+Also carves a dev split out of train where a corpus has none. Deterministic: the same rows and seed, the same division.
+Rows that would break it are left out, as rejects that no error budget is charged for.
+"""
+
+import hashlib
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from infra.problem import Problem
+from tasks.corpus import Ingest
+from tasks.text import Normalisation, normalise
+from tasks.utterance import NOT_CHARGED, SPLITS, Reject, Utterance
+
+Row = Utterance | Reject
+Reader = Callable[[tuple[str, ...]], Iterator[Row]]
+SAME_SENTENCE = Normalisation(unicode="NFKC")  # what counts as the same sentence
+CARVE_SPEAKERS = 10  # with fewer, a dev split carved from train shares its speakers
+LARGEST = 2.0  # times its share: a speaker with more rows is not for dev or test
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Division:
+    """splits: for each row the split, "" for one to leave out. speakers: whether they too are disjoint."""
+
+    splits: list[str]
+    speakers: bool
+
+
+def divided(reader: Reader, options: Ingest, splits: tuple[str, ...]) -> Iterator[Row]:
+    """The rows of these splits, those without a split placed, and a dev split made where the corpus has none.
+
+    reader: reads the corpus' rows of some splits; called twice where rows must be placed, so that none are kept.
+    Raises Problem where the corpus has none of the splits asked for, or no train where that is.
+    """
+    wanted = tuple(s for s in SPLITS if s in splits or (s != "test" and {"train", "dev"} & set(splits)))
+    counts = Counter(row.split for row in reader(wanted))
+    shares = {"test": options.test_share, "dev": options.dev_share}
+    if not counts[""] and counts["train"] and not counts["dev"] and "dev" in wanted:
+        shares, movable = {"dev": options.dev_share}, "train"
+        log.warning("the corpus has no dev split: %.0f %% of train become dev", 100 * options.dev_share)
+    else:
+        movable = ""
+    if not counts["train"] + counts[""] and ("train" in splits or not sum(counts[s] for s in splits)):
+        there = ", ".join(s for s in SPLITS if any(r.split == s for r in reader((s,)))) or "no split at all"
+        raise Problem(f"the corpus has no {' or '.join(splits)} split; it has {there}")
+    places = iter(_places(reader(wanted), movable, shares, options) if counts[movable] and shares else ())
+    for row in reader(wanted):
+        split = next(places, "train") if row.split == movable else row.split
+        if split in splits:
+            yield replace(row, split=split)
+        elif not split:
+            yield Reject("train", row.source, "divide", NOT_CHARGED)
+
+
+def _places(rows: Iterator[Row], movable: str, shares: dict[str, float], options: Ingest) -> list[str]:
+    """For each movable row its split; a reject goes to train."""
+    speakers, sentences, usable = [], [], []
+    for row in rows:
+        if row.split == movable:
+            usable.append(isinstance(row, Utterance))
+            if isinstance(row, Utterance):
+                speakers.append(row.speaker)
+                sentences.append(sentence_hash(row.text))
+    carving = movable == "train"
+    division = divide(speakers, sentences, shares, options.seed)
+    left_out = sum(not s for s in division.splits)
+    if carving and division.speakers:
+        few = len(set(speakers)) < CARVE_SPEAKERS
+        if few or left_out > options.dev_share * len(speakers):
+            division = divide([""] * len(speakers), sentences, shares, options.seed)
+    log.info("own splits: %s, speakers disjoint: %s", dict(Counter(division.splits)), division.speakers)
+    placed = iter(division.splits)
+    return [next(placed) if is_utterance else "train" for is_utterance in usable]
+
+
+def sentence_hash(text: str) -> int:
+    """64 bits, equal for sentences that differ in case, punctuation or spacing only."""
+    clean = normalise(text, SAME_SENTENCE) or text.strip()
+    return int.from_bytes(hashlib.blake2b(clean.encode(), digest_size=8).digest(), "big")
+
+
+def divide(speakers: Sequence[str], sentences: Sequence[int], shares: dict[str, float], seed: int) -> Division:
+    """A split for each row: those of `shares` about as large as stated, the rest train, "" where it must be left out.
+
+    With fewer speakers than splits only the sentences are disjoint.
+    """
+    names = ["train", *shares]
+    portions = [1 - sum(shares.values()), *shares.values()]
+    sentence_ids = np.unique(np.asarray(sentences, np.uint64), return_inverse=True)[1].astype(np.int64)
+    known = sorted(set(speakers))
+    ids = {speaker: i for i, speaker in enumerate(known)}
+    speaker_ids = np.fromiter((ids[s] for s in speakers), np.int64, len(speakers))
+    by_speaker = _speaker_splits(known, speaker_ids, portions, seed)
+    drawn = _draw(np.bincount(sentence_ids), np.sort(np.unique(np.asarray(sentences, np.uint64))), portions, seed)
+    if by_speaker is None:
+        return Division([names[i] for i in drawn[sentence_ids]], speakers=False)
+    of_row = by_speaker[speaker_ids]
+    counts = np.zeros((len(drawn), len(names)))
+    np.add.at(counts, (sentence_ids, of_row), 1)
+    rarest = (counts / np.asarray(portions)).argmax(1)  # a sentence goes where it weighs most
+    kept = [of_row == choice[sentence_ids] for choice in (rarest, drawn)]
+    targets = np.asarray(portions) * len(speakers)
+    worst = [(np.bincount(of_row[keep], minlength=len(names)) / targets).min() for keep in kept]
+    best = kept[int(worst[1] > worst[0] and worst[0] < 0.5)]
+    return Division([names[i] if keep else "" for i, keep in zip(of_row, best, strict=True)], speakers=True)
+
+
+def _speaker_splits(known: list[str], speaker_ids: np.ndarray, portions: list[float], seed: int) -> np.ndarray | None:
+    """For each speaker the number of a split; None where there are too few speakers."""
+    if len(known) < len(portions):
+        return None
+    sizes = np.bincount(speaker_ids, minlength=len(known))
+    order = sorted(range(len(known)), key=lambda i: _lot(known[i], seed))
+    splits = np.zeros(len(known), np.int64)
+    filled: dict[int, float] = defaultdict(float)
+    for number in range(1, len(portions)):
+        target = portions[number] * sizes.sum()
+        for i in order:
+            if splits[i] == 0 and filled[number] + sizes[i] <= target:
+                splits[i] = number
+                filled[number] += sizes[i]
+        if not filled[number]:  # every speaker is larger than the share: the smallest
+            i = min((i for i in order if splits[i] == 0), key=lambda i: sizes[i])
+            splits[i] = number
+            filled[number] = sizes[i]
+            if sizes[i] > max(LARGEST * target, sizes.sum() / len(portions)):
+                return None
+    return splits
+
+
+def _draw(sizes: np.ndarray, hashes: np.ndarray, portions: list[float], seed: int) -> np.ndarray:
+    """For each sentence the number of a split, by lot, so that the rows come near the portions."""
+    order = sorted(range(len(sizes)), key=lambda i: _lot(str(hashes[i]), seed))
+    splits = np.zeros(len(sizes), np.int64)
+    at = 0
+    for number in range(1, len(portions)):
+        target, filled = portions[number] * sizes.sum(), 0
+        while at < len(order) - 1 and filled < target:
+            splits[order[at]] = number
+            filled += sizes[order[at]]
+            at += 1
+    return splits
+
+
+def _lot(name: str, seed: int) -> bytes:
+    return hashlib.blake2b(f"{seed} {name}".encode(), digest_size=8).digest()
