@@ -1,10 +1,9 @@
 """Ray: the cluster named by RAY_ADDRESS, or one on this machine that ends with the process."""
 
-import os
 from typing import Any
 
 from infra.problem import Problem
-from infra.settings import settings
+from infra.settings import set_defaults, settings
 
 # Each a default: what the user has set in the environment stays.
 ENVIRONMENT = {
@@ -18,8 +17,7 @@ ENVIRONMENT = {
 
 def connect() -> Any:
     """The `ray` module, connected. Safe to call again."""
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    set_defaults(ENVIRONMENT)
     import ray  # noqa: PLC0415  (seconds that a run with nothing to do need not pay)
 
     if ray.is_initialized():
@@ -29,7 +27,8 @@ def connect() -> Any:
         if address:
             ray.init(address=address, ignore_reinit_error=True, **quiet)
         else:
-            ray.init(num_cpus=int(settings().cores), include_dashboard=False, **quiet)
+            # "local": otherwise Ray would join whatever cluster it finds on this machine
+            ray.init("local", num_cpus=int(settings().cores), include_dashboard=False, **quiet)
     except ConnectionError as error:
         raise Problem(f"no Ray cluster answers at {address}; unset RAY_ADDRESS or start one (make up)") from error
     return ray

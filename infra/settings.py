@@ -32,6 +32,10 @@ class Settings:
     cache_mb: str = _setting("SCRIPTORIUM_CACHE_MB", "4096", "size of that folder at most")
     cores: str = _setting("SCRIPTORIUM_CORES", str(len(os.sched_getaffinity(0))), "cores a local Ray may use")
 
+    prefect_port: str = _setting("SCRIPTORIUM_PREFECT_PORT", "4200", "make up: port of the Prefect server")
+    mlflow_port: str = _setting("SCRIPTORIUM_MLFLOW_PORT", "5000", "make up: port of the MLflow server")
+    ray_port: str = _setting("SCRIPTORIUM_RAY_PORT", "6379", "make up: port of the Ray head")
+
     @property
     def root(self) -> str:
         """The artifact root as an absolute path or an s3:// URI, without a slash at its end."""
@@ -42,6 +46,12 @@ class Settings:
 def settings() -> Settings:
     """The settings of this moment: tests and workers may change the environment."""
     return Settings()
+
+
+def set_defaults(variables: dict[str, str]) -> None:
+    """Give other programs' environment variables a value where the user has set none."""
+    for name, value in variables.items():
+        os.environ.setdefault(name, value)
 
 
 def without_password(value: str) -> str:

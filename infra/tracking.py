@@ -1,6 +1,6 @@
 """MLflow behind a few functions; importing it takes seconds, so it is imported at the first use."""
 
-import os
+import json
 import tempfile
 import time
 from collections.abc import Iterable
@@ -10,11 +10,16 @@ from typing import Any
 
 from infra import storage
 from infra.problem import Problem
-from infra.settings import settings, without_password
+from infra.settings import set_defaults, settings, without_password
 
 KEY_TAG = "scriptorium.key"
 BUNDLE_FOLDER = "bundle"
 CHUNK = 1000  # metrics in one request, the most the server takes
+ENVIRONMENT = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
 LONGEST_PARAMETER = 6000  # characters, the most MLflow keeps
 
 
@@ -55,8 +60,8 @@ def log_dataset(run_id: str, name: str, digest: str, uri: str) -> None:
     """A reference to data that stays where it is."""
     from mlflow.entities import Dataset, DatasetInput, InputTag  # noqa: PLC0415
 
-    source = f'{{"uri": "{uri}"}}'
-    dataset = Dataset(name, digest[:36], "local" if not storage.is_s3(uri) else "s3", source)
+    kind = "s3" if storage.is_s3(uri) else "local"
+    dataset = Dataset(name, digest[:36], kind, json.dumps({"uri": uri}))
     _client().log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", name)])])
     _client().set_tag(run_id, f"digest.{name}", digest)
 
@@ -142,8 +147,7 @@ def _client() -> Any:
 
 @cache
 def _client_of(uri: str) -> Any:
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    set_defaults(ENVIRONMENT)
     if uri.startswith("sqlite:///"):
         Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     from mlflow import MlflowClient, set_tracking_uri  # noqa: PLC0415

@@ -62,7 +62,7 @@ class Loss(NamedTuple):
     """A summed loss in nats and the number of targets it sums over, so means stay exact across ranks."""
 
     total: Tensor
-    count: Tensor
+    count: Tensor  # pyright: ignore[reportIncompatibleMethodOverride]
 
     def mean(self) -> Tensor:
         return self.total / self.count

@@ -1,4 +1,4 @@
-"""Clips to samples: waveforms by libsndfile, Sphinx cepstra by their four-byte header. Says what is wrong with a clip."""
+"""Clips to samples: waveforms by libsndfile, Sphinx cepstra by their four-byte header; or what is wrong with one."""
 
 import io
 import struct

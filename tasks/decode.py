@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 
@@ -63,7 +62,7 @@ def decode(bundle: Artifact, features: Artifact, decoding: Decoding) -> Artifact
     """Transcripts of one split."""
     replay(bundle)
     out = open_draft("transcripts", decode.key(bundle, features, decoding)[:32])
-    shards = sorted(pc.unique(index_of(features, decoding.split)["shard"]).to_pylist())
+    shards = sorted(set(index_of(features, decoding.split)["shard"].to_pylist()))
     done = out.finished()
     jobs: list[Job] = [{"shard": shard} for shard in shards if part_name(shard) not in done]
     actors = max(1, min(int(settings().cores), len(jobs)))
@@ -87,7 +86,7 @@ class ShardDecoder:
         self.features, self.index = features, index_of(features, decoding.split)
 
     def __call__(self, job: Job) -> Job:
-        table = self.index.filter(pc.equal(self.index["shard"], job["shard"]))
+        table = self.index.filter(pa.array([shard == job["shard"] for shard in self.index["shard"].to_pylist()]))
         utterances = Utterances(self.features, table, self.bundle.normaliser, Augment(), 0)
         rows = transcribe(self.bundle, utterances, self.decoding, self.device)
         buffer = io.BytesIO()

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from infra.problem import Problem
@@ -175,5 +174,4 @@ def _merge(out: Draft, shards: list[str]) -> Artifact:
 
 def index_of(features: Artifact, split: str) -> pa.Table:
     """The rows of one split, in the order of the shards."""
-    table = pq.read_table(features.file("index.parquet"))
-    return table.filter(pc.equal(table["split"], split))
+    return pq.read_table(features.file("index.parquet"), filters=[("split", "==", split)])

@@ -1,5 +1,6 @@
 """Jobs through Ray Data: one job, one block; results come back as each is done, with a bar in the terminal."""
 
+import errno
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -38,6 +39,10 @@ def _guarded(job: Job, work: Work) -> Job:
         return {**work(job), "problem": None}
     except Problem as problem:
         return {"problem": str(problem)}
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            return {"problem": f"the disk is full ({error.filename}); make room and run the same command again"}
+        raise
 
 
 class _Actor:

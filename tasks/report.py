@@ -97,7 +97,8 @@ def _numbers(scores: dict[str, Any]) -> str:
             f"<td class=n>{w['insertions']}<td class=n>{w['reference']}<td class=n>{s['utterances']}"
             f"<td class=n>{s['seconds'] / 60:.1f}"
         )
-    names = ["split", "WER", "95&nbsp;%&nbsp;interval", "CER", "substitutions", "deletions", "insertions", "words", "utterances", "minutes"]
+    names = ("split", "WER", "95 % interval", "CER", "substitutions", "deletions", "insertions")
+    names += ("words", "utterances", "minutes")
     return f"<table><tr>{''.join(f'<th>{n}' for n in names)}</tr>{''.join(rows)}</table>"
 
 
@@ -149,8 +150,8 @@ def _utterance(material: Material, bundle: Bundle, utterances: Utterances, place
     heading = f"<b dir=auto>{html.escape(row['reference'])}</b><br>heard: <span dir=auto>{html.escape(row['text'])}"
     sure = f"confidence {row['confidence']:.2f}, score {row['score']:.2f}"
     note = f"<br><small><code>{html.escape(row['key'])}</code> {row['seconds']:.2f} s, {sure}</small>"
-    sound = _player(material.shards, row["key"])
-    return f"<section>{heading}</span>{note}{sound}{_image(picture, 'features, posteriors and tokens over time')}</section>"
+    drawn = _image(picture, "features, posteriors and tokens over time")
+    return f"<section>{heading}</span>{note}{_player(material.shards, row['key'])}{drawn}</section>"
 
 
 @torch.inference_mode()

@@ -24,17 +24,20 @@ Location = tuple[str, int, int]  # URI, offset, size
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """uri: what messages name. files: name to (URI, offset, size), the URI empty where it is the name's own."""
+    """uri: what messages name. files: name to (URI, offset, size), the URI empty where it is the name's own.
+    asked: the one file that the corpus names, such as a manifest.
+    """
 
     uri: str
     files: dict[str, Location]
     archive: bool = False
+    asked: str = ""
 
     def names(self, suffix: str | tuple[str, ...] = "") -> list[str]:
         return sorted(name for name in self.files if name.endswith(suffix))
 
     def locate(self, name: str) -> Location | None:
-        """Where the file's bytes are. Absolute paths and s3:// URIs too, unless an archive (from outside) names them."""
+        """Where the file's bytes are. Absolute paths and s3:// URIs too, unless an archive names them."""
         name = name if storage.is_s3(name) else posixpath.normpath(name)
         inside = name.removeprefix(self.uri + "/")
         if found := self.files.get(inside):
@@ -75,7 +78,8 @@ def open_source(corpus: Corpus, draft: Draft) -> Source:
     else:
         single = storage.entry(corpus.uri)
         uri = corpus.uri.rpartition("/")[0] if single else corpus.uri
-        source = Source(uri, {name: ("", 0, entry.size) for name, entry in storage.listing(uri).items()})
+        files = {name: ("", 0, entry.size) for name, entry in storage.listing(uri).items()}
+        source = Source(uri, files, asked=corpus.uri if single else "")
     if not source.files:
         raise Problem(f"corpus {corpus}: nothing is there")
     return source

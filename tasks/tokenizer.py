@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Literal, Protocol
 
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from infra.problem import Problem
@@ -101,15 +100,21 @@ def fit_tokenizer(shards: Artifact, config: Tokens) -> Artifact:
 
 def load_tokenizer(place: Readable) -> TextTokenizer:
     rules = json.loads(place.read(FILE))
-    text = Normalisation(**{k: tuple(v) if isinstance(v, list) else v for k, v in rules["text"].items()})
+    text = normalisation_of(rules["text"])
     if rules["kind"] in {"bpe", "unigram"}:
         return Pieces(place.read(MODEL), text)
     return Symbols(tuple(rules["symbols"]), " " if rules["kind"] == "words" else "", text)
 
 
+def normalisation_of(told: dict[str, Any]) -> Normalisation:
+    """From JSON, which has lists for tuples."""
+    options: dict[str, Any] = told | {"replace": tuple(told.get("replace", ()))}
+    return Normalisation(**options)
+
+
 def training_texts(shards: Artifact) -> Iterator[str]:
-    table = pq.read_table(shards.file("index.parquet"), columns=["split", "text"])
-    for text in table.filter(pc.equal(table["split"], "train"))["text"]:
+    table = pq.read_table(shards.file("index.parquet"), columns=["text"], filters=[("split", "==", "train")])
+    for text in table["text"]:
         yield text.as_py()
 
 
@@ -130,7 +135,7 @@ def train_pieces(texts: list[str], config: Tokens) -> bytes:
     from sentencepiece import SentencePieceTrainer  # noqa: PLC0415
 
     model = io.BytesIO()
-    options = {"pad_id": 0, "bos_id": 1, "eos_id": 2, "unk_id": UNK, "num_threads": 1, "minloglevel": 2}
+    options: dict[str, Any] = {"pad_id": 0, "bos_id": 1, "eos_id": 2, "unk_id": UNK, "num_threads": 1, "minloglevel": 2}
     options |= {"pad_piece": SPECIALS[0], "bos_piece": SPECIALS[1], "eos_piece": SPECIALS[2], "unk_piece": SPECIALS[3]}
     options |= {"character_coverage": 1.0, "normalization_rule_name": "identity", "unk_surface": ""}
     try:

@@ -1,0 +1,57 @@
+# demo: a speech corpus becomes a word error rate.   up, down: the servers on this machine.
+# test, check, bench: for developers.                clean: take away what these verbs installed.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench up down clean
+
+PYTHON ?= $(shell for p in python3.11 python3 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo $$p && break; done)
+INSTALL := .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
+
+help:
+	@head -2 Makefile | cut -c3-
+
+demo: .venv/.stamp-demo
+	.venv/bin/python -m flows.train_asr --corpus demo: --recipe deep_speech_2_demo --workers 2
+
+test: .venv/.stamp
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest
+
+check: .venv/.stamp
+	.venv/bin/ruff check --no-cache .
+	.venv/bin/ruff format --no-cache --check .
+	.venv/bin/pyright
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest tests/test_architecture.py
+
+bench: .venv/.stamp
+	OMP_NUM_THREADS=1 .venv/bin/python -m tests.benchmarks
+
+up: .venv/.stamp-demo
+	@.venv/bin/python -m infra.local up
+
+down:
+	@if [ -x .venv/bin/python ]; then .venv/bin/python -m infra.local down; else echo "nothing is up"; fi
+
+# The MLflow record (.scriptorium/mlflow.db) and the artifacts stay, for they belong together; ARTIFACTS=1 takes both.
+clean: down
+	rm -rf .venv .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	find .scriptorium -mindepth 1 -maxdepth 1 ! -name 'mlflow.db*' -exec rm -rf {} + 2>/dev/null || true
+	if [ -n "$(ARTIFACTS)" ]; then rm -rf .scriptorium artifacts; fi
+
+# What a developer needs holds what the demo needs, so the first stamp brings the second.
+.venv/.stamp: pyproject.toml constraints.txt | .venv/bin/pip
+	$(INSTALL) '.[dev]'
+	touch .venv/.stamp .venv/.stamp-demo
+
+.venv/.stamp-demo: pyproject.toml constraints.txt | .venv/bin/pip
+	$(INSTALL) '.[demo]'
+	touch $@
+
+.venv/bin/pip:
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "Python 3.11 is needed and none was found: install it, or name it: make PYTHON=/path/to/python3.11" >&2; \
+		exit 1; fi
+	$(PYTHON) -m venv --clear .venv

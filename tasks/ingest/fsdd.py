@@ -1,0 +1,92 @@
+"""Free Spoken Digit Dataset as connected digits: recordings of one speaker put together with pauses, by a seed.
+
+https://github.com/Jakobovski/free-spoken-digit-dataset, recordings/{digit}_{speaker}_{index}.wav. Test is every
+recording of `options.test_speaker`, each once; train and dev are the other speakers', dev their recordings 0 to 4
+(upstream's test), which train never has. Where the corpus holds one speaker alone, that speaker is the test split.
+"""
+
+import posixpath
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+
+import numpy as np
+
+from infra.problem import Problem
+from tasks.corpus import Ingest
+from tasks.source import Source
+from tasks.utterance import Reject, Utterance
+
+NAME = re.compile(r"(?P<digit>\d)_(?P<speaker>[^_/]+)_(?P<index>\d+)\.wav$")
+WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+HELD_OUT = 5  # recordings 0 to 4 of each digit
+PAUSE_MS = (40, 260)
+
+Recording = tuple[int, str]  # the digit and its file
+
+
+def utterances(source: Source, options: Ingest, splits: tuple[str, ...]) -> Iterator[Utterance | Reject]:
+    recordings = by_speaker(source)
+    if not recordings:
+        raise Problem(f"corpus {source.uri}: no recordings named {{digit}}_{{speaker}}_{{index}}.wav")
+    if options.test_speaker not in recordings and len(recordings) > 1:
+        raise Problem(f"ingest.test_speaker={options.test_speaker}: there are {', '.join(sorted(recordings))}")
+    test = options.test_speaker if len(recordings) > 1 else next(iter(recordings))
+    others = sorted(recordings.keys() - {test})
+    for split in splits:
+        if split == "test":
+            yield from _once(test, [r for _, r in recordings[test]], "test", options)
+        for speaker in others if split in {"train", "dev"} else ():
+            held_out = split == "dev"
+            mine = [r for index, r in recordings[speaker] if (index < HELD_OUT) == held_out]
+            if held_out:
+                yield from _once(speaker, mine, "dev", options)
+            else:
+                yield from _strings(speaker, mine, "train", (options, options.strings // len(others)))
+
+
+def by_speaker(source: Source) -> dict[str, list[tuple[int, Recording]]]:
+    """For each speaker (index, recording), in the order of their names."""
+    found: defaultdict[str, list[tuple[int, Recording]]] = defaultdict(list)
+    for name in source.names(".wav"):
+        if match := NAME.search(posixpath.basename(name)):
+            found[match["speaker"]].append((int(match["index"]), (int(match["digit"]), name)))
+    return dict(found)
+
+
+def _once(speaker: str, recordings: list[Recording], split: str, options: Ingest) -> Iterator[Utterance]:
+    """Strings that use every recording once."""
+    random = np.random.default_rng([options.seed, *f"{split} {speaker}".encode()])
+    left = [recordings[i] for i in random.permutation(len(recordings))]
+    while left:
+        length = int(random.integers(1, options.digits + 1))
+        yield _joined(speaker, left[:length], split, random)
+        left = left[length:]
+
+
+def _strings(speaker: str, recordings: list[Recording], split: str, how: tuple[Ingest, int]) -> Iterator[Utterance]:
+    """A number of different strings, every recording about equally often."""
+    options, count = how
+    random = np.random.default_rng([options.seed, *f"{split} {speaker}".encode()])
+    left: list[Recording] = []
+    seen: set[str] = set()
+    while recordings and len(seen) < count:
+        length = int(random.integers(1, options.digits + 1))
+        if len(left) < length:
+            left += [recordings[i] for i in random.permutation(len(recordings))]
+        made = _joined(speaker, left[:length], split, random)
+        left = left[length:]
+        if made.source not in seen:
+            seen.add(made.source)
+            yield made
+
+
+def _joined(speaker: str, recordings: list[Recording], split: str, random: np.random.Generator) -> Utterance:
+    pauses = (0, *(int(p) for p in random.integers(*PAUSE_MS, len(recordings) - 1)))
+    return Utterance(
+        split=split,
+        clips=tuple(name for _, name in recordings),
+        text=" ".join(WORDS[digit] for digit, _ in recordings),
+        speaker=speaker,
+        pauses_ms=pauses if len(recordings) > 1 else (),
+    )

@@ -1,0 +1,91 @@
+"""Front ends against torchaudio and arithmetic; augmentation by what it claims."""
+
+import numpy as np
+import pytest
+import torch
+import torchaudio
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.augment import Augment, generator, interpolate, mask, reshape
+from tasks.features import FLOOR, FrontEnd, Normaliser, extract, normaliser_of
+
+WAVE = np.random.default_rng(0).standard_normal(16000).astype(np.float32) * 0.1
+
+
+@pytest.mark.parametrize(("window_ms", "hop_ms"), [(25.0, 10.0), (32.0, 15.0), (20.0, 7.5)])
+def test_log_mel_is_torchaudios_at_any_window_and_hop(window_ms, hop_ms):
+    front_end = FrontEnd(window_ms=window_ms, hop_ms=hop_ms, mels=40)
+    n_fft = 1 << (front_end.window - 1).bit_length()
+    peer = torchaudio.transforms.MelSpectrogram(16000, n_fft, front_end.window, front_end.hop, n_mels=40, f_min=20.0)
+    expected = (peer(torch.from_numpy(WAVE)) + FLOOR).log().T.numpy()
+    found = extract(WAVE, 16000, front_end)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    assert len(found) == len(WAVE) // front_end.hop + 1
+
+
+def test_mfcc_has_its_coefficients():
+    assert extract(WAVE, 16000, FrontEnd(kind="mfcc", cepstra=13, mels=40)).shape == (101, 13)
+
+
+def test_resampling_keeps_a_tone_where_it_is():
+    time = np.arange(44100) / 44100
+    tone = np.sin(2 * np.pi * 1000 * time).astype(np.float32)
+    low, high = (extract(w, r, FrontEnd(mels=40)) for w, r in ((tone, 44100), (tone[::1], 44100)))
+    direct = extract(np.sin(2 * np.pi * 1000 * np.arange(16000) / 16000).astype(np.float32), 16000, FrontEnd(mels=40))
+    assert np.array_equal(low, high)
+    assert (low[5:-5].mean(0).argmax(), len(low)) == (direct[5:-5].mean(0).argmax(), len(direct))
+
+
+def test_a_clip_shorter_than_a_window_still_has_a_frame():
+    assert len(extract(WAVE[:10], 16000, FrontEnd(mels=40))) >= 1
+
+
+def test_corpus_normaliser_gives_mean_0_variance_1():
+    frames = [np.random.default_rng(i).normal(3, 2, (50 + i, 5)) for i in range(10)]
+    every = np.concatenate(frames)
+    sums = {"frames": len(every), "sum": every.sum(0).tolist(), "squares": (every**2).sum(0).tolist()}
+    done = np.concatenate([normaliser_of(sums, "corpus")(f) for f in frames])
+    np.testing.assert_allclose(done.mean(0), 0, atol=1e-4)
+    np.testing.assert_allclose(done.std(0), 1, atol=1e-4)
+    one = Normaliser("utterance")(frames[0])
+    np.testing.assert_allclose((one.mean(0), one.std(0)), (np.zeros(5), np.ones(5)), atol=1e-3)
+
+
+@pytest.mark.parametrize("wrong", [{"hop_ms": 0}, {"low_hz": 9000}, {"high_hz": 9000.0}])
+def test_impossible_front_ends_are_refused(wrong):
+    with pytest.raises(ValueError, match="features"):
+        FrontEnd(**wrong)
+
+
+@given(st.integers(1, 60), st.integers(1, 20))
+def test_augmentation_depends_on_seed_epoch_and_key_alone(time, size):
+    config = Augment(time_masks=2, frequency_masks=2, speed=0.2, warp=0.1, gain=1, tilt=1, noise=0.3)
+    frames = np.random.default_rng(0).standard_normal((time, size)).astype(np.float32)
+
+    def made(epoch, key):
+        random = generator(7, epoch, key)
+        return mask(reshape(frames.copy(), config, random, 1), config, random)
+
+    np.testing.assert_array_equal(made(3, "a"), made(3, "a"))
+    assert made(3, "a").shape != made(4, "b").shape or not np.array_equal(made(3, "a"), made(4, "b"))
+
+
+@given(st.integers(1, 80), st.integers(1, 80))
+def test_stretching_leaves_the_frames_that_are_asked_for(time, least):
+    frames = np.ones((time, 3), np.float32)
+    assert len(reshape(frames, Augment(speed=0.5), generator(0, 0, "k"), min(least, time))) >= min(least, time)
+
+
+def test_interpolation_is_linear():
+    ramp = np.arange(10, dtype=np.float32)[:, None]
+    places = np.array([0.0, 0.25, 4.5, 9.0])
+    np.testing.assert_allclose(interpolate(ramp, places)[:, 0], places)
+
+
+def test_masks_are_no_wider_than_allowed():
+    config = Augment(time_masks=1, time_mask_frames=7, frequency_masks=1, frequency_mask_bins=3)
+    for n in range(200):
+        masked = mask(np.ones((100, 20), np.float32), config, generator(0, 0, str(n)))
+        assert (masked == 0).all(1).sum() <= 7
+        assert (masked == 0).all(0).sum() <= 3
