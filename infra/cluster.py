@@ -1,5 +1,6 @@
 """Ray: the cluster named by RAY_ADDRESS, or one on this machine that ends with the process."""
 
+import logging
 from typing import Any
 
 from infra.problem import Problem
@@ -13,16 +14,24 @@ ENVIRONMENT = {
     "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # keep CUDA visible to tasks that ask for none; the future default
 }
+# The name says nothing of it: without "clusters", Ray listens on the loopback interface only.
+ON_THIS_MACHINE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 
 def connect() -> Any:
     """The `ray` module, connected. Safe to call again."""
     set_defaults(ENVIRONMENT)
+    if settings().ray_address.rpartition(":")[0] in {"", "127.0.0.1", "localhost"}:
+        set_defaults(ON_THIS_MACHINE)
     import ray  # noqa: PLC0415  (seconds that a run with nothing to do need not pay)
 
     if ray.is_initialized():
         return ray
-    address, quiet = settings().ray_address, {"log_to_driver": False, "logging_level": "ERROR"}
+    logging.getLogger("ray").setLevel(logging.ERROR)  # a line for each stage of each job tells a user nothing
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    address = settings().ray_address
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    quiet["runtime_env"] = {"env_vars": settings().for_workers()}
     try:
         if address:
             ray.init(address=address, ignore_reinit_error=True, **quiet)
@@ -30,5 +39,8 @@ def connect() -> Any:
             # "local": otherwise Ray would join whatever cluster it finds on this machine
             ray.init("local", num_cpus=int(settings().cores), include_dashboard=False, **quiet)
     except ConnectionError as error:
-        raise Problem(f"no Ray cluster answers at {address}; unset RAY_ADDRESS or start one (make up)") from error
+        raise Problem(
+            f"no Ray cluster answers at {address}, or it refuses the token of RAY_AUTH_TOKEN_PATH; "
+            "unset RAY_ADDRESS or start a cluster (make up)"
+        ) from error
     return ray

@@ -42,6 +42,12 @@ class Settings:
         remote = self.artifact_root.startswith("s3://")
         return (self.artifact_root if remote else str(Path(self.artifact_root).absolute())).rstrip("/")
 
+    def for_workers(self) -> dict[str, str]:
+        """The variables that a worker needs, paths absolute: its working folder is another. No credentials."""
+        named = {"SCRIPTORIUM_ARTIFACTS": self.root, "SCRIPTORIUM_CACHE": str(Path(self.cache_folder).absolute())}
+        named |= {"SCRIPTORIUM_CACHE_MB": self.cache_mb, "AWS_ENDPOINT_URL": self.s3_endpoint}
+        return {name: value for name, value in named.items() if value}
+
 
 def settings() -> Settings:
     """The settings of this moment: tests and workers may change the environment."""

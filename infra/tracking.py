@@ -3,7 +3,8 @@
 import json
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,45 +16,61 @@ from infra.settings import set_defaults, settings, without_password
 KEY_TAG = "scriptorium.key"
 BUNDLE_FOLDER = "bundle"
 CHUNK = 1000  # metrics in one request, the most the server takes
+PARAMETERS_AT_ONCE = 100  # the same for parameters and tags
 ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
+LONGEST_DIGEST = 36  # characters, the same for a dataset's digest; the tag beside it holds it whole
 LONGEST_PARAMETER = 6000  # characters, the most MLflow keeps
 
 
 def open_run(key: str, name: str, tags: dict[str, str]) -> str:
     """The run of this key, made if there is none, marked as running; its id."""
-    client = _client()
-    experiment = _experiment(client)
-    found = client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
-    if found:
-        run_id = found[0].info.run_id
-        client.set_terminated(run_id, "RUNNING")
-    else:
-        run_id = client.create_run(experiment, tags={KEY_TAG: key}, run_name=name).info.run_id
-    for tag, value in tags.items():
-        client.set_tag(run_id, tag, value)
+    with _named_errors():
+        client = _client()
+        experiment = _experiment(client)
+        found = client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
+        if found:
+            run_id = found[0].info.run_id
+            client.update_run(run_id, "RUNNING")
+        else:
+            run_id = client.create_run(experiment, tags={KEY_TAG: key}, run_name=name).info.run_id
+        for tag, value in tags.items():
+            client.set_tag(run_id, tag, value)
     return run_id
 
 
 def log_params(run_id: str, params: dict[str, Any]) -> None:
-    from mlflow.entities import Param  # noqa: PLC0415
+    """Parameters as text. MLflow never changes one, so a value that differs from an earlier one becomes a tag."""
+    from mlflow.entities import Param, RunTag  # noqa: PLC0415
 
-    rows = [Param(name, str(value)[:LONGEST_PARAMETER]) for name, value in sorted(params.items())]
-    for i in range(0, len(rows), 100):
-        _client().log_batch(run_id, params=rows[i : i + 100])
+    with _named_errors():
+        held = _client().get_run(run_id).data.params
+        told = {name: without_password(str(value))[:LONGEST_PARAMETER] for name, value in sorted(params.items())}
+        rows = [Param(name, value) for name, value in told.items() if name not in held]
+        for i in range(0, len(rows), PARAMETERS_AT_ONCE):
+            _client().log_batch(run_id, params=rows[i : i + PARAMETERS_AT_ONCE])
+        changed = [RunTag(name, value) for name, value in told.items() if held.get(name, value) != value]
+        for i in range(0, len(changed), PARAMETERS_AT_ONCE):
+            _client().log_batch(run_id, tags=changed[i : i + PARAMETERS_AT_ONCE])
 
 
 def log_metrics(run_id: str, rows: Iterable[tuple[str, float, int]]) -> None:
-    """Rows of (name, value, step), in batches."""
+    """Rows of (name, value, step), in batches. A row that the run has already is not sent again."""
     from mlflow.entities import Metric  # noqa: PLC0415
 
-    now = int(time.time() * 1000)
-    metrics = [Metric(name, float(value), now, step) for name, value, step in rows]
-    for i in range(0, len(metrics), CHUNK):
-        _client().log_batch(run_id, metrics=metrics[i : i + CHUNK])
+    given, now = [(name, float(value), int(step)) for name, value, step in rows], int(time.time() * 1000)
+    with _named_errors():
+        held = {
+            (name, metric.step): metric.value
+            for name in {name for name, _, _ in given}
+            for metric in _client().get_metric_history(run_id, name)
+        }
+        metrics = [Metric(name, value, now, step) for name, value, step in given if held.get((name, step)) != value]
+        for i in range(0, len(metrics), CHUNK):
+            _client().log_batch(run_id, metrics=metrics[i : i + CHUNK])
 
 
 def log_dataset(run_id: str, name: str, digest: str, uri: str) -> None:
@@ -61,14 +78,15 @@ def log_dataset(run_id: str, name: str, digest: str, uri: str) -> None:
     from mlflow.entities import Dataset, DatasetInput, InputTag  # noqa: PLC0415
 
     kind = "s3" if storage.is_s3(uri) else "local"
-    dataset = Dataset(name, digest[:36], kind, json.dumps({"uri": uri}))
-    _client().log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", name)])])
-    _client().set_tag(run_id, f"digest.{name}", digest)
+    dataset = Dataset(name, digest[:LONGEST_DIGEST], kind, json.dumps({"uri": uri}))
+    with _named_errors():
+        _client().log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", name)])])
+        _client().set_tag(run_id, f"digest.{name}", digest)
 
 
 def log_files(run_id: str, files: Iterable[tuple[str, bytes]], folder: str) -> None:
     """Small files, uploaded into a folder of the run."""
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory() as temporary, _named_errors():
         for name, content in files:
             path = Path(temporary, name)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,47 +98,68 @@ def register(run_id: str, name: str, alias: str, tags: dict[str, str]) -> str:
     """The run's bundle as a new version of a registered model, which the alias then names; the version."""
     from mlflow.exceptions import MlflowException  # noqa: PLC0415
 
-    client = _client()
-    try:
-        client.create_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    source = f"runs:/{run_id}/{BUNDLE_FOLDER}"
-    version = client.create_model_version(name, source, run_id, tags=tags).version
-    client.set_registered_model_alias(name, alias, str(version))
-    return str(version)
+    with _named_errors():
+        client = _client()
+        try:
+            client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        source = f"runs:/{run_id}/{BUNDLE_FOLDER}"
+        version = str(client.create_model_version(name, source, run_id, tags=tags).version)
+        client.set_registered_model_alias(name, alias, version)
+    return version
 
 
 def resolve_model(model: str) -> str:
     """`NAME@ALIAS` or `NAME/VERSION` as the path of the downloaded bundle; a path or URI of a bundle as it is."""
-    if storage.is_s3(model) or Path(model).is_dir():
-        return model if storage.is_s3(model) else str(Path(model).absolute())
+    if storage.is_s3(model):
+        return model
+    if Path(model).is_dir():
+        return str(Path(model).absolute())
     if "@" not in model and "/" not in model:
         raise Problem(f"model {model!r}: write NAME@ALIAS, NAME/VERSION or the path of a bundle")
-    from mlflow.artifacts import download_artifacts  # noqa: PLC0415
+    with _named_errors():
+        run_id = _registered(model)
+        return _downloaded(model, run_id)
+
+
+def finish(run_id: str, status: str) -> None:
+    """status: FINISHED, FAILED or KILLED."""
+    with _named_errors():
+        _client().set_terminated(run_id, status)
+
+
+def _registered(model: str) -> str:
+    """The run that made a registered version. Raises Problem that lists what there is."""
     from mlflow.exceptions import MlflowException  # noqa: PLC0415
 
     client = _client()
     try:
         if "@" in model:
-            found = client.get_model_version_by_alias(*model.split("@", 1))
-        else:
-            found = client.get_model_version(*model.rsplit("/", 1))
+            return client.get_model_version_by_alias(*model.split("@", 1)).run_id
+        return client.get_model_version(*model.rsplit("/", 1)).run_id
     except MlflowException as error:
+        if _is_away(error):
+            raise
         known = [f"{m.name}@{alias}" for m in client.search_registered_models() for alias in m.aliases]
         there = f"there are {', '.join(known)}" if known else "none is registered yet"
         place = without_password(settings().tracking_uri)
         raise Problem(f"model {model!r}: not a folder and not registered at {place}; {there}") from error
-    target = Path(settings().cache_folder) / "models" / f"{found.run_id}"
+
+
+def _downloaded(model: str, run_id: str) -> str:
+    from mlflow.artifacts import download_artifacts  # noqa: PLC0415
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+    target = Path(settings().cache_folder) / "models" / run_id
     target.mkdir(parents=True, exist_ok=True)
-    uri = f"runs:/{found.run_id}/{BUNDLE_FOLDER}"
-    return download_artifacts(artifact_uri=uri, dst_path=str(target), tracking_uri=settings().tracking_uri)
-
-
-def finish(run_id: str, status: str) -> None:
-    """status: FINISHED, FAILED or KILLED."""
-    _client().set_terminated(run_id, status)
+    uri = f"runs:/{run_id}/{BUNDLE_FOLDER}"
+    try:
+        return download_artifacts(artifact_uri=uri, dst_path=str(target), tracking_uri=settings().tracking_uri)
+    except (MlflowException, OSError) as error:
+        reason = str(error).splitlines()[0][:200]
+        raise Problem(f"model {model!r} is registered, but {uri} cannot be fetched: {reason}") from error
 
 
 def _experiment(client: Any) -> str:
@@ -152,12 +191,34 @@ def _client_of(uri: str) -> Any:
         Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     from mlflow import MlflowClient, set_tracking_uri  # noqa: PLC0415
     from mlflow.exceptions import MlflowException  # noqa: PLC0415
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
 
     set_tracking_uri(uri)
-    client = MlflowClient(tracking_uri=uri)
     try:
+        client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
-    except MlflowException as error:
-        reason = str(error).splitlines()[0][:200]
-        raise Problem(f"no MLflow answers at {without_password(uri)} (MLFLOW_TRACKING_URI): {reason}") from error
+    except (MlflowException, SQLAlchemyError) as error:
+        raise Problem(_away(uri, error)) from error
     return client
+
+
+def _away(uri: str, error: Exception) -> str:
+    reason = without_password(str(error).splitlines()[0])[:200]
+    return f"no MLflow answers at {without_password(uri)} (MLFLOW_TRACKING_URI): {reason}"
+
+
+def _is_away(error: Exception) -> bool:
+    return "API request to" in str(error)  # MLflow has no class of its own for a server that does not answer
+
+
+@contextmanager
+def _named_errors() -> Iterator[None]:
+    """A server that has gone as a line that says which."""
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+    try:
+        yield
+    except MlflowException as error:
+        if not _is_away(error):
+            raise
+        raise Problem(_away(settings().tracking_uri, error)) from error

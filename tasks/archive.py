@@ -76,7 +76,6 @@ def members_in_place(uri: str) -> Iterator[tuple[str, tuple[str, int, int]]]:
         file.seek(0)
         with tarfile.open(fileobj=file, mode="r:") as tar:
             for member in tar:
-                tar.members.clear()  # tarfile would keep every header
                 if name := checked_tar_member(uri, member):
                     if member.offset_data + member.size > end:
                         raise Problem(f"{uri}: cut off in member {name!r}; download it again")
@@ -87,7 +86,6 @@ def gzip_members(uri: str, file: BinaryIO) -> Iterator[Member]:
     stream = _Bounded(uri, file)
     with tarfile.open(fileobj=stream, mode="r|") as tar:  # type: ignore[call-overload]
         for member in tar:
-            tar.members.clear()
             if name := checked_tar_member(uri, member):
                 stream.expect(name, member.size)
                 content = tar.extractfile(member)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import posixpath
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def parse(text: str) -> Corpus:
         return Corpus(kind=kind, uri=uri)
     if not uri:
         raise Problem(f"corpus {text!r}: no place given; write {kind}:/path/to/corpus or {kind}:s3://bucket/prefix")
-    uri = uri.rstrip("/") if storage.is_s3(uri) else str(Path(uri).expanduser().absolute())
+    uri = uri.rstrip("/") if storage.is_s3(uri) else str(Path(posixpath.normpath(Path(uri).expanduser().absolute())))
     if not storage.is_s3(uri) and not Path(uri).exists():
         raise Problem(f"corpus {text!r}: {uri} does not exist")
     return Corpus(kind=kind, uri=uri)

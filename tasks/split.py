@@ -56,7 +56,7 @@ def divided(reader: Reader, options: Ingest, splits: tuple[str, ...]) -> Iterato
         split = next(places, "train") if row.split == movable else row.split
         if split in splits:
             yield replace(row, split=split)
-        elif not split:
+        elif not split and "train" in splits:
             yield Reject("train", row.source, "divide", NOT_CHARGED)
 
 

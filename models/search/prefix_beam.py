@@ -34,11 +34,8 @@ def prefix_beam(emissions: Padded, beam: Beam, lm: Decoder | None = None) -> lis
     Raises ValueError for a term this search does not have, and for fusion terms at width 1.
     """
     _refuse(beam, lm)
-    if beam.width == 1:
-        ranked = _best_path(emissions, beam.max_length)
-    else:
-        ranked = _Search(emissions, beam, lm).run()
-    return _aligned(emissions, ranked)
+    greedy = beam.width == 1
+    return _aligned(emissions, _best_path(emissions, beam.max_length) if greedy else _Search(emissions, beam, lm).run())
 
 
 def _refuse(beam: Beam, lm: Decoder | None) -> None:
@@ -47,7 +44,9 @@ def _refuse(beam: Beam, lm: Decoder | None) -> None:
     if beam.lm_weight and lm is None:
         raise ValueError(f"beam.lm_weight is {beam.lm_weight}, but there is no language model: give one or set it to 0")
     if beam.width == 1 and (beam.lm_weight or beam.insertion_bonus):
-        raise ValueError("beam.width 1 is the best path, without lm_weight and insertion_bonus: use a width of 2 or more")
+        raise ValueError(
+            "beam.width 1 is the best path, without lm_weight and insertion_bonus: use a width of 2 or more"
+        )
 
 
 Ranked = list[list[tuple[tuple[int, ...], float]]]  # for each utterance (tokens, score), best first
@@ -84,7 +83,7 @@ def _aligned(emissions: Padded, ranked: Ranked) -> list[list[Hypothesis]]:
 
 
 class Prefixes(NamedTuple):
-    """The live prefixes of each utterance, every field (B, W). A dead place has both masses zero."""
+    """The live prefixes of each utterance, every field (B, W). In a dead place both masses are zero."""
 
     blank: Tensor  # log mass of the alignments that end in blank
     label: Tensor  # log mass of those that end in the last token
@@ -110,14 +109,14 @@ class _Search:
         # without a language model only the W + 1 best tokens of a step can lead into the beam
         grown = log_probs.shape[-1] - 1 if lm and beam.lm_weight else min(beam.width + 1, log_probs.shape[-1] - 1)
         self.tokens = log_probs[..., 1:].topk(grown, dim=-1, sorted=False).indices + 1  # (B, T, K), BLANK is 0
-        self.fusion = Fusion(lm, beam, (len(log_probs), beam.width), log_probs.device)
+        self.fusion = Fusion(lm, beam, log_probs[:, 0] if log_probs.shape[1] else log_probs.sum(1))
         self.history: list[tuple[Tensor, Tensor]] = []
 
     def run(self) -> Ranked:
         live = self._empty()
         for t in range(self.log_probs.shape[1]):
             live = self._advance(live, self.log_probs[:, t], self.tokens[:, t])
-        scores, order = (live.mass + self.fusion.final()).sort(1, descending=True, stable=True)
+        scores, order = (live.mass + self.fusion.final()).sort(dim=1, descending=True, stable=True)
         tokens = self._read_back(order)
         return [
             [
@@ -129,14 +128,11 @@ class _Search:
         ]
 
     def _empty(self) -> Prefixes:
-        shape = (len(self.log_probs), self.beam.width)
-        dead = self.log_probs.new_full(shape, LOG_ZERO)
-        zero = torch.zeros(shape, dtype=torch.long, device=dead.device)
-        names = zero - 1 - torch.arange(shape[1], device=dead.device)  # dead places never share a name
-        names[:, 0] = 0
+        dead = self.log_probs.new_full((len(self.log_probs), self.beam.width), LOG_ZERO)
+        zero = torch.zeros_like(dead, dtype=torch.long)
         blank = dead.clone()
         blank[:, 0] = 0
-        return Prefixes(blank, dead, zero, zero, names, zero + PARENTLESS)
+        return Prefixes(blank, dead, zero, zero, zero, zero + NOWHERE)
 
     def _advance(self, live: Prefixes, frame: Tensor, tokens: Tensor) -> Prefixes:
         """One step: frame (B, V), its candidate tokens (B, K)."""
@@ -147,7 +143,6 @@ class _Search:
         repeats = live.last[:, :, None] == live.last[:, None, :]
         from_parent = torch.where(repeats, live.blank[:, None, :], mass[:, None, :])
         from_parent = from_parent.masked_fill(~is_child, LOG_ZERO).amax(2)
-        from_parent = from_parent.masked_fill(live.length > self.beam.max_length, LOG_ZERO)
         label = torch.logaddexp(live.label, from_parent) + own
         label = label.masked_fill(live.last == BLANK, LOG_ZERO)
         blank = mass + frame[:, BLANK, None]
@@ -159,11 +154,13 @@ class _Search:
 
         stay = torch.logaddexp(blank, label) + self.fusion.held
         scores = torch.cat((stay, (grown + self.fusion.grown(tokens)).flatten(1)), 1)
-        chosen = scores.topk(width, dim=1).indices  # (B, W)
-        return self._select(live._replace(blank=blank, label=label), grown, tokens, chosen)
+        best = scores.topk(width, dim=1)  # (B, W)
+        chosen = self._select(live._replace(blank=blank, label=label), grown, tokens, best.indices)
+        # a candidate of no mass may be named like a live prefix: it must not come to life as its double
+        return chosen._replace(parent=chosen.parent.masked_fill(best.values == LOG_ZERO, NOWHERE))
 
     def _select(self, live: Prefixes, grown: Tensor, tokens: Tensor, chosen: Tensor) -> Prefixes:
-        """The chosen of (W that stay, W K that grow) as the next live prefixes."""
+        """The chosen of (W that stay, W K that grow) as the next prefixes."""
         width, choices = live.last.shape[1], tokens.shape[1]
         extends = chosen >= width
         place = (chosen - width).clamp(min=0)
@@ -192,7 +189,7 @@ class _Search:
         return torch.stack(steps[::-1], -1)
 
 
-PARENTLESS = -(2**62)
+NOWHERE = -(2**62)  # the parent of the empty prefix and of dead places
 
 
 def _name(prefix: Tensor, token: Tensor) -> Tensor:

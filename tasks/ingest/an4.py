@@ -1,62 +1,60 @@
-"""CMU's AN4 (census database): etc/*.fileids with *.transcription, and Sphinx features or sound.
+"""CMU AN4: spelled names, numbers, control words, as Sphinx cepstra (feat/*.mfc) or recordings (wav/).
 
-http://www.speech.cs.cmu.edu/databases/an4/. Of an utterance the .mfc cepstra are taken where they are, else the sound.
-Train and dev are etc/train_nodev and etc/train_dev where there are such lists, else etc/an4_train, of which
-tasks/split.py makes both; test is etc/an4_test.
+etc/<split>.fileids names the utterances, etc/<split>.transcription says `WORDS (utterance)`. Official releases name
+their lists an4_train and an4_test; a development split is held out of training as ESPnet does (train_nodev, train_dev)
+where those lists are there.
 """
 
 import posixpath
 import re
 from collections.abc import Iterator
 
-from infra.problem import Problem
 from tasks.corpus import Ingest
 from tasks.source import Source
-from tasks.utterance import Reject, Utterance
+from tasks.utterance import SPLITS, Reject, Utterance
 
 LISTS = {
-    "train": ("train_nodev", "an4_train", "train"),
-    "dev": ("train_dev", "an4_dev", "dev"),
     "test": ("an4_test", "test"),
+    "dev": ("train_dev", "an4_dev", "dev"),
+    "train": ("train_nodev", "an4_train", "train"),
 }
-LINE = re.compile(r"^(?P<text>.*?)\s*\((?P<id>[^()]*)\)\s*$")
-MARKS = re.compile(r"</?s>|<sil>")
-SUFFIXES = (".mfc", ".wav", ".sph", ".raw")
+RECORDINGS = (".wav", ".sph", ".flac", ".raw")
+FILLERS = re.compile(r"</?s>|<sil>|\+\+\w+\+\+|\(\d+\)")  # silences, noises, and which pronunciation was heard
 
 
 def utterances(source: Source, options: Ingest, splits: tuple[str, ...]) -> Iterator[Utterance | Reject]:
-    roots = sorted({posixpath.dirname(name) for name in source.names(".fileids")})
-    if not roots:
-        raise Problem(f"corpus {source.uri}: no etc/*.fileids in it; is it AN4?")
-    files = clips_by_id(source)
-    for split in splits:
-        found = next((n for n in LISTS[split] if posixpath.join(roots[0], f"{n}.fileids") in source.files), None)
-        if found:
-            made_of_whole = split == "train" and found == "an4_train" and options.own_splits
-            yield from _rows(source, posixpath.join(roots[0], found), "" if made_of_whole else split, files)
+    """The lists' utterances in their order. Cepstra where there are any, else recordings."""
+    lists = {name.removesuffix(".fileids"): name for name in source.names(".fileids")}
+    folder, extensions = "wav", RECORDINGS
+    if source.names(".mfc"):
+        folder, extensions = "feat", (".mfc",)
+    for split in SPLITS:
+        if split not in splits and not options.own_splits:
+            continue
+        for stem in _chosen(list(lists), split):
+            base = posixpath.dirname(posixpath.dirname(stem))  # of etc/
+            texts = _transcripts(source, f"{stem}.transcription")
+            for line in source.lines(lists[stem]):
+                if utterance := line.strip():
+                    clip = source.first(*(posixpath.join(base, folder, utterance + end) for end in extensions))
+                    speaker, name = posixpath.split(utterance)
+                    placed = "" if options.own_splits else split
+                    yield Utterance(placed, (clip,), texts.get(name, ""), posixpath.basename(speaker))
 
 
-def clips_by_id(source: Source) -> dict[str, str]:
-    """`<speaker>/<utterance>` to its file, cepstra rather than sound."""
-    found: dict[str, str] = {}
-    for suffix in reversed(SUFFIXES):
-        for name in source.names(suffix):
-            found["/".join(name.removesuffix(suffix).split("/")[-2:])] = name
-    return found
+def _chosen(stems: list[str], split: str) -> list[str]:
+    """The lists of a split: the first name of LISTS that is there. train_nodev counts only beside train_dev."""
+    names = [name for name in LISTS[split] if any(posixpath.basename(s) == name for s in stems)]
+    if names[:1] == ["train_nodev"] and not any(posixpath.basename(s) == "train_dev" for s in stems):
+        names = names[1:] or names
+    return [s for s in sorted(stems) if names and posixpath.basename(s) == names[0]]
 
 
-def _rows(source: Source, name: str, split: str, files: dict[str, str]) -> Iterator[Utterance | Reject]:
+def _transcripts(source: Source, name: str) -> dict[str, str]:
+    """Utterance to words, whatever their order in the file."""
     texts = {}
-    for line in source.lines(f"{name}.transcription"):
-        if match := LINE.match(line):
-            texts[match["id"]] = " ".join(MARKS.sub(" ", match["text"]).split())
-    for line in source.lines(f"{name}.fileids"):
-        path = line.strip()
-        if not path:
-            continue
-        speaker, utterance = ("/" + path).rsplit("/", 2)[-2:]
-        if utterance not in texts:
-            yield Reject(split or "train", path, "read", "missing transcript", f"not in {name}.transcription")
-            continue
-        clip = files.get(f"{speaker}/{utterance}", f"{path}.mfc")
-        yield Utterance(split=split, clips=(clip,), text=texts[utterance], speaker=speaker)
+    for line in source.lines(name):
+        words, _, utterance = line.strip().rpartition("(")
+        if utterance.endswith(")"):
+            texts[utterance[:-1].strip()] = " ".join(FILLERS.sub(" ", words).split())
+    return texts

@@ -1,80 +1,82 @@
-"""Mozilla Common Voice, every release since 2019: <language>/{train,dev,test,validated,...}.tsv and clips/.
+"""Mozilla Common Voice, every release since 2019: clips/ beside train.tsv, dev.tsv, test.tsv, validated.tsv.
 
-https://commonvoice.mozilla.org/datasets. The tables are tab-separated without quoting: a quote is text, closed or not.
+The root may be the language's folder or hold it (cv-corpus-17.0-2024-03-15/fa/ inside an archive); where it holds
+several languages all are read. Columns differ between releases and are found by their names in the first line.
 """
 
+import logging
 import posixpath
 from collections.abc import Iterator
 
-from infra.problem import Problem
 from tasks.corpus import Ingest
 from tasks.source import Source
-from tasks.utterance import Reject, Utterance
+from tasks.utterance import SPLITS, Reject, Utterance
 
-TABLES = ("validated", "other", "train", "dev", "test")
-TAGS = ("age", "gender", "accent", "accents", "variant", "locale", "segment", "sentence_id", "sentence_domain")
-VOTES = ("up_votes", "down_votes")
+NOT_TAGS = {"client_id", "path", "sentence"}
+RENAMED = {"accents": "accent"}  # its name until 2021
+
+log = logging.getLogger(__name__)
 
 
 def utterances(source: Source, options: Ingest, splits: tuple[str, ...]) -> Iterator[Utterance | Reject]:
-    root = language_root(source)
-    if not options.own_splits:
-        for split in splits:
-            yield from _rows(source, root, f"{split}.tsv", split)
-    elif posixpath.join(root, "validated.tsv") in source.files:
-        yield from _rows(source, root, "validated.tsv", "")
-    else:
-        for table in ("test", "dev", "train"):
-            yield from _rows(source, root, f"{table}.tsv", "")
-
-
-def language_root(source: Source) -> str:
-    """The folder of the tables: the corpus' own, or a language inside. Raises Problem for none or several."""
-    wanted = {f"{table}.tsv" for table in TABLES}
-    roots = sorted({posixpath.dirname(name) for name in source.files if posixpath.basename(name) in wanted})
-    if not roots:
-        raise Problem(f"corpus {source.uri}: no train.tsv, dev.tsv, test.tsv or validated.tsv in it")
+    """The rows of the official splits; with own_splits, or where there are none, those of validated.tsv."""
+    roots = sorted({posixpath.dirname(name) for name in source.names(".tsv") if _table(name) in {*SPLITS, "validated"}})
     if len(roots) > 1:
-        raise Problem(f"corpus {source.uri} holds {len(roots)} languages ({', '.join(roots[:5])}); name one of them")
-    return roots[0]
+        log.info("%s holds several languages: %s", source.uri, ", ".join(roots))
+    for split in ("", *SPLITS):  # those to be placed first: there are none of the others beside them
+        for root in roots:
+            if split and split in splits and _official(source, root, options):
+                yield from _rows(source, root, split, split)
+            elif not split and not _official(source, root, options):
+                validated = posixpath.join(root, "validated.tsv")
+                tables = ["validated"] if validated in source.files else list(SPLITS)
+                for table in tables:
+                    yield from _rows(source, root, table, "")
+
+
+def _official(source: Source, root: str, options: Ingest) -> bool:
+    return not options.own_splits and any(posixpath.join(root, f"{split}.tsv") in source.files for split in SPLITS)
+
+
+def _table(name: str) -> str:
+    return posixpath.basename(name).removesuffix(".tsv")
 
 
 def _rows(source: Source, root: str, table: str, split: str) -> Iterator[Utterance | Reject]:
-    name = posixpath.join(root, table)
+    name = posixpath.join(root, f"{table}.tsv")
     if name not in source.files:
         return
     lines = source.lines(name)
-    header = next(lines, "").split("\t")
-    if header == [""]:
+    columns = next(lines, "").split("\t")
+    if missing := {"path", "sentence"} - set(columns):
+        yield Reject(
+            split, name, "read", "malformed table", f"no column {', '.join(sorted(missing))} in its first line"
+        )
         return
-    if missing := {"client_id", "path", "sentence"} - set(header):
-        raise Problem(f"{source.uri}/{name}: no column {', '.join(sorted(missing))}; is it a Common Voice table?")
     for number, line in enumerate(lines, start=2):
-        if not line:
+        if not line.strip():
             continue
         fields = line.split("\t")
-        if len(fields) < len(header) - len(TAGS) or len(fields) > len(header) or len(fields) < 3:
-            detail = f"line {number}: {len(fields)} fields of {len(header)}"
-            yield Reject(split or "train", f"{table}:{number}", "read", "malformed row", detail)
+        row = dict(zip(columns, fields, strict=False))
+        if len(fields) > len(columns) or not row.get("path") or "sentence" not in row:
+            detail = f"{len(fields)} fields for {len(columns)} columns"
+            yield Reject(split, f"{name}:{number}", "read", "malformed row", detail)
             continue
-        row = dict(zip(header, fields, strict=False))
-        yield Utterance(
-            split=split,
-            clips=(_clip(source, root, row["path"]),),
-            text=_unquoted(row["sentence"]),
-            speaker=row["client_id"],
-            tags={k: row[k] for k in (*TAGS, *VOTES) if row.get(k)},
-        )
+        tags = {RENAMED.get(k, k): v for k, v in row.items() if v and k not in NOT_TAGS}
+        clip = _clip(source, root, row["path"])
+        yield Utterance(split, (clip,), unquoted(row["sentence"]), row.get("client_id", ""), tags)
 
 
 def _clip(source: Source, root: str, path: str) -> str:
-    """The clip's file: the first releases wrote the path without .mp3."""
-    name = posixpath.join(root, "clips", path)
-    return source.first(name, f"{name}.mp3", f"{name}.wav")
+    stem = posixpath.join(root, "clips", path)
+    return source.first(stem, f"{stem}.mp3", f"{stem}.wav", posixpath.join(root, path))
 
 
-def _unquoted(sentence: str) -> str:
-    """One release was written as CSV: a field in quotes, those inside doubled. Any other quote stays."""
+def unquoted(sentence: str) -> str:
+    """The sentence as it was before a CSV writer quoted it, which one release did: only a whole field in quotes whose
+    inner quotes are all doubled was. Any other quote, closed or not, is text.
+    """
     inner = sentence[1:-1]
-    quoted = len(sentence) >= 2 and sentence[0] == sentence[-1] == '"'
-    return inner.replace('""', '"') if quoted and '"' not in inner.replace('""', "") else sentence
+    if len(sentence) < 2 or sentence[0] != '"' or sentence[-1] != '"' or '""' not in inner:
+        return sentence
+    return sentence if '"' in inner.replace('""', "") else inner.replace('""', '"')

@@ -1,0 +1,265 @@
+"""The servers of a cluster as processes on this machine, reachable from this machine only.
+
+    python -m infra.local up        Prefect server and worker, MLflow server, Ray head; deploys infra/prefect.yaml
+    python -m infra.local status    what is up
+    python -m infra.local down      ends exactly what `up` started
+
+What they say goes to .scriptorium/log/, what runs is noted in .scriptorium/services.json. While they are up,
+prefect.toml in this folder tells every `prefect` command typed here where the server is.
+"""
+
+import argparse
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from infra import processes
+from infra.problem import Problem
+from infra.processes import Process
+from infra.running import Running, alone, noted
+from infra.settings import HOME, settings, without_password
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+LOG = HOME / "log"
+TOKEN = HOME / "ray-token"
+RAY_LOGIN = f"RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH={TOKEN}"
+CLIENT_SETTINGS = Path("prefect.toml").absolute()
+OURS = "# Written by `make up`, removed by `make down`: where the Prefect server of this machine is.\n"
+HOST = "127.0.0.1"
+POOL = "local"
+PATIENCE_SECONDS = 240  # a busy laptop imports these servers in a minute
+
+
+def up() -> None:
+    """Start everything, or say that it is up. Raises Problem, with nothing left running, where a service fails."""
+    with alone():
+        if found := noted():
+            dead = found.dead()
+            if found.addresses and not dead:
+                print("it is up already\n" + found.addresses)
+                return
+            if processes.all_of(list(found.services.values()), found.mark):
+                what = f"{', '.join(dead)} has ended (see {LOG})" if dead else "an earlier `make up` did not finish"
+                raise Problem(f"{what}, the rest still runs; type make down first")
+            _clear(found)  # the machine was restarted, say
+        _refuse_foreign_settings()
+        for name, port in _ports().items():
+            _refuse_taken(name, port)
+        running = Running(secrets.token_hex(16), tempfile.mkdtemp(prefix="scriptorium-ray-"))
+        try:
+            _start_all(running)
+        except BaseException:
+            _clear(running)
+            raise
+        print(running.addresses)
+
+
+def down() -> None:
+    """End what `up` started. Raises Problem if something would not go."""
+    if not HOME.exists():
+        print("nothing is up")
+        return
+    with alone():
+        found = noted()
+        if not found:
+            print("nothing is up")
+            return
+        if left := _clear(found):
+            raise Problem(f"these processes do not end: {', '.join(str(p.id) for p in left)}; kill -9 them")
+        print("all ended")
+
+
+def status() -> None:
+    found = noted()
+    if not found:
+        print("nothing is up")
+        return
+    for name, process in found.services.items():
+        state = "up" if process.alive() else f"ended, see {_log(name)}"
+        print(f"{name:<8} {state}, process {process.id}")
+    print(found.addresses)
+
+
+def _where() -> str:
+    """The addresses, and what to type next."""
+    ports = _ports()
+    lines = [f"Prefect  http://{HOST}:{ports['prefect']}"]
+    lines += [f"MLflow   {without_password(_tracking_uri())}"]
+    lines += [f"Ray      {_ray_address()}, from a shell: export RAY_ADDRESS={_ray_address()} {RAY_LOGIN}"]
+    if os.environ.get("PREFECT_API_URL"):
+        lines += ["PREFECT_API_URL is set in this shell and comes before prefect.toml: unset it"]
+    lines += ["next     .venv/bin/prefect deployment run train-asr/local --watch", "end      make down"]
+    return "\n".join(lines)
+
+
+def environment(mark: str) -> dict[str, str]:
+    """What every service and every flow run is started with. The user's own ~/.prefect stays untouched."""
+    now = settings()
+    return os.environ | {
+        processes.MARK: mark,
+        "PYTHONUNBUFFERED": "1",
+        "DO_NOT_TRACK": "1",
+        "PREFECT_HOME": str(HOME / "prefect"),
+        "PREFECT_API_URL": f"http://{HOST}:{_ports()['prefect']}/api",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # 515 MB instead of 2.5 GB
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_TRACKING_URI": _tracking_uri(),
+        "RAY_ADDRESS": _ray_address(),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # the name says nothing of it: Ray then stays on the loopback
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(TOKEN),
+        "SCRIPTORIUM_ARTIFACTS": now.root,
+        "SCRIPTORIUM_CACHE": str(Path(now.cache_folder).absolute()),
+        "SCRIPTORIUM_CHECKOUT": str(CHECKOUT),
+    }
+
+
+def _start_all(running: Running) -> None:
+    running.write()
+    LOG.mkdir(parents=True, exist_ok=True)
+    TOKEN.touch(mode=0o600)
+    TOKEN.write_text(secrets.token_hex(32))
+    environ, port, now = environment(running.mark), _ports(), settings()
+
+    def launch(name: str, *command: str) -> None:
+        _log(name).write_bytes(b"")
+        running.services[name] = processes.start([sys.executable, "-m", *command], environ, _log(name))
+        running.write()
+
+    def ready(name: str, is_ready: Callable[[], bool]) -> None:
+        _await(running, name, is_ready)
+        print(f"{name:<8} is up", flush=True)
+
+    launch("prefect", "prefect", "server", "start", "--host", HOST, "--port", port["prefect"])
+    if "mlflow" in port:
+        store = now.tracking_uri.removeprefix("sqlite:///")
+        Path(store).parent.mkdir(parents=True, exist_ok=True)
+        # Clients write artifacts themselves, so that the record is as good when no server is up.
+        places = ["--backend-store-uri", now.tracking_uri, "--default-artifact-root", f"{now.root}/mlflow"]
+        launch("mlflow", "mlflow", "server", "--host", HOST, "--port", port["mlflow"], "--workers", "1",
+               "--no-serve-artifacts", *places)  # fmt: skip
+    launch("ray", "ray.scripts.scripts", "start", "--head", "--block", f"--node-ip-address={HOST}",
+           f"--port={port['ray']}", f"--num-cpus={now.cores}", "--include-dashboard=false", "--disable-usage-stats",
+           f"--temp-dir={running.ray_folder}")  # fmt: skip
+    ready("prefect", lambda: bool(_reply(f"http://{HOST}:{port['prefect']}/api/health")))
+    launch("worker", "prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", "local")
+    if "mlflow" in port:
+        ready("mlflow", lambda: bool(_reply(f"http://{HOST}:{port['mlflow']}/health")))
+    ready("ray", lambda: b"Ray runtime started" in _log("ray").read_bytes())
+    ready("worker", lambda: _worker_polls(port["prefect"]))
+    _deploy(environ)
+    CLIENT_SETTINGS.write_text(f'{OURS}[api]\nurl = "{environ["PREFECT_API_URL"]}"\n')
+    running.addresses = _where()
+    running.write()
+
+
+def _deploy(environ: dict[str, str]) -> None:
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+    command += ["--prefect-file", str(CHECKOUT / "infra" / "prefect.yaml")]
+    how = {"cwd": CHECKOUT, "env": environ, "timeout": PATIENCE_SECONDS}
+    done = subprocess.run(command, **how, capture_output=True, check=False)
+    _log("deploy").write_bytes(done.stdout + done.stderr)
+    if done.returncode:
+        raise Problem(f"infra/prefect.yaml could not be deployed; see {_log('deploy')}")
+    print("deployed infra/prefect.yaml", flush=True)
+
+
+def _clear(running: Running) -> set[Process]:
+    """End everything and forget it. Returns what would not go; then the note stays."""
+    left = processes.end(list(running.services.values()), running.mark)
+    if not left:
+        shutil.rmtree(running.ray_folder, ignore_errors=True)
+        running.forget()
+        TOKEN.unlink(missing_ok=True)
+    if CLIENT_SETTINGS.is_file() and CLIENT_SETTINGS.read_text().startswith(OURS):
+        CLIENT_SETTINGS.unlink()
+    return left
+
+
+def _await(running: Running, name: str, is_ready: Callable[[], bool]) -> None:
+    limit = time.monotonic() + PATIENCE_SECONDS
+    while not is_ready():
+        if dead := running.dead():
+            raise Problem(f"{dead[0]} ended while starting: {_last_line(dead[0])} (see {_log(dead[0])})")
+        if time.monotonic() > limit:
+            raise Problem(f"{name} is not ready after {PATIENCE_SECONDS} s: {_last_line(name)} (see {_log(name)})")
+        time.sleep(0.3)
+
+
+def _reply(url: str, data: bytes | None = None) -> bytes:
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=5) as reply:
+            return reply.read()
+    except (urllib.error.URLError, OSError):
+        return b""
+
+
+def _worker_polls(prefect_port: str) -> bool:
+    reply = _reply(f"http://{HOST}:{prefect_port}/api/work_pools/{POOL}/workers/filter", b"{}")
+    return any(worker["status"] == "ONLINE" for worker in json.loads(reply or b"[]"))
+
+
+def _ports() -> dict[str, str]:
+    now = settings()
+    mine = {"mlflow": now.mlflow_port} if now.tracking_uri.startswith("sqlite:") else {}  # else there is a server
+    return {"prefect": now.prefect_port} | mine | {"ray": now.ray_port}
+
+
+def _tracking_uri() -> str:
+    return f"http://{HOST}:{_ports()['mlflow']}" if "mlflow" in _ports() else settings().tracking_uri
+
+
+def _ray_address() -> str:
+    return f"{HOST}:{_ports()['ray']}"
+
+
+def _refuse_taken(name: str, port: str) -> None:
+    variable = f"SCRIPTORIUM_{name.upper()}_PORT"
+    if not port.isdecimal() or not 0 < int(port) < 65536:
+        raise Problem(f"{variable}={port}: not a port; give a number from 1 to 65535")
+    if reason := processes.why_taken(HOST, int(port)):
+        raise Problem(f"{name}: port {port} is taken ({reason}); set {variable} to another")
+
+
+def _refuse_foreign_settings() -> None:
+    if CLIENT_SETTINGS.exists() and not CLIENT_SETTINGS.read_text().startswith(OURS):
+        raise Problem(f"{CLIENT_SETTINGS} is yours and would be overwritten; move it away")
+
+
+def _log(name: str) -> Path:
+    return LOG / f"{name}.log"
+
+
+def _last_line(name: str) -> str:
+    lines = _log(name).read_text(errors="replace").split("\n")
+    return next((line.strip()[:200] for line in reversed(lines) if line.strip()), "it said nothing")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("verb", choices=("up", "down", "status"))
+    verb = parser.parse_args().verb
+    try:
+        {"up": up, "down": down, "status": status}[verb]()
+    except Problem as problem:
+        print(f"scriptorium: {problem}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        print("scriptorium: interrupted; what was started has been ended", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+if __name__ == "__main__":
+    main()

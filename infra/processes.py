@@ -1,0 +1,131 @@
+"""Processes started for a while: in sessions of their own, under a mark, and ended to the last descendant.
+
+A service may start processes that leave its session (Ray) or lose their parent. Each inherits the environment, so a
+variable with a name nobody else has finds them; some rewrite their environment's memory, and those are found by
+session or parent. A process is named by (id, start time), so an id used again by the system is never mistaken.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+MARK = "SCRIPTORIUM_UP"
+POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """started: clock ticks after boot, from /proc."""
+
+    id: int
+    started: int
+
+    def alive(self) -> bool:
+        found = _status(self.id)
+        return found is not None and found.started == self.started and found.state != "Z"
+
+
+@dataclass(frozen=True, slots=True)
+class _Status:
+    state: str
+    parent: int
+    session: int
+    started: int
+
+
+def start(command: list[str], environment: dict[str, str], log: Path) -> Process:
+    """Start a command in a session of its own, what it says going to the end of `log`."""
+    with log.open("ab") as out:
+        child = subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+        )
+    _children.append(child)
+    found = _status(child.pid)
+    return Process(child.pid, found.started if found else 0)
+
+
+def all_of(leaders: list[Process], mark: str = "") -> set[Process]:
+    """The living among the leaders, whatever carries the mark if there is one, and their sessions and descendants."""
+    table = {pid: found for pid in _every_id() if (found := _status(pid)) and found.state != "Z"}
+    mine = {leader.id for leader in leaders if leader.alive()}
+    mine |= {pid for pid in table if mark and _carries(pid, mark)}
+    mine.discard(os.getpid())
+    grown = True
+    while grown:
+        sessions = {table[pid].session for pid in mine if pid in table and table[pid].session in mine}
+        more = {pid for pid, found in table.items() if found.parent in mine or found.session in sessions} - mine
+        mine, grown = mine | more, bool(more)
+    return {Process(pid, table[pid].started) for pid in mine if pid in table}
+
+
+def end(leaders: list[Process], mark: str, patience_seconds: float = 20) -> set[Process]:
+    """End each leader with its family, last one first, then all that is left: asked first, forced afterwards.
+
+    Returns what remains.
+    """
+    everything = all_of(leaders, mark)
+    for leader in reversed(leaders):
+        family = all_of([leader])
+        _signal(family, signal.SIGTERM)
+        _wait(family, patience_seconds)
+    for number, seconds in ((signal.SIGTERM, patience_seconds / 4), (signal.SIGKILL, patience_seconds)):
+        everything |= all_of(leaders, mark)
+        _signal(everything, number)
+        _wait(everything, seconds)
+    return {process for process in everything | all_of(leaders, mark) if process.alive()}
+
+
+def why_taken(host: str, port: int) -> str:
+    """Empty where a server may listen there."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return (error.strerror or "unknown").lower()
+    return ""
+
+
+_children: list[subprocess.Popen[bytes]] = []  # kept to be reaped by who started them
+
+
+def _signal(processes: set[Process], number: signal.Signals) -> None:
+    for process in processes:
+        if process.alive():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.id, number)
+
+
+def _wait(processes: set[Process], seconds: float) -> None:
+    limit = time.monotonic() + seconds
+    while time.monotonic() < limit:
+        for child in _children:
+            child.poll()
+        if not any(process.alive() for process in processes):
+            return
+        time.sleep(POLL_SECONDS)
+
+
+def _every_id() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
+
+
+def _status(pid: int) -> _Status | None:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = text.rpartition(")")[2].split()  # the name before it may hold spaces and brackets
+    return _Status(fields[0], int(fields[1]), int(fields[3]), int(fields[19]))
+
+
+def _carries(pid: int, mark: str) -> bool:
+    try:
+        return f"{MARK}={mark}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except (OSError, ProcessLookupError):  # another user's, or just ended
+        return False

@@ -1,0 +1,129 @@
+"""MLflow in a sqlite file: what is logged can be found again, and mistakes are named in one line."""
+
+import json
+import socket
+
+import pytest
+
+from infra import tracking
+from infra.problem import Problem
+
+
+@pytest.fixture(autouse=True)
+def _record(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/deep/record.db")
+    monkeypatch.setenv("SCRIPTORIUM_ARTIFACTS", str(tmp_path / "artifacts"))
+    monkeypatch.setenv("SCRIPTORIUM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "tests")
+
+
+@pytest.fixture
+def run_id():
+    return tracking.open_run("key-1", "a run", {"corpus": "demo:"})
+
+
+def test_a_run_is_found_by_its_key(run_id, tmp_path):
+    tracking.finish(run_id, "FINISHED")
+    again = tracking.open_run("key-1", "a run", {"recipe": "r"})
+    other = tracking.open_run("key-2", "a run", {})
+    run = tracking._client().get_run(run_id)
+    assert again == run_id != other
+    assert run.info.status == "RUNNING"
+    assert run.data.tags["corpus"] == "demo:"
+    assert run.data.tags["recipe"] == "r"
+    assert run.info.artifact_uri.startswith(str(tmp_path / "artifacts" / "mlflow"))
+
+
+def test_parameters_in_any_number_and_length(run_id):
+    tracking.log_params(run_id, {f"p{i}": i for i in range(250)} | {"long": "x" * 9000})
+    params = tracking._client().get_run(run_id).data.params
+    assert len(params) == 251
+    assert params["p249"] == "249"
+    assert params["long"] == "x" * 6000
+
+
+def test_a_parameter_that_changes_is_not_lost_and_a_password_is_not_shown(run_id):
+    tracking.log_params(run_id, {"corpus": "a", "server": "http://me:secret@host/x"})
+    tracking.log_params(run_id, {"corpus": "b"})
+    data = tracking._client().get_run(run_id).data
+    assert (data.params["corpus"], data.tags["corpus"]) == ("a", "b")
+    assert data.params["server"] == "http://me:***@host/x"
+
+
+def test_metrics_in_batches_and_once(run_id):
+    rows = [("loss", 1 / (step + 1), step) for step in range(1500)]
+    tracking.log_metrics(run_id, rows)
+    tracking.log_metrics(run_id, [*rows[:10], ("loss", 0.5, 1500)])
+    history = tracking._client().get_metric_history(run_id, "loss")
+    assert [(m.step, m.value) for m in sorted(history, key=lambda m: m.step)] == [(s, v) for _, v, s in rows] + [
+        (1500, 0.5)
+    ]
+
+
+def test_data_by_reference(run_id):
+    digest = "ab" * 32
+    tracking.log_dataset(run_id, "shards", digest, 's3://bucket/odd"name')
+    run = tracking._client().get_run(run_id)
+    dataset = run.inputs.dataset_inputs[0].dataset
+    assert digest.startswith(dataset.digest)
+    assert json.loads(dataset.source) == {"uri": 's3://bucket/odd"name'}
+    assert run.data.tags["digest.shards"] == digest
+
+
+def test_a_registered_model_comes_back_byte_for_byte(run_id, tmp_path):
+    tracking.log_files(run_id, [("model.json", b"{}"), ("deep/weights.pt", bytes(range(256)))], "bundle")
+    assert tracking.register(run_id, "asr", "champion", {"bundle": "ab"}) == "1"
+    second = tracking.open_run("key-2", "better", {})
+    tracking.log_files(second, [("model.json", b"[]")], "bundle")
+    assert tracking.register(second, "asr", "champion", {}) == "2"
+    for name, content in (("asr/1", b"{}"), ("asr@champion", b"[]"), ("asr/2", b"[]")):
+        with open(f"{tracking.resolve_model(name)}/model.json", "rb") as file:
+            assert file.read() == content
+    with open(f"{tracking.resolve_model('asr/1')}/deep/weights.pt", "rb") as file:
+        assert file.read() == bytes(range(256))
+    assert tracking._client().get_model_version("asr", "1").tags == {"bundle": "ab"}
+    assert tracking.resolve_model(str(tmp_path)) == str(tmp_path)
+    assert tracking.resolve_model("s3://bucket/bundle") == "s3://bucket/bundle"
+
+
+@pytest.mark.parametrize("name", ["asr@challenger", "nobody@champion", "asr/7"])
+def test_an_unknown_model_is_told_what_there_is(run_id, name):
+    tracking.log_files(run_id, [("model.json", b"{}")], "bundle")
+    tracking.register(run_id, "asr", "champion", {})
+    with pytest.raises(Problem, match=r"asr@champion$") as caught:
+        tracking.resolve_model(name)
+    assert name in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_model_yet_and_a_name_that_is_none():
+    with pytest.raises(Problem, match="none is registered yet"):
+        tracking.resolve_model("asr@champion")
+    with pytest.raises(Problem, match="write NAME@ALIAS"):
+        tracking.resolve_model("asr")
+
+
+def test_registered_files_that_are_gone(run_id):
+    tracking.register(run_id, "asr", "champion", {})
+    with pytest.raises(Problem, match="is registered, but"):
+        tracking.resolve_model("asr@champion")
+
+
+def test_a_server_that_is_away(monkeypatch):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{port}")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(Problem, match="no MLflow answers at") as caught:
+        tracking.open_run("key", "name", {})
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_no_record(tmp_path, monkeypatch):
+    path = tmp_path / "record.db"
+    path.write_bytes(b"this is not a database" * 100)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
+    with pytest.raises(Problem, match="no MLflow answers at .*not a database"):
+        tracking.open_run("key", "name", {})

@@ -1,0 +1,92 @@
+"""Deep Speech 2: the paper's numbers, its step arithmetic, and what its config refuses."""
+
+import pytest
+import torch
+
+from models.deep_speech_2 import Config
+from models.interface import Batch, Beam, Emitter, Padded
+
+torch.set_num_threads(1)
+
+SMALL = {
+    "channels": [4, 6],
+    "time_kernels": [3, 5],
+    "time_strides": [2, 1],
+    "frequency_kernels": [5, 3],
+    "frequency_strides": [2, 2],
+    "hidden_size": 24,
+    "layers": 2,
+}
+VARIANTS = [SMALL, SMALL | {"cell": "gru"}, SMALL | {"cell": "lstm", "merge": "concat", "dropout": 0.1}]
+
+
+@pytest.mark.parametrize(("cell", "parameters"), [("rnn", 36_367_037), ("gru", 144_405_629), ("lstm", 192_200_829)])
+def test_parameters_of_the_paper_s_net(cell, parameters):
+    """161 spectrogram bins, 29 characters. By hand for the plain net, layer by layer."""
+    with torch.device("meta"):
+        model = Config(cell=cell).build(161, 29)
+    assert sum(p.numel() for p in model.parameters()) == parameters
+    if cell == "rnn":
+        convolutions = 32 * 11 * 41 + 32 * 32 * 11 * 21 + 96 * 32 * 11 * 21 + 2 * (32 + 32 + 96)
+        first, others = 96 * 21 * 1280 + 2 * 1280**2, 3 * 1280**2
+        norms = 8 * 2 * 1280  # one a recurrent layer, one before the output
+        assert parameters == convolutions + first + 6 * others + norms + 1281 * 29
+
+
+@pytest.mark.parametrize("bands", [13, 40, 80])
+@pytest.mark.parametrize("strides", [[1, 1], [2, 1], [2, 2], [3, 2]])
+def test_lengths_are_the_ceiling(bands, strides):
+    model = Config(**(SMALL | {"time_strides": strides})).build(bands, 7).eval()
+    assert isinstance(model, Emitter)
+    assert model.reduction == strides[0] * strides[1]
+    lengths = torch.arange(1, 20)
+    out = model.emit(Padded(torch.randn(19, 19, bands), lengths))
+    assert out.lengths.tolist() == [-(-n // model.reduction) for n in range(1, 20)]
+    assert out.data.shape == (19, -(-19 // model.reduction), 7)
+    torch.testing.assert_close(out.data.exp().sum(-1), torch.ones(out.data.shape[:2]))
+
+
+@pytest.mark.parametrize("options", VARIANTS)
+def test_the_padding_s_values_are_not_read(options):
+    """Not even where they are nan, and not in the batch's statistics."""
+    torch.manual_seed(0)
+    rows = [torch.randn(n, 13, dtype=torch.float64) for n in (15, 8, 1)]
+    model = Config(**(options | {"dropout": 0.0})).build(13, 7).double().train()
+    clean = model.emit(Padded.stack(rows))
+    dirty = model.emit(Padded.stack(rows, fill=float("nan")))
+    torch.testing.assert_close(dirty.data[dirty.mask()], clean.data[clean.mask()], rtol=1e-12, atol=1e-12)
+
+
+def test_without_convolutions():
+    none: dict[str, list[int]] = {name: [] for name in SMALL if isinstance(SMALL[name], list)}
+    model = Config(**none, hidden_size=8, layers=1).build(13, 7)
+    assert model.reduction == 1
+    assert model.emit(Padded(torch.randn(2, 5, 13), torch.tensor([5, 3]))).data.shape == (2, 5, 7)
+
+
+def test_a_whole_search():
+    torch.manual_seed(0)
+    model = Config(**SMALL).build(13, 7).eval()
+    source = Padded(torch.randn(2, 12, 13), torch.tensor([12, 7]))
+    for width in (1, 4):
+        found = model.search(source, Beam(width=width))
+        assert [len(nbest) <= width for nbest in found] == [True, True]
+    with pytest.raises(ValueError, match="needs a source"):
+        model.loss(Batch(("a",), None, Padded(torch.ones(1, 1, dtype=torch.long), torch.tensor([1]))))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"channels": [4]}, "time_kernels needs an entry"),
+        (SMALL | {"time_kernels": [4, 5]}, "odd"),
+        (SMALL | {"time_strides": [0, 1]}, "at least 1"),
+        (SMALL | {"cell": "tanh"}, "cell is one of"),
+        (SMALL | {"merge": "mean"}, "merge is"),
+        (SMALL | {"layers": 0}, "layers"),
+        (SMALL | {"dropout": 1.0}, "dropout"),
+    ],
+)
+def test_configs_that_cannot_be_honoured_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        Config(**options)
