@@ -1,1 +1,13 @@
 """Pipelines: one file a flow, which reads as the DAG; recipes in flows/recipes/."""
+
+from infra.settings import set_defaults
+
+# Prefect reads its settings when it is imported, so they are here, before any flow imports it.
+set_defaults(
+    {
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "PREFECT_LOGGING_LEVEL": "WARNING",
+    }
+)

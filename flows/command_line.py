@@ -2,21 +2,12 @@
 
 import argparse
 import json
-import os
 import sys
 from types import ModuleType
 from typing import Any
 
 from flows.start import chosen, recipes
 from infra.problem import Problem
-
-# Each a default: what the user has set in the environment stays.
-ENVIRONMENT = {
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "DO_NOT_TRACK": "1",
-    "PREFECT_LOGGING_LEVEL": "WARNING",
-}
 
 
 def arguments(description: str | None, module: ModuleType) -> argparse.Namespace:
@@ -72,7 +63,3 @@ def run(flow: Any, parsed: argparse.Namespace) -> None:
     print(table(result))
     if parsed.json:
         print(json.dumps(result, ensure_ascii=False))
-
-
-for _name, _value in ENVIRONMENT.items():
-    os.environ.setdefault(_name, _value)

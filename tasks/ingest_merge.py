@@ -50,7 +50,9 @@ def merged(out: Draft, names: list[str], corpus: Corpus, options: Ingest, splits
         _charge(counts, corpus, options, quarantine)
         out.put(TABLES[0], index)
         out.put(TABLES[1], quarantine)
-    out.put_json(TABLES[2], {"splits": {s: _numbers(c) for s, c in counts.items() if c.rows}, "leaks": leaks})
+    out.put_json(
+        TABLES[2], {"splits": {s: _numbers(c) for s, c in counts.items() if c.rows}, "shared_with_train": leaks}
+    )
     used = {f"{name}.tar" for name in names}.intersection(out.finished())
     for name in SCRATCH:
         out.remove(name)

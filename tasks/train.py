@@ -100,6 +100,8 @@ def prepare(draft: Draft, features: Artifact, tokenizer: Artifact, training: Tra
                 f"output step for {model.reduction} frames, over the budget of {fit.error_budget:.0%}; first "
                 f"{rejects['source'][0]}; lower model.time_strides or features.hop_ms, or raise fit.error_budget"
             )
+    if not len(rows):
+        raise Problem(f"{features}: no training utterance is long enough for its transcript")
     heard = Utterances(features, rows, normaliser, training.augment, fit.seed)
     held_out = Utterances(features, dev, normaliser, Augment(), fit.seed)
     return Job(draft, training.model, sizes, tokenizer, heard, held_out, training.batching, fit), rejects

@@ -7,6 +7,7 @@ y_2, ..., y_U, blank; a step stays, moves to the next state, or skips a blank be
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from models.interface import Padded
@@ -65,13 +66,13 @@ def _best_paths(local: Tensor, states: Tensor, steps: Tensor, tokens: Tensor) ->
     skips[:, 2:] = (states[:, 2:] != BLANK) & (states[:, 2:] != states[:, :-2])
     best = local.new_full((rows, size), -torch.inf)
     best[:, 0] = 0  # before the first step: state 0, from which state 1 can also be entered
-    moves = states.new_zeros(rows, time, size)
+    moves = torch.zeros((rows, time, size), dtype=torch.int8, device=states.device)
     for t in range(time):
-        one = torch.nn.functional.pad(best, (1, 0), value=-torch.inf)[:, :size]
-        two = torch.nn.functional.pad(best, (2, 0), value=-torch.inf)[:, :size]
-        ways = torch.stack((best, one, two.masked_fill(~skips, -torch.inf)))
-        entered, moves[:, t] = ways.max(0)
-        best = torch.where((t < steps)[:, None], entered + local[:, t], best)
+        one = F.pad(best, (1, 0), value=-torch.inf)[:, :size]
+        two = F.pad(best, (2, 0), value=-torch.inf)[:, :size].masked_fill(~skips, -torch.inf)
+        entered = torch.maximum(best, one)
+        moves[:, t] = torch.where(two > entered, 2, (one > best).to(torch.int8))
+        best = torch.where((t < steps)[:, None], torch.maximum(entered, two) + local[:, t], best)
     last = 2 * tokens[:, None]  # the blank after the last token, or that token
     ends = torch.cat((last, (last - 1).clamp(min=0)), 1)
     scores, choice = best.gather(1, ends).max(1)

@@ -9,6 +9,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 
+from infra.problem import Problem
 from tasks.corpus import Ingest
 from tasks.source import Source
 from tasks.utterance import SPLITS, Reject, Utterance
@@ -25,6 +26,8 @@ FILLERS = re.compile(r"</?s>|<sil>|\+\+\w+\+\+|\(\d+\)")  # silences, noises, an
 def utterances(source: Source, options: Ingest, splits: tuple[str, ...]) -> Iterator[Utterance | Reject]:
     """The lists' utterances in their order. Cepstra where there are any, else recordings."""
     lists = {name.removesuffix(".fileids"): name for name in source.names(".fileids")}
+    if not lists:
+        raise Problem(f"corpus {source.uri}: no etc/*.fileids in it; is it AN4?")
     folder, extensions = "wav", RECORDINGS
     if source.names(".mfc"):
         folder, extensions = "feat", (".mfc",)

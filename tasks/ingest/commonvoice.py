@@ -8,6 +8,7 @@ import logging
 import posixpath
 from collections.abc import Iterator
 
+from infra.problem import Problem
 from tasks.corpus import Ingest
 from tasks.source import Source
 from tasks.utterance import SPLITS, Reject, Utterance
@@ -21,6 +22,10 @@ log = logging.getLogger(__name__)
 def utterances(source: Source, options: Ingest, splits: tuple[str, ...]) -> Iterator[Utterance | Reject]:
     """The rows of the official splits; with own_splits, or where there are none, those of validated.tsv."""
     roots = sorted({posixpath.dirname(name) for name in source.names(".tsv") if _table(name) in {*SPLITS, "validated"}})
+    if not roots:
+        raise Problem(
+            f"corpus {source.uri}: no train.tsv, dev.tsv, test.tsv or validated.tsv in it; is it Common Voice?"
+        )
     if len(roots) > 1:
         log.info("%s holds several languages: %s", source.uri, ", ".join(roots))
     for split in ("", *SPLITS):  # those to be placed first: there are none of the others beside them

@@ -1,94 +1,94 @@
-"""Free Spoken Digit Dataset: recordings/<digit>_<speaker>_<index>.wav, put together into strings of digits.
+"""Free Spoken Digit Dataset as connected digits: recordings of one speaker put together with pauses, by a seed.
 
-A string is of one speaker, with a random short pause before each digit. test: one speaker whom training never hears,
-each recording once. dev: of the other speakers the recordings 0 to 4 of each digit, upstream's test set. train:
-options.strings strings of the rest, drawn again and again.
+https://github.com/Jakobovski/free-spoken-digit-dataset, recordings/{digit}_{speaker}_{index}.wav. Test is every
+recording of `options.test_speaker`, each once; train and dev are the other speakers', dev their recordings 0 to 4
+(upstream's test), which train never has. Where the corpus holds one speaker alone, that speaker is the test split.
 """
 
-import random
+import posixpath
 import re
 from collections import defaultdict
 from collections.abc import Iterator
 
+import numpy as np
+
 from infra.problem import Problem
 from tasks.corpus import Ingest
 from tasks.source import Source
-from tasks.utterance import Utterance
+from tasks.utterance import Reject, Utterance
 
+NAME = re.compile(r"(?P<digit>\d)_(?P<speaker>[^_/]+)_(?P<index>\d+)\.wav$")
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-NAME = re.compile(r"(?:^|/)([0-9])_([^/_]+)_([0-9]+)\.(?:wav|flac)$")
-DEV_INDICES = 5  # upstream's test set: 0 to 4
-LONGEST_PAUSE_MS = 250
+HELD_OUT = 5  # recordings 0 to 4 of each digit
+PAUSE_MS = (40, 260)
 
-Recording = tuple[int, str]  # digit, name of the clip
-
-
-def utterances(source: Source, options: Ingest, splits: tuple[str, ...]) -> Iterator[Utterance]:
-    """Raises Problem where the speaker to be held out is not there, and for own_splits."""
-    if options.own_splits:
-        raise Problem("fsdd divides by speaker and recording; leave ingest.own_splits off")
-    if options.digits < 1:
-        raise Problem("ingest.digits is 1 or more")
-    train, dev, test = _divided(source, options.test_speaker)
-    if "test" in splits:
-        for speaker in sorted(test):
-            yield from _once("test", speaker, test[speaker], options)
-    if "dev" in splits:
-        for speaker in sorted(dev):
-            yield from _once("dev", speaker, dev[speaker], options)
-    if "train" in splits and train:
-        yield from _drawn(train, options)
+Recording = tuple[int, str]  # the digit and its file
 
 
-Speakers = dict[str, list[Recording]]
-
-
-def _divided(source: Source, test_speaker: str) -> tuple[Speakers, Speakers, Speakers]:
-    """Train, dev and test: speaker to recordings. A single speaker is all test."""
-    found: dict[str, list[tuple[int, int, str]]] = defaultdict(list)
-    for name in source.names():
-        if match := NAME.search(name):
-            found[match[2]].append((int(match[1]), int(match[3]), name))
-    if not found:
-        raise Problem(f"{source.uri}: no recordings named <digit>_<speaker>_<index>.wav")
-    if len(found) > 1 and test_speaker not in found:
-        raise Problem(
-            f"{source.uri}: no speaker {test_speaker!r}; ingest.test_speaker is one of {', '.join(sorted(found))}"
-        )
-    train, dev, test = defaultdict(list), defaultdict(list), defaultdict(list)
-    for speaker, recordings in sorted(found.items()):
-        for digit, index, name in sorted(recordings):
-            if len(found) == 1 or speaker == test_speaker:
-                test[speaker].append((digit, name))
+def utterances(source: Source, options: Ingest, splits: tuple[str, ...]) -> Iterator[Utterance | Reject]:
+    if options.own_splits or options.digits < 1:
+        raise Problem("fsdd: strings have one digit or more and always its own splits; leave ingest.own_splits off")
+    recordings = by_speaker(source)
+    if not recordings:
+        raise Problem(f"corpus {source.uri}: no recordings named {{digit}}_{{speaker}}_{{index}}.wav")
+    if options.test_speaker not in recordings and len(recordings) > 1:
+        raise Problem(f"ingest.test_speaker={options.test_speaker}: there are {', '.join(sorted(recordings))}")
+    test = options.test_speaker if len(recordings) > 1 else next(iter(recordings))
+    others = sorted(recordings.keys() - {test})
+    for split in splits:
+        if split == "test":
+            yield from _once(test, [r for _, r in recordings[test]], "test", options)
+        for speaker in others if split in {"train", "dev"} else ():
+            held_out = split == "dev"
+            mine = [r for index, r in recordings[speaker] if (index < HELD_OUT) == held_out]
+            if held_out:
+                yield from _once(speaker, mine, "dev", options)
             else:
-                (dev if index < DEV_INDICES else train)[speaker].append((digit, name))
-    return train, dev, test
+                yield from _strings(speaker, mine, "train", (options, options.strings // len(others)))
 
 
-def _once(split: str, speaker: str, recordings: list[Recording], options: Ingest) -> Iterator[Utterance]:
-    """Strings that use each recording once."""
-    lot = random.Random(f"{options.seed} {split} {speaker}")
-    left = lot.sample(recordings, len(recordings))
+def by_speaker(source: Source) -> dict[str, list[tuple[int, Recording]]]:
+    """For each speaker (index, recording), in the order of their names."""
+    found: defaultdict[str, list[tuple[int, Recording]]] = defaultdict(list)
+    for name in source.names(".wav"):
+        if match := NAME.search(posixpath.basename(name)):
+            found[match["speaker"]].append((int(match["index"]), (int(match["digit"]), name)))
+    return dict(found)
+
+
+def _once(speaker: str, recordings: list[Recording], split: str, options: Ingest) -> Iterator[Utterance]:
+    """Strings that use every recording once."""
+    random = np.random.default_rng([options.seed, *f"{split} {speaker}".encode()])
+    left = [recordings[i] for i in random.permutation(len(recordings))]
     while left:
-        size = lot.randint(1, options.digits)
-        yield _string(split, speaker, left[:size], lot)
-        left = left[size:]
+        length = int(random.integers(1, options.digits + 1))
+        yield _joined(speaker, left[:length], split, random)
+        left = left[length:]
 
 
-def _drawn(speakers: Speakers, options: Ingest) -> Iterator[Utterance]:
-    """options.strings strings, the speakers in turn; a speaker's recordings all come before one comes again."""
-    lot = random.Random(f"{options.seed} train")
-    names, left = sorted(speakers), dict[str, list[Recording]]()
-    for number in range(options.strings):
-        speaker = names[number % len(names)]
-        size = lot.randint(1, options.digits)
-        if len(left.get(speaker, ())) < size:
-            left[speaker] = left.get(speaker, []) + lot.sample(speakers[speaker], len(speakers[speaker]))
-        yield _string("train", speaker, left[speaker][:size], lot)
-        left[speaker] = left[speaker][size:]
+def _strings(speaker: str, recordings: list[Recording], split: str, how: tuple[Ingest, int]) -> Iterator[Utterance]:
+    """A number of different strings, every recording about equally often."""
+    options, count = how
+    random = np.random.default_rng([options.seed, *f"{split} {speaker}".encode()])
+    left: list[Recording] = []
+    seen: set[str] = set()
+    while recordings and len(seen) < count:
+        length = int(random.integers(1, options.digits + 1))
+        if len(left) < length:
+            left += [recordings[i] for i in random.permutation(len(recordings))]
+        made = _joined(speaker, left[:length], split, random)
+        left = left[length:]
+        if made.source not in seen:
+            seen.add(made.source)
+            yield made
 
 
-def _string(split: str, speaker: str, recordings: list[Recording], lot: random.Random) -> Utterance:
-    pauses = tuple(lot.randint(0, LONGEST_PAUSE_MS) for _ in recordings)
-    text = " ".join(WORDS[digit] for digit, _ in recordings)
-    return Utterance(split, tuple(name for _, name in recordings), text, speaker, pauses_ms=pauses)
+def _joined(speaker: str, recordings: list[Recording], split: str, random: np.random.Generator) -> Utterance:
+    pauses = (0, *(int(p) for p in random.integers(*PAUSE_MS, len(recordings) - 1)))
+    return Utterance(
+        split=split,
+        clips=tuple(name for _, name in recordings),
+        text=" ".join(WORDS[digit] for digit, _ in recordings),
+        speaker=speaker,
+        pauses_ms=pauses if len(recordings) > 1 else (),
+    )

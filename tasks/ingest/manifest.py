@@ -63,16 +63,29 @@ def _utterances(source: Source, name: str, split: str, only: str | None) -> Iter
         if not audio:
             yield Reject(split or "train", f"{name}:{number}", "read", "malformed row", f"none of {', '.join(AUDIO)}")
             continue
+        try:
+            span = _span(row)
+        except ValueError as error:
+            yield Reject(split or "train", f"{name}:{number}", "read", "malformed row", f"offset, duration: {error}")
+            continue
         text = next((str(row[k]) for k in TEXT if row.get(k) is not None), "")
         known = {*AUDIO, *TEXT, "speaker", "split", "offset", "duration"}
         yield Utterance(
             split=split,
-            clips=(audio if audio.startswith(("/", "s3://")) else posixpath.join(folder, audio),),
+            clips=(_clip(source, folder, audio),),
             text=text,
             speaker=str(row.get("speaker") or row.get("client_id") or ""),
             tags={k: str(v) for k, v in row.items() if k not in known and v not in (None, "")},
-            span=_span(row),
+            span=span,
         )
+
+
+def _clip(source: Source, folder: str, audio: str) -> str:
+    """Beside the manifest, or in one of the folders where clips are often kept."""
+    if audio.startswith(("/", "s3://")):
+        return audio
+    places = (posixpath.normpath(posixpath.join(folder, below, audio)) for below in ("", "audio", "clips", "wavs"))
+    return source.first(*places)
 
 
 def _span(row: dict[str, Any]) -> tuple[float, float] | None:

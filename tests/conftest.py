@@ -1,0 +1,52 @@
+"""What every test runs under: one thread, and no settings, servers or records of the user."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+_home = tempfile.mkdtemp(prefix="scriptorium-tests-")
+FOREIGN = ("PREFECT_", "MLFLOW_", "RAY_ADDRESS", "RAY_AUTH_", "AWS_")
+OWN = {"SCRIPTORIUM_CORPORA"}
+
+for _name in list(os.environ):
+    if _name.startswith((*FOREIGN, "SCRIPTORIUM_")) and _name not in OWN:
+        del os.environ[_name]
+os.environ |= {
+    "OMP_NUM_THREADS": "1",
+    "PREFECT_HOME": f"{_home}/prefect",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+    "DO_NOT_TRACK": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_TRACKING_URI": f"sqlite:///{_home}/mlflow.db",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "SCRIPTORIUM_ARTIFACTS": f"{_home}/artifacts",
+    "SCRIPTORIUM_CACHE": f"{_home}/cache",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_CONFIG_FILE": f"{_home}/no-such-file",
+    "AWS_SHARED_CREDENTIALS_FILE": f"{_home}/no-such-file",
+}
+
+
+def pytest_configure():
+    try:
+        import torch  # noqa: PLC0415  (the rules of the code base are checked without it)
+    except ModuleNotFoundError:
+        return
+    torch.set_num_threads(1)  # two threads have been 20 times slower on a shared machine
+
+
+def pytest_unconfigure():
+    import shutil  # noqa: PLC0415
+
+    shutil.rmtree(_home, ignore_errors=True)
+
+
+@pytest.fixture
+def artifact_root(tmp_path, monkeypatch):
+    """An empty artifact store of this test alone."""
+    root = tmp_path / "artifacts"
+    monkeypatch.setenv("SCRIPTORIUM_ARTIFACTS", str(root))
+    return Path(root)

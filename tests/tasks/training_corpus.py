@@ -1,0 +1,76 @@
+"""A feature artifact made on the spot, in which every letter is a few frames of its own band; and a job to kill."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from infra.store import Artifact, draft
+from models import deep_speech_2
+from models.interface import Beam
+from tasks import tar
+from tasks.augment import Augment
+from tasks.features import FrontEnd
+from tasks.featurize import INDEX, QUARANTINE, _add, _append, _parquet
+from tasks.optimise import Fit
+from tasks.plan import Batching
+from tasks.train import Training, Workers, train
+
+LETTERS = "abcde"
+SIZE = 8
+
+
+def made(folder: Path, utterances: int, frames_a_letter: int = 6) -> tuple[Artifact, Artifact]:
+    """Features (train and dev) and tokenizer."""
+    random, kept, sums = np.random.default_rng(0), [], {}
+    with draft("tokenizer") as out:
+        out.put_json("tokenizer.json", {"kind": "characters", "text": {}, "symbols": list(LETTERS)})
+    with draft("features") as made_features:
+        for split, count in (("train", utterances), ("dev", 8)):
+            name = f"{split}-00000.tar"
+            with (folder / name).open("wb") as file:
+                for i in range(count):
+                    jumps = random.integers(1, len(LETTERS), random.integers(2, 7))  # no letter twice in a row
+                    ids = (jumps.cumsum() % len(LETTERS)).tolist()
+                    text = "".join(LETTERS[j] for j in ids)
+                    frames = np.eye(SIZE, dtype=np.float32)[ids].repeat(frames_a_letter if i % 2 else max(4, frames_a_letter), 0)
+                    frames += 0.1 * random.standard_normal(frames.shape).astype(np.float32)
+                    told = {"key": f"{split}{i:04}", "split": split, "shard": name, "speaker": "s", "source": text}
+                    row = told | {"seconds": len(frames) / 100}
+                    kept.append(_append(file, row, text, frames, [j + 4 for j in ids]))
+                    if split == "train":
+                        _add(sums, frames)
+                file.write(tar.END)
+            made_features.put(name, folder / name)
+        made_features.put("index.parquet", _parquet(kept, INDEX))
+        made_features.put("quarantine.parquet", _parquet([], QUARANTINE))
+        numbers = {k: v if k == "frames" else v.tolist() for k, v in sums.items()}
+        made_features.put_json("statistics.json", numbers)
+    return made_features.result(), out.result()
+
+
+def training(epochs: int, hidden_size: int = 16, **fit) -> Training:
+    options = {"time_kernels": (3,), "time_strides": (2,), "frequency_kernels": (3,), "frequency_strides": (2,)}
+    model = deep_speech_2.Config(channels=(4,), cell="gru", hidden_size=hidden_size, layers=1, **options)
+    how = {"optimiser": "AdamW", "optimiser_options": {}, "schedule": "", "clip_norm": 5.0, "learning_rate": 1e-2}
+    return Training(
+        model=model,
+        front_end=FrontEnd(kind="given"),
+        augment=Augment(),
+        batching=Batching(frames_per_batch=20000, utterances_per_batch=4),
+        fit=Fit(epochs=epochs, **(how | fit)),
+        beam=Beam(width=4, max_length=20),
+    )
+
+
+def job_to_kill() -> tuple[Training, dict]:
+    """Long enough to be caught in mid-epoch: updates of some 50 ms, a checkpoint every third."""
+    return training(3, 96, batches_per_step=2, checkpoint_steps=3, trail=True), {"frames_a_letter": 60}
+
+
+if __name__ == "__main__":
+    place, workers = Path(sys.argv[1]), int(sys.argv[2])
+    work, how = job_to_kill()
+    features, tokenizer = made(place, 160, **how)
+    print(json.dumps({"digest": train.fn(features, tokenizer, work, Workers(count=workers)).digest}))
