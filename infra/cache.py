@@ -3,10 +3,14 @@
 import contextlib
 import hashlib
 import os
+import stat
+import time
 from pathlib import Path
 
 from infra import storage
 from infra.settings import settings
+
+ABANDONED_SECONDS = 3600  # a download that has not grown for so long was killed
 
 
 def cached(uri: str) -> Path:
@@ -17,9 +21,7 @@ def cached(uri: str) -> Path:
         found = storage.entry(uri)
         make_room(folder, found.size if found else 0)
         storage.download(uri, path)
-    with contextlib.suppress(
-        FileNotFoundError
-    ):  # another process may have made room just now; the caller opens or retries
+    with contextlib.suppress(FileNotFoundError):  # another process made room just now; who opens it sees that
         os.utime(path)
     return path
 
@@ -31,10 +33,13 @@ def make_room(folder: Path, size: int) -> None:
     for path in folder.glob("*"):
         with contextlib.suppress(FileNotFoundError):  # deleted by another process meanwhile
             status = path.stat()
-            copies.append((status.st_mtime, status.st_size, path))
+            if stat.S_ISREG(status.st_mode):
+                copies.append((status.st_mtime, status.st_size, path))
     held = sum(copy[1] for copy in copies)
-    for _, bytes_held, path in sorted(copies):
+    for read_at, bytes_held, path in sorted(copies):
         if held + size <= limit:
             return
+        if path.name.startswith(storage.PARTIAL) and time.time() - read_at < ABANDONED_SECONDS:
+            continue  # being fetched by another process
         path.unlink(missing_ok=True)
         held -= bytes_held

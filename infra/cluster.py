@@ -9,7 +9,7 @@ from infra.settings import set_defaults, settings
 # Each a default: what the user has set in the environment stays.
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",  # tasks/parallel.py draws one bar a step instead
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # its "errors" on a terminal are notes on its own bookkeeping
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300",  # 60 is too short on a busy machine
     "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # keep CUDA visible to tasks that ask for none; the future default
@@ -27,8 +27,12 @@ def connect() -> Any:
 
     if ray.is_initialized():
         return ray
-    logging.getLogger("ray").setLevel(logging.ERROR)  # a line for each stage of each job tells a user nothing
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    import ray.data  # noqa: PLC0415
+    import ray.train  # noqa: PLC0415
+
+    ray.data.DataContext.get_current().enable_progress_bars = False  # tasks/parallel.py draws one bar a step instead
+    for name in ("ray", "ray.data", "ray.train"):  # a line for each stage of each job tells a user nothing
+        logging.getLogger(name).setLevel(logging.ERROR)
     address = settings().ray_address
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     quiet["runtime_env"] = {"env_vars": settings().for_workers()}

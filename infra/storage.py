@@ -3,6 +3,8 @@
 A write is whole or not there at all: locally a temporary file is renamed, on S3 an object appears when its upload ends.
 """
 
+import contextlib
+import errno
 import io
 import os
 import shutil
@@ -15,10 +17,24 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from infra.problem import Problem
-from infra.settings import settings
+from infra.settings import set_defaults, settings, without_password
 
 RANGE_BYTES = 8 << 20  # what one request of a sequential read fetches
+# Servers other than AWS often know no checksums in trailers; the manifest holds SHA-256 of every file anyway.
+OTHER_SERVERS = {
+    "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
+    "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
+}
 PARTIAL = ".partial-"  # the name of a file that is being written
+
+
+HINTS = {
+    "NoSuchBucket": "the bucket does not exist; create it or correct the name",
+    "InvalidAccessKeyId": "the server does not know this key; check AWS_ACCESS_KEY_ID",
+    "SignatureDoesNotMatch": "the secret is wrong; check AWS_SECRET_ACCESS_KEY",
+    "AccessDenied": "access denied; check the credentials and the bucket's policy",
+    "403": "access denied; check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +62,12 @@ def read(uri: str, offset: int = 0, size: int | None = None) -> bytes:
     if size == 0:
         return b""
     span = f"bytes={offset}-" if size is None else f"bytes={offset}-{offset + size - 1}"
-    with _named_errors(uri):
-        ranged = {} if offset == 0 and size is None else {"Range": span}
-        return _client().get_object(**_place(uri), **ranged)["Body"].read()
+    ranged = {} if offset == 0 and size is None else {"Range": span}
+    try:
+        with _named_errors(uri):
+            return _client().get_object(**_place(uri), **ranged)["Body"].read()
+    except EOFError:  # the range begins at the end or beyond
+        return b""
 
 
 def open_binary(uri: str) -> BinaryIO:
@@ -121,15 +140,23 @@ def remove(uri: str) -> None:
         _client().delete_object(**_place(uri))
 
 
+def copy(source: str, target: str) -> None:
+    """Copy one file to another place of the same kind; on S3 the bytes stay on the server."""
+    if not is_s3(source):
+        upload(Path(source), target)
+        return
+    with _named_errors(source):
+        _client().copy(_place(source), *_place(target).values())
+
+
 def move(source: str, target: str) -> None:
     """Rename a folder or prefix. Locally one rename, refused where the target exists; on S3 copies, then deletions."""
     if not is_s3(source):
         Path(target).parent.mkdir(parents=True, exist_ok=True)
         os.rename(source, target)
         return
-    with _named_errors(target):
-        for name, _ in _list_s3(source):
-            _client().copy(_place(join(source, name)), *_place(join(target, name)).values())
+    for name in listing(source):
+        copy(join(source, name), join(target, name))
     remove(source)
 
 
@@ -143,6 +170,9 @@ def _whole(path: Path) -> Iterator[Path]:
         yield partial
         partial.chmod(0o644)
         partial.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a write to a full disk does not say where
+        raise
     finally:
         partial.unlink(missing_ok=True)
 
@@ -155,8 +185,9 @@ def _list_local(folder: Path) -> Iterator[tuple[str, Entry]]:
     for parent, _, names in os.walk(folder):
         for name in names:
             path = Path(parent, name)
-            if not name.startswith(PARTIAL) and path.is_file():
-                yield str(path.relative_to(folder)), _local_entry(path.stat())
+            with contextlib.suppress(FileNotFoundError):  # deleted by another process meanwhile
+                if not name.startswith(PARTIAL) and path.is_file():
+                    yield str(path.relative_to(folder)), _local_entry(path.stat())
 
 
 def _list_s3(uri: str) -> Iterator[tuple[str, Entry]]:
@@ -175,6 +206,8 @@ def _place(uri: str) -> dict[str, str]:
 
 @cache
 def _client_of(process: int, endpoint: str) -> Any:  # noqa: ARG001  (a client does not survive a fork: one a process)
+    if endpoint:
+        set_defaults(OTHER_SERVERS)
     import boto3  # noqa: PLC0415  (half a second that a local run need not pay)
     from botocore.config import Config  # noqa: PLC0415
 
@@ -188,29 +221,29 @@ def _client() -> Any:
 
 @contextmanager
 def _named_errors(uri: str) -> Iterator[None]:
-    """Botocore's errors as FileNotFoundError, or as a line that says what to mend."""
+    """Botocore's errors as FileNotFoundError or EOFError, or as a line that says what to mend."""
+    from boto3.exceptions import Boto3Error  # noqa: PLC0415
     from botocore import exceptions as s3  # noqa: PLC0415
 
     try:
         yield
     except s3.NoCredentialsError as error:
         raise Problem(f"{uri}: no S3 credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from error
-    except s3.EndpointConnectionError as error:
-        raise Problem(
-            f"{uri}: no S3 server answers at {settings().s3_endpoint or 'AWS'}; see AWS_ENDPOINT_URL"
-        ) from error
-    except s3.ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "")
-        if code in {"NoSuchKey", "404", "NotFound"}:
-            raise FileNotFoundError(uri) from error
-        hints = {
-            "NoSuchBucket": "the bucket does not exist; create it or correct the name",
-            "InvalidAccessKeyId": "the server does not know this key; check AWS_ACCESS_KEY_ID",
-            "SignatureDoesNotMatch": "the secret is wrong; check AWS_SECRET_ACCESS_KEY",
-            "AccessDenied": "access denied; check the credentials and the bucket's policy",
-            "403": "access denied; check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy",
-        }
-        raise Problem(f"{uri}: {hints.get(code, f'S3 answered {code}: {error}')}") from error
+    except (s3.ConnectionError, s3.HTTPClientError) as error:
+        place = without_password(settings().s3_endpoint) or "AWS"
+        raise Problem(f"{uri}: no S3 server answers at {place}; see AWS_ENDPOINT_URL") from error
+    except (s3.ClientError, s3.BotoCoreError, Boto3Error) as error:
+        raise _named(uri, error) from error
+
+
+def _named(uri: str, error: Exception) -> Exception:
+    cause = error if hasattr(error, "response") else error.__context__  # an upload wraps the server's answer
+    code = getattr(cause, "response", {}).get("Error", {}).get("Code", "")
+    if code in {"NoSuchKey", "404", "NotFound"}:
+        return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), uri)
+    if code in {"InvalidRange", "416"}:
+        return EOFError(uri)
+    return Problem(f"{uri}: {HINTS.get(code, ' '.join(str(error).split()))}")
 
 
 class _RemoteFile(io.RawIOBase):

@@ -46,6 +46,10 @@ class Artifact:
                 f"{self.uri} has no {MANIFEST}: it was deleted or never finished; run the flow again"
             ) from error
 
+    def exists(self) -> bool:
+        """Whether it is finished and still there."""
+        return storage.entry(storage.join(self.uri, MANIFEST)) is not None
+
     def names(self, suffix: str = "") -> list[str]:
         return sorted(name for name in self.manifest()["files"] if name.endswith(suffix))
 
@@ -107,18 +111,31 @@ class Draft:
         if missing := sorted(set(expected) - files.keys()):
             raise Problem(f"{self.kind}: {len(missing)} files are missing, first {missing[0]}; run the flow again")
         artifact = Artifact(self.kind, digest_of(files))
-        if storage.entry(storage.join(artifact.uri, MANIFEST)):
-            self.discard()
-            return artifact
-        storage.remove(marks)
-        for name in storage.listing(self.uri).keys() - files.keys():
-            storage.remove(storage.join(self.uri, name))
-        if storage.is_s3(artifact.uri) or storage.listing(artifact.uri):
-            storage.remove(artifact.uri)  # what a copy that was killed left there, without a manifest
-        storage.move(self.uri, artifact.uri)
-        manifest = {"kind": self.kind, "digest": artifact.digest, "files": files}
-        storage.write(storage.join(artifact.uri, MANIFEST), json.dumps(manifest, indent=2).encode())
+        if not artifact.exists():
+            for name in storage.listing(self.uri).keys() - files.keys():
+                if not name.startswith(f"{MARKS}/"):
+                    storage.remove(storage.join(self.uri, name))
+            manifest = {"kind": self.kind, "digest": artifact.digest, "files": files}
+            self._publish(artifact, json.dumps(manifest, indent=2).encode())
+        self.discard()
         return artifact
+
+    def _publish(self, artifact: Artifact, manifest: bytes) -> None:
+        """Killed anywhere in here, either the artifact is whole or the draft still is."""
+        if storage.is_s3(self.uri):
+            for name in json.loads(manifest)["files"]:
+                storage.copy(storage.join(self.uri, name), storage.join(artifact.uri, name))
+            storage.write(storage.join(artifact.uri, MANIFEST), manifest)
+            return
+        storage.write(storage.join(self.uri, MANIFEST), manifest)
+        try:
+            storage.move(self.uri, artifact.uri)
+        except OSError:  # something is there already: the same from another process, or a ruin without a manifest
+            if artifact.exists():
+                return
+            storage.remove(artifact.uri)
+            storage.move(self.uri, artifact.uri)
+        storage.remove(storage.join(artifact.uri, MARKS))
 
 
 @dataclass
@@ -171,7 +188,7 @@ def recall(key: str) -> Artifact | None:
         artifact = Artifact(**json.loads(storage.read(storage.join(settings().root, ".memory", f"{key}.json"))))
     except FileNotFoundError:
         return None
-    return artifact if storage.entry(storage.join(artifact.uri, MANIFEST)) else None
+    return artifact if artifact.exists() else None
 
 
 def at(path: str) -> Artifact:

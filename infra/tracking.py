@@ -187,6 +187,8 @@ def _client() -> Any:
 @cache
 def _client_of(uri: str) -> Any:
     set_defaults(ENVIRONMENT)
+    if settings().s3_endpoint:
+        set_defaults(storage.OTHER_SERVERS)
     if uri.startswith("sqlite:///"):
         Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     from mlflow import MlflowClient, set_tracking_uri  # noqa: PLC0415

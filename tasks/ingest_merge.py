@@ -74,7 +74,8 @@ def _join(
         _write_rejects(bad, _duplicates(part.filter(pa.array(~keep))), counts)
         _write_rejects(bad, _read(out, f"parts/{name}.rejects.parquet"), counts)
         part = part.filter(pa.array(keep))
-        good.write_table(part)
+        if len(part):
+            good.write_table(part)
         _count(part, name.rpartition("-")[0], counts, shared)
     for batch in _batches(out.read("parts/rows.rejects.parquet")):
         _write_rejects(bad, batch, counts)
@@ -98,7 +99,8 @@ def _duplicates(rows: pa.Table) -> pa.Table:
 
 
 def _write_rejects(table: pq.ParquetWriter, rows: pa.Table, counts: dict[str, Count]) -> None:
-    table.write_table(rows)
+    if len(rows):
+        table.write_table(rows)
     for row in rows.to_pylist():
         count = counts[row["split"]]
         count.rejected[row["reason"]] += 1

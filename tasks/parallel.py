@@ -22,8 +22,9 @@ def run_jobs(work: Work | type, jobs: list[Job], label: str, actors: int = 0, ar
         return
     ray = connect()
     if actors:
-        constructor = {"fn_constructor_args": (work, arguments), "concurrency": (1, actors)}
-        mapped = ray.data.from_items(jobs, override_num_blocks=len(jobs)).map(_Actor, num_cpus=1, **constructor)
+        pool = ray.data.ActorPoolStrategy(min_size=1, max_size=actors)
+        given = {"fn_constructor_args": (work, arguments), "compute": pool}
+        mapped = ray.data.from_items(jobs, override_num_blocks=len(jobs)).map(_Actor, num_cpus=1, **given)
     else:
         mapped = ray.data.from_items(jobs, override_num_blocks=len(jobs)).map(_guarded, fn_args=(work,), num_cpus=1)
     with Progress(label, len(jobs)) as progress:

@@ -1,7 +1,7 @@
 """The demo corpus: commands of a small grammar, spoken by eSpeak NG in fourteen voices, laid out as Common Voice.
 
-Dev and test have sentences and voices that training never has. eSpeak's noise source goes on from one utterance to the
-next, so the corpus is made in a process of its own: the same bytes every time.
+Dev and test have sentences and voices that training never has. eSpeak's noise goes on from one utterance to the next,
+so the corpus is made in a process of its own, with the noise seeded: the same bytes every time.
 """
 
 import ctypes
@@ -105,6 +105,7 @@ class Espeak:
         self.library = ctypes.CDLL(espeakng_loader.get_library_path())
         data = str(espeakng_loader.get_data_path()).encode()
         self.sample_rate = self.library.espeak_Initialize(RETRIEVAL, 0, data, 0)
+        self.library.espeak_ng_SetRandSeed(ctypes.c_long(1))  # by the clock otherwise, and breathy voices draw from it
         self.heard: list[np.ndarray] = []
         self.callback = Callback(self._hear)  # kept: C holds only a pointer
         self.library.espeak_SetSynthCallback(self.callback)

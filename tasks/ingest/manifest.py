@@ -53,20 +53,20 @@ def _has_no_split(source: Source, name: str) -> bool:
 def _utterances(source: Source, name: str, split: str, only: str | None) -> Iterator[Utterance | Reject]:
     folder = posixpath.dirname(name)
     for number, row in rows(source, name):
-        if isinstance(row, str):
-            yield Reject(split or "train", f"{name}:{number}", "read", "malformed row", row)
-            continue
-        of_row = SPLIT_NAMES.get(str(row.get("split") or "train").lower(), "train")
+        of_row = "train" if isinstance(row, str) else SPLIT_NAMES.get(str(row.get("split") or "train").lower(), "train")
         if only is not None and of_row != only:
+            continue
+        if isinstance(row, str):
+            yield Reject(split, f"{name}:{number}", "read", "malformed row", row)
             continue
         audio = next((str(row[k]) for k in AUDIO if row.get(k)), "")
         if not audio:
-            yield Reject(split or "train", f"{name}:{number}", "read", "malformed row", f"none of {', '.join(AUDIO)}")
+            yield Reject(split, f"{name}:{number}", "read", "malformed row", f"none of {', '.join(AUDIO)}")
             continue
         try:
             span = _span(row)
         except ValueError as error:
-            yield Reject(split or "train", f"{name}:{number}", "read", "malformed row", f"offset, duration: {error}")
+            yield Reject(split, f"{name}:{number}", "read", "malformed row", f"offset, duration: {error}")
             continue
         text = next((str(row[k]) for k in TEXT if row.get(k) is not None), "")
         known = {*AUDIO, *TEXT, "speaker", "split", "offset", "duration"}
@@ -98,10 +98,13 @@ def rows(source: Source, name: str) -> Iterator[tuple[int, dict[str, Any] | str]
     """Line number and fields, or what is wrong with the line."""
     lines = source.lines(name)
     if name.endswith((".csv", ".tsv")):
-        table = csv.DictReader(lines, delimiter="\t" if name.endswith(".tsv") else ",", strict=True)
+        if name.endswith(".tsv"):
+            table = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+        else:
+            table = csv.DictReader(lines, strict=True)
         try:
             for number, row in enumerate(table, start=2):
-                yield number, {str(k): v for k, v in row.items()}
+                yield number, "more fields than the first line has" if None in row else dict(row)
         except csv.Error as error:
             raise Problem(f"{source.uri}/{name}, near line {table.line_num}: {error}; mend the quoting") from error
         return

@@ -1,0 +1,133 @@
+"""The whole way on a small corpus of tones: trained, decoded, scored, published; then nothing is done twice."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import numpy as np
+import pytest
+import soundfile
+
+pytestmark = pytest.mark.filterwarnings("ignore::Warning")  # of servers and clients that are not ours
+RATE = 8000
+SMALL = ["model.hidden_size=24", "model.layers=1", "fit.epochs=2", "features.sample_rate=8000", "ingest.shard_mb=0.3"]
+
+
+def tones(folder):
+    """Words of two letters, each letter a tone; train, dev and test as a NeMo manifest."""
+    random = np.random.default_rng(0)
+    folder.mkdir()
+    for split, count in (("train", 40), ("dev", 6), ("test", 6)):
+        rows = []
+        for i in range(count):
+            words = ["".join(random.choice(list("abcd"), 2)) for _ in range(random.integers(1, 4))]
+            letters = " ".join(words)
+            parts = [np.sin(2 * np.pi * 300 * (1 + "abcd".find(c)) * np.arange(960) / RATE) for c in letters]
+            wave = np.concatenate(parts) * 0.3 + 0.01 * random.standard_normal(960 * len(letters))
+            soundfile.write(folder / f"{split}{i}.wav", wave, RATE)
+            rows.append(json.dumps({"audio_filepath": f"{split}{i}.wav", "text": letters, "speaker": f"s{i % 3}"}))
+        (folder / f"{split}.jsonl").write_text("\n".join(rows))
+    return folder
+
+
+@pytest.fixture
+def s3(monkeypatch):
+    """A moto server with an empty bucket."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)])
+    endpoint = f"http://127.0.0.1:{port}"
+    named = {"AWS_ENDPOINT_URL": endpoint, "AWS_ACCESS_KEY_ID": "tester", "AWS_SECRET_ACCESS_KEY": "secret-of-test"}
+    for name, value in (named | {"AWS_DEFAULT_REGION": "us-east-1"}).items():
+        monkeypatch.setenv(name, value)
+    for _ in range(600):
+        try:
+            urllib.request.urlopen(endpoint, timeout=1)  # noqa: S310
+            break
+        except OSError:
+            time.sleep(0.1)
+    import boto3  # noqa: PLC0415
+
+    boto3.client("s3", endpoint_url=endpoint).create_bucket(Bucket="artifacts")
+    yield "s3://artifacts/run"
+    server.kill()
+    server.wait()
+
+
+def states_of(flow, *arguments, **named):
+    """The flow's result, and the name of the state of each of its task runs."""
+    from prefect.client.orchestration import get_client  # noqa: PLC0415
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId  # noqa: PLC0415
+
+    state = flow(*arguments, **named, return_state=True)
+    result = state.result()
+    with get_client(sync_client=True) as client:
+        only = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
+        runs = client.read_task_runs(flow_run_filter=only, limit=100)
+    return result, {run.name.split("-")[0] + str(i): run.state.name for i, run in enumerate(runs)}
+
+
+def the_whole_way(corpus, root):
+    import ray  # noqa: PLC0415
+
+    from flows.evaluate import evaluate_model  # noqa: PLC0415
+    from flows.train_asr import train_asr  # noqa: PLC0415
+    from infra import storage  # noqa: PLC0415
+    from infra.store import at  # noqa: PLC0415
+
+    ray.shutdown()  # workers take the artifact root from the session they belong to
+    name = "s3" if storage.is_s3(root) else "local"
+    call = {"corpus": corpus, "recipe": "deep_speech_2_demo", "settings": SMALL, "workers": 0, "model_name": name}
+    result, first = states_of(train_asr, **call)
+    assert set(first.values()) == {"Completed"}
+    assert result["report"].startswith(root)
+    assert storage.read(result["report"]).startswith(b"<!doctype html>")
+    assert set(result["metrics"]) == {"test", "dev"}
+    assert result["metrics"]["test"]["utterances"] == 6
+    shards = at(result["paths"]["shards"])
+    told = shards.read_json("summary.json")["splits"]
+    assert {s: t["kept"] for s, t in told.items()} == {"train": 40, "dev": 6, "test": 6}
+    again, second = states_of(train_asr, **call)
+    assert again == result
+    assert set(second.values()) == {"Cached"}, "a second run does nothing"
+    assert len(second) == len(first)
+
+    measured, _ = states_of(evaluate_model, model=f"{name}@champion", corpus=corpus, split="test")
+    assert measured["metrics"]["test"] == result["metrics"]["test"]
+    ray.shutdown()
+
+
+def test_on_a_local_folder(prefect_server, tmp_path, monkeypatch):
+    monkeypatch.setenv("SCRIPTORIUM_ARTIFACTS", str(tmp_path / "artifacts"))
+    monkeypatch.setenv("SCRIPTORIUM_CORES", "2")
+    the_whole_way(f"manifest:{tones(tmp_path / 'corpus')}", str(tmp_path / "artifacts"))
+
+
+def test_on_s3(prefect_server, tmp_path, monkeypatch, s3):
+    monkeypatch.setenv("SCRIPTORIUM_ARTIFACTS", s3)
+    monkeypatch.setenv("SCRIPTORIUM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("SCRIPTORIUM_CORES", "2")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "on-s3")
+    the_whole_way(f"manifest:{tones(tmp_path / 'corpus')}", s3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--corpus", "an4:/nowhere", "--recipe", "deep_speech_2_an4"], "/nowhere does not exist"),
+        (["--corpus", "demo:", "--recipe", "deep_speech_3"], "no such recipe"),
+        (["--corpus", "demo:", "--recipe", "deep_speech_2_demo", "--set", "fit.epoch=3"], "did you mean fit.epochs"),
+        (["--recipe", "deep_speech_2_demo"], "--corpus"),
+    ],
+)
+def test_a_wrong_command_is_one_line_and_nothing_is_started(arguments, says):
+    command = [sys.executable, "-W", "ignore", "-m", "flows.train_asr", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
