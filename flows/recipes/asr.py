@@ -42,7 +42,7 @@ def deep_speech_2_demo() -> Recipe:
             from_epoch=3,
         ),
         batching=Batching(frames_per_batch=4000, utterances_per_batch=16, sorted_epochs=1),
-        fit=adam(epochs=12, learning_rate=2e-3),
+        fit=adam(epochs=8, learning_rate=2e-3),
         beam=Beam(width=8, max_length=200),
     )
 
