@@ -9,7 +9,6 @@ from infra.settings import set_defaults, settings
 # Each a default: what the user has set in the environment stays.
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_BACKEND_LOG_LEVEL": "fatal",  # its "errors" on a terminal are notes on its own bookkeeping
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300",  # 60 is too short on a busy machine
     "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # keep CUDA visible to tasks that ask for none; the future default

@@ -114,7 +114,7 @@ def entry(uri: str) -> Entry | None:
                 head = _client().head_object(**_place(uri))
         except FileNotFoundError:
             return None
-        return Entry(head["ContentLength"], head["ETag"])
+        return Entry(head["ContentLength"], head["ETag"].strip('"'))
     path = Path(uri)
     return _local_entry(path.stat()) if path.is_file() else None
 
@@ -196,7 +196,7 @@ def _list_s3(uri: str) -> Iterator[tuple[str, Entry]]:
     with _named_errors(uri):
         for page in pages:
             for item in page.get("Contents", []):
-                yield item["Key"].removeprefix(place["Key"]), Entry(item["Size"], item["ETag"])
+                yield item["Key"].removeprefix(place["Key"]), Entry(item["Size"], item["ETag"].strip('"'))
 
 
 def _place(uri: str) -> dict[str, str]:
@@ -212,7 +212,7 @@ def _client_of(process: int, endpoint: str) -> Any:  # noqa: ARG001  (a client d
     from botocore.config import Config  # noqa: PLC0415
 
     retries = Config(retries={"mode": "standard", "max_attempts": 5}, max_pool_connections=16)
-    return boto3.client("s3", endpoint_url=endpoint or None, config=retries)
+    return boto3.Session().client("s3", endpoint_url=endpoint or None, config=retries)
 
 
 def _client() -> Any:
@@ -268,6 +268,11 @@ class _RemoteFile(io.RawIOBase):
 
     def tell(self) -> int:
         return self.position
+
+    def readall(self) -> bytes:
+        data = read(self.uri, self.position, max(0, self.size - self.position))
+        self.position += len(data)
+        return data
 
     def readinto(self, buffer: Any) -> int:
         data = read(self.uri, self.position, max(0, min(len(buffer), self.size - self.position)))

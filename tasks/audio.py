@@ -3,6 +3,7 @@
 import io
 import struct
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import soundfile
@@ -100,35 +101,31 @@ def cut_off(data: bytes) -> bool:
 
 def check_mp3(data: bytes, decoded: int) -> None:
     """Raises BadClip where the file ends inside an MPEG frame: a decoder drops that frame and says nothing."""
-    frames = mpeg_frames(data)
-    if not frames:
-        return
-    end, samples = frames[-1][1], sum(frame[2] for frame in frames)
+    end, samples = mpeg_extent(data)
     if end > len(data):
         raise BadClip("truncated", f"ends {end - len(data)} bytes before its last frame does")
     if decoded < samples // 2:
         raise BadClip("truncated", f"{decoded} samples of {samples} decode")
 
 
-def mpeg_frames(data: bytes) -> list[tuple[int, int, int]]:
-    """Layer III frames as (start, end, samples), from the first header on while each follows the one before."""
-    at = 0
+def mpeg_extent(data: bytes) -> tuple[int, int]:
+    """Where the last layer III frame ends, and how many samples the frames have; each follows the one before."""
+    at, samples = 0, 0
     if data[:3] == b"ID3" and len(data) > 10:
         sizes = data[6:10]  # seven bits a byte
         at = 10 + (sizes[0] << 21 | sizes[1] << 14 | sizes[2] << 7 | sizes[3])
-    found: list[tuple[int, int, int]] = []
     while at + 4 <= len(data):
-        length, samples = _frame(data[at : at + 4])
+        length, count = _frame(data[at : at + 4])
         if length:
-            found.append((at, at + length, samples))
             at += length
-        elif found:
+            samples += count
+        elif samples:
             break  # tags at the end
         else:
             at = data.find(b"\xff", at + 1)
             if at < 0:
                 break
-    return found
+    return (at, samples) if samples else (0, 0)
 
 
 KBPS_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0)
@@ -136,6 +133,7 @@ KBPS_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0)
 RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}  # by version
 
 
+@cache
 def _frame(header: bytes) -> tuple[int, int]:
     """Length in bytes and in samples of the frame with this header, (0, 0) where it is none of layer III."""
     word = int.from_bytes(header, "big")

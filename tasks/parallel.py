@@ -23,8 +23,8 @@ def run_jobs(work: Work | type, jobs: list[Job], label: str, actors: int = 0, ar
     ray = connect()
     if actors:
         pool = ray.data.ActorPoolStrategy(min_size=1, max_size=actors)
-        given = {"fn_constructor_args": (work, arguments), "compute": pool}
-        mapped = ray.data.from_items(jobs, override_num_blocks=len(jobs)).map(_Actor, num_cpus=1, **given)
+        actor: Any = _actor_of(work, arguments)  # type: ignore[arg-type]
+        mapped = ray.data.from_items(jobs, override_num_blocks=len(jobs)).map(actor, num_cpus=1, compute=pool)
     else:
         mapped = ray.data.from_items(jobs, override_num_blocks=len(jobs)).map(_guarded, fn_args=(work,), num_cpus=1)
     with Progress(label, len(jobs)) as progress:
@@ -46,9 +46,14 @@ def _guarded(job: Job, work: Work) -> Job:
         raise
 
 
-class _Actor:
-    def __init__(self, work: type, arguments: tuple) -> None:
-        self.work: Work = work(*arguments)
+def _actor_of(work: type, arguments: tuple) -> type:
+    """A class without constructor arguments: those of an actor would lie in the object store, which Ray warns of."""
 
-    def __call__(self, job: Job) -> Job:
-        return _guarded(job, self.work)
+    class Actor:
+        def __init__(self) -> None:
+            self.work: Work = work(*arguments)
+
+        def __call__(self, job: Job) -> Job:
+            return _guarded(job, self.work)
+
+    return Actor

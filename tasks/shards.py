@@ -8,7 +8,7 @@ import io
 import json
 import tarfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -53,12 +53,13 @@ class Sample:
     tags: dict[str, str]
 
 
+KNOWN = ("text", "speaker", "split", "seconds", "sample_rate", "source", "sha256", "tags")  # what the .json says
+
+
 def add(file: BinaryIO, sample: Sample) -> tuple[int, int]:
     """The sample at the end of an open shard; offset and size of its region. End the shard with tar.END."""
     start = file.tell()
-    known = asdict(sample)
-    for name in ("key", "extension", "data"):
-        del known[name]
+    known = {name: getattr(sample, name) for name in KNOWN}
     tar.append(file, f"{sample.key}.{sample.extension}", sample.data)
     tar.append(file, f"{sample.key}.json", json.dumps(known, sort_keys=True, ensure_ascii=False).encode())
     return start, file.tell() - start

@@ -34,7 +34,9 @@ def made(folder: Path, utterances: int, frames_a_letter: int = 6) -> tuple[Artif
                     jumps = random.integers(1, len(LETTERS), random.integers(2, 7))  # no letter twice in a row
                     ids = (jumps.cumsum() % len(LETTERS)).tolist()
                     text = "".join(LETTERS[j] for j in ids)
-                    frames = np.eye(SIZE, dtype=np.float32)[ids].repeat(frames_a_letter if i % 2 else max(4, frames_a_letter), 0)
+                    frames = np.eye(SIZE, dtype=np.float32)[ids].repeat(
+                        frames_a_letter if i % 2 else max(4, frames_a_letter), 0
+                    )
                     frames += 0.1 * random.standard_normal(frames.shape).astype(np.float32)
                     told = {"key": f"{split}{i:04}", "split": split, "shard": name, "speaker": "s", "source": text}
                     row = told | {"seconds": len(frames) / 100}
