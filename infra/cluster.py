@@ -20,7 +20,7 @@ ON_THIS_MACHINE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 def connect() -> Any:
     """The `ray` module, connected. Safe to call again."""
     set_defaults(ENVIRONMENT)
-    if settings().ray_address.rpartition(":")[0] in {"", "127.0.0.1", "localhost"}:
+    if settings().ray_address.split(":")[0] in {"", "127.0.0.1", "localhost"}:
         set_defaults(ON_THIS_MACHINE)
     import ray  # noqa: PLC0415  (seconds that a run with nothing to do need not pay)
 

@@ -32,8 +32,9 @@ INDEX = f"{PIECES}/index.parquet"
 PIECE_BYTES = 64 << 20
 RATIO, ALLOWANCE_BYTES = 100, 64 << 20  # unpacked size at most: ratio times the packed size, and this much more
 HEADER_BYTES = 1 << 20  # between two members of a tar nothing longer than this is read
-KEPT_FREE = 0.02  # of the disk
+KEPT_FREE_BYTES = 256 << 20
 
+COLUMNS = pa.schema({"name": pa.string(), "piece": pa.int32(), "offset": pa.int64(), "size": pa.int64()})
 Member = tuple[str, int, BinaryIO]  # name, size, content
 
 
@@ -51,22 +52,28 @@ def pieces_of(members: Iterable[Member], draft: Draft) -> dict[str, tuple[str, i
     if INDEX in draft.finished():
         return _index_of(draft)
     rows: list[tuple[str, int, int, int]] = []
+    left, number = iter(members), 0
     with tempfile.TemporaryDirectory() as folder:
-        local, number = Path(folder, "piece"), 0
-        piece = local.open("wb")
+        local = Path(folder, "piece")
+        while more := _fill(local, left, number):
+            rows += more
+            draft.put(f"{PIECES}/{number:05d}", local)
+            number += 1
+        pq.write_table(pa.Table.from_pylist([dict(zip(COLUMNS.names, r, strict=True)) for r in rows], COLUMNS), local)
+        draft.put(INDEX, local)
+    return _index_of(draft)
+
+
+def _fill(local: Path, members: Iterator[Member], number: int) -> list[tuple[str, int, int, int]]:
+    """Write contents to a file until it is large enough; their rows in the index."""
+    rows = []
+    with local.open("wb") as piece:
         for name, size, content in members:
             rows.append((name, number, piece.tell(), size))
             shutil.copyfileobj(content, piece, 1 << 20)
             if piece.tell() >= PIECE_BYTES:
-                piece.close()
-                draft.put(f"{PIECES}/{number:05d}", local)
-                piece, number = local.open("wb"), number + 1
-        piece.close()
-        draft.put(f"{PIECES}/{number:05d}", local)
-        columns = dict(zip(("name", "piece", "offset", "size"), map(list, zip(*rows, strict=True)), strict=False))
-        pq.write_table(pa.table(columns), local)
-        draft.put(INDEX, local)
-    return _index_of(draft)
+                break
+    return rows
 
 
 def members_in_place(uri: str) -> Iterator[tuple[str, tuple[str, int, int]]]:
@@ -137,7 +144,7 @@ def check_size(uri: str, name: str, total: int, packed: int, size: int) -> None:
     places = {tempfile.gettempdir(), settings().root} - {""}
     for place in (p for p in places if not storage.is_s3(p) and os.path.exists(p)):
         disk = shutil.disk_usage(place)
-        if size > disk.free - KEPT_FREE * disk.total:
+        if size > disk.free - KEPT_FREE_BYTES:
             raise Problem(f"{uri}: member {name!r} ({size >> 20} MB) does not fit on the disk of {place}; make room")
 
 

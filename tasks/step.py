@@ -36,7 +36,8 @@ class Step(Generic[P]):
         update_wrapper(self, function)
 
     def __call__(self, *arguments: P.args, **named: P.kwargs) -> Artifact:
-        return self._task(*arguments, **named)
+        # Prefect hands out the value of a task that returns one, but the state of a task that returns a state.
+        return self._task(*arguments, **named, return_state=True).result()
 
     def key(self, *arguments: Any) -> str:
         inputs = [canonical(a) for a in arguments if not isinstance(a, Resources)]

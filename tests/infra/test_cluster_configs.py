@@ -1,0 +1,92 @@
+"""The configs of clusters that no test can start: they parse, and every name in them exists."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import yaml
+
+from infra.settings import Settings
+
+ROOT = Path(__file__).parent.parent.parent
+INFRA = ROOT / "infra"
+CONFIGS = sorted(INFRA.rglob("*.yaml"))
+KNOWN = {f.metadata["variable"] for f in fields(Settings)} | {"SCRIPTORIUM_CHECKOUT"}
+SECRET = re.compile(r"PASSWORD|SECRET|TOKEN|ACCESS_KEY")
+
+
+def documents(path):
+    return [document for document in yaml.safe_load_all(path.read_text()) if document]
+
+
+def containers(document):
+    if isinstance(document, dict):
+        yield from document.get("containers", [])
+        for value in document.values():
+            yield from containers(value)
+    elif isinstance(document, list):
+        for value in document:
+            yield from containers(value)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_it_parses_and_names_settings_that_exist(path):
+    assert documents(path)
+    assert set(re.findall(r"SCRIPTORIUM_[A-Z_]+", path.read_text())) <= KNOWN
+
+
+def test_ray_accepts_its_cluster_config():
+    from ray.autoscaler._private.util import fill_node_type_min_max_workers, validate_config  # noqa: PLC0415
+
+    config = documents(INFRA / "ray-cluster.yaml")[0]
+    fill_node_type_min_max_workers(config)
+    validate_config(config)
+    assert config["head_node_type"] in config["available_node_types"]
+
+
+def test_deployments_name_flows_and_parameters_that_exist():
+    config = documents(INFRA / "prefect.yaml")[0]
+    assert {d["entrypoint"] for d in config["deployments"]} == {
+        "flows/train_asr.py:train_asr",
+        "flows/evaluate.py:evaluate_model",
+    }
+    for deployment in config["deployments"]:
+        file, _, function = deployment["entrypoint"].partition(":")
+        source = (ROOT / file).read_text()
+        signature = source.partition(f"def {function}(")[2].partition(") ->")[0]
+        for name in deployment["parameters"]:
+            assert re.search(rf"\b{name}: ", signature), name
+        assert deployment["work_pool"]["name"] == "local"
+
+
+def test_kubernetes_takes_secrets_by_reference_only():
+    found = [c for path in (INFRA / "kubernetes").glob("*.yaml") for d in documents(path) for c in containers(d)]
+    assert len(found) == 4
+    for container in found:
+        assert container["image"] == found[0]["image"]
+        for variable in container["env"]:
+            assert "value" not in variable or not SECRET.search(variable["name"]), variable
+        assert container["envFrom"] == [{"configMapRef": {"name": "scriptorium"}}]
+    settings = documents(INFRA / "kubernetes" / "prefect-worker.yaml")[0]
+    assert settings["metadata"]["name"] == "scriptorium"
+    assert not any(SECRET.search(name) for name in settings["data"])
+
+
+def test_compose_names_services_volumes_and_profiles_that_exist():
+    compose = documents(INFRA / "compose.yaml")[0]
+    services = compose["services"]
+    for name, service in services.items():
+        assert set(service.get("depends_on", {})) <= services.keys(), name
+        assert {volume.split(":")[0] for volume in service.get("volumes", [])} <= compose["volumes"].keys(), name
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), name
+        for variable, value in service.get("environment", {}).items():
+            assert not SECRET.search(variable) or value.startswith("${"), variable
+
+
+def test_the_image_copies_files_that_exist_and_is_no_root():
+    lines = (INFRA / "Dockerfile").read_text().splitlines()
+    copied = [name for line in lines if line.startswith("COPY ") for name in line.split()[1:-1]]
+    assert copied
+    assert [name for name in copied if not (ROOT / name).exists()] == []
+    assert "USER scriptorium" in lines

@@ -1,0 +1,99 @@
+"""Decoding: what comes out of a clip, and what is said of a bad one."""
+
+import io
+import struct
+
+import numpy as np
+import pytest
+import soundfile
+
+from tasks.audio import BadClip, cut, decode, encode_wav, join, mpeg_extent
+
+RATE = 16000
+NOISE = (0.1 * np.random.default_rng(0).standard_normal((RATE, 2))).astype(np.float32)
+
+
+def encoded(wave, container, rate=RATE, subtype=None):
+    out = io.BytesIO()
+    soundfile.write(out, wave, rate, format=container, subtype=subtype)
+    return out.getvalue()
+
+
+def reason_of(data, extension, **limits):
+    with pytest.raises(BadClip) as caught:
+        decode(data, extension, **limits)
+    return caught.value.reason
+
+
+@pytest.mark.parametrize(("container", "error"), [("WAV", 1e-4), ("FLAC", 1e-4)])
+def test_waveform_is_the_mean_of_its_channels(container, error):
+    wave, rate = decode(encoded(NOISE, container), container.lower())
+    assert (wave.dtype, wave.shape, rate) == (np.float32, (RATE,), RATE)
+    assert np.abs(wave - NOISE.mean(1)).max() < error
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_mpeg_frames_are_followed_to_the_end_of_the_file(rate, channels):
+    data = encoded(NOISE[:, :channels], "MP3", rate)
+    end, samples = mpeg_extent(data)
+    assert end == len(data)
+    assert 0 <= samples - RATE < 4 * 1152  # the encoder's delay and padding
+    tagged = b"ID3\x04\0\0\0\0\x01\x00" + bytes(128) + data + b"TAG" + bytes(125)
+    assert mpeg_extent(tagged) == (len(data) + 138, samples)
+
+
+@pytest.mark.parametrize("share", [0.31, 0.5, 0.77])
+@pytest.mark.parametrize("container", ["MP3", "WAV", "FLAC"])
+def test_truncated_clips_are_refused(container, share):
+    data = encoded(NOISE[:, 0], container)
+    assert reason_of(data[: int(len(data) * share)], container.lower()) == "truncated"
+
+
+def test_clips_that_are_none():
+    assert reason_of(b"", "wav") == "empty file"
+    assert reason_of(b"<html>not found</html>" * 50, "mp3") == "not audio"
+    assert reason_of(bytes(4000), "mp3") == "not audio"
+    assert reason_of(encoded(np.zeros(0, np.float32), "WAV"), "wav") == "no samples"
+    assert reason_of(encoded(np.full(100, np.nan, np.float32), "WAV", subtype="FLOAT"), "wav") == "not finite"
+
+
+def test_hours_are_refused_before_they_are_decoded(monkeypatch):
+    out = io.BytesIO()
+    with soundfile.SoundFile(out, "w", 8000, 1, format="FLAC") as file:
+        for _ in range(180):
+            file.write(np.zeros(8000 * 60, np.int16))
+    monkeypatch.setattr(soundfile.SoundFile, "read", lambda *_, **__: pytest.fail("decoded"))
+    assert reason_of(out.getvalue(), "flac", max_seconds=60.0) == "too long"
+
+
+def test_sphinx_cepstra_in_either_byte_order():
+    frames = np.arange(39, dtype=np.float32).reshape(3, 13)
+    for order in "<>":
+        data = struct.pack(f"{order}i", 39) + frames.astype(f"{order}f4").tobytes()
+        found, rate = decode(data, "mfc")
+        assert rate == 100
+        np.testing.assert_array_equal(found, frames)
+    assert reason_of(data[:-8], "mfc") == "truncated"
+    assert reason_of(b"\0\0", "mfc") == "not audio"
+    assert reason_of(struct.pack(">i", 5) + bytes(20), "mfc") == "not audio"
+
+
+def test_raw_samples_in_either_byte_order():
+    wave = (8000 * np.sin(np.arange(4000) / 20)).astype(np.int16)
+    for order in "<>":
+        found, rate = decode(wave.astype(f"{order}i2").tobytes(), "raw")
+        assert rate == 16000
+        np.testing.assert_allclose(found, wave / 32768, atol=1e-6)
+
+
+def test_join_and_cut():
+    one, two = np.ones(80, np.float32), np.full(40, 0.5, np.float32)
+    joined = join([one, two], (0, 10), 8000)
+    np.testing.assert_array_equal(joined, np.concatenate([one, np.zeros(80), two]))
+    np.testing.assert_array_equal(cut(joined, 8000, (0.01, 0.005)), np.zeros(40))
+    with pytest.raises(BadClip, match="outside"):
+        cut(joined, 8000, (0.0, 3.0))
+    wave, rate = decode(encode_wav(joined, 8000), "wav")
+    assert rate == 8000
+    np.testing.assert_allclose(wave, joined, atol=1e-4)

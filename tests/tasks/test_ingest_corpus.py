@@ -1,0 +1,285 @@
+"""Ingest as a whole: nothing is lost, the same input gives the same bytes, and a killed run is continued."""
+
+import errno
+import io
+import json
+import shutil
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import soundfile
+import webdataset
+from conftest import COLUMNS, rows_of, summary, tone, write_common_voice, write_table  # type: ignore[import-not-found]
+
+from infra import storage
+from infra.problem import Problem
+from infra.store import Draft, file_sha256, open_draft
+from tasks import clips, ingest_corpus
+from tasks.corpus import Ingest, fingerprint, parse
+from tasks.ingest_corpus import ingest, splits_of
+from tasks.shards import read_sample, samples
+
+
+def index_of(shards):
+    return pq.read_table(shards.file("index.parquet")).to_pylist()
+
+
+def quarantine_of(shards):
+    return pq.read_table(shards.file("quarantine.parquet")).to_pylist()
+
+
+def reasons_of(shards):
+    return {row["source"]: row["reason"] for row in quarantine_of(shards)}
+
+
+def test_every_clip_is_in_a_shard_with_its_own_bytes(common_voice, ingested):
+    shards = ingested(f"commonvoice:{common_voice}")
+    index = index_of(shards)
+    assert {s: n["kept"] for s, n in summary(shards).items()} == {"train": 12, "dev": 3, "test": 3}
+    assert splits_of(shards) == ("test", "dev", "train")
+    assert [len({row[column] for row in index}) for column in ("key", "source", "sha256")] == [18, 18, 18]
+    for row in index:
+        region = storage.read(str(shards.file(row["shard"])), row["offset"], row["size"])
+        sample = read_sample(region)
+        original = (common_voice / row["source"]).read_bytes()
+        assert sample.data == original
+        assert (sample.key, sample.text, sample.split) == (row["key"], row["text"], row["split"])
+        assert sample.speaker == row["speaker"]
+        assert row["sha256"] == file_sha256(common_voice / row["source"])
+        assert (row["seconds"], row["sample_rate"], row["extension"]) == (0.4, 8000, "wav")
+        assert row["shard"].startswith(row["split"])
+        assert "." not in row["key"]
+        assert row["key"] in row["source"]
+    with pytest.raises(ValueError, match="not the region of a sample"):
+        read_sample(region[512:])
+
+
+def test_webdataset_reads_the_shards(common_voice, ingested):
+    shards = ingested(f"commonvoice:{common_voice}")
+    for name in shards.names(".tar"):
+        path = shards.file(name)
+        theirs = list(webdataset.WebDataset(str(path), shardshuffle=False, empty_check=False))
+        ours = list(samples(path))
+        assert [s["__key__"] for s in theirs] == [s.key for s in ours]
+        assert [s["wav"] for s in theirs] == [s.data for s in ours]
+        assert [json.loads(s["json"])["text"] for s in theirs] == [s.text for s in ours]
+        assert tarfile.open(path).getmembers()[0].mtime == 0  # noqa: SIM115
+
+
+def test_ray_gives_the_bytes_of_one_process(common_voice, ingested, tmp_path, monkeypatch):
+    alone = ingested(f"commonvoice:{common_voice}", shard_mb=0.01)
+    assert len(alone.names(".tar")) > 3
+    monkeypatch.undo()
+    monkeypatch.setenv("SCRIPTORIUM_ARTIFACTS", str(tmp_path / "others"))
+    corpus = parse(f"commonvoice:{common_voice}")
+    shards = ingest.fn(corpus, fingerprint(corpus), Ingest(shard_mb=0.01), ("train", "dev", "test"))
+    assert shards.uri.startswith(str(tmp_path / "others"))
+    assert shards.manifest() == alone.manifest()
+
+
+@pytest.mark.parametrize("kind", ["tar", "tar.gz", "zip"])
+def test_an_archive_equals_its_folder(kind, common_voice, ingested, tmp_path):
+    folder = ingested(f"commonvoice:{common_voice}")
+    path = tmp_path / f"cv.{kind}"
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w") as file:
+            for name in sorted(common_voice.rglob("*")):
+                file.write(name, name.relative_to(common_voice))
+    else:
+        with tarfile.open(path, "w:gz" if kind == "tar.gz" else "w") as file:
+            file.add(common_voice, ".")
+    assert ingested(f"commonvoice:{path}") == folder
+    assert not list(Path(folder.uri).parents[1].glob(".drafts/*"))
+
+
+def test_the_language_may_lie_deep_in_an_archive(ingested, tmp_path):
+    write_common_voice(tmp_path / "up" / "cv-corpus-17.0-2024-03-15" / "xx")
+    shutil.make_archive(str(tmp_path / "cv"), "gztar", tmp_path / "up")
+    shards = ingested(f"commonvoice:{tmp_path}/cv.tar.gz")
+    assert summary(shards)["train"]["kept"] == 12
+    assert index_of(shards)[0]["source"].startswith("cv-corpus-17.0-2024-03-15/xx/clips/")
+
+
+def bad_rows(root):
+    """Rows that cannot be used, with the reason each should get."""
+    clips_of = root / "clips"
+    mp3 = io.BytesIO()
+    soundfile.write(mp3, tone(99, 2.0, 16000), 16000, format="MP3")
+    made = {
+        "zero.wav": (b"", "empty file"),
+        "text.mp3": (b"this is no audio\n" * 40, "not audio"),
+        "half.mp3": (mp3.getvalue()[: len(mp3.getvalue()) // 2], "truncated"),
+    }
+    for name, (content, _) in made.items():
+        (clips_of / name).write_bytes(content)
+    soundfile.write(clips_of / "hours.flac", np.zeros(8000 * 3 * 3600, np.int16), 8000)
+    soundfile.write(clips_of / "short.wav", tone(98, 0.05), 8000)
+    shutil.copy(clips_of / "clip_15.wav", clips_of / "again.wav")  # a clip of test
+    rows = [{"client_id": "x", "path": name, "sentence": "Some words."} for name in made]
+    expected = {f"clips/{name}": reason for name, (_, reason) in made.items()}
+    for name, reason in (
+        ("gone.wav", "missing clip"),
+        ("hours.flac", "too long"),
+        ("short.wav", "too short"),
+        ("again.wav", "duplicate clip"),
+    ):
+        rows.append({"client_id": "x", "path": name, "sentence": "More words."})
+        expected[f"clips/{name}"] = reason
+    for i, sentence in enumerate(("", "   ", "\u00a0 ")):
+        soundfile.write(clips_of / f"mute{i}.wav", tone(60 + i), 8000)
+        rows.append({"client_id": "x", "path": f"mute{i}.wav", "sentence": sentence})
+        expected[f"clips/mute{i}.wav"] = "empty transcript"
+    return rows, expected
+
+
+def test_what_cannot_be_used_is_in_the_quarantine(common_voice, ingested):
+    rows, expected = bad_rows(common_voice)
+    write_table(common_voice / "train.tsv", rows_of(12) + rows)
+    shards = ingested(f"commonvoice:{common_voice}", error_budget=0.5)
+    assert reasons_of(shards) == expected
+    numbers = summary(shards)["train"]
+    assert numbers["rows"] == 12 + len(rows)
+    assert numbers["kept"] == 12
+    assert sum(numbers["rejected"].values()) == len(rows)
+    for row in quarantine_of(shards):
+        path = common_voice / row["source"]
+        if row["stage"] == "decode":
+            assert row["sha256"] == file_sha256(path)
+    assert {row["source"] for row in index_of(shards)}.isdisjoint(expected)
+
+
+def test_a_passed_budget_fails_by_name_and_a_larger_one_goes_on(common_voice, ingested, monkeypatch):
+    rows, expected = bad_rows(common_voice)
+    write_table(common_voice / "train.tsv", rows_of(12) + rows)
+    with pytest.raises(Problem) as caught:
+        ingested(f"commonvoice:{common_voice}")
+    said = str(caught.value)
+    assert "\n" not in said
+    assert f"split train: {len(rows)} of {12 + len(rows)} rows cannot be used" in said
+    for words in ("3 empty transcript", "1 truncated", "45.5 %, the budget is 5 %", "--set ingest.error_budget=0.46"):
+        assert words in said
+    table = pq.read_table(next(word for word in said.replace(";", " ").split() if word.endswith(".parquet")))
+    assert dict(zip(table["source"].to_pylist(), table["reason"].to_pylist(), strict=True)) == expected
+    monkeypatch.setattr(ingest_corpus, "take_in", None)  # nothing is taken in a second time
+    assert summary(ingested(f"commonvoice:{common_voice}", error_budget=0.46))["train"]["kept"] == 12
+
+
+def test_nothing_to_train_on_is_said(common_voice, ingested):
+    for clip in (common_voice / "clips").iterdir():
+        clip.write_bytes(b"")
+    with pytest.raises(Problem, match="split train: .*nothing is left to train on"):
+        ingested(f"commonvoice:{common_voice}", error_budget=1.0)
+
+
+def test_a_clip_listed_twice_is_kept_once_where_it_matters_most(common_voice, ingested):
+    twice = [{"client_id": "x", "path": name, "sentence": "Same clip."} for name in ("clip_0.wav", "clip_12.wav")]
+    write_table(common_voice / "train.tsv", rows_of(12) + twice)  # clip_0 is in train, clip_12 in dev
+    shards = ingested(f"commonvoice:{common_voice}", error_budget=0.5)
+    assert [(r["source"], r["split"], r["reason"]) for r in quarantine_of(shards)] == [
+        ("clips/clip_12.wav", "train", "duplicate clip"),
+        ("clips/clip_0.wav", "train", "duplicate clip"),
+    ] or len(quarantine_of(shards)) == 2
+    splits = {row["source"]: row["split"] for row in index_of(shards)}
+    assert splits["clips/clip_12.wav"] == "dev"
+    assert splits["clips/clip_0.wav"] == "train"
+
+
+@pytest.mark.parametrize(("start", "end"), [("\ufeff", "\n"), ("", "\r\n"), ("\ufeff", "\r\n")])
+def test_line_ends_and_byte_order_mark_change_nothing(start, end, common_voice, ingested):
+    plain = ingested(f"commonvoice:{common_voice}")
+    for split, count, first in (("train", 12, 0), ("dev", 3, 12), ("test", 3, 15)):
+        rows = rows_of(count, first, name=split)
+        write_table(common_voice / f"{split}.tsv", rows, end=end, start=start)
+    assert ingested(f"commonvoice:{common_voice}") == plain
+
+
+def test_a_killed_run_is_continued(common_voice, ingested, monkeypatch, tmp_path):
+    place, options = f"commonvoice:{common_voice}", {"shard_mb": 0.01}
+    whole = ingested(place, **options).manifest()
+    monkeypatch.setenv("SCRIPTORIUM_ARTIFACTS", str(tmp_path / "second"))
+    done = []
+
+    def killed(work, jobs, label):
+        for job in jobs[:3]:
+            done.append(job["name"])
+            yield work(job)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ingest_corpus, "run_jobs", killed)
+        with pytest.raises(KeyboardInterrupt):
+            ingested(place, **options)
+    root = tmp_path / "second"
+    assert not list(root.glob("shards/*/manifest.json"))
+    draft = next(root.glob(".drafts/shards-*"))
+    (draft / f"parts/{done[0]}.index.parquet").unlink()  # written, but its mark was not: as good as not there
+    (draft / f".marks/parts/{done[0]}.index.parquet").unlink()
+    (draft / f"{done[0]}.tar").write_bytes(b"half a shard")
+    again = []
+    take_in = clips.take_in
+    monkeypatch.setattr(ingest_corpus, "take_in", lambda job: again.append(job["name"]) or take_in(job))
+    assert ingested(place, **options).manifest() == whole
+    assert done[0] in again
+    assert not set(done[1:]) & set(again)
+
+
+def test_a_full_disk_is_said_in_one_line(common_voice, ingested, monkeypatch):
+    def full(self, name, content):
+        raise OSError(errno.ENOSPC, "No space left on device", name)
+
+    put = Draft.put
+    monkeypatch.setattr(Draft, "put", lambda s, n, c: full(s, n, c) if n.endswith(".tar") else put(s, n, c))
+    with pytest.raises(Problem, match="the disk is full while writing .*; make room"):
+        ingested(f"commonvoice:{common_voice}")
+
+
+def test_shards_grow_so_that_few_clips_still_make_many(monkeypatch):
+    rows = (({"split": "train"}, 10) for _ in range(40_000))
+    sizes = [len(group) for _, group in ingest_corpus._grouped(rows, 1e9)]
+    assert sum(sizes) == 40_000
+    assert sizes[0] == 128
+    assert max(sizes) == 4096
+    by_bytes = [len(g) for _, g in ingest_corpus._grouped((({"split": "dev"}, 10) for _ in range(100)), 100)]
+    assert by_bytes == [10] * 10
+
+
+def test_keys_are_unique_and_readable(tmp_path):
+    from tasks.ingest_corpus import _Keys
+    from tasks.utterance import Utterance
+
+    keys = _Keys()
+    names = ["a/x.1.wav", "b/x.1.wav", "x_1.wav", "گفتار.mp3", "سخن.mp3", "y.wav"]
+    made = [keys.new(Utterance("train", (name,), "text")) for name in names]
+    assert len(set(made)) == len(names)
+    assert made[0] == "x_1"
+    assert made[-1] == "y"
+    assert all(key.isascii() and "." not in key and "/" not in key for key in made)
+    assert keys.new(Utterance("dev", ("y.wav",), "other")) == ""
+
+
+def test_tables_and_shards_are_the_only_files(common_voice, ingested):
+    names = ingested(f"commonvoice:{common_voice}").names()
+    assert names == ["dev-00000.tar", "index.parquet", "quarantine.parquet", "summary.json", "test-00000.tar"] + [
+        "train-00000.tar"
+    ]
+    assert open_draft("shards", "none").finished() == set()
+
+
+def test_columns_of_every_release(common_voice, ingested):
+    first = ("client_id", "path", "sentence", "up_votes", "down_votes", "age", "gender", "accent")
+    last = ("client_id", "path", "sentence_id", "sentence", "sentence_domain", *COLUMNS[3:8], "variant", *COLUMNS[8:])
+    for columns, known in (
+        (first, {"accent": "north", "age": "forties"}),
+        (last, {"accents": "north", "variant": "v"}),
+    ):
+        rows = [row | known | {"path": row["path"].removesuffix(".wav")} for row in rows_of(12)]
+        write_table(common_voice / "train.tsv", rows, columns)
+        row = index_of(ingested(f"commonvoice:{common_voice}", splits=("train",)))[0]
+        tags = json.loads(row["tags"])
+        assert tags.pop("accent") == "north"
+        assert set(tags) <= {"age", "variant"}
+        assert (row["text"], row["speaker"]) == ("Sentence number 0.", "s0")
