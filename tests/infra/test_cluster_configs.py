@@ -37,11 +37,10 @@ def test_it_parses_and_names_settings_that_exist(path):
 
 
 def test_ray_accepts_its_cluster_config():
-    from ray.autoscaler._private.util import fill_node_type_min_max_workers, validate_config  # noqa: PLC0415
+    from ray.autoscaler._private.util import prepare_config, validate_config  # noqa: PLC0415
 
     config = documents(INFRA / "ray-cluster.yaml")[0]
-    fill_node_type_min_max_workers(config)
-    validate_config(config)
+    validate_config(prepare_config(config))
     assert config["head_node_type"] in config["available_node_types"]
 
 
