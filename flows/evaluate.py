@@ -49,7 +49,7 @@ def evaluate_model(
     front_end = FrontEnd(**bundle.read_json("features.json")["front_end"])
 
     shards = ingest(place, fingerprint(place), ingesting, (split,))
-    features = featurize(shards, tokenizer_of(bundle), front_end)
+    features = featurize(shards, tokenizer_of(bundle), front_end, ingesting.error_budget)
     how = Decoding(beam=beam, architecture=architecture, split=split, batching=batching)
     transcripts = decode(bundle, features, how)
     scores = evaluate(transcripts, Scoring())

@@ -54,7 +54,7 @@ def train_asr(
 def pipeline(place: Corpus, plan: Recipe, recipe: str, workers: int, registered: tuple[str, str]) -> dict[str, Any]:
     shards = ingest(place, fingerprint(place), plan.ingest, ("train", "dev", "test"))
     tokenizer = fit_tokenizer(shards, plan.tokens)
-    features = featurize(shards, tokenizer, plan.features)
+    features = featurize(shards, tokenizer, plan.features, plan.ingest.error_budget)
 
     title = f"{recipe} on {place}"
     bundle = train(features, tokenizer, plan.training, Workers(count=workers, run_name=title))

@@ -1,6 +1,7 @@
 """MLflow behind a few functions; importing it takes seconds, so it is imported at the first use."""
 
 import json
+import logging
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -195,6 +196,7 @@ def _client_of(uri: str) -> Any:
     from mlflow.exceptions import MlflowException  # noqa: PLC0415
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
 
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # how it makes its tables concerns nobody
     set_tracking_uri(uri)
     try:
         client = MlflowClient(tracking_uri=uri)

@@ -1,5 +1,6 @@
 """Feature shards to batches, in the order of a plan, read by a thread ahead of the training step."""
 
+import contextlib
 import io
 import os
 import queue
@@ -7,11 +8,13 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from io import FileIO
 
 import numpy as np
 import pyarrow as pa
 import torch
 
+from infra import storage
 from infra.store import Artifact
 from models.interface import Batch, Padded
 from tasks import tar
@@ -19,6 +22,7 @@ from tasks.augment import Augment, generator, mask, reshape
 from tasks.features import Normaliser, stack
 
 AHEAD = 4  # batches that wait ready
+WINDOW = 32  # batches ahead of those, whose shards are fetched from S3 into the bounded cache meanwhile
 
 
 @dataclass(frozen=True)
@@ -53,10 +57,20 @@ class Utterances:
     def read(self, row: int) -> tuple[np.ndarray, np.ndarray]:
         """The stored frames (T, D) float16 and token ids (U,) of one row."""
         at = {name: column[row] for name, column in self._columns.items()}
-        file = self.features.file(at["shard"])
-        with file.open("rb", buffering=0) as opened:
+        with self._open(at["shard"]) as opened:
             members = tar.members(os.pread(opened.fileno(), at["size"], at["offset"]))
         return tuple(np.load(io.BytesIO(members[n]), allow_pickle=False) for n in ("npy", "tokens.npy"))  # type: ignore
+
+    def _open(self, shard: str) -> FileIO:
+        for _ in range(3):
+            with contextlib.suppress(FileNotFoundError):  # left the bounded cache between being fetched and opened
+                return FileIO(self.features.file(shard))
+        return FileIO(self.features.file(shard))
+
+    def fetch(self, rows: np.ndarray) -> None:
+        """Bring the shards of these rows into the local cache."""
+        for shard in sorted({self._columns["shard"][row] for row in rows.tolist()}):
+            self.features.file(shard)
 
     def batch(self, rows: np.ndarray, epoch: int | None, reduction: int = 1) -> Batch:
         """Rows as one batch; augmented when an epoch is given, keeping steps enough for CTC at this reduction."""
@@ -81,34 +95,60 @@ def ahead(
     utterances: Utterances, batches: Sequence[np.ndarray], epoch: int | None, reduction: int = 1
 ) -> Iterator[Batch]:
     """The batches one after the other, a few of them prepared by a thread while the caller works."""
-    ready: queue.Queue[Batch | BaseException | None] = queue.Queue(AHEAD)
-    stopped = threading.Event()
-
-    def offer(item: Batch | BaseException | None) -> None:
-        while not stopped.is_set():
-            try:
-                ready.put(item, timeout=0.2)
-            except queue.Full:  # look again whether the caller still wants it
-                continue
-            return
-
-    def prepare() -> None:
-        try:
-            for rows in batches:
-                if stopped.is_set():
-                    return
-                offer(utterances.batch(rows, epoch, reduction))
-            offer(None)
-        except BaseException as error:  # handed to the caller, who raises it
-            offer(error)
-
-    thread = threading.Thread(target=prepare, daemon=True)
-    thread.start()
+    reading = _Reading(utterances, batches)
+    threads = [threading.Thread(target=reading.prepare, args=(epoch, reduction), daemon=True)]
+    if storage.is_s3(utterances.features.uri):
+        threads.append(threading.Thread(target=reading.fetch, daemon=True))
+    for thread in threads:
+        thread.start()
     try:
-        while (item := ready.get()) is not None:
+        while (item := reading.ready.get()) is not None:
             if isinstance(item, BaseException):
                 raise item
             yield item
     finally:
-        stopped.set()
-        thread.join()
+        reading.stop()
+        for thread in threads:
+            thread.join()
+
+
+class _Reading:
+    """What the threads of `ahead` share: the batches that are ready, and how far the next may be fetched."""
+
+    def __init__(self, utterances: Utterances, batches: Sequence[np.ndarray]) -> None:
+        self.utterances, self.batches = utterances, batches
+        self.ready: queue.Queue[Batch | BaseException | None] = queue.Queue(AHEAD)
+        self.stopped, self.distance = threading.Event(), threading.Semaphore(WINDOW)
+
+    def prepare(self, epoch: int | None, reduction: int) -> None:
+        try:
+            for rows in self.batches:
+                if self.stopped.is_set():
+                    return
+                self._offer(self.utterances.batch(rows, epoch, reduction))
+                self.distance.release()
+            self._offer(None)
+        except BaseException as error:  # handed to the caller, who raises it
+            self._offer(error)
+
+    def fetch(self) -> None:
+        try:
+            for rows in self.batches:
+                self.distance.acquire()
+                if self.stopped.is_set():
+                    return
+                self.utterances.fetch(rows)
+        except Exception as error:  # handed to the caller, as above
+            self._offer(error)
+
+    def stop(self) -> None:
+        self.stopped.set()
+        self.distance.release()
+
+    def _offer(self, item: Batch | BaseException | None) -> None:
+        while not self.stopped.is_set():
+            try:
+                self.ready.put(item, timeout=0.2)
+            except queue.Full:  # look again whether the caller still wants it
+                continue
+            return

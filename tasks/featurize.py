@@ -7,6 +7,7 @@ split that a normaliser is made of, `quarantine.parquet` the utterances that hav
 import io
 import json
 import tempfile
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -45,9 +46,12 @@ QUARANTINE = pa.schema({n: pa.string() for n in ("source", "split", "sha256", "s
 
 
 @step
-def featurize(shards: Artifact, tokenizer: Artifact, front_end: FrontEnd) -> Artifact:
-    """Features and token ids of every split of `shards`. An earlier run's finished shards are kept."""
-    out = open_draft("features", featurize.key(shards, tokenizer, front_end)[:32])
+def featurize(shards: Artifact, tokenizer: Artifact, front_end: FrontEnd, error_budget: float) -> Artifact:
+    """Features and token ids of every split of `shards`. An earlier run's finished shards are kept.
+
+    Raises Problem where more than `error_budget` of a split has no usable text.
+    """
+    out = open_draft("features", featurize.key(shards, tokenizer, front_end, error_budget)[:32])
     done, config = out.finished(), json.dumps(asdict(front_end))
     jobs: list[Job] = [
         {"shard": name, "shards": shards.digest, "tokenizer": tokenizer.digest, "front_end": config, "out": out.uri}
@@ -56,7 +60,7 @@ def featurize(shards: Artifact, tokenizer: Artifact, front_end: FrontEnd) -> Art
     ]
     for _ in run_jobs(featurize_shard, jobs, "features"):
         pass
-    return _merge(out, shards.names(".tar"))
+    return _merge(out, shards.names(".tar"), error_budget)
 
 
 def featurize_shard(job: Job) -> Job:
@@ -153,14 +157,17 @@ def _parquet(rows: list[dict[str, Any]], schema: pa.Schema) -> bytes:
     return buffer.getvalue()
 
 
-def _merge(out: Draft, shards: list[str]) -> Artifact:
+def _merge(out: Draft, shards: list[str], error_budget: float) -> Artifact:
     """One index, one quarantine and one set of sums from those of the shards."""
+    tables: dict[str, pa.Table] = {}
     for table, schema in (("index", INDEX), ("quarantine", QUARANTINE)):
         part = "rejects" if table == "quarantine" else table
-        tables = [pq.read_table(io.BytesIO(out.read(f"parts/{name}.{part}.parquet"))) for name in shards]
+        parts = [pq.read_table(io.BytesIO(out.read(f"parts/{name}.{part}.parquet"))) for name in shards]
+        tables[table] = pa.concat_tables(parts) if parts else schema.empty_table()
         buffer = io.BytesIO()
-        pq.write_table(pa.concat_tables(tables) if tables else schema.empty_table(), buffer)
+        pq.write_table(tables[table], buffer)
         out.put(f"{table}.parquet", buffer.getvalue())
+    _charge(tables["index"], tables["quarantine"], error_budget)
     sums: dict[str, Any] = {}
     for name in shards:
         for key, value in json.loads(out.read(statistics_name(name))).items():
@@ -170,6 +177,18 @@ def _merge(out: Draft, shards: list[str]) -> Artifact:
         if name.startswith("parts/"):
             out.remove(name)
     return out.commit({*shards, "index.parquet", "quarantine.parquet", "statistics.json"})
+
+
+def _charge(index: pa.Table, quarantine: pa.Table, error_budget: float) -> None:
+    kept, rejected = (Counter(table["split"].to_pylist()) for table in (index, quarantine))
+    for split, count in rejected.items():
+        if count > error_budget * (count + kept[split]):
+            first = quarantine.filter(pa.array([s == split for s in quarantine["split"].to_pylist()])).to_pylist()[0]
+            raise Problem(
+                f"split {split}: {count} of {count + kept[split]} transcripts cannot be used (first {first['source']}: "
+                f"{first['reason']}, {first['detail']}), the budget is {error_budget:.0%}; see tokens.text, or raise "
+                "--set ingest.error_budget"
+            )
 
 
 def index_of(features: Artifact, split: str) -> pa.Table:

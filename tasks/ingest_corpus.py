@@ -30,7 +30,7 @@ from tasks.shards import QUARANTINE
 from tasks.source import Source, generated_source, open_source
 from tasks.split import divided
 from tasks.step import step
-from tasks.utterance import Reject, Utterance
+from tasks.utterance import SPLITS, Reject, Utterance
 
 FIRST_ROWS, LAST_ROWS, SHARDS_A_STEP = 128, 4096, 8  # shards grow: few clips still make enough shards for all cores
 REJECTS_HELD = 4096
@@ -58,7 +58,7 @@ def ingest(corpus: Corpus, fingerprint: str, options: Ingest, splits: tuple[str,
 def splits_of(shards: Artifact) -> tuple[str, ...]:
     """The splits that have at least one utterance."""
     found = shards.read_json("summary.json")["splits"]
-    return tuple(split for split, numbers in found.items() if numbers["kept"])
+    return tuple(split for split in SPLITS if split in found and found[split]["kept"])
 
 
 def _source(corpus: Corpus, options: Ingest, out: Draft, reader: Any) -> Source:

@@ -52,12 +52,11 @@ class Training:
 
 @dataclass(frozen=True, kw_only=True)
 class Workers(Resources):
-    """count: Ray Train workers, 0 for the loop in this process. gpu: one for each. run_name: of the MLflow run that the
-    metrics go to as they come, empty for none.
+    """count: Ray Train workers, 0 for the loop in this process. run_name: of the MLflow run that the metrics go to as
+    they come, empty for none.
     """
 
     count: int = 1
-    gpu: bool = False
     run_name: str = ""
 
 
@@ -66,12 +65,18 @@ def train(features: Artifact, tokenizer: Artifact, training: Training, workers: 
     key = train.key(features, tokenizer, training, workers)
     draft = open_draft("training", key[:32])
     job, rejects = prepare(draft, features, tokenizer, training)
-    with Watch(job, tracking.open_run(key, workers.run_name, {}) if workers.run_name else ""):
-        run_in_process(job) if workers.count == 0 else run_on_ray(job, workers)
-    if (problem := _told(draft, "problem.txt")) != b"":
-        storage.remove(storage.join(draft.uri, "problem.txt"))
-        raise Problem(problem.decode())
-    bundle = finish(job, training, rejects)
+    run_id = tracking.open_run(key, workers.run_name, {}) if workers.run_name else ""
+    try:
+        with Watch(job, run_id):
+            run_in_process(job) if workers.count == 0 else run_on_ray(job, workers.count)
+        if problem := _told(draft, "problem.txt"):
+            storage.remove(storage.join(draft.uri, "problem.txt"))
+            raise Problem(problem.decode())
+        bundle = finish(job, training, rejects)
+    except BaseException as error:
+        if run_id:
+            tracking.finish(run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
+        raise
     if not training.fit.trail:
         draft.discard()
     return bundle
@@ -127,17 +132,18 @@ def run_in_process(job: Job) -> None:
         torch.set_num_threads(threads)
 
 
-def run_on_ray(job: Job, workers: Workers) -> None:
-    connect()
+def run_on_ray(job: Job, workers: int) -> None:
+    """On so many workers, each with a GPU where the cluster has enough of them."""
+    gpus = connect().cluster_resources().get("GPU", 0)
     from ray.train import FailureConfig, RunConfig, ScalingConfig  # noqa: PLC0415
     from ray.train.torch import TorchTrainer  # noqa: PLC0415
 
-    elastic = (1, workers.count) if settings().ray_address and workers.count > 1 else workers.count
+    elastic = (1, workers) if settings().ray_address and workers > 1 else workers
     with tempfile.TemporaryDirectory(prefix="ray-train-") as folder:
         trainer = TorchTrainer(
             on_worker,
             train_loop_config={"job": job},
-            scaling_config=ScalingConfig(num_workers=elastic, use_gpu=workers.gpu),
+            scaling_config=ScalingConfig(num_workers=elastic, use_gpu=gpus >= workers),
             run_config=RunConfig(name="train", storage_path=folder, failure_config=FailureConfig(max_failures=3)),
         )
         trainer.fit()

@@ -50,7 +50,7 @@ def main() -> None:
     show("ingest", "soundfile in as many processes", row, 0.7)
     tokenizer = fit_tokenizer.fn(shards, Tokens())
     show("features", "torchaudio in a loop", bench_features(shards, tokenizer), 0.8)
-    features = featurize.fn(shards, tokenizer, FRONT_END)
+    features = featurize.fn(shards, tokenizer, FRONT_END, 1.0)
     show("training epoch", "the same batches in memory", bench_training(features, tokenizer), 0.9)
     show("decoding on Ray Data", "the bare search loop", bench_decoding(features, tokenizer), 0.8)
     small, large = bench_memory(corpus)

@@ -1,6 +1,7 @@
 """What the tests of tasks share: small corpora on the disk, and ingest with or without Ray."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -58,6 +59,13 @@ def ingested(artifact_root, monkeypatch):
         return ingest_corpus.ingest.fn(corpus, fingerprint(corpus), Ingest(**options), splits)
 
     return run
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ray_ends_with_the_session():
+    yield
+    if "ray" in sys.modules:
+        sys.modules["ray"].shutdown()
 
 
 @pytest.fixture

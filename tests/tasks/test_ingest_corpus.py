@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-import webdataset
 from conftest import COLUMNS, rows_of, summary, tone, write_common_voice, write_table  # type: ignore[import-not-found]
+from webdataset import tariterators
 
 from infra import storage
 from infra.problem import Problem
@@ -62,14 +62,17 @@ def test_webdataset_reads_the_shards(common_voice, ingested):
     shards = ingested(f"commonvoice:{common_voice}")
     for name in shards.names(".tar"):
         path = shards.file(name)
-        theirs = list(webdataset.WebDataset(str(path), shardshuffle=False, empty_check=False))
+        with path.open("rb") as file:
+            theirs = list(tariterators.group_by_keys(tariterators.tar_file_iterator(file)))
         ours = list(samples(path))
         assert [s["__key__"] for s in theirs] == [s.key for s in ours]
         assert [s["wav"] for s in theirs] == [s.data for s in ours]
         assert [json.loads(s["json"])["text"] for s in theirs] == [s.text for s in ours]
-        assert tarfile.open(path).getmembers()[0].mtime == 0  # noqa: SIM115
+        with tarfile.open(path) as tar:
+            assert {(m.mtime, m.uid, m.uname) for m in tar} == {(0, 0, "")}
 
 
+@pytest.mark.filterwarnings("ignore")  # of Ray's own modules
 def test_ray_gives_the_bytes_of_one_process(common_voice, ingested, tmp_path, monkeypatch):
     alone = ingested(f"commonvoice:{common_voice}", shard_mb=0.01)
     assert len(alone.names(".tar")) > 3
@@ -179,10 +182,8 @@ def test_a_clip_listed_twice_is_kept_once_where_it_matters_most(common_voice, in
     twice = [{"client_id": "x", "path": name, "sentence": "Same clip."} for name in ("clip_0.wav", "clip_12.wav")]
     write_table(common_voice / "train.tsv", rows_of(12) + twice)  # clip_0 is in train, clip_12 in dev
     shards = ingested(f"commonvoice:{common_voice}", error_budget=0.5)
-    assert [(r["source"], r["split"], r["reason"]) for r in quarantine_of(shards)] == [
-        ("clips/clip_12.wav", "train", "duplicate clip"),
-        ("clips/clip_0.wav", "train", "duplicate clip"),
-    ] or len(quarantine_of(shards)) == 2
+    assert [(r["split"], r["reason"]) for r in quarantine_of(shards)] == [("train", "duplicate clip")] * 2
+    assert {r["source"] for r in quarantine_of(shards)} == {"clips/clip_0.wav", "clips/clip_12.wav"}
     splits = {row["source"]: row["split"] for row in index_of(shards)}
     assert splits["clips/clip_12.wav"] == "dev"
     assert splits["clips/clip_0.wav"] == "train"
