@@ -21,6 +21,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from infra import processes
 from infra.problem import Problem
@@ -153,6 +154,7 @@ def _start_all(running: Running) -> None:
            f"--port={port['ray']}", f"--num-cpus={now.cores}", "--include-dashboard=false", "--disable-usage-stats",
            f"--temp-dir={running.ray_folder}")  # fmt: skip
     ready("prefect", lambda: bool(_reply(f"http://{HOST}:{port['prefect']}/api/health")))
+    _close_lost_runs(port["prefect"])
     launch("worker", "prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", "local")
     if "mlflow" in port:
         ready("mlflow", lambda: bool(_reply(f"http://{HOST}:{port['mlflow']}/health")))
@@ -197,7 +199,9 @@ def _await(running: Running, name: str, is_ready: Callable[[], bool]) -> None:
         time.sleep(0.3)
 
 
-def _reply(url: str, data: bytes | None = None) -> bytes:
+def _reply(url: str, question: dict[str, Any] | None = None) -> bytes:
+    """What a server answers to a GET, or to a POST of JSON; empty where it does not."""
+    data = None if question is None else json.dumps(question).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
     try:
         with urllib.request.urlopen(request, timeout=5) as reply:
@@ -207,8 +211,16 @@ def _reply(url: str, data: bytes | None = None) -> bytes:
 
 
 def _worker_polls(prefect_port: str) -> bool:
-    reply = _reply(f"http://{HOST}:{prefect_port}/api/work_pools/{POOL}/workers/filter", b"{}")
+    reply = _reply(f"http://{HOST}:{prefect_port}/api/work_pools/{POOL}/workers/filter", {})
     return any(worker["status"] == "ONLINE" for worker in json.loads(reply or b"[]"))
+
+
+def _close_lost_runs(prefect_port: str) -> None:
+    """Runs that an earlier `down` or a power cut ended are still called running by Prefect's record."""
+    api, started = f"http://{HOST}:{prefect_port}/api/flow_runs", {"type": {"any_": ["RUNNING", "PENDING"]}}
+    for run in json.loads(_reply(f"{api}/filter", {"flow_runs": {"state": started}}) or b"[]"):
+        state = {"type": "CRASHED", "name": "Crashed", "message": "the services were ended while it ran"}
+        _reply(f"{api}/{run['id']}/set_state", {"state": state, "force": True})
 
 
 def _ports() -> dict[str, str]:

@@ -23,6 +23,11 @@ class Corpus:
     def __str__(self) -> str:
         return f"{self.kind}:{self.uri}"
 
+    @property
+    def code(self) -> tuple[str, ...]:
+        """The reader, which a step finds by name: part of the step's key."""
+        return (f"tasks.ingest.{self.kind}",)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ingest:

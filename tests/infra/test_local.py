@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from infra import processes
+from infra.local import _close_lost_runs
 from infra.processes import Process
 
 ROOT = Path(__file__).parent.parent.parent
@@ -149,6 +150,19 @@ def test_up_runs_a_deployment_and_down_leaves_nothing(tmp_path, environment):
     assert not (tmp_path / "prefect.toml").exists()
     assert not Path(note["ray_folder"]).exists()
     assert local("status", tmp_path, environment).stdout == "nothing is up\n"
+
+
+def test_runs_that_were_lost_are_closed(monkeypatch):
+    asked = []
+
+    def reply(url, question=None):
+        asked.append((url.partition("/api/")[2], question))
+        return b'[{"id": "a"}, {"id": "b"}]' if url.endswith("filter") else b""
+
+    monkeypatch.setattr("infra.local._reply", reply)
+    _close_lost_runs("4200")
+    assert [where for where, _ in asked] == ["flow_runs/filter", "flow_runs/a/set_state", "flow_runs/b/set_state"]
+    assert asked[1][1]["state"]["type"] == "CRASHED"
 
 
 @pytest.mark.slow

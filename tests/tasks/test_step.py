@@ -55,6 +55,14 @@ def test_key_follows_the_code_that_the_task_imports(monkeypatch):
     source_digest.cache_clear()
 
 
+def test_a_corpus_brings_its_reader():
+    from tasks.corpus import Corpus, Ingest  # noqa: PLC0415
+    from tasks.step import code_of  # noqa: PLC0415
+
+    assert "tasks.ingest.an4" in code_of(Corpus(kind="an4", uri="/x"))
+    assert "tasks.ingest.an4" not in code_of(Ingest())
+
+
 def test_data_is_refused_as_an_input():
     with pytest.raises(TypeError, match="artifacts and configs"):
         canonical(object())
