@@ -150,15 +150,21 @@ def _start_all(running: Running) -> None:
         places = ["--backend-store-uri", now.tracking_uri, "--default-artifact-root", f"{now.root}/mlflow"]
         launch("mlflow", "mlflow", "server", "--host", HOST, "--port", port["mlflow"], "--workers", "1",
                "--no-serve-artifacts", *places)  # fmt: skip
-    launch("ray", "ray.scripts.scripts", "start", "--head", "--block", f"--node-ip-address={HOST}",
-           f"--port={port['ray']}", f"--num-cpus={now.cores}", "--include-dashboard=false", "--disable-usage-stats",
-           f"--temp-dir={running.ray_folder}")  # fmt: skip
     ready("prefect", lambda: bool(_reply(f"http://{HOST}:{port['prefect']}/api/health")))
     _close_lost_runs(port["prefect"])
     launch("worker", "prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", "local")
     if "mlflow" in port:
         ready("mlflow", lambda: bool(_reply(f"http://{HOST}:{port['mlflow']}/health")))
-    ready("ray", lambda: b"Ray runtime started" in _log("ray").read_bytes())
+    for last in (False, True):  # Ray gives its node 30 s to start, which a machine under load does not always manage
+        launch("ray", "ray.scripts.scripts", "start", "--head", "--block", f"--node-ip-address={HOST}",
+               f"--port={port['ray']}", f"--num-cpus={now.cores}", "--include-dashboard=false", "--disable-usage-stats",
+               f"--temp-dir={running.ray_folder}")  # fmt: skip
+        try:
+            ready("ray", lambda: b"Ray runtime started" in _log("ray").read_bytes())
+            break
+        except Problem:
+            if last or running.dead() != ["ray"] or processes.why_taken(HOST, int(port["ray"])):
+                raise
     ready("worker", lambda: _worker_polls(port["prefect"]))
     _deploy(environ)
     CLIENT_SETTINGS.write_text(f'{OURS}[api]\nurl = "{environ["PREFECT_API_URL"]}"\n')
