@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from infra import processes
-from infra.local import _close_lost_runs
+from infra.local import _close_lost_runs, _reply
 from infra.processes import Process
 
 ROOT = Path(__file__).parent.parent.parent
@@ -138,6 +138,9 @@ def test_up_runs_a_deployment_and_down_leaves_nothing(tmp_path, environment):
         assert run.returncode == 1
         assert "finished in state 'Failed'" in run.stdout
         assert "nonsense" in (tmp_path / ".scriptorium" / "log" / "worker.log").read_text()
+        command = [*prefect, "deployment", "schedule", "create", "train-asr/local", "--cron", "0 2 * * *"]
+        subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=120)
+        assert _a_scheduled_run_appears(environment["SCRIPTORIUM_PREFECT_PORT"])
         _kill_one(note)
         broken = local("up", tmp_path, environment)
         assert broken.returncode == 1
@@ -174,6 +177,17 @@ def test_a_service_that_fails_takes_the_others_along(tmp_path, environment):
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / ".scriptorium" / "services.json").exists()
     assert not any(str(tmp_path).encode() in _environment(pid) for pid in everybody())
+
+
+def _a_scheduled_run_appears(port):
+    """With a version of SQLAlchemy that does not fit, Prefect's scheduler says nothing and makes no run."""
+    question = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
+    limit = time.monotonic() + 180
+    while time.monotonic() < limit:
+        if json.loads(_reply(f"http://127.0.0.1:{port}/api/flow_runs/filter", question) or b"[]"):
+            return True
+        time.sleep(1)
+    return False
 
 
 def _kill_one(note):
