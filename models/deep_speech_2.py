@@ -22,7 +22,7 @@ from models.criteria.ctc import ctc
 from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Model, Padded
 from models.layers.recurrent import CLIP, CellName, Merge, bidirectional, merged_size
 from models.layers.sequence_norm import SequenceNorm
-from models.search.prefix_beam import prefix_beam
+from models.search.ctc_beam import ctc_beam
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,4 +124,4 @@ class DeepSpeech2(Model):
 
     @torch.no_grad()
     def search(self, source: Padded, beam: Beam, lm: Decoder | None = None) -> list[list[Hypothesis]]:
-        return prefix_beam(self.emit(source), beam, lm)
+        return ctc_beam(self.emit(source), beam, lm)

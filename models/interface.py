@@ -10,8 +10,8 @@ Padding is always on the right; axis 0 of every tensor in a decoder state is the
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +45,7 @@ class Padded:
 class Batch:
     """Aligned sources and targets.
 
-    source: audio frames (B, T, D), source tokens (B, T), pixel rows (B, T, W, 3), or None for a
+    source: audio frames (B, T, D), source tokens (B, T), pixel rows (B, T, W, 3), or None for the sentences of a
         language model. target: token ids (B, U) without BOS and EOS.
     """
 
@@ -87,9 +87,10 @@ class Beam:
     """How a search ranks a hypothesis y of a source x:
 
         log p(y|x) / ((5 + |y|) / 6)^length_norm  +  coverage * cp(x, y)
-            +  lm_weight * log p_lm(y)  +  insertion_bonus * |y|
+            +  lm_weight * log p_lm(y)  +  insertion_bonus * |y|  +  what models/search/words.py says of words
 
-    `width` hypotheses are kept and returned; width 1 is the greedy search.
+    `width` hypotheses are kept and returned; width 1 is the greedy search. lexicon_only: only words of the lexicon, and
+    hotwords. skip_blank: a CTC search reads a step whose blank is more probable than this as blank; 1 skips none.
     A search refuses a non-zero term it does not implement, rather than ignore it.
     """
 
@@ -99,10 +100,22 @@ class Beam:
     coverage: float = 0.0
     lm_weight: float = 0.0
     insertion_bonus: float = 0.0
+    word_bonus: float = 0.0
+    unknown_bonus: float = 0.0
+    hotword_weight: float = 0.0
+    lexicon_only: bool = False
+    skip_blank: float = 1.0
 
     def __post_init__(self) -> None:
+        if not 0 < self.skip_blank <= 1:
+            raise ValueError(f"beam.skip_blank is a probability above 0 and at most 1, not {self.skip_blank}")
         if self.width < 1 or self.max_length < 1:
             raise ValueError(f"beam.width and beam.max_length are at least 1, not {self.width}, {self.max_length}")
+
+    def beyond(self, *terms: str) -> list[str]:
+        """What is set beside these terms, which a search has: it refuses the rest."""
+        known = {"width", "max_length", *terms}
+        return [f.name for f in fields(self) if f.name not in known and getattr(self, f.name) != f.default]
 
 
 class Model(nn.Module, ABC):
@@ -110,6 +123,7 @@ class Model(nn.Module, ABC):
 
     config: Any
     reduction: int = 1  # source steps for each output step
+    reads: Literal["frames", "tokens"] = "frames"  # what its source is: (B, T, D), or ids (B, T)
 
     @abstractmethod
     def loss(self, batch: Batch) -> Loss: ...
@@ -134,6 +148,15 @@ class Emitter(Protocol):
         ...
 
 
+@runtime_checkable
+class Classifier(Protocol):
+    """What asks for one label a sequence: its target is the label's id (B, 1), its search ranks the labels."""
+
+    def classify(self, source: Padded) -> Tensor:
+        """A source (B, T, ...) to the log-probabilities (B, V) of the labels."""
+        ...
+
+
 class Step(NamedTuple):
     log_probs: Tensor  # (N, V)
     state: State
@@ -149,6 +172,59 @@ class Decoder(Protocol):
     def step(self, tokens: Tensor, state: State, memory: Padded | None) -> Step: ...
 
 
+@runtime_checkable
+class LanguageModel(Decoder, Protocol):
+    """A `Decoder` without memory that also reads many tokens at once: p(y_t | y_1 .. y_{t-1}).
+
+    Its `loss` and `advance` take two kinds of batch. Sentences have no source: BOS and the target predict the target
+    and EOS. A stream has a source (B, T) aligned with its target (B, T), the next token of each; nothing is added.
+    Its `search` continues each source, tokens (B, T) as the model was trained to read them (BOS first for sentences),
+    until EOS or `beam.max_length`; `encode` returns None.
+    """
+
+    def advance(self, batch: Batch, state: State | None) -> tuple[Loss, State]:
+        """The loss of a batch that goes on where `state` ended, and the state at each row's own end; None starts."""
+        ...
+
+    def predict(self, tokens: Padded, state: State | None) -> tuple[Padded, State]:
+        """Tokens (B, T) to the log-probabilities (B, T, V) of each one's successor, and the state after them."""
+        ...
+
+
+class Cell(Protocol):
+    """One time step of a recurrence: s_t = step(drive(x_t), s_{t-1}), y_t = read(s_t); calling it does all three.
+
+    `drive` and `read` know one step only, so an unroll does them for all steps at once. A state is a tree of tensors
+    whose axis 0 is the batch; it also holds what is drawn once a sequence. state_sizes: the features of its first
+    leaves, those that begin at zero and that an unroll may learn to begin elsewhere.
+    """
+
+    output_size: int
+    state_sizes: tuple[int, ...]
+
+    def begin(self, batch_size: int) -> State: ...
+
+    def drive(self, x: Tensor) -> Tensor:
+        """(..., D) to (..., G): what a step takes from its input alone."""
+        ...
+
+    def step(self, driven: Tensor, state: State) -> State:
+        """Driven (B, G) and the state before to the state after."""
+        ...
+
+    def read(self, state: State) -> Tensor:
+        """A state, or a stack of them, to outputs (..., H)."""
+        ...
+
+    def scan(self, driven: Tensor, state: State) -> State:
+        """Driven (T, B, G), T > 0, to the states after each step, stacked: leaves (T, B, ...)."""
+        ...
+
+    def __call__(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """x (B, D) and the state before to y (B, H) and the state after."""
+        ...
+
+
 def build(architecture: str, options: dict[str, Any], source_size: int, target_size: int) -> Model:
     """Instantiate `models/<architecture>.py`. The file name is the registry."""
     module = importlib.import_module(f"models.{architecture}")
@@ -158,3 +234,13 @@ def build(architecture: str, options: dict[str, Any], source_size: int, target_s
 def describe(config: Any) -> dict[str, Any]:
     """The JSON that rebuilds a model: the inverse of `build`."""
     return {"architecture": type(config).__module__.rsplit(".", 1)[-1], "options": asdict(config)}
+
+
+def restore(config: Any) -> None:
+    """For a config's `__post_init__`: nested configs and tuples, which JSON brings as dicts and lists, as they were."""
+    for field in fields(config):
+        value, made = getattr(config, field.name), field.default
+        if isinstance(value, list):
+            object.__setattr__(config, field.name, tuple(value))
+        elif isinstance(value, dict) and made is not MISSING and is_dataclass(made):
+            object.__setattr__(config, field.name, type(made)(**value))

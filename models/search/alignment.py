@@ -4,6 +4,7 @@ Graves et al. 2006, section 4.1, with the maximum in place of the sum. The state
 y_2, ..., y_U, blank; a step stays, moves to the next state, or skips a blank between two different tokens.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -95,5 +96,5 @@ def _read(path: Tensor, found: Tensor, steps: int, tokens: int, score: float) ->
             u = state // 2
             first[u], last[u] = min(first[u], t), t + 1
             peaks[u] = max(peaks[u], log_prob)
-    confidence = float(torch.tensor(peaks, dtype=torch.float64).mean().exp()) if tokens else float("nan")
+    confidence = math.exp(sum(peaks) / tokens) if tokens else math.nan
     return Alignment(score, tuple(zip(first, last, strict=True)), confidence)

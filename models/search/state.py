@@ -1,6 +1,6 @@
 """Decoder states as trees of tensors whose axis 0 is the batch: the acts a beam needs, for every kind of state."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from models.interface import State
 
 def select(state: State, rows: Tensor) -> State:
     """The state of the given `rows` (N,), in their order; a row may be taken more than once."""
-    return _mapped(lambda leaf: leaf.index_select(0, rows), state)
+    return mapped(lambda leaf: leaf.index_select(0, rows), state)
 
 
 def replace(state: State, rows: Tensor, values: State) -> State:
@@ -26,16 +26,35 @@ def replace(state: State, rows: Tensor, values: State) -> State:
             raise ValueError(f"a state grew from {sizes} a row: this search needs states of one size")
         return old.index_copy(0, rows, new.to(old.dtype))
 
-    return _mapped(put, state, values)
+    return mapped(put, state, values)
 
 
-def _mapped(function: Callable[..., Tensor], *trees: Any) -> Any:
+def detach(state: State) -> State:
+    """The state as a constant: no gradient flows into what came before."""
+    return mapped(lambda leaf: leaf.detach(), state)
+
+
+def leaves(state: State) -> list[Tensor]:
+    """The tensors of a state in their order: what can be stored without its classes."""
+    found: list[Tensor] = []
+    mapped(found.append, state)
+    return found
+
+
+def filled(like: State, tensors: Sequence[Tensor]) -> State:
+    """The state of `like`'s form that these leaves are of, the inverse of `leaves`."""
+    left = iter(tensors)
+    return mapped(lambda _: next(left), like)
+
+
+def mapped(function: Callable[..., Any], *trees: Any) -> Any:
+    """`function` of each leaf of trees of one form; None stays None."""
     first = trees[0]
     if isinstance(first, torch.Tensor):
         return function(*trees)
     if first is None:
         return None
     if isinstance(first, dict):
-        return {key: _mapped(function, *(tree[key] for tree in trees)) for key in first}
-    leaves = [_mapped(function, *branches) for branches in zip(*trees, strict=True)]
+        return {key: mapped(function, *(tree[key] for tree in trees)) for key in first}
+    leaves = [mapped(function, *branches) for branches in zip(*trees, strict=True)]
     return type(first)(*leaves) if hasattr(first, "_fields") else type(first)(leaves)

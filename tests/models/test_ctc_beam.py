@@ -1,4 +1,4 @@
-"""The prefix beam search against the sum over every alignment of every token sequence."""
+"""The CTC search against the sum over every alignment of every token sequence."""
 
 import itertools
 import math
@@ -8,7 +8,7 @@ import torch
 
 from models.interface import Beam, Padded, Step
 from models.search.alignment import align
-from models.search.prefix_beam import prefix_beam
+from models.search.ctc_beam import ctc_beam
 from models.vocabulary import BOS, EOS
 
 torch.set_num_threads(1)
@@ -69,7 +69,7 @@ class Bigrams:
 def test_a_wide_beam_is_exhaustive(seed, size):
     lengths = (6, 3, 5)
     emissions = random_emissions(seed, lengths, size)
-    for i, nbest in enumerate(prefix_beam(emissions, Beam(width=500))):
+    for i, nbest in enumerate(ctc_beam(emissions, Beam(width=500))):
         truth = exhaustive(emissions.data[i, : lengths[i]])
         assert {h.tokens: h.score for h in nbest} == pytest.approx(truth, abs=1e-9)
         assert len(nbest) == len(truth)
@@ -81,7 +81,7 @@ def test_a_narrow_beam_keeps_no_double_and_no_more_than_the_truth(seed):
     """Prefixes that leave the beam and come back must not be counted twice."""
     emissions = random_emissions(seed, (7, 6), 3, sharpness=0.5)
     for width in (2, 3, 5):
-        for i, nbest in enumerate(prefix_beam(emissions, Beam(width=width))):
+        for i, nbest in enumerate(ctc_beam(emissions, Beam(width=width))):
             truth = exhaustive(emissions.data[i, : emissions.lengths[i]])
             assert len(nbest) == width
             assert len({h.tokens for h in nbest}) == width
@@ -109,10 +109,10 @@ def reference(log_probs, width):
     return {y: float(torch.tensor(m, dtype=torch.float64).logsumexp(0)) for y, m in live.items()}
 
 
-@pytest.mark.parametrize("width", [2, 3, 8])
-def test_a_pruned_beam_equals_the_textbook(width):
-    emissions = random_emissions(width, (25, 14), 6, sharpness=1.0)
-    for i, nbest in enumerate(prefix_beam(emissions, Beam(width=width))):
+@pytest.mark.parametrize(("width", "size"), [(2, 6), (3, 6), (8, 6), (30, 12)])
+def test_a_pruned_beam_equals_the_textbook(width, size):
+    emissions = random_emissions(width, (25, 14), size, sharpness=1.0)
+    for i, nbest in enumerate(ctc_beam(emissions, Beam(width=width))):
         truth = reference(emissions.data[i, : emissions.lengths[i]], width)
         assert {h.tokens: h.score for h in nbest} == pytest.approx(truth, abs=1e-6)
 
@@ -120,7 +120,7 @@ def test_a_pruned_beam_equals_the_textbook(width):
 @pytest.mark.parametrize("seed", range(10))
 def test_width_one_is_the_best_path(seed):
     emissions = random_emissions(seed, (9, 4))
-    for i, nbest in enumerate(prefix_beam(emissions, Beam(width=1))):
+    for i, nbest in enumerate(ctc_beam(emissions, Beam(width=1))):
         row = emissions.data[i, : emissions.lengths[i]]
         assert [h.tokens for h in nbest] == [collapse(row.argmax(-1).tolist())]
         assert nbest[0].score == pytest.approx(float(row.max(-1).values.sum()))
@@ -133,13 +133,13 @@ def test_a_batch_equals_its_rows_in_any_order(width, lm_weight):
         return
     beam, lm = Beam(width=width, lm_weight=lm_weight), Bigrams()
     emissions = random_emissions(3, (20, 7, 0, 13, 1))
-    together = prefix_beam(emissions, beam, lm)
+    together = ctc_beam(emissions, beam, lm)
     rows = [
         Padded(emissions.data[i : i + 1, :n], emissions.lengths[i : i + 1]) for i, n in enumerate((20, 7, 0, 13, 1))
     ]
-    same(together, [prefix_beam(row, beam, lm)[0] for row in rows])
+    same(together, [ctc_beam(row, beam, lm)[0] for row in rows])
     order = torch.tensor([3, 0, 4, 2, 1])
-    shuffled = prefix_beam(Padded(emissions.data[order], emissions.lengths[order]), beam, lm)
+    shuffled = ctc_beam(Padded(emissions.data[order], emissions.lengths[order]), beam, lm)
     same([together[i] for i in order.tolist()], shuffled)
 
 
@@ -155,7 +155,7 @@ def test_fusion_equals_brute_force(lm_weight, bonus):
     lm, lengths = Bigrams(4), (5, 4)
     emissions = random_emissions(11, lengths, 4)
     beam = Beam(width=400, lm_weight=lm_weight, insertion_bonus=bonus)
-    for i, nbest in enumerate(prefix_beam(emissions, beam, lm)):
+    for i, nbest in enumerate(ctc_beam(emissions, beam, lm)):
         truth = {
             y: score + lm_weight * lm.log_prob(y) + bonus * len(y)
             for y, score in exhaustive(emissions.data[i, : lengths[i]]).items()
@@ -167,7 +167,7 @@ def test_fusion_equals_brute_force(lm_weight, bonus):
 @pytest.mark.parametrize("width", [1, 3, 300])
 def test_max_length_is_kept(width):
     emissions = random_emissions(5, (6, 5), 4)
-    for i, nbest in enumerate(prefix_beam(emissions, Beam(width=width, max_length=2))):
+    for i, nbest in enumerate(ctc_beam(emissions, Beam(width=width, max_length=2))):
         assert max(len(h.tokens) for h in nbest) <= 2
         truth = exhaustive(emissions.data[i, : emissions.lengths[i]])
         assert all(h.score <= truth[h.tokens] + 1e-9 for h in nbest)
@@ -177,10 +177,10 @@ def test_max_length_is_kept(width):
             )
 
 
-@pytest.mark.parametrize("width", [1, 4])
+@pytest.mark.parametrize("width", [1, 4, 60])
 def test_spans_and_confidence_are_the_alignment_s(width):
     emissions = random_emissions(9, (12, 8))
-    for i, nbest in enumerate(prefix_beam(emissions, Beam(width=width))):
+    for i, nbest in enumerate(ctc_beam(emissions, Beam(width=width))):
         row = Padded(emissions.data[i : i + 1], emissions.lengths[i : i + 1])
         for h in nbest:
             (truth,) = align(row, Padded.stack([torch.tensor(h.tokens, dtype=torch.long)]))
@@ -200,12 +200,12 @@ def test_spans_and_confidence_are_the_alignment_s(width):
 )
 def test_terms_it_does_not_have_are_refused(beam, message):
     with pytest.raises(ValueError, match=message):
-        prefix_beam(random_emissions(0, (3,)), beam)
+        ctc_beam(random_emissions(0, (3,)), beam)
 
 
 def test_a_language_model_of_another_vocabulary_is_refused():
     with pytest.raises(ValueError, match="tokenizer"):
-        prefix_beam(random_emissions(0, (3,)), Beam(lm_weight=0.5), Bigrams(9))
+        ctc_beam(random_emissions(0, (3,)), Beam(lm_weight=0.5), Bigrams(9))
 
 
 class Growing(Bigrams):
@@ -220,4 +220,4 @@ class Growing(Bigrams):
 
 def test_a_language_model_whose_state_grows_is_refused():
     with pytest.raises(ValueError, match="states of one size"):
-        prefix_beam(random_emissions(0, (3,)), Beam(lm_weight=0.5), Growing())
+        ctc_beam(random_emissions(0, (3,)), Beam(lm_weight=0.5), Growing())

@@ -1,0 +1,118 @@
+"""The plain recurrences of Elman and Jordan.
+
+h(t) = f(W_in x(t) + W_h h(t-1) + W_back y(t-1) + b_h)
+y(t) = g(W_out h(t) + b_y)
+
+Elman 1990 (https://doi.org/10.1207/s15516709cog1402_1): W_back = 0. The cell exposes h; W_out is the layer above.
+Jordan 1986: W_h = 0; the state is the output y, with g = f here.
+IRNN (Le et al. 2015, https://arxiv.org/abs/1504.00941): Elman with f = relu and W_h the identity at first.
+Parameters are named and laid out as in nn.RNNCell.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.interface import State
+from models.layers.initialise import lecun
+from models.layers.recurrent import CLIP
+from models.layers.scan import scan_steps
+
+Nonlinearity = Literal["tanh", "relu", "clipped_relu"]
+
+
+def clipped_relu(z: Tensor) -> Tensor:
+    """min(max(z, 0), 20): Hannun et al. 2014, https://arxiv.org/abs/1412.5567, section 2."""
+    return F.hardtanh(z, 0, CLIP)
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "clipped_relu": clipped_relu,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """nonlinearity: f."""
+
+    nonlinearity: Nonlinearity = "tanh"
+
+    def __post_init__(self) -> None:
+        if self.nonlinearity not in ACTIVATIONS:
+            raise ValueError(f"nonlinearity is one of {', '.join(ACTIVATIONS)}, not {self.nonlinearity!r}")
+
+
+class Hidden(NamedTuple):
+    h: Tensor  # (B, H)
+
+
+class Elman(nn.Module):
+    def __init__(self, config: Config, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.output_size, self.state_sizes = hidden_size, (hidden_size,)
+        self.activation = ACTIVATIONS[config.nonlinearity]
+        self.weight_ih = nn.Parameter(torch.empty(hidden_size, input_size))
+        self.weight_hh = nn.Parameter(torch.empty(hidden_size, hidden_size))
+        self.bias_ih = nn.Parameter(torch.empty(hidden_size))
+        self.bias_hh = nn.Parameter(torch.empty(hidden_size))
+        lecun(self, hidden_size)
+
+    def begin(self, batch_size: int) -> Hidden:
+        return Hidden(self.weight_hh.new_zeros(batch_size, self.output_size))
+
+    def drive(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight_ih, self.bias_ih + self.bias_hh)
+
+    def step(self, driven: Tensor, state: Hidden) -> Hidden:
+        return Hidden(self.activation(torch.addmm(driven, state.h, self.weight_hh.t())))
+
+    def read(self, state: Hidden) -> Tensor:
+        return state.h
+
+    def scan(self, driven: Tensor, state: State) -> State:
+        return scan_steps(self.step, driven, state)
+
+    def forward(self, x: Tensor, state: Hidden) -> tuple[Tensor, Hidden]:
+        state = self.step(self.drive(x), state)
+        return self.read(state), state
+
+
+class Jordan(nn.Module):
+    """Both layers have H units, so that the cell can take another's place."""
+
+    def __init__(self, config: Config, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.output_size, self.state_sizes = hidden_size, (hidden_size,)
+        self.activation = ACTIVATIONS[config.nonlinearity]
+        self.weight_ih = nn.Parameter(torch.empty(hidden_size, input_size))
+        self.weight_hh = nn.Parameter(torch.empty(hidden_size, hidden_size))  # W_back
+        self.bias_ih = nn.Parameter(torch.empty(hidden_size))
+        self.weight_out = nn.Parameter(torch.empty(hidden_size, hidden_size))
+        self.bias_out = nn.Parameter(torch.empty(hidden_size))
+        lecun(self, hidden_size)
+
+    def begin(self, batch_size: int) -> Hidden:
+        return Hidden(self.weight_hh.new_zeros(batch_size, self.output_size))
+
+    def drive(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight_ih, self.bias_ih)
+
+    def step(self, driven: Tensor, state: Hidden) -> Hidden:
+        h = self.activation(torch.addmm(driven, state.h, self.weight_hh.t()))
+        return Hidden(self.activation(F.linear(h, self.weight_out, self.bias_out)))
+
+    def read(self, state: Hidden) -> Tensor:
+        return state.h
+
+    def scan(self, driven: Tensor, state: State) -> State:
+        return scan_steps(self.step, driven, state)
+
+    def forward(self, x: Tensor, state: Hidden) -> tuple[Tensor, Hidden]:
+        state = self.step(self.drive(x), state)
+        return self.read(state), state

@@ -1,0 +1,93 @@
+"""Gated recurrent unit (Cho et al. 2014, https://arxiv.org/abs/1406.1078), the reset inside or outside the product.
+
+R = sigma(W_r x + U_r h(t-1) + b_r)                             Z = sigma(W_z x + U_z h(t-1) + b_z)
+n = tanh(W_n x + b_n + R * (U_n h(t-1) + c_n))                  outside the matrix product (the lecture, torch, cuDNN)
+n = tanh(W_n x + b_n + U_n (R * h(t-1)) + c_n)                  inside it (the paper)
+h = Z * h(t-1) + (1 - Z) * n
+
+Layer normalised (Ba et al. 2016, https://arxiv.org/abs/1607.06450, supplement): LN(W x) + LN(U h) in place of
+W x + U h, with one normalisation for both gates and one for n; the biases of each sum are one here.
+Parameters are named and laid out as in nn.GRUCell: rows of R, Z, n.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.cells.elman import Hidden
+from models.interface import State
+from models.layers.initialise import lecun
+from models.layers.scan import scan_steps
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """reset: where R acts. layer_norm: Ba et al.'s form."""
+
+    reset: Literal["outside", "inside"] = "outside"
+    layer_norm: bool = False
+
+    def __post_init__(self) -> None:
+        if self.reset not in ("outside", "inside"):
+            raise ValueError(f"reset is outside or inside (the matrix product), not {self.reset!r}")
+
+
+class GRU(nn.Module):
+    def __init__(self, config: Config, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.inside = config.reset == "inside"
+        self.output_size, self.state_sizes = hidden_size, (hidden_size,)
+        self.weight_ih = nn.Parameter(torch.empty(3 * hidden_size, input_size))
+        self.weight_hh = nn.Parameter(torch.empty(3 * hidden_size, hidden_size))
+        self.bias_ih = nn.Parameter(torch.empty(3 * hidden_size))
+        self.bias_hh = nn.Parameter(torch.empty(3 * hidden_size))
+        lecun(self, hidden_size)
+        self.norms = nn.ModuleDict()
+        if config.layer_norm:
+            for name in ("ih", "hh"):
+                self.norms[f"gates_{name}"] = nn.LayerNorm(2 * hidden_size, bias=False)
+                self.norms[f"unit_{name}"] = nn.LayerNorm(hidden_size, bias=False)
+
+    def begin(self, batch_size: int) -> Hidden:
+        return Hidden(self.weight_hh.new_zeros(batch_size, self.output_size))
+
+    def drive(self, x: Tensor) -> Tensor:
+        if not self.norms:
+            return F.linear(x, self.weight_ih, self.bias_ih)
+        gates, unit = F.linear(x, self.weight_ih).split((2 * self.output_size, self.output_size), -1)
+        return torch.cat((self.norms["gates_ih"](gates), self.norms["unit_ih"](unit)), -1) + self.bias_ih
+
+    def step(self, driven: Tensor, state: Hidden) -> Hidden:
+        h, sizes = state.h, (2 * self.output_size, self.output_size)
+        driven_gates, driven_unit = driven.split(sizes, 1)
+        of_gates, of_unit = self.weight_hh.split(sizes)
+        bias_gates, bias_unit = self.bias_hh.split(sizes)
+        if self.inside:
+            r, z = self._gates(driven_gates, F.linear(h, of_gates), bias_gates)
+            recurrent = self._normed("unit_hh", F.linear(r * h, of_unit)) + bias_unit
+        else:
+            gates, unit = F.linear(h, self.weight_hh).split(sizes, 1)
+            r, z = self._gates(driven_gates, gates, bias_gates)
+            recurrent = r * (self._normed("unit_hh", unit) + bias_unit)
+        n = (driven_unit + recurrent).tanh()
+        return Hidden(torch.lerp(n, h, z))
+
+    def _gates(self, driven: Tensor, recurrent: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        r, z = (driven + self._normed("gates_hh", recurrent) + bias).sigmoid().chunk(2, 1)
+        return r, z
+
+    def _normed(self, name: str, product: Tensor) -> Tensor:
+        return self.norms[name](product) if self.norms else product
+
+    def read(self, state: Hidden) -> Tensor:
+        return state.h
+
+    def scan(self, driven: Tensor, state: State) -> State:
+        return scan_steps(self.step, driven, state)
+
+    def forward(self, x: Tensor, state: Hidden) -> tuple[Tensor, Hidden]:
+        state = self.step(self.drive(x), state)
+        return self.read(state), state
