@@ -3,27 +3,56 @@
 import argparse
 import json
 import sys
+from collections.abc import Iterable
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
-from flows.start import chosen, recipes
-from infra.problem import Problem
+from flows.start import chosen, chosen_several, recipes
+from infra.interrupt import ends_soon
+from infra.problem import FAILED, WRONG_USE, one_line_errors
+from infra.processes import end_orphans
+
+GOES_ON = "interrupted; the same command goes on where this one stopped"
 
 
-def arguments(description: str | None, module: ModuleType) -> argparse.Namespace:
-    """The parsed command line of a training flow, corpus and recipe checked."""
+def arguments(description: str | None, module: ModuleType, *, workers: bool = True) -> argparse.Namespace:
+    """The parsed command line of a training flow, corpus and recipe checked. workers: whether Ray Train has any."""
     lines = [f"  {name:<34}{line}" for name, line in recipes(module).items()]
     parser = Parser(description=description, epilog="recipes:\n" + "\n".join(lines))
     parser.add_argument("--corpus", required=True, metavar="KIND:URI")
     parser.add_argument("--recipe", required=True, metavar="NAME")
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
-    parser.add_argument("--workers", type=int, default=1, help="Ray Train workers (0: in this process)")
-    parser.add_argument("--model-name", default="asr", help="registered in MLflow as")
+    if workers:
+        parser.add_argument("--workers", type=int, default=1, help="Ray Train workers (0: in this process)")
+    parser.add_argument("--model-name", default=module.MODEL_NAME, help="registered in MLflow as")
     parser.add_argument("--alias", default="champion")
     parser.add_argument("--json", action="store_true", help="the last line is the result as JSON")
     parsed = parser.parse_args()
-    refuse_early(lambda: chosen(parsed.corpus, parsed.recipe, parsed.settings, module))
+    with one_line_errors(WRONG_USE):
+        chosen(parsed.corpus, parsed.recipe, parsed.settings, module)
     return parsed
+
+
+def comparison_arguments(description: str | None, modules: Iterable[ModuleType]) -> argparse.Namespace:
+    """The parsed command line of a comparison of recipes of these modules, checked."""
+    lines = [f"  {name:<34}{line}" for module in modules for name, line in recipes(module).items()]
+    parser = Parser(description=description, epilog="recipes:\n" + "\n".join(lines))
+    parser.add_argument("--corpus", required=True, metavar="KIND:URI")
+    parser.add_argument("--recipes", required=True, dest="names", metavar="NAME[,NAME...]")
+    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
+    parser.add_argument("--seeds", type=_seeds, default=(0,), metavar="0,1", help="each recipe is trained with each")
+    parser.add_argument("--json", action="store_true", help="the last line is the result as JSON")
+    parsed = parser.parse_args()
+    with one_line_errors(WRONG_USE):
+        chosen_several(parsed.corpus, parsed.names, parsed.settings, modules)
+    return parsed
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(dict.fromkeys(int(part) for part in text.split(",")))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"whole numbers with a comma between them, not {text!r}") from error
 
 
 class Parser(argparse.ArgumentParser):
@@ -33,33 +62,22 @@ class Parser(argparse.ArgumentParser):
         kind = argparse.RawDescriptionHelpFormatter
         super().__init__(description=description, epilog=epilog, formatter_class=kind)
 
-    def error(self, message: str) -> Any:
+    def error(self, message: str) -> NoReturn:
         print(f"{self.prog}: {message} (see --help)", file=sys.stderr)
-        raise SystemExit(2)
-
-
-def refuse_early(check: Any) -> None:
-    """Run a check that may raise Problem; show its line and end with status 2."""
-    try:
-        check()
-    except Problem as problem:
-        print(f"scriptorium: {problem}", file=sys.stderr)
-        raise SystemExit(2) from None
+        raise SystemExit(WRONG_USE)
 
 
 def run(flow: Any, parsed: argparse.Namespace) -> None:
-    """Run a flow with the parsed arguments, print its table or JSON. Status 1: failed, 130: interrupted."""
-    from flows.results import table  # noqa: PLC0415  (imports Prefect, which a refused command need not wait for)
+    """Run a flow with the parsed arguments, print its table or JSON. Status 1: something failed, 130: interrupted."""
+    end_orphans()
+    ends_soon(GOES_ON)
+    from flows.results import table  # imports Prefect, which a refused command need not wait for
 
     given = {name: value for name, value in vars(parsed).items() if name != "json"}
-    try:
+    with one_line_errors(interrupted=GOES_ON):
         result = flow(**given)
-    except Problem as problem:
-        print(f"scriptorium: {problem}", file=sys.stderr)
-        raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        print("scriptorium: interrupted; the same command goes on where this one stopped", file=sys.stderr)
-        raise SystemExit(130) from None
     print(table(result))
     if parsed.json:
         print(json.dumps(result, ensure_ascii=False))
+    if result.get("failed"):
+        raise SystemExit(FAILED)

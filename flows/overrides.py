@@ -4,6 +4,7 @@ import difflib
 import json
 import types
 import typing
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, Literal, get_args, get_origin
 
@@ -12,24 +13,29 @@ from infra.problem import Problem
 TRUTH = {"true": True, "false": False, "yes": True, "no": False, "1": True, "0": False}
 
 
-def override(config: Any, settings: list[str] | tuple[str, ...]) -> Any:
-    """The config with each KEY=VALUE set. Raises Problem for a key, type or value that does not fit."""
+def override(config: Any, settings: Sequence[str]) -> Any:
+    """The config with each KEY=VALUE set, all of one config at once: a schedule and its options only fit together.
+
+    Raises Problem for a key, type or value that does not fit.
+    """
+    changes: dict[str, Any] = {}
     for setting in settings:
         path, equals, value = setting.partition("=")
         if not equals:
             raise Problem(f"--set {setting}: write KEY=VALUE, such as fit.epochs=20")
         try:
-            config = _set(config, path.strip().split("."), value, path)
+            _note(changes, config, path.strip().split("."), (value, path))
         except ValueError as error:
             raise Problem(f"--set {setting}: {error}") from error
-    return config
+    try:
+        return _changed(config, changes)
+    except ValueError as error:
+        raise Problem(f"--set {' '.join(settings)}: {error}") from error
 
 
-def _set(config: Any, path: list[str], value: str, whole: str) -> Any:
-    name, rest = path[0], path[1:]
-    if isinstance(config, dict):
-        inner = _set(config.get(name, {}), rest, value, whole) if rest else _free(value)
-        return config | {name: inner}
+def _note(changes: dict[str, Any], config: Any, path: list[str], given: tuple[str, str]) -> None:
+    """The value, in the type of the key at this path, into a tree of changes. given: the value and the whole path."""
+    name, rest, (value, whole) = path[0], path[1:], given
     known = [f.name for f in fields(config)]
     if name not in known:
         near = difflib.get_close_matches(name, known, 1)
@@ -37,13 +43,27 @@ def _set(config: Any, path: list[str], value: str, whole: str) -> Any:
         hint = f"did you mean {place}{near[0]}?" if near else f"there are {', '.join(place + k for k in known)}"
         raise ValueError(f"no such key; {hint}")
     current = getattr(config, name)
-    if rest:
-        if not is_dataclass(current) and not isinstance(current, dict):
-            raise ValueError(f"{whole.rpartition('.')[0]} is a single value of type {type(current).__name__}")
-        return replace(config, **{name: _set(current, rest, value, whole)})
-    if is_dataclass(current):
+    if rest and isinstance(current, dict):
+        changes[name] = _with(changes.get(name, current), rest, _free(value))
+    elif rest and is_dataclass(current):
+        _note(changes.setdefault(name, {}), current, rest, given)
+    elif rest:
+        raise ValueError(f"{whole.rpartition('.')[0]} is a single value of type {type(current).__name__}")
+    elif is_dataclass(current):
         raise ValueError(f"name one of its keys: {', '.join(f'{whole}.{f.name}' for f in fields(current))}")
-    return replace(config, **{name: _typed(value, typing.get_type_hints(type(config))[name])})
+    else:
+        changes[name] = _typed(value, typing.get_type_hints(type(config))[name])
+
+
+def _with(mapping: dict[str, Any], path: list[str], value: Any) -> dict[str, Any]:
+    name, rest = path[0], path[1:]
+    return mapping | {name: _with(mapping.get(name, {}), rest, value) if rest else value}
+
+
+def _changed(config: Any, changes: dict[str, Any]) -> Any:
+    """The config with a tree of changes made, the innermost first."""
+    inner = {name: getattr(config, name) for name in changes}
+    return replace(config, **{n: _changed(inner[n], c) if is_dataclass(inner[n]) else c for n, c in changes.items()})
 
 
 def _typed(value: str, kind: Any) -> Any:

@@ -2,26 +2,68 @@
 
 import difflib
 import inspect
+from collections.abc import Callable, Iterable, Sequence
+from fnmatch import fnmatchcase
 from types import ModuleType
+from typing import Any
 
 from flows.overrides import override
-from flows.recipes import Recipe
 from infra.problem import Problem
 from tasks.corpus import Corpus, parse
 
 
 def recipes(module: ModuleType) -> dict[str, str]:
-    """The recipes of a module with the first line of each docstring."""
-    found = inspect.getmembers(module, inspect.isfunction)
-    mine = {n: f for n, f in found if f.__module__ == module.__name__ and not inspect.signature(f).parameters}
-    return {name: (inspect.getdoc(function) or "").splitlines()[0] for name, function in mine.items()}
+    """The recipes of a module, and of those that it names as PARTS, with the first line of each docstring."""
+    return {name: (inspect.getdoc(make) or "").splitlines()[0] for name, make in _functions(module).items()}
 
 
-def chosen(corpus: str, recipe: str, settings: list[str], module: ModuleType) -> tuple[Corpus, Recipe]:
+def _functions(module: ModuleType) -> dict[str, Callable[[], Any]]:
+    made: dict[str, Callable[[], Any]] = {}
+    for part in (module, *getattr(module, "PARTS", ())):
+        found = inspect.getmembers(part, inspect.isfunction)
+        made |= {n: f for n, f in found if f.__module__ == part.__name__ and not inspect.signature(f).parameters}
+    return made
+
+
+def chosen(corpus: str, recipe: str, settings: Sequence[str], module: ModuleType) -> tuple[Corpus, Any]:
     """The corpus and the recipe by their names. Raises Problem saying what would be right."""
-    known = recipes(module)
+    known = _functions(module)
     if recipe not in known:
-        near = difflib.get_close_matches(recipe, known, 1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-        raise Problem(f"recipe {recipe!r}: no such recipe; {hint}")
-    return parse(corpus), override(getattr(module, recipe)(), settings)
+        raise Problem(f"recipe {recipe!r}: no such recipe; {_hint(recipe, known)}")
+    return parse(corpus, module.VERB), override(known[recipe](), settings)
+
+
+def chosen_several(
+    corpus: str, patterns: str, settings: Sequence[str], modules: Iterable[ModuleType]
+) -> tuple[ModuleType, Corpus, dict[str, Any]]:
+    """The module, the corpus and the recipes by their names. Raises Problem saying what would be right.
+
+    patterns: names with a comma between them, each perhaps a pattern such as `cell_*`; all are of one module.
+    """
+    if any(setting.startswith("fit.seed=") for setting in settings):
+        raise Problem("--set fit.seed: the seeds of a comparison are given with --seeds")
+    known = {name: module for module in modules for name in _functions(module)}
+    found: dict[str, ModuleType] = {}
+    for pattern in patterns.split(","):
+        matching = {name: module for name, module in known.items() if fnmatchcase(name, pattern.strip())}
+        if not matching:
+            raise Problem(f"recipes {pattern.strip()!r}: no such recipe; {_hint(pattern, known)}")
+        found |= matching
+    (first, module), *others = found.items()
+    for name, other in others:
+        if other is not module:
+            kinds = f"{first} is of {module.__name__}, {name} of {other.__name__}"
+            raise Problem(f"recipes {patterns!r}: {kinds}; only recipes of one module can be compared")
+    place, plans = parse(corpus, module.VERB), {}
+    for name in found:
+        try:
+            plans[name] = override(_functions(module)[name](), settings)
+        except Problem as problem:
+            raise Problem(f"recipe {name}: {problem}") from problem
+    return module, place, plans
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    names = list(known)
+    near = difflib.get_close_matches(name, names, 1)
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"

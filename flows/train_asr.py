@@ -22,17 +22,18 @@ from tasks.decode import Decoding, decode
 from tasks.evaluate import evaluate
 from tasks.featurize import featurize
 from tasks.ingest_corpus import ingest, splits_of
-from tasks.publish import Publication, publish
+from tasks.publish import Outcome, Publication, publish
 from tasks.report import Material, Page, report
 from tasks.tokenizer import fit_tokenizer
-from tasks.train import Workers, train
+from tasks.train import train
+from tasks.training_run import Workers
 
 
 @flow(name="train-asr", flow_run_name="{recipe} on {corpus}")
 def train_asr(
     corpus: str = "demo:",
     recipe: str = "deep_speech_2_demo",
-    settings: list[str] = [],  # noqa: B006  (Prefect's form shows the default; it is never changed)
+    settings: tuple[str, ...] = (),
     workers: int = 1,
     model_name: str = "asr",
     alias: str = "champion",
@@ -75,10 +76,10 @@ def pipeline(place: Corpus, plan: Recipe, recipe: str, workers: int, registered:
         recipe=recipe,
         name=registered[0],
         alias=registered[1],
-        splits=splits,
     )
-    published = publish(material, page, tokenizer, plan.training, publication)
-    return summarise(material, page, published, splits)
+    data = (shards, features, *transcripts[:1])
+    outcome = Outcome(bundle=bundle, page=page, splits=splits, scores=tuple(scores), data=data)
+    return summarise(outcome, publish(outcome, tokenizer, plan.training, publication))
 
 
 if __name__ == "__main__":

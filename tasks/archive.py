@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -35,7 +35,7 @@ HEADER_BYTES = 1 << 20  # between two members of a tar nothing longer than this 
 KEPT_FREE_BYTES = 256 << 20
 
 COLUMNS = pa.schema({"name": pa.string(), "piece": pa.int32(), "offset": pa.int64(), "size": pa.int64()})
-Member = tuple[str, int, BinaryIO]  # name, size, content
+Member = tuple[str, int, IO[bytes]]  # name, size, content
 
 
 def lay_out(uri: str, draft: Draft) -> dict[str, tuple[str, int, int]]:
@@ -91,12 +91,13 @@ def members_in_place(uri: str) -> Iterator[tuple[str, tuple[str, int, int]]]:
 
 def gzip_members(uri: str, file: BinaryIO) -> Iterator[Member]:
     stream = _Bounded(uri, file)
-    with tarfile.open(fileobj=stream, mode="r|") as tar:  # type: ignore[call-overload]
+    with tarfile.open(fileobj=stream, mode="r|") as tar:  # type: ignore[call-overload]  (all it asks of a stream is read)
         for member in tar:
             if name := checked_tar_member(uri, member):
                 stream.expect(name, member.size)
                 content = tar.extractfile(member)
-                yield name, member.size, content  # type: ignore[misc]
+                assert content is not None  # a regular file, as was checked
+                yield name, member.size, content
             stream.expect(member.name, 0)
 
 
@@ -116,7 +117,7 @@ def zip_members(uri: str, file: BinaryIO) -> Iterator[Member]:
             total += member.file_size
             check_size(uri, name, total, packed, member.file_size)
             with archive.open(member) as content:
-                yield name, member.file_size, content  # type: ignore[misc]
+                yield name, member.file_size, content
 
 
 def checked_tar_member(uri: str, member: tarfile.TarInfo) -> str:
@@ -162,7 +163,7 @@ class _Bounded(io.RawIOBase):
         self.member, self.limit = member, self.total + size + HEADER_BYTES
         check_size(self.uri, member, self.total + size, self.packed, size)
 
-    def read(self, size: int = -1) -> bytes:  # type: ignore[override]
+    def read(self, size: int = -1) -> bytes:  # type: ignore[override]  (never None: the file blocks)
         if size > HEADER_BYTES or self.total > self.limit:
             raise Problem(f"{self.uri}: after member {self.member!r} stands an oversized header; it is not read")
         data = self.stream.read(size)
@@ -184,5 +185,5 @@ def _named_errors(uri: str) -> Iterator[None]:
         yield
     except damaged as error:
         raise Problem(f"{uri}: not a whole archive ({error}); download it again") from error
-    except NotImplementedError as error:
+    except NotImplementedError as error:  # zipfile's word for a compression it does not know
         raise Problem(f"{uri}: {error}; unpack it and name the folder") from error

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from io import FileIO
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -19,10 +20,36 @@ from infra.store import Artifact
 from models.interface import Batch, Padded
 from tasks import tar
 from tasks.augment import Augment, generator, mask, reshape
-from tasks.features import Normaliser, stack
+from tasks.features import Normaliser
 
 AHEAD = 4  # batches that wait ready
 WINDOW = 32  # batches ahead of those, whose shards are fetched from S3 into the bounded cache meanwhile
+
+
+class Examples(Protocol):
+    """What the plan, the training loop and `ahead` ask of data; its rows are numbered from 0.
+
+    frames: (rows,) the length of each row, its cost in a batch. tokens: (rows,) the targets of each. shard_numbers:
+    (rows,) the shard that each lies in. All are arrays, which the type checker cannot see through a cached property.
+    """
+
+    @property
+    def features(self) -> Artifact: ...
+    @property
+    def frames(self) -> Any: ...
+    @property
+    def tokens(self) -> Any: ...
+    @property
+    def shard_numbers(self) -> Any: ...
+
+    def keys(self, rows: Sequence[int] | np.ndarray) -> tuple[str, ...]: ...
+    def fetch(self, rows: np.ndarray) -> None:
+        """Bring the shards of these rows into the local cache."""
+        ...
+
+    def batch(self, rows: np.ndarray, epoch: int | None, reduction: int) -> Batch:
+        """Rows as one batch; augmented when an epoch is given, keeping steps enough for CTC at this reduction."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -55,11 +82,12 @@ class Utterances:
         return tuple(self._columns["key"][i] for i in rows)
 
     def read(self, row: int) -> tuple[np.ndarray, np.ndarray]:
-        """The stored frames (T, D) float16 and token ids (U,) of one row."""
+        """The stored frames (T, D) float16, or source tokens (T,) int32, and token ids (U,) of one row."""
         at = {name: column[row] for name, column in self._columns.items()}
         with self._open(at["shard"]) as opened:
-            members = tar.members(os.pread(opened.fileno(), at["size"], at["offset"]))
-        return tuple(np.load(io.BytesIO(members[n]), allow_pickle=False) for n in ("npy", "tokens.npy"))  # type: ignore
+            region = os.pread(opened.fileno(), at["size"], at["offset"])
+        (_, frames), (_, ids) = tar.members(io.BytesIO(region))
+        return np.load(io.BytesIO(frames), allow_pickle=False), np.load(io.BytesIO(ids), allow_pickle=False)
 
     def _open(self, shard: str) -> FileIO:
         for _ in range(3):
@@ -79,10 +107,11 @@ class Utterances:
             raw, ids = self.read(row)
             frames.append(self._prepared(raw, row, epoch, reduction))
             targets.append(torch.from_numpy(ids.astype(np.int64)))
-        source = Padded(stack(frames), torch.tensor([len(f) for f in frames]))
-        return Batch(self.keys(rows), source, Padded.stack(targets))
+        return Batch(self.keys(rows), Padded.stack([torch.from_numpy(f) for f in frames]), Padded.stack(targets))
 
     def _prepared(self, raw: np.ndarray, row: int, epoch: int | None, reduction: int) -> np.ndarray:
+        if raw.dtype == np.int32:  # tokens are neither normalised nor augmented
+            return raw.astype(np.int64)
         if epoch is None or epoch < self.augment.from_epoch or self.augment.nothing:
             return self.normaliser(raw)
         random = generator(self.seed, epoch, self._columns["key"][row])
@@ -91,13 +120,11 @@ class Utterances:
         return mask(self.normaliser(shaped), self.augment, random)
 
 
-def ahead(
-    utterances: Utterances, batches: Sequence[np.ndarray], epoch: int | None, reduction: int = 1
-) -> Iterator[Batch]:
+def ahead(examples: Examples, batches: Sequence[np.ndarray], epoch: int | None, reduction: int = 1) -> Iterator[Batch]:
     """The batches one after the other, a few of them prepared by a thread while the caller works."""
-    reading = _Reading(utterances, batches)
+    reading = _Reading(examples, batches)
     threads = [threading.Thread(target=reading.prepare, args=(epoch, reduction), daemon=True)]
-    if storage.is_s3(utterances.features.uri):
+    if storage.is_s3(examples.features.uri):
         threads.append(threading.Thread(target=reading.fetch, daemon=True))
     for thread in threads:
         thread.start()
@@ -115,8 +142,8 @@ def ahead(
 class _Reading:
     """What the threads of `ahead` share: the batches that are ready, and how far the next may be fetched."""
 
-    def __init__(self, utterances: Utterances, batches: Sequence[np.ndarray]) -> None:
-        self.utterances, self.batches = utterances, batches
+    def __init__(self, examples: Examples, batches: Sequence[np.ndarray]) -> None:
+        self.examples, self.batches = examples, batches
         self.ready: queue.Queue[Batch | BaseException | None] = queue.Queue(AHEAD)
         self.stopped, self.distance = threading.Event(), threading.Semaphore(WINDOW)
 
@@ -125,7 +152,7 @@ class _Reading:
             for rows in self.batches:
                 if self.stopped.is_set():
                     return
-                self._offer(self.utterances.batch(rows, epoch, reduction))
+                self._offer(self.examples.batch(rows, epoch, reduction))
                 self.distance.release()
             self._offer(None)
         except BaseException as error:  # handed to the caller, who raises it
@@ -137,7 +164,7 @@ class _Reading:
                 self.distance.acquire()
                 if self.stopped.is_set():
                     return
-                self.utterances.fetch(rows)
+                self.examples.fetch(rows)
         except Exception as error:  # handed to the caller, as above
             self._offer(error)
 

@@ -1,13 +1,15 @@
 """A checkpoint is a bundle: weights with all that is needed to use them, every file by its digest.
 
-model.json (architecture, options, sizes), weights.pt, tokenizer.json, features.json (front end and normaliser),
-decode.json (beam), training.json (history and configs), golden.json with golden.npz (utterances and what the bundle
-said of them when it was made), quarantine.parquet (training utterances that were left out).
+model.json (architecture, options, sizes), weights.pt, tokenizer.json, features.json (front end and normaliser; null
+where text is read), source/tokenizer.json (of what is read, where that is text and not what the model says),
+decode.json (beam), training.json (history and configs), golden.json with golden.npz (sources and what the bundle said
+of them when it was made), quarantine.parquet (training utterances that were left out).
 """
 
 import hashlib
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +20,22 @@ import torch
 from infra import storage
 from infra.problem import Problem
 from infra.store import Artifact, at, draft
-from models.interface import Beam, Model, Padded, build, describe
+from models.interface import Beam, LanguageModel, Model, Padded, build, describe
 from tasks.checkpoints import Weights, from_bytes, to_bytes
-from tasks.features import FrontEnd, Normaliser, stack
-from tasks.tokenizer import FILE, MODEL, TextTokenizer, load_tokenizer
+from tasks.features import FrontEnd, Normaliser
+from tasks.tokenizer import FILE, LABELS, MODEL, SOURCE, TextTokenizer, load_source_tokenizer, load_tokenizer
 
 GOLDEN = 3
+GOLDEN_LENGTH = 1000  # tokens at most
 SCORE_TOLERANCE = 0.05  # nats: other processors round otherwise
+
+
+@dataclass(frozen=True)
+class Sound:
+    """How sound becomes a source: the front end, and the normaliser that was fitted on the training split."""
+
+    front_end: FrontEnd
+    normaliser: Normaliser
 
 
 @dataclass(frozen=True)
@@ -33,43 +44,60 @@ class Bundle:
 
     model: Model
     tokenizer: TextTokenizer
-    front_end: FrontEnd
-    normaliser: Normaliser
+    sound: Sound | None  # what its sources are made of, None where it reads text
     beam: Beam
+    spelling: TextTokenizer | None = None  # of the texts that it reads, where they are not what it says
+
+    @property
+    def front_end(self) -> FrontEnd:
+        return self._heard.front_end
+
+    @property
+    def normaliser(self) -> Normaliser:
+        return self._heard.normaliser
+
+    @property
+    def _heard(self) -> Sound:
+        if self.sound is None:
+            raise Problem("this bundle holds a model that reads text and has no ear: give one that heard recordings")
+        return self.sound
+
+    def source(self, stored: np.ndarray) -> Padded:
+        """Stored frames (T, D), or the tokens (T,) of a text, as the model's source."""
+        return Padded.stack([torch.from_numpy(self.normaliser(stored) if self.sound else stored.astype(np.int64))])
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What `write_bundle` puts together. golden: stored frames (T, D) float16 by key."""
+    """What `write_bundle` puts together. golden: stored frames (T, D) float16, or token ids (T,), by key."""
 
     config: Any
     sizes: tuple[int, int]
     weights: Weights
     tokenizer: Artifact
-    front_end: FrontEnd
-    normaliser: Normaliser
+    sound: Sound | None
     beam: Beam
     training: dict[str, Any]
     golden: dict[str, np.ndarray]
-    quarantine: bytes
+    quarantine: bytes = b""  # Parquet, empty for none
 
 
 def write_bundle(contents: Contents) -> Artifact:
     model = contents.config.build(*contents.sizes)
     model.load_state_dict(contents.weights)
     tokenizer = load_tokenizer(contents.tokenizer)
-    bundle = Bundle(model.eval(), tokenizer, contents.front_end, contents.normaliser, contents.beam)
+    bundle = Bundle(model.eval(), tokenizer, contents.sound, contents.beam)
     source_size, target_size = contents.sizes
     with draft("bundle") as out:
         out.put("weights.pt", to_bytes(contents.weights))
         out.put_json("model.json", describe(contents.config) | {"source_size": source_size, "target_size": target_size})
         for name in contents.tokenizer.names():
             out.put(name, contents.tokenizer.read(name))
-        normaliser = asdict(contents.normaliser)
-        out.put_json("features.json", {"front_end": asdict(contents.front_end), "normaliser": normaliser})
+        out.put_json("features.json", contents.sound and asdict(contents.sound))
         out.put_json("decode.json", asdict(contents.beam))
         out.put_json("training.json", contents.training)
-        out.put("quarantine.parquet", contents.quarantine)
+        if contents.quarantine:
+            out.put("quarantine.parquet", contents.quarantine)
         buffer = io.BytesIO()
         arrays: dict[str, Any] = dict(contents.golden)
         np.savez(buffer, **arrays)
@@ -87,12 +115,20 @@ def load_bundle(artifact: Artifact) -> Bundle:
     tokenizer = load_tokenizer(artifact)
     if spec["target_size"] != len(tokenizer):
         raise Problem(f"{artifact.uri}: the model has {spec['target_size']} tokens, {FILE} has {len(tokenizer)}")
+    spelling = load_source_tokenizer(artifact)
+    if spelling and spec["source_size"] != len(spelling):
+        told = f"{spec['source_size']} source tokens, {SOURCE}{FILE} has {len(spelling)}"
+        raise Problem(f"{artifact.uri}: the model has {told}")
     model = build(**spec)
     model.load_state_dict(from_bytes(artifact.read("weights.pt")))
-    told = features["normaliser"]
-    normaliser = Normaliser(told["kind"], tuple(told["mean"]), tuple(told["deviation"]))
     beam = Beam(**artifact.read_json("decode.json"))
-    return Bundle(model.eval(), tokenizer, FrontEnd(**features["front_end"]), normaliser, beam)
+    return Bundle(model.eval(), tokenizer, features and _sound_of(features), beam, spelling)
+
+
+def _sound_of(told: dict[str, Any]) -> Sound:
+    known = told["normaliser"]
+    normaliser = Normaliser(known["kind"], tuple(known["mean"]), tuple(known["deviation"]))
+    return Sound(FrontEnd(**told["front_end"]), normaliser)
 
 
 def replay(artifact: Artifact) -> None:
@@ -108,38 +144,55 @@ def replay(artifact: Artifact) -> None:
 
 @torch.no_grad()
 def said_of(bundle: Bundle, golden: dict[str, np.ndarray]) -> dict[str, dict[str, Any]]:
-    """Greedy text and score for each utterance."""
+    """For each source the best transcript or label and its score; of a language model, for each text what was expected
+    at each token instead of the next one, and the log-probability of the text.
+    """
     said = {}
-    for key, raw in golden.items():
-        frames = bundle.normaliser(raw)
-        source = Padded(stack([frames]), torch.tensor([len(frames)]))
-        best = bundle.model.search(source, Beam(width=1, max_length=10_000))[0][0]
-        said[key] = {"text": bundle.tokenizer.decode(best.tokens), "score": round(best.score, 4)}
+    for key, stored in golden.items():
+        if not isinstance(bundle.model, LanguageModel):
+            best = bundle.model.search(bundle.source(stored), Beam(width=1, max_length=GOLDEN_LENGTH))[0][0]
+            tokens, score = best.tokens, best.score
+        else:
+            ids = torch.from_numpy(stored.astype(np.int64))[None]
+            log_probs = bundle.model.predict(Padded.stack([ids[0, :-1]]), None)[0].data
+            tokens = log_probs.argmax(-1)[0].tolist()
+            score = float(log_probs.gather(-1, ids[:, 1:, None]).sum())
+        said[key] = {"text": bundle.tokenizer.decode(tokens), "score": round(score, 4)}
     return said
 
 
 def tokenizer_of(bundle: Artifact) -> Artifact:
-    """The bundle's tokenizer as an artifact of its own: the same digest as the one it was made with."""
-    with draft("tokenizer") as out:
-        for name in (FILE, MODEL):
+    """The bundle's tokenizer, or vocabularies, as an artifact of its own: with the digest it had when it was made."""
+    with draft("vocabularies" if is_classifier(bundle) else "tokenizer") as out:
+        for name in (FILE, MODEL, SOURCE + FILE, SOURCE + MODEL):
             if name in bundle.names():
                 out.put(name, bundle.read(name))
     return out.result()
 
 
-def adopt(place: str) -> Artifact:
-    """A bundle at any path or URI as an artifact of this store, copied there if it is not."""
+def front_end_of(bundle: Artifact) -> FrontEnd | None:
+    """What its sources are made with, None where it reads text."""
+    sound = bundle.read_json("features.json")
+    return FrontEnd(**sound["front_end"]) if sound else None
+
+
+def is_classifier(bundle: Artifact) -> bool:
+    return bundle.read_json(FILE)["kind"] == LABELS
+
+
+def adopt(place: str, kinds: Sequence[str] = ("bundle",)) -> Artifact:
+    """A model at any path or URI as an artifact of this store, copied there if it is not."""
     found = at(place)
-    if found.kind != "bundle":
-        raise Problem(f"{place} holds {found.kind}, not a bundle")
-    if storage.entry(storage.join(found.uri, "manifest.json")):
+    if found.kind not in kinds:
+        raise Problem(f"{place} holds {found.kind}, not a {' or a '.join(kinds)}")
+    if found.exists():
         return found
     files = json.loads(storage.read(storage.join(place, "manifest.json")))["files"]
-    with draft("bundle") as out:
+    with draft(found.kind) as out:
         for name in files:
             if Path(name).is_absolute() or ".." in Path(name).parts:
                 raise Problem(f"{place}/manifest.json names a file outside the bundle: {name}")
-            out.put(name, storage.read(storage.join(place, name)))
+            out.put(name, storage.read(storage.join(place, name)) if storage.is_s3(place) else Path(place, name))
     if out.result() != found:
         raise Problem(f"{place}: the files are not those that its manifest.json was written for; fetch it again")
     return found

@@ -29,22 +29,27 @@ class Standing:
     total: float = 0.0  # nats and tokens of this epoch so far
     count: float = 0.0
     wild: int = 0  # updates in a row without a finite gradient
-    history: list[dict[str, float]] = field(default_factory=list)
-    best: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0  # of all updates so far, by the clock; evaluation is not in them
+    core_seconds: float = 0.0  # the same by the cores of the first worker
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best: dict[str, Any] = field(default_factory=dict)
 
 
-def save(draft: Draft, standing: Standing, parts: dict[str, Any]) -> None:
-    """Store the standing with the state dicts of `parts` (model, optimiser, schedule), then drop older ones."""
+def save(draft: Draft, standing: Standing, parts: dict[str, Any], streams: dict[int, Any]) -> None:
+    """Store the standing with the state dicts of `parts` (model, optimiser, schedule), then drop older ones.
+
+    streams: the states that carried streams have reached, none at the end of an epoch.
+    """
     name = f"state-{standing.epoch:05}-{standing.batch:08}.pt"
     states = {key: part.state_dict() for key, part in parts.items() if part is not None}
-    draft.put(name, to_bytes({"standing": vars(standing), **states}))
+    draft.put(name, to_bytes({"standing": vars(standing), "streams": streams, **states}))
     for old in _states(draft):
         if old < name:
             draft.remove(old)
 
 
 def latest(draft: Draft) -> dict[str, Any] | None:
-    """The newest stored state: `standing` and the state dicts."""
+    """The newest stored state: `standing`, `streams` and the state dicts."""
     states = _states(draft)
     return from_bytes(draft.read(states[-1])) if states else None
 

@@ -1,32 +1,36 @@
 """One job of ingest: a list of utterances becomes a shard, the rows of its index, and rejects.
 
 Every clip is opened and decoded once, one at a time, and its original bytes are kept. Only joined clips and pieces of
-longer recordings are new: 16-bit WAV.
+longer recordings are new: 16-bit WAV. A row that is a text brings its bytes with it.
 """
 
-import errno
 import hashlib
-import io
 import json
 import tempfile
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from infra import storage
-from infra.problem import Problem
+from infra.problem import full_disk_named
 from infra.store import Draft
 from tasks import tar
 from tasks.audio import BadClip, cut, decode, encode_wav, join
 from tasks.parallel import Job
-from tasks.shards import INDEX, QUARANTINE, Sample, add
+from tasks.shards import INDEX, TEXT, Sample, add, canonical_json
+from tasks.source import Location
+from tasks.tables import QUARANTINE, from_parquet, table_of, to_parquet
 
 LARGEST_BYTES = 1 << 28  # of one clip: what is larger is refused unread
+AHEAD, AHEAD_BYTES = 8, 4 << 20  # rows whose clips, none of them larger, are fetched from S3 before they are needed
 TEXT_COLUMNS = ("key", "split", "text", "speaker", "tags", "source")
-JOB = pa.schema([(name, pa.string()) for name in (*TEXT_COLUMNS, "clips", "pauses_ms", "span")])
+JOB = pa.schema([(name, pa.string()) for name in (*TEXT_COLUMNS, "clips", "pauses_ms", "span", "content")])
+
+Fetched = dict[Location, Future[bytes]]
 
 
 def take_in(job: Job) -> Job:
@@ -34,13 +38,13 @@ def take_in(job: Job) -> Job:
     out, name = Draft("shards", job["out"]), job["name"]
     index: list[dict[str, Any]] = []
     rejects: list[dict[str, Any]] = []
-    try:
-        rows = pq.read_table(io.BytesIO(out.read(f"jobs/{name}.parquet"))).to_pylist()
+    with full_disk_named(f"{name}.tar"):
+        rows = from_parquet(out.read(f"jobs/{name}.parquet")).to_pylist()
         with tempfile.TemporaryDirectory() as folder:
             local = Path(folder, name)
             with local.open("wb") as file:
                 cached = _LastClip()
-                for row in rows:
+                for row, cached.fetched in _fetched_ahead(rows):
                     sample = _sample(row, cached, job, rejects)
                     if sample:
                         offset, size = add(file, sample)
@@ -48,37 +52,43 @@ def take_in(job: Job) -> Job:
                 file.write(tar.END)
             if index:
                 out.put(f"{name}.tar", local)
-        out.put(f"parts/{name}.rejects.parquet", parquet(rejects, QUARANTINE))
-        out.put(f"parts/{name}.index.parquet", parquet(index, INDEX))
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise Problem(
-                f"the disk is full while writing {name}.tar; make room and run the same command again"
-            ) from error
-        raise
+        out.put(f"parts/{name}.rejects.parquet", to_parquet(table_of(rejects, QUARANTINE)))
+        out.put(f"parts/{name}.index.parquet", to_parquet(table_of(index, INDEX)))
     return {"kept": len(index), "rejected": len(rejects)}
 
 
-def parquet(rows: list[dict[str, Any]], schema: pa.Schema) -> bytes:
-    buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema), buffer)
-    return buffer.getvalue()
+def _fetched_ahead(rows: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], Fetched]]:
+    """Each row with those of its clips that are on their way: a request to S3 takes longer than decoding its answer.
+    Pieces are not among them, for their recording is read once for all.
+    """
+    waiting: deque[tuple[dict[str, Any], Fetched]] = deque()
+    with ThreadPoolExecutor(AHEAD) as pool:
+        for row in rows:
+            remote = row["span"] == "null" and '"s3://' in row["clips"]  # looked at before it is taken apart
+            places = [tuple(clip[:3]) for clip in json.loads(row["clips"])] if remote else []
+            small = [place for place in places if storage.is_s3(place[0]) and place[2] <= AHEAD_BYTES]
+            waiting.append((row, {place: pool.submit(storage.read, *place) for place in small}))
+            if len(waiting) > AHEAD:
+                yield waiting.popleft()
+        yield from waiting
 
 
 class _LastClip:
-    """The bytes read last: pieces of one long recording stand one after the other."""
+    """The bytes read last: pieces of one long recording stand one after the other. fetched: what is on its way."""
 
     def __init__(self) -> None:
         self.place: tuple[Any, ...] = ()
         self.data = b""
+        self.fetched: Fetched = {}
 
     def read(self, uri: str, offset: int, size: int) -> bytes:
         if (uri, offset, size) != self.place:
             if size > LARGEST_BYTES:
                 raise BadClip("too long", f"{size >> 20} MB")
-            self.place, self.data = (), b""  # two clips are never held at once
+            self.place, self.data = (), b""  # two large clips are never held at once
             try:
-                self.data = storage.read(uri, offset, size)
+                coming = self.fetched.get((uri, offset, size))
+                self.data = coming.result() if coming else storage.read(uri, offset, size)
             except FileNotFoundError as error:
                 raise BadClip("missing clip", "it was there when the run began") from error
             except PermissionError as error:
@@ -90,9 +100,9 @@ class _LastClip:
 def _sample(row: dict[str, Any], cached: _LastClip, job: Job, rejects: list[dict[str, Any]]) -> Sample | None:
     cached_sha256 = ""
     try:
-        data, extension, wave, rate = _content(row, cached, job["max_seconds"])
-        cached_sha256, seconds = hashlib.sha256(data).hexdigest(), len(wave) / rate
-        if seconds < job["min_seconds"]:
+        data, extension, seconds, rate = _content(row, cached, job["max_seconds"])
+        cached_sha256 = hashlib.sha256(data).hexdigest()
+        if seconds < job["min_seconds"] and extension != TEXT:
             raise BadClip("too short", f"{seconds:.3f} s")
     except BadClip as bad:
         sha256 = cached_sha256 or (hashlib.sha256(cached.data).hexdigest() if cached.place else "")
@@ -114,14 +124,17 @@ def _sample(row: dict[str, Any], cached: _LastClip, job: Job, rejects: list[dict
     )
 
 
-def _content(row: dict[str, Any], cached: _LastClip, max_seconds: float) -> tuple[bytes, str, np.ndarray, int]:
-    """What the shard keeps: bytes, extension, samples, sample rate."""
+def _content(row: dict[str, Any], cached: _LastClip, max_seconds: float) -> tuple[bytes, str, float, int]:
+    """What the shard keeps: bytes, extension, seconds, sample rate."""
+    if row["content"]:
+        return row["content"].encode(), TEXT, 0.0, 0
     clips, span = json.loads(row["clips"]), json.loads(row["span"])
     if len(clips) == 1:
         uri, offset, size, extension = clips[0]
         data = cached.read(uri, offset, size)
         if not span:
-            return data, extension, *decode(data, extension, max_seconds)
+            wave, rate = decode(data, extension, max_seconds, scratch=True)
+            return data, extension, len(wave) / rate, rate
         wave, rate = decode(data, extension)
         wave = cut(wave, rate, tuple(span))
         if len(wave) > max_seconds * rate:
@@ -132,10 +145,10 @@ def _content(row: dict[str, Any], cached: _LastClip, max_seconds: float) -> tupl
         if any(other != rate for _, other in decoded):
             raise BadClip("mixed sample rates", ", ".join(str(other) for _, other in decoded))
         wave = join([part for part, _ in decoded], tuple(json.loads(row["pauses_ms"])), rate)
-    return encode_wav(wave, rate), "wav", wave, rate
+    return encode_wav(wave, rate), "wav", len(wave) / rate, rate
 
 
 def _index_row(sample: Sample, shard: str, offset: int, size: int) -> dict[str, Any]:
     known = {name: getattr(sample, name) for name in INDEX.names if hasattr(sample, name)}
-    tags = json.dumps(sample.tags, sort_keys=True, ensure_ascii=False)
+    tags = canonical_json(sample.tags)
     return known | {"shard": shard, "offset": offset, "size": size, "tags": tags}

@@ -1,6 +1,7 @@
 """How a corpus is named: KIND:URI, the kind a reader in tasks/ingest/, the URI a folder, an archive or s3://."""
 
 import hashlib
+import importlib
 import json
 import posixpath
 from dataclasses import dataclass
@@ -15,10 +16,13 @@ ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
 
 @dataclass(frozen=True, kw_only=True)
 class Corpus:
-    """kind: the name of a module in tasks/ingest/. uri: a local path or s3://bucket/prefix, empty for `demo`."""
+    """kind: the name of a module in tasks/ingest/. uri: a local path or s3://bucket/prefix, empty for `demo`. verb:
+    the function of the module that reads it.
+    """
 
     kind: str
     uri: str
+    verb: str = "utterances"
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.uri}"
@@ -37,6 +41,7 @@ class Ingest:
     min_seconds, max_seconds: clips outside are rejected. own_splits: ignore the corpus' official splits and make
     speaker- and sentence-disjoint ones of dev_share and test_share with `seed`. test_speaker, digits, strings: `fsdd`
     only: who is held out, how many digits a string has at most, how many strings are made of the training recordings.
+    max_characters: `labelled` only, longer texts are rejected.
     """
 
     shard_mb: float = 64.0
@@ -50,26 +55,33 @@ class Ingest:
     test_speaker: str = "theo"
     digits: int = 5
     strings: int = 1200
+    max_characters: int = 10_000
 
 
-def kinds() -> list[str]:
-    """The corpus kinds there are: the files of tasks/ingest/."""
-    return sorted(p.stem for p in READERS.glob("*.py") if not p.stem.startswith("_"))
+def kinds(*verbs: str) -> list[str]:
+    """The corpus kinds whose readers, the files of tasks/ingest/, have any of these verbs."""
+    names = sorted(p.stem for p in READERS.glob("*.py") if not p.stem.startswith("_"))
+    readers = {name: importlib.import_module(f"tasks.ingest.{name}") for name in names}
+    return [name for name, reader in readers.items() if any(hasattr(reader, verb) for verb in verbs)]
 
 
-def parse(text: str) -> Corpus:
-    """`KIND:URI` as a Corpus that exists. Raises Problem for an unknown kind or a missing place."""
+def parse(text: str, verb: str = "utterances", *others: str) -> Corpus:
+    """`KIND:URI` as a Corpus that exists. Raises Problem for an unknown kind or a missing place.
+
+    verb: what a flow asks of the kind's reader: `utterances` (clips with transcripts), `labelled` (clips or texts, a
+    label each) or `documents` (plain text). others: verbs that would do as well, where that is yet to be seen.
+    """
     kind, colon, uri = text.partition(":")
-    if not colon or kind not in kinds():
-        raise Problem(f"corpus {text!r}: write KIND:URI with KIND one of {', '.join(kinds())}")
+    if not colon or kind not in kinds(verb, *others):
+        raise Problem(f"corpus {text!r}: write KIND:URI with KIND one of {', '.join(kinds(verb, *others))}")
     if kind == "demo":
-        return Corpus(kind=kind, uri=uri)
+        return Corpus(kind=kind, uri=uri, verb=verb)
     if not uri:
         raise Problem(f"corpus {text!r}: no place given; write {kind}:/path/to/corpus or {kind}:s3://bucket/prefix")
     uri = uri.rstrip("/") if storage.is_s3(uri) else str(Path(posixpath.normpath(Path(uri).expanduser().absolute())))
     if not storage.is_s3(uri) and not Path(uri).exists():
         raise Problem(f"corpus {text!r}: {uri} does not exist")
-    return Corpus(kind=kind, uri=uri)
+    return Corpus(kind=kind, uri=uri, verb=verb)
 
 
 def is_archive(uri: str) -> bool:

@@ -4,7 +4,6 @@ Ray Data runs a pool of actors that load the bundle once. One part is written fo
 an earlier, killed run finished is not made again.
 """
 
-import io
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +22,7 @@ from tasks.featurize import index_of
 from tasks.parallel import Job, run_jobs
 from tasks.plan import Batching, cut
 from tasks.step import step
+from tasks.tables import table_of, to_parquet
 
 TOKEN = pa.struct({"text": pa.string(), "begin_seconds": pa.float32(), "end_seconds": pa.float32()})
 HYPOTHESIS = pa.struct(
@@ -89,9 +89,7 @@ class ShardDecoder:
         table = self.index.filter(pa.array([shard == job["shard"] for shard in self.index["shard"].to_pylist()]))
         utterances = Utterances(self.features, table, self.bundle.normaliser, Augment(), 0)
         rows = transcribe(self.bundle, utterances, self.decoding, self.device)
-        buffer = io.BytesIO()
-        pq.write_table(pa.Table.from_pylist(rows, TRANSCRIPTS), buffer)
-        self.out.put(part_name(job["shard"]), buffer.getvalue())
+        self.out.put(part_name(job["shard"]), to_parquet(table_of(rows, TRANSCRIPTS)))
         return {"utterances": len(rows)}
 
 

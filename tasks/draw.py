@@ -12,27 +12,29 @@ from matplotlib.figure import Figure
 from models.vocabulary import BLANK
 
 FAINT = 0.02  # a token whose probability never passes this is not drawn
-COLOURS = mpl.colormaps["tab10"].colors  # type: ignore[attr-defined]
+ERROR_RATES = {"WER": "dev_wer", "CER": "dev_cer", "missed": "dev_error"}
+COLOURS = mpl.colormaps["tab10"](range(10))
 
 
-def learning_curve(history: list[dict[str, float]]) -> bytes:
-    """Training and dev loss on the left, dev WER and CER on the right, by epoch."""
+def learning_curve(history: list[dict[str, Any]]) -> bytes:
+    """Training and dev loss on the left, the dev error rates there are on the right, by epoch."""
     figure = Figure((9, 3.2), layout="constrained")
     loss, rates = figure.subplots(1, 2)
     epochs = [row["epoch"] for row in history]
+    measured = {label: name for label, name in ERROR_RATES.items() if history and name in history[0]}
     for axes, lines, label in (
-        (loss, {"train": "loss", "dev": "dev_loss"}, "nats a token"),
-        (rates, {"WER": "dev_wer", "CER": "dev_cer"}, "dev error rate"),
+        (loss, {"train": "loss", "dev": "dev_loss"}, "nats"),
+        (rates, measured, "dev error rate"),
     ):
         for name, column in lines.items():
             axes.plot(epochs, [row[column] for row in history], label=name, marker="." if len(epochs) < 30 else None)
         axes.set(xlabel="epoch", ylabel=label, ylim=(0, None))
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
-    if history:
-        best = min(history, key=lambda row: row["dev_wer"])
-        rates.annotate(f"{best['dev_wer']:.1%}", (best["epoch"], best["dev_wer"]), (0, 8), textcoords="offset points")
-    return _png(figure)
+    for name in list(measured.values())[:1]:
+        best = min(history, key=lambda row: row[name])
+        rates.annotate(f"{best[name]:.1%}", (best["epoch"], best[name]), (0, 8), textcoords="offset points")
+    return to_png(figure)
 
 
 def utterance_picture(
@@ -47,7 +49,7 @@ def utterance_picture(
     if posteriors is not None:
         _draw_posteriors(axes[1], posteriors, tokens, seconds)
     axes[-1].set(xlabel="seconds", xlim=(0, seconds))
-    return _png(figure)
+    return to_png(figure)
 
 
 def _draw_posteriors(axes: Axes, posteriors: np.ndarray, tokens: list[dict[str, Any]], seconds: float) -> None:
@@ -63,7 +65,7 @@ def _draw_posteriors(axes: Axes, posteriors: np.ndarray, tokens: list[dict[str, 
     axes.set(ylabel="probability", ylim=(0, 1.25), yticks=(0, 0.5, 1))
 
 
-def _png(figure: Figure) -> bytes:
+def to_png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     with warnings.catch_warnings():  # a script that the drawing font lacks shows as boxes; the page's text has it
         warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)

@@ -9,6 +9,7 @@ import numpy as np
 from infra.problem import Problem
 from infra.store import Artifact, draft
 from tasks.decode import read_transcripts
+from tasks.error_counts import errors_of
 from tasks.step import step
 
 SECONDS_EDGES = (2.0, 4.0, 8.0, 16.0)
@@ -54,12 +55,6 @@ def score(rows: list[dict[str, Any]], scoring: Scoring) -> dict[str, Any]:
         "by_speaker": breakdown(words, [r["speaker"] or "(unknown)" for r in rows]),
         "worst": worst(rows, words),
     }
-
-
-def errors_of(result: jiwer.WordOutput | jiwer.CharacterOutput) -> tuple[int, int, int, int]:
-    """Substitutions, deletions, insertions, and the reference's length."""
-    length = result.hits + result.substitutions + result.deletions
-    return result.substitutions, result.deletions, result.insertions, length
 
 
 def rate(counts: np.ndarray) -> float:

@@ -7,9 +7,10 @@ from typing import Literal
 import numpy as np
 import torch
 import torchaudio
-from torch import Tensor
 
 from infra.problem import Problem
+
+Normalise = Literal["corpus", "utterance", "level", "none"]
 
 FLOOR = 1e-6  # added to a power before its logarithm, about -60 dB of a full-scale sine's frame
 
@@ -19,8 +20,10 @@ class FrontEnd:
     """What becomes of a waveform. kind "given": the corpus holds frames (AN4's cepstra), used as they are.
 
     sample_rate: hertz, every clip is resampled to it. mels, cepstra: bands and coefficients (MFCC keeps `cepstra` of
-    `mels`). low_hz, high_hz: the range of the mel filters, 0 for half the sample rate. normalise: mean 0 and variance
-    1 of each coefficient, over the training split or over each utterance.
+    `mels`). low_hz, high_hz: the range of the mel filters, 0 for half the sample rate. trim_db: of log_mel, the frames
+    before and after all that come within so many decibels of the loudest are left out, 0 for none; a word then begins
+    where it is heard. normalise: mean 0 and variance 1 of each coefficient, over the training split or over each
+    utterance; "level": of all coefficients of an utterance together, which keeps what its spectrum is like.
     """
 
     kind: Literal["log_mel", "mfcc", "given"] = "log_mel"
@@ -31,9 +34,12 @@ class FrontEnd:
     cepstra: int = 13
     low_hz: float = 20.0
     high_hz: float = 0.0
-    normalise: Literal["corpus", "utterance", "none"] = "corpus"
+    trim_db: float = 0.0
+    normalise: Normalise = "corpus"
 
     def __post_init__(self) -> None:
+        if self.trim_db < 0 or (self.trim_db and self.kind != "log_mel"):
+            raise ValueError("features.trim_db is not negative, and for log_mel alone")
         if self.window_ms <= 0 or self.hop_ms <= 0 or self.sample_rate <= 0:
             raise ValueError("features.window_ms, hop_ms and sample_rate are above 0")
         if not 0 <= self.low_hz < (self.high_hz or self.sample_rate / 2) <= self.sample_rate / 2:
@@ -62,6 +68,10 @@ def extract(wave: np.ndarray, sample_rate: int, front_end: FrontEnd) -> np.ndarr
             samples = torch.nn.functional.pad(samples, (0, front_end.window - len(samples)))
         power = spectrogram(front_end)(samples)  # (D, T)
         frames = (power + FLOOR).log() if front_end.kind == "log_mel" else power
+        if front_end.trim_db:
+            loud = 10 * power.sum(0).clamp(min=FLOOR).log10()
+            heard = (loud >= loud.max() - front_end.trim_db).nonzero()[:, 0]
+            frames = frames[:, heard[0] : heard[-1] + 1]
         return frames.T.contiguous().numpy()
 
 
@@ -96,7 +106,7 @@ def spectrogram(front_end: FrontEnd) -> torch.nn.Module:
 class Normaliser:
     """Mean and standard deviation of each coefficient (D,); empty tuples normalise nothing or each utterance."""
 
-    kind: Literal["corpus", "utterance", "none"]
+    kind: Normalise
     mean: tuple[float, ...] = ()
     deviation: tuple[float, ...] = ()
 
@@ -107,10 +117,12 @@ class Normaliser:
             return frames
         if self.kind == "utterance":
             return (frames - frames.mean(0)) / (frames.std(0) + 1e-5)
+        if self.kind == "level":
+            return (frames - frames.mean()) / (frames.std() + 1e-5)
         return (frames - np.asarray(self.mean, np.float32)) / np.asarray(self.deviation, np.float32)
 
 
-def normaliser_of(statistics: dict, kind: Literal["corpus", "utterance", "none"]) -> Normaliser:
+def normaliser_of(statistics: dict, kind: Normalise) -> Normaliser:
     """From `{"frames", "sum": [D], "squares": [D]}` of the training split."""
     if kind != "corpus":
         return Normaliser(kind)
@@ -118,12 +130,3 @@ def normaliser_of(statistics: dict, kind: Literal["corpus", "utterance", "none"]
     variance = np.asarray(statistics["squares"]) / statistics["frames"] - mean**2
     deviation = np.sqrt(np.maximum(variance, 1e-10))
     return Normaliser(kind, tuple(mean.tolist()), tuple(np.maximum(deviation, 1e-5).tolist()))
-
-
-def stack(frames: list[np.ndarray]) -> Tensor:
-    """Utterances (T, D) to one zero-padded tensor (B, T, D)."""
-    longest = max(len(f) for f in frames)
-    data = np.zeros((len(frames), longest, frames[0].shape[1]), np.float32)
-    for row, utterance in zip(data, frames, strict=True):
-        row[: len(utterance)] = utterance
-    return torch.from_numpy(data)

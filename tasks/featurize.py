@@ -1,13 +1,15 @@
 """Shards to feature shards: for each utterance `<key>.npy` (float16 frames) and `<key>.tokens.npy` (int32 ids).
 
 `index.parquet` says where each utterance lies and how long it is, `statistics.json` holds the sums of the training
-split that a normaliser is made of, `quarantine.parquet` the utterances that have no usable text.
+split that a normaliser is made of, `quarantine.parquet` the utterances that have no usable text. Of texts, `<key>.npy`
+holds the source's tokens (int32), there are as many `frames` as tokens, and there are no sums.
 """
 
 import io
 import json
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,16 +17,23 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 
 from infra.problem import Problem
 from infra.store import Artifact, Draft, open_draft
+from models.criteria.ctc import steps_needed
+from models.interface import Padded
 from tasks import tar
 from tasks.audio import decode
 from tasks.features import FrontEnd, extract
 from tasks.parallel import Job, run_jobs
+from tasks.shards import TEXT, Sample, read_sample
 from tasks.step import step
+from tasks.tables import QUARANTINE, from_parquet, table_of, to_parquet
 from tasks.text import normalise, outside
-from tasks.tokenizer import TextTokenizer, load_tokenizer
+from tasks.tokenizer import Labels, TextTokenizer, load_source_tokenizer, load_tokenizer
+
+UNKNOWN_LABEL = "label missing from training"
 
 INDEX = pa.schema(
     {
@@ -38,26 +47,24 @@ INDEX = pa.schema(
         "steps_needed": pa.int32(),  # tokens, and a blank between equal neighbours: what CTC needs
         "seconds": pa.float64(),
         "speaker": pa.string(),
-        "text": pa.string(),  # normalised: what the model learns and is measured by
+        "text": pa.string(),  # normalised, or a label: what the model learns and is measured by
         "source": pa.string(),
     }
 )
-QUARANTINE = pa.schema({n: pa.string() for n in ("source", "split", "sha256", "stage", "reason", "detail")})
 
 
 @step
-def featurize(shards: Artifact, tokenizer: Artifact, front_end: FrontEnd, error_budget: float) -> Artifact:
+def featurize(shards: Artifact, tokenizer: Artifact, front_end: FrontEnd | None, error_budget: float) -> Artifact:
     """Features and token ids of every split of `shards`. An earlier run's finished shards are kept.
 
-    Raises Problem where more than `error_budget` of a split has no usable text.
+    front_end: of clips; None for texts, whose tokenizer lies beside that of their labels. Raises Problem where more
+    than `error_budget` of a split has no usable text or label.
     """
     out = open_draft("features", featurize.key(shards, tokenizer, front_end, error_budget)[:32])
-    done, config = out.finished(), json.dumps(asdict(front_end))
-    jobs: list[Job] = [
-        {"shard": name, "shards": shards.digest, "tokenizer": tokenizer.digest, "front_end": config, "out": out.uri}
-        for name in shards.names(".tar")
-        if statistics_name(name) not in done
-    ]
+    done = out.finished()
+    told = {"shards": shards.digest, "kind": tokenizer.kind, "tokenizer": tokenizer.digest, "out": out.uri}
+    told |= {"front_end": json.dumps(front_end and asdict(front_end))}
+    jobs: list[Job] = [{"shard": name, **told} for name in shards.names(".tar") if statistics_name(name) not in done]
     for _ in run_jobs(featurize_shard, jobs, "features"):
         pass
     return _merge(out, shards.names(".tar"), error_budget)
@@ -65,8 +72,9 @@ def featurize(shards: Artifact, tokenizer: Artifact, front_end: FrontEnd, error_
 
 def featurize_shard(job: Job) -> Job:
     """One shard: its features, index, rejects and sums, in this order, so that the sums mark it as finished."""
-    shards, tokens = Artifact("shards", job["shards"]), load_tokenizer(Artifact("tokenizer", job["tokenizer"]))
-    front_end, out, name = FrontEnd(**json.loads(job["front_end"])), Draft("features", job["out"]), job["shard"]
+    shards, tokenizer = Artifact("shards", job["shards"]), Artifact(job["kind"], job["tokenizer"])
+    tokens, source_of = load_tokenizer(tokenizer), _reader(job, tokenizer)
+    out, name = Draft("features", job["out"]), job["shard"]
     index = pq.read_table(shards.file("index.parquet"), filters=[("shard", "==", name)]).to_pylist()
     kept: list[dict[str, Any]] = []
     rejects: list[dict[str, Any]] = []
@@ -80,14 +88,17 @@ def featurize_shard(job: Job) -> Job:
                     rejects.append(_reject(row, *reason))
                     continue
                 source.seek(row["offset"])
-                frames = _frames(tar.members(source.read(row["size"])), row["extension"], front_end)
+                frames = source_of(read_sample(source.read(row["size"])))
+                if not len(frames):
+                    rejects.append(_reject(row, "empty text", "nothing is left after text normalisation"))
+                    continue
                 kept.append(_append(target, row, text, frames, tokens.encode(text)))
-                if row["split"] == "train":
+                if row["split"] == "train" and frames.ndim > 1:
                     _add(sums, frames)
             target.write(tar.END)
         out.put(name, local)
-    out.put(f"parts/{name}.index.parquet", _parquet(kept, INDEX))
-    out.put(f"parts/{name}.rejects.parquet", _parquet(rejects, QUARANTINE))
+    out.put(f"parts/{name}.index.parquet", to_parquet(table_of(kept, INDEX)))
+    out.put(f"parts/{name}.rejects.parquet", to_parquet(table_of(rejects, QUARANTINE)))
     out.put_json(statistics_name(name), {k: v if k == "frames" else v.tolist() for k, v in sums.items()})
     return {"utterances": len(kept)}
 
@@ -96,40 +107,49 @@ def statistics_name(shard: str) -> str:
     return f"parts/{shard}.statistics.json"
 
 
-def tokens_and_steps(ids: list[int]) -> tuple[int, int]:
-    """The number of tokens and of CTC steps they need at least."""
-    return len(ids), len(ids) + sum(a == b for a, b in zip(ids, ids[1:], strict=False))
-
-
 def _unusable(text: str, split: str, tokens: TextTokenizer) -> tuple[str, str] | None:
     if not text:
         return "empty transcript", "nothing is left after text normalisation"
     foreign = outside(text, tokens.text)
     if foreign and split == "train":  # elsewhere it stays and counts as an error of the model
         return "characters outside the alphabet", foreign
+    if isinstance(tokens, Labels) and text not in tokens:
+        return UNKNOWN_LABEL, text
     return None
 
 
-def _frames(sample: dict[str, bytes], extension: str, front_end: FrontEnd) -> np.ndarray:
-    if extension == "mfc":
-        if front_end.kind != "given":
-            raise Problem(f"features.kind={front_end.kind} needs waveforms; this corpus has cepstra: use kind=given")
-        return decode(sample[extension], extension)[0]
-    return extract(*decode(sample[extension], extension), front_end)
+def _reader(job: Job, tokenizer: Artifact) -> Callable[[Sample], np.ndarray]:
+    """What makes of a sample its frames (T, D), or its tokens (T,) int32."""
+    if told := json.loads(job["front_end"]):
+        front_end = FrontEnd(**told)
+        return lambda sample: _frames(sample, front_end)
+    spelling = load_source_tokenizer(tokenizer)
+    assert spelling is not None  # fitted with the labels, which found only texts
+    return lambda sample: np.asarray(spelling.encode(sample.data.decode()), np.int32)
+
+
+def _frames(sample: Sample, front_end: FrontEnd) -> np.ndarray:
+    if sample.extension == TEXT:
+        raise Problem("this corpus has texts, and the recipe or model reads sound; choose one that reads text")
+    content, rate = decode(sample.data, sample.extension)
+    if sample.extension != "mfc":
+        return extract(content, rate, front_end)
+    if front_end.kind != "given":
+        raise Problem(f"features.kind={front_end.kind} needs waveforms; this corpus has cepstra: use kind=given")
+    return content
 
 
 def _append(file: Any, row: dict[str, Any], text: str, frames: np.ndarray, ids: list[int]) -> dict[str, Any]:
     offset = file.tell()
-    tar.append(file, f"{row['key']}.npy", _npy(frames.astype(np.float16)))
+    tar.append(file, f"{row['key']}.npy", _npy(frames if frames.dtype == np.int32 else frames.astype(np.float16)))
     tar.append(file, f"{row['key']}.tokens.npy", _npy(np.asarray(ids, np.int32)))
-    count, steps = tokens_and_steps(ids)
     same = {name: row[name] for name in ("key", "split", "shard", "seconds", "speaker", "source")}
     return same | {
         "offset": offset,
         "size": file.tell() - offset,
         "frames": len(frames),
-        "tokens": count,
-        "steps_needed": steps,
+        "tokens": len(ids),
+        "steps_needed": int(steps_needed(Padded.stack([torch.tensor(ids, dtype=torch.long)]))),
         "text": text,
     }
 
@@ -151,22 +171,14 @@ def _npy(array: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def _parquet(rows: list[dict[str, Any]], schema: pa.Schema) -> bytes:
-    buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema), buffer)
-    return buffer.getvalue()
-
-
 def _merge(out: Draft, shards: list[str], error_budget: float) -> Artifact:
     """One index, one quarantine and one set of sums from those of the shards."""
     tables: dict[str, pa.Table] = {}
     for table, schema in (("index", INDEX), ("quarantine", QUARANTINE)):
         part = "rejects" if table == "quarantine" else table
-        parts = [pq.read_table(io.BytesIO(out.read(f"parts/{name}.{part}.parquet"))) for name in shards]
+        parts = [from_parquet(out.read(f"parts/{name}.{part}.parquet")) for name in shards]
         tables[table] = pa.concat_tables(parts) if parts else schema.empty_table()
-        buffer = io.BytesIO()
-        pq.write_table(tables[table], buffer)
-        out.put(f"{table}.parquet", buffer.getvalue())
+        out.put(f"{table}.parquet", to_parquet(tables[table]))
     _charge(tables["index"], tables["quarantine"], error_budget)
     sums: dict[str, Any] = {}
     for name in shards:
@@ -184,9 +196,11 @@ def _charge(index: pa.Table, quarantine: pa.Table, error_budget: float) -> None:
     for split, count in rejected.items():
         if count > error_budget * (count + kept[split]):
             first = quarantine.filter(pa.array([s == split for s in quarantine["split"].to_pylist()])).to_pylist()[0]
+            unknown = first["reason"] == UNKNOWN_LABEL
+            hint = "give training rows that have it" if unknown else "see tokens.text"
             raise Problem(
-                f"split {split}: {count} of {count + kept[split]} transcripts cannot be used (first {first['source']}: "
-                f"{first['reason']}, {first['detail']}), the budget is {error_budget:.0%}; see tokens.text, or raise "
+                f"split {split}: {count} of {count + kept[split]} rows cannot be used (first {first['source']}: "
+                f"{first['reason']}, {first['detail']}), the budget is {error_budget:.0%}; {hint}, or raise "
                 "--set ingest.error_budget"
             )
 

@@ -22,14 +22,15 @@ import pyarrow.parquet as pq
 
 from infra.store import Artifact, Draft, open_draft
 from tasks import archive
-from tasks.clips import JOB, parquet, take_in
+from tasks.clips import JOB, take_in
 from tasks.corpus import Corpus, Ingest
 from tasks.ingest_merge import merged
 from tasks.parallel import run_jobs
-from tasks.shards import QUARANTINE
+from tasks.shards import canonical_json
 from tasks.source import Source, generated_source, open_source
 from tasks.split import divided
 from tasks.step import step
+from tasks.tables import QUARANTINE, table_of, to_parquet
 from tasks.utterance import SPLITS, Reject, Utterance
 
 FIRST_ROWS, LAST_ROWS, SHARDS_A_STEP = 128, 4096, 8  # shards grow: few clips still make enough shards for all cores
@@ -45,7 +46,8 @@ def ingest(corpus: Corpus, fingerprint: str, options: Ingest, splits: tuple[str,
     out = open_draft("shards", ingest.key(corpus, fingerprint, same_work, splits)[:32])
     reader = importlib.import_module(f"tasks.ingest.{corpus.kind}")
     source = _source(corpus, options, out, reader)
-    rows = divided(lambda wanted: _checked(reader.utterances(source, options, wanted)), options, splits)
+    read = getattr(reader, corpus.verb)
+    rows = divided(lambda wanted: _checked(read(source, options, wanted)), options, splits)
     names = _write_jobs(rows, source, options, out)
     done = out.finished()
     limits = {"min_seconds": options.min_seconds, "max_seconds": options.max_seconds}
@@ -94,7 +96,7 @@ def _write_jobs(rows: Iterator[Row], source: Source, options: Ingest, out: Draft
             for name, group in _grouped(located, options.shard_mb * 2**20):
                 names.append(name)
                 if f"jobs/{name}.parquet" not in done:
-                    out.put(f"jobs/{name}.parquet", parquet(group, JOB))
+                    out.put(f"jobs/{name}.parquet", to_parquet(table_of(group, JOB)))
             rejects.flush()
         out.put("parts/rows.rejects.parquet", local)
     return names
@@ -125,18 +127,19 @@ def _located(rows: Iterator[Row], source: Source, rejects: _Rejects) -> Iterator
         if isinstance(row, Reject):
             rejects.add(row)
             continue
-        places = [source.locate(clip) for clip in row.clips]
-        found = [(*place, _extension(clip)) for place, clip in zip(places, row.clips, strict=True) if place]
-        if len(found) < len(row.clips):
-            missing = next(clip for clip, place in zip(row.clips, places, strict=True) if not place)
+        clips = () if row.content else row.clips
+        places = [source.locate(clip) for clip in clips]
+        found = [(*place, _extension(clip)) for place, clip in zip(places, clips, strict=True) if place]
+        if len(found) < len(clips):
+            missing = next(clip for clip, place in zip(clips, places, strict=True) if not place)
             rejects.add(Reject(row.split, row.source, "read", "missing clip", missing))
         elif not (key := keys.new(row)):
             rejects.add(Reject(row.split, row.source, "read", "duplicate clip", "named twice"))
         else:
             job = {"key": key, "split": row.split, "text": row.text.strip(), "speaker": row.speaker}
-            job |= {"source": row.source, "tags": json.dumps(row.tags, sort_keys=True, ensure_ascii=False)}
+            job |= {"source": row.source, "tags": canonical_json(row.tags), "content": row.content}
             job |= {"clips": json.dumps(found), "pauses_ms": json.dumps(row.pauses_ms), "span": json.dumps(row.span)}
-            yield job, sum(place[2] for place in found)
+            yield job, sum(place[2] for place in found) + len(row.content.encode())
 
 
 class _Keys:
@@ -152,7 +155,8 @@ class _Keys:
         if number in self.sources:
             return ""
         self.sources.add(number)
-        stem = posixpath.splitext(posixpath.basename(row.clips[0]))[0]
+        name = posixpath.basename(row.clips[0])
+        stem = name if row.content else posixpath.splitext(name)[0]
         key = re.sub(r"[^A-Za-z0-9_-]", "_", stem)[:64]
         short = _number(key)
         if short in self.keys or len(row.clips) > 1 or row.span or key.strip("_") == "":

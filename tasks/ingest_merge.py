@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 from infra.problem import Problem
 from infra.store import Artifact, Draft, draft
 from tasks.corpus import Corpus, Ingest
-from tasks.shards import INDEX, QUARANTINE
+from tasks.shards import INDEX, TEXT
 from tasks.split import sentence_hash
+from tasks.tables import QUARANTINE, from_parquet
 from tasks.utterance import NOT_CHARGED, SPLITS
 
 SCRATCH = ("jobs", "parts", "pieces")
@@ -64,12 +65,12 @@ def _join(
 ) -> dict[str, dict[str, int]]:
     """Write both tables, count, and say how many sentences and speakers train shares with dev and test."""
     good, bad = tables
-    first = _first_of_equals(out, names)
+    wanted = _wanted(out, names)
     shared: dict[str, dict[str, set]] = defaultdict(lambda: {"sentences": set(), "speakers": set()})
     at = 0
     for name in names:
         part = _read(out, f"parts/{name}.index.parquet")
-        keep = first[at : at + len(part)]
+        keep = wanted[at : at + len(part)]
         at += len(part)
         _write_rejects(bad, _duplicates(part.filter(pa.array(~keep))), counts)
         _write_rejects(bad, _read(out, f"parts/{name}.rejects.parquet"), counts)
@@ -82,18 +83,25 @@ def _join(
     return {split: {what: len(found) for what, found in both.items()} for split, both in shared.items()}
 
 
-def _first_of_equals(out: Draft, names: list[str]) -> np.ndarray:
-    """For every row of the parts in this order, whether no row before has the same bytes."""
-    parts = [_read(out, f"parts/{name}.index.parquet", ["sha256"])["sha256"] for name in names]
-    hashes = np.concatenate([np.array(part.to_pylist(), "S64") for part in parts] or [np.array([], "S64")])
-    first = np.zeros(len(hashes), bool)
-    first[np.unique(hashes, return_index=True)[1]] = True
-    return first
+def _wanted(out: Draft, names: list[str]) -> np.ndarray:
+    """For every row of the parts in this order, whether no row before has the same bytes. A text may come again, as
+    people say the same things again, but in no other split.
+    """
+    parts = [_read(out, f"parts/{name}.index.parquet", ["sha256", "extension"]) for name in names]
+    hashes = np.concatenate([np.array(p["sha256"].to_pylist(), "S64") for p in parts] or [np.array([], "S64")])
+    _, firsts, numbers = np.unique(hashes, return_index=True, return_inverse=True)
+    first = firsts[numbers]
+    is_text = np.array([extension == TEXT for p in parts for extension in p["extension"].to_pylist()], bool)
+    splits = np.repeat([SPLITS.index(name.rpartition("-")[0]) for name in names], [len(p) for p in parts])
+    return (first == np.arange(len(hashes))) | (is_text & (splits[first] == splits))
 
 
 def _duplicates(rows: pa.Table) -> pa.Table:
     same = rows.select(["source", "split", "sha256"])
-    for name, value in (("stage", "decode"), ("reason", "duplicate clip"), ("detail", "same bytes as another clip")):
+    of_text = TEXT in rows["extension"].to_pylist()
+    told = ("divide", NOT_CHARGED) if of_text else ("decode", "duplicate clip")
+    detail = f"same bytes as another {'text' if of_text else 'clip'}"
+    for name, value in (("stage", told[0]), ("reason", told[1]), ("detail", detail)):
         same = same.append_column(name, pa.array([value] * len(rows), pa.string()))
     return same
 
@@ -157,7 +165,7 @@ def _numbers(count: Count) -> dict[str, Any]:
 
 
 def _read(out: Draft, name: str, columns: list[str] | None = None) -> pa.Table:
-    return pq.read_table(io.BytesIO(out.read(name)), columns=columns)
+    return from_parquet(out.read(name), columns)
 
 
 def _batches(data: bytes) -> Iterator[pa.Table]:

@@ -10,9 +10,8 @@ import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
-import jiwer
 import numpy as np
 import torch
 import torch.distributed as dist
@@ -22,30 +21,34 @@ from torch.nn.parallel import DistributedDataParallel
 from infra import storage
 from infra.problem import Problem
 from infra.store import Artifact, Draft
-from models.interface import Batch, Beam, Model
+from models.interface import Batch, Model
 from tasks import checkpoints
-from tasks.batches import Utterances, ahead
+from tasks.batches import Examples, ahead
+from tasks.carried import Learner, Stored
 from tasks.checkpoints import Standing
 from tasks.optimise import Fit, advance, cool_down, make_optimiser, make_schedule, warm_up
-from tasks.plan import Batching, cut, largest, plan
-from tasks.tokenizer import TextTokenizer, load_tokenizer
+from tasks.plan import Batching, largest, plan, streams
 
-GREEDY = Beam(width=1, max_length=10_000)
 WILD_UPDATES = 20  # so many in a row without a finite gradient end the run
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Job:
-    """All that a worker is told."""
+    """All that a worker is told. measure: what makes an epoch's row of dev metrics, of tasks/measures.py."""
 
     draft: Draft
     model: Any  # the architecture's Config
-    sizes: tuple[int, int]  # of a frame and of the vocabulary
+    sizes: tuple[int, int]  # of a frame (or the source's vocabulary) and of the vocabulary
     tokenizer: Artifact
-    train: Utterances
-    dev: Utterances
+    train: Examples
+    dev: Any  # Examples too, of the kind that `measure` reads
     batching: Batching
     fit: Fit
+    measure: "Measure"
+    reach: int = 0  # chunks that a gradient goes back over, where streams carry their state; 0 where none do
+
+
+Row = dict[str, Any]  # the metrics of an epoch, and perhaps a "sample" of what the model writes
 
 
 @dataclass(frozen=True)
@@ -64,33 +67,40 @@ class Place:
         return numbers.tolist()
 
 
+class Measure(Protocol):
+    """What an epoch is measured by. metrics: the names, without `dev_`, that may pick the best weights."""
+
+    metrics: ClassVar[tuple[str, ...]]
+
+    def __call__(self, job: Job, model: Model, place: Place) -> Row: ...
+
+
 def train_loop(job: Job, place: Place) -> None:
     fit = job.fit
     torch.manual_seed(fit.seed)
     model: Model = job.model.build(*job.sizes).to(place.device)
-    net: nn.Module = DistributedDataParallel(model) if place.workers > 1 else model
+    learner = Learner(model, place.workers, job.reach)
     optimiser = make_optimiser(model.parameters(), fit)
-    now = Standing(group=max(fit.batches_per_step, place.workers))
-    stored = checkpoints.latest(job.draft)
-    if stored:
-        now = Standing(**stored["standing"])
-    updates = sum(-(-len(_plan(job, epoch)) // now.group) for epoch in range(fit.epochs))
+    stored = checkpoints.latest(job.draft) or {}
+    now = Standing(**stored.get("standing", {"group": max(fit.batches_per_step, place.workers)}))
+    updates = sum(-(-len(_plan(job, epoch, now.group)) // now.group) for epoch in range(fit.epochs))
+    if not updates:
+        raise Problem(f"fewer chunks than streams ({job.batching.utterances_per_batch} x {now.group}) to carry on")
     schedule = make_schedule(optimiser, fit, updates)
     parts = {"model": model, "optimiser": optimiser, "schedule": schedule}
-    if stored:
-        for name in parts.keys() & stored.keys():
-            parts[name].load_state_dict(stored[name])
+    for name in parts.keys() & stored.keys():
+        parts[name].load_state_dict(stored[name])
+    go_on(learner, stored.get("streams", {}), job, now, place)
     bar = Reporter(job, place, updates, preflight(job, model, place) / place.workers)
-    tokens = load_tokenizer(job.tokenizer)
 
     while now.epoch < fit.epochs and not exhausted(now, fit):
-        net.train()
-        batches = _plan(job, now.epoch)
+        model.train()
+        batches = _plan(job, now.epoch, now.group)
         groups = [batches[i : i + now.group] for i in range(now.batch, len(batches), now.group)]
         mine = ahead(job.train, shares(groups, place), now.epoch, model.reduction)
         for group in groups:
             count = int(job.train.tokens[np.concatenate(group)].sum())
-            total = gradients(net, mine, (fit.seed, now.step), len(group), count, place)
+            total = gradients(learner, mine, (fit.seed, now.step), len(group), count, place)
             update(optimiser, fit, now)
             if fit.schedule_every == "step":
                 advance(schedule, total / count)
@@ -99,10 +109,13 @@ def train_loop(job: Job, place: Place) -> None:
             now.total, now.count = now.total + total, now.count + count
             now.step, now.batch = now.step + 1, now.batch + len(group)
             bar.show(now, total / count)
-            if now.step % fit.checkpoint_steps == 0 and place.rank == 0:
-                checkpoints.save(job.draft, now, parts)
+            if now.step % fit.checkpoint_steps == 0:
+                reached = learner.stored()
+                if place.rank == 0:
+                    checkpoints.save(job.draft, now, parts, reached)
+        learner.begin_epoch()
         row = {"epoch": now.epoch + 1, "step": now.step, "loss": now.total / max(now.count, 1)}
-        row |= {"lr": optimiser.param_groups[0]["lr"]} | dev_metrics(job, model, tokens, place)
+        row |= {"lr": optimiser.param_groups[0]["lr"]} | measured(job, model, place)
         if fit.schedule_every == "epoch":
             advance(schedule, row[f"dev_{fit.best_by}"])
         close_epoch(job, now, row, parts, place)
@@ -110,17 +123,19 @@ def train_loop(job: Job, place: Place) -> None:
 
 
 def gradients(
-    net: nn.Module, mine: Iterator[Batch], seeds: tuple[int, int], batches: int, count: int, place: Place
+    learner: Learner, mine: Iterator[Batch], seeds: tuple[int, int], batches: int, count: int, place: Place
 ) -> float:
     """Gradients of a group's nats by its `count` tokens, summed over the workers; returns the nats."""
-    total, rounds = 0.0, -(-batches // place.workers)
+    total, rounds, net = 0.0, -(-batches // place.workers), learner.net
     for turn in range(rounds):
         number = turn * place.workers + place.rank
         idle = number >= batches  # this worker has no batch left: it joins in with a weight of zero
         torch.manual_seed(int(np.random.SeedSequence([*seeds, number]).generate_state(1)[0]))
-        last = turn == rounds - 1 or place.workers == 1
-        with nullcontext() if last else net.no_sync():  # type: ignore[operator]
-            loss = batch_loss(net, next(mine).to(place.device), place.device)
+        last = turn == rounds - 1  # the gradients of all turns cross the wire once
+        with net.no_sync() if isinstance(net, DistributedDataParallel) and not last else nullcontext():
+            batch = next(mine).to(place.device)
+            with in_bfloat16(place.device):
+                loss = learner.loss(batch, number)
             (loss * (0.0 if idle else place.workers / count)).backward()
         total += 0.0 if idle else float(loss.detach())
     return place.sum(total)[0]
@@ -141,7 +156,7 @@ def update(optimiser: torch.optim.Optimizer, fit: Fit, now: Standing) -> None:
     cool_down(optimiser, rates)
 
 
-def close_epoch(job: Job, now: Standing, row: dict[str, float], parts: dict[str, Any], place: Place) -> None:
+def close_epoch(job: Job, now: Standing, row: Row, parts: dict[str, Any], place: Place) -> None:
     """The epoch's row into the history, its weights kept if they are the best so far, and a checkpoint."""
     metric = f"dev_{job.fit.best_by}"
     better = not now.best or row[metric] < now.best[metric]
@@ -155,7 +170,13 @@ def close_epoch(job: Job, now: Standing, row: dict[str, float], parts: dict[str,
         checkpoints.keep_weights(job.draft, "best", now.epoch, weights, 1)
     if job.fit.average_last:
         checkpoints.keep_weights(job.draft, "epoch", now.epoch, weights, job.fit.average_last)
-    checkpoints.save(job.draft, now, parts)
+    checkpoints.save(job.draft, now, parts, {})
+
+
+@torch.no_grad()
+def measured(job: Job, model: Model, place: Place) -> Row:
+    model.eval()
+    return job.measure(job, model, place)
 
 
 def exhausted(now: Standing, fit: Fit) -> bool:
@@ -163,10 +184,20 @@ def exhausted(now: Standing, fit: Fit) -> bool:
     return bool(fit.patience and now.best and now.epoch - now.best["epoch"] >= fit.patience)
 
 
-def batch_loss(net: nn.Module, batch: Batch, device: torch.device) -> torch.Tensor:
-    """Summed nats of a batch; in bfloat16 where there is a GPU."""
-    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        return net(batch).total
+def in_bfloat16(device: torch.device) -> torch.autocast:
+    """Where there is a GPU."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+
+
+def go_on(learner: Learner, reached: Stored, job: Job, now: Standing, place: Place) -> None:
+    """The streams where a checkpoint left them."""
+
+    def batch_before(number: int, groups: int) -> Batch:
+        rows = _plan(job, now.epoch, now.group)[now.batch - groups * now.group + number]
+        return job.train.batch(rows, now.epoch, learner.model.reduction).to(place.device)
+
+    mine = {number: states for number, states in reached.items() if number < now.group}  # not an idle worker's
+    learner.restore(mine, batch_before, place.device)
 
 
 def shares(groups: list[list[np.ndarray]], place: Place) -> list[np.ndarray]:
@@ -179,38 +210,21 @@ def shares(groups: list[list[np.ndarray]], place: Place) -> list[np.ndarray]:
     return mine
 
 
-def dev_metrics(job: Job, model: Model, tokens: TextTokenizer, place: Place) -> dict[str, float]:
-    """Loss in nats a token, word and character error rates of the greedy search, over the whole dev split."""
-    model.eval()
-    order = np.argsort(job.dev.frames, kind="stable")
-    batches = cut(order, job.dev.frames, job.batching)[place.rank :: place.workers]
-    texts = job.dev.index["text"].to_pylist()
-    sums = np.zeros(6)
-    with torch.no_grad():
-        for rows, batch in zip(batches, ahead(job.dev, batches, None), strict=True):
-            loss = model.loss(batch.to(place.device))
-            found = model.search(batch.to(place.device).source, GREEDY)  # type: ignore[arg-type]
-            spoken = [texts[i] for i in rows]
-            heard = [tokens.decode(nbest[0].tokens) for nbest in found]
-            words, letters = jiwer.process_words(spoken, heard), jiwer.process_characters(spoken, heard)
-            sums += [float(loss.total), float(loss.count), *_errors(words), *_errors(letters)]
-    nats, count, errors, words, slips, letters = place.sum(*sums.tolist())
-    return {"dev_loss": nats / max(count, 1), "dev_wer": errors / max(words, 1), "dev_cer": slips / max(letters, 1)}
-
-
 def preflight(job: Job, model: Model, place: Place) -> float:
     """Run the largest batch of the plan once forward and backward; returns the seconds that a padded frame takes.
 
     Raises Problem where it does not fit into memory.
     """
-    batch_rows = largest(_plan(job, job.batching.sorted_epochs), job.train.frames)
+    batch_rows = largest(_plan(job, job.batching.sorted_epochs, 1), job.train.frames)
     size, longest = len(batch_rows), int(job.train.frames[batch_rows].max())
     before = {name: value.clone() for name, value in model.named_buffers()}
     model.train()
     try:
         batch = job.train.batch(batch_rows, job.fit.epochs - 1, model.reduction).to(place.device)
         begun = time.monotonic()
-        batch_loss(model, batch, place.device).backward()
+        with in_bfloat16(place.device):
+            total = model(batch).total
+        total.backward()
         seconds = time.monotonic() - begun
     except (torch.cuda.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if "memory" not in str(error) and not isinstance(error, MemoryError):
@@ -229,26 +243,34 @@ class Reporter:
 
     def __init__(self, job: Job, place: Place, updates: int, seconds_per_frame: float) -> None:
         self.job, self.rank, self.updates, self.written = job, place.rank, updates, 0.0
-        plans = (_plan(job, epoch) for epoch in {0, min(job.batching.sorted_epochs, job.fit.epochs - 1)})
+        self.since = clocks()
+        plans = (_plan(job, epoch, 1) for epoch in {0, min(job.batching.sorted_epochs, job.fit.epochs - 1)})
         cost = np.mean([sum(len(rows) * int(job.train.frames[rows].max()) for rows in p) for p in plans])
         self.estimate = float(cost) * seconds_per_frame * job.fit.epochs
 
     def show(self, now: Standing, loss: float, *, finished_epoch: bool = False) -> None:
+        before, self.since = self.since, clocks()
+        if not finished_epoch:  # an epoch's end is its evaluation
+            now.seconds += self.since[0] - before[0]
+            now.core_seconds += self.since[1] - before[1]
         if self.rank or not (finished_epoch or time.monotonic() - self.written > 2):
             return
         self.written = time.monotonic()
         told = {"step": now.step, "updates": self.updates, "epoch": now.epoch, "loss": loss, "history": now.history}
-        told |= {"estimated_seconds": self.estimate}
+        told |= {"estimated_seconds": self.estimate, "seconds": now.seconds, "core_seconds": now.core_seconds}
         storage.write(storage.join(self.job.draft.uri, "progress.json"), json.dumps(told).encode())
 
 
-def _plan(job: Job, epoch: int) -> list[np.ndarray]:
-    return plan(job.train.frames, job.train.shard_numbers, job.batching, job.fit.seed, epoch)
+def clocks() -> tuple[float, float]:
+    """Seconds by the clock, and by this process's cores."""
+    return time.monotonic(), time.process_time()
 
 
-def _errors(result: Any) -> Iterator[int]:
-    yield result.substitutions + result.deletions + result.insertions
-    yield result.hits + result.substitutions + result.deletions
+def _plan(job: Job, epoch: int, group: int) -> list[np.ndarray]:
+    frames, seed = job.train.frames, job.fit.seed
+    if job.reach:
+        return streams(len(frames), job.batching.rows_of(int(frames[0])), group, seed, epoch)
+    return plan(frames, job.train.shard_numbers, job.batching, seed, epoch)
 
 
 def _trail(job: Job, now: Standing, group: list[np.ndarray], place: Place) -> None:

@@ -33,7 +33,7 @@ class Fit:
     clip_norm: float = 400.0
     batches_per_step: int = 1
     checkpoint_steps: int = 200
-    best_by: Literal["wer", "loss"] = "wer"
+    best_by: Literal["wer", "cer", "loss", "error"] = "wer"
     average_last: int = 0
     patience: int = 0
     error_budget: float = 0.05

@@ -1,18 +1,20 @@
 """Jobs through Ray Data: one job, one block; results come back as each is done, with a bar in the terminal."""
 
-import errno
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from infra.cluster import connect
-from infra.problem import Problem
+from infra.problem import Problem, full_disk_named
+from tasks.alone import is_alone
 from tasks.progress import Progress
 
 Job = dict[str, Any]
 Work = Callable[[Job], Job]
 
 
-def run_jobs(work: Work | type, jobs: list[Job], label: str, actors: int = 0, arguments: tuple = ()) -> Iterator[Job]:
+def run_jobs(
+    work: Callable[..., Any], jobs: list[Job], label: str, actors: int = 0, arguments: tuple = ()
+) -> Iterator[Job]:
     """`work(job)` for every job, in parallel, in no order.
 
     work: a module-level function, or with actors > 0 a class whose instances, made with `arguments` once an actor,
@@ -20,10 +22,13 @@ def run_jobs(work: Work | type, jobs: list[Job], label: str, actors: int = 0, ar
     """
     if not jobs:
         return
+    if is_alone():
+        yield from map(work(*arguments) if actors else work, jobs)
+        return
     ray = connect()
     if actors:
         pool = ray.data.ActorPoolStrategy(min_size=1, max_size=actors)
-        actor: Any = _actor_of(work, arguments)  # type: ignore[arg-type]
+        actor: Any = _actor_of(work, arguments)
         mapped = ray.data.from_items(jobs, override_num_blocks=len(jobs)).map(actor, num_cpus=1, compute=pool)
     else:
         mapped = ray.data.from_items(jobs, override_num_blocks=len(jobs)).map(_guarded, fn_args=(work,), num_cpus=1)
@@ -37,16 +42,13 @@ def run_jobs(work: Work | type, jobs: list[Job], label: str, actors: int = 0, ar
 
 def _guarded(job: Job, work: Work) -> Job:
     try:
-        return {**work(job), "problem": None}
+        with full_disk_named():
+            return {**work(job), "problem": None}
     except Problem as problem:
         return {"problem": str(problem)}
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            return {"problem": f"the disk is full ({error.filename}); make room and run the same command again"}
-        raise
 
 
-def _actor_of(work: type, arguments: tuple) -> type:
+def _actor_of(work: Callable[..., Work], arguments: tuple) -> type:
     """A class without constructor arguments: those of an actor would lie in the object store, which Ray warns of."""
 
     class Actor:

@@ -26,6 +26,10 @@ class Batching:
         if min(self.frames_per_batch, self.utterances_per_batch, self.window_shards) < 1:
             raise ValueError("batching: frames_per_batch, utterances_per_batch and window_shards are at least 1")
 
+    def rows_of(self, length: int) -> int:
+        """How many rows of one length a batch holds."""
+        return max(1, min(self.utterances_per_batch, self.frames_per_batch // length))
+
 
 def plan(frames: np.ndarray, shards: np.ndarray, batching: Batching, seed: int, epoch: int) -> list[np.ndarray]:
     """The batches of an epoch, each the row numbers of its utterances.
@@ -46,6 +50,25 @@ def plan(frames: np.ndarray, shards: np.ndarray, batching: Batching, seed: int, 
         bucketed = cut(rows[np.argsort(blurred, kind="stable")], frames, batching)
         batches += [bucketed[i] for i in random.permutation(len(bucketed))]
     return batches
+
+
+def streams(chunks: int, width: int, group: int, seed: int, epoch: int) -> list[np.ndarray]:
+    """The batches of an epoch over contiguous streams: `chunks` in a row, read by `width` x `group` rows side by side.
+
+    Of every `group` batches the k-th holds the next chunk of the same rows as the k-th of the `group` before. Where the
+    rows begin is drawn anew each epoch, as far as what is left of the division allows; none where rows are too few.
+    """
+    rows = width * group
+    steps, spare = divmod(chunks, rows)
+    begin = int(np.random.default_rng([seed, epoch]).integers(spare + 1))
+    first = (begin + np.arange(rows) * steps).reshape(group, width)
+    return [first[place] + step for step in range(steps) for place in range(group)]
+
+
+def side_by_side(rows: np.ndarray, width: int) -> list[np.ndarray]:
+    """Consecutive rows as `width` streams, the longer ones first: batch t has the t-th row of each that has one."""
+    parts = np.array_split(rows, min(width, max(len(rows), 1)))
+    return [np.array([part[t] for part in parts if t < len(part)]) for t in range(len(parts[0]))]
 
 
 def cut(rows: np.ndarray, frames: np.ndarray, batching: Batching) -> list[np.ndarray]:

@@ -29,6 +29,9 @@ class Progress:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: Any, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._tell_server()
         self.bar.close()
 
@@ -55,7 +58,7 @@ def _prefect_in_run() -> Any:
     """Prefect where this code is inside one of its runs, else None; never the one to import it."""
     if "prefect" not in sys.modules:
         return None
-    import prefect.artifacts  # noqa: PLC0415
-    from prefect.context import FlowRunContext, TaskRunContext  # noqa: PLC0415
+    import prefect.artifacts
+    from prefect.context import FlowRunContext, TaskRunContext
 
     return prefect if FlowRunContext.get() or TaskRunContext.get() else None

@@ -1,13 +1,37 @@
 """Everything by digest into MLflow: parameters, metrics, tokenizer, report and bundle, data sets by reference."""
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from infra import tracking
-from infra.store import Artifact, draft
-from tasks.report import Material
+from infra.store import MANIFEST, Artifact, draft
 from tasks.step import step
-from tasks.train import Training
+from tasks.training_run import curves
+
+TRAINING = "training.json"  # of a bundle whose model was trained in epochs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a run made. bundle: the model, whatever kind of artifact it is. scores: one for each of its splits. data:
+    recorded by reference, each kind once.
+    """
+
+    bundle: Artifact
+    page: Artifact
+    splits: tuple[str, ...]
+    scores: tuple[Artifact, ...]
+    data: tuple[Artifact, ...]
+
+    def numbers(self) -> dict[str, dict[str, Any]]:
+        """The scores of each split."""
+        return {s: a.read_json("scores.json") for s, a in zip(self.splits, self.scores, strict=True)}
+
+    def history(self) -> list[dict[str, Any]]:
+        """A row for each epoch; none where there are no epochs."""
+        return self.bundle.read_json(TRAINING)["history"] if TRAINING in self.bundle.names() else []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,30 +44,19 @@ class Publication:
     recipe: str
     name: str
     alias: str
-    splits: tuple[str, ...]
 
 
 @step
-def publish(
-    material: Material, page: Artifact, tokenizer: Artifact, training: Training, publication: Publication
-) -> Artifact:
-    """`publication.json`: the MLflow run and the registered model's version."""
+def publish(outcome: Outcome, tokenizer: Artifact, training: Any, publication: Publication) -> Artifact:
+    """`publication.json`: the MLflow run and the registered model's version. training: the config of the training."""
     told = {"corpus": publication.corpus, "recipe": publication.recipe}
     run_id = tracking.open_run(publication.run_key, publication.run_name, told)
     tracking.log_params(run_id, told | flat(asdict(training)))
-    bundle = material.bundle
-    for split, scores in zip(publication.splits, material.scores, strict=True):
-        numbers = scores.read_json("scores.json")
-        names = ("wer", "cer", "utterances", "sentence_errors")
-        tracking.log_metrics(run_id, [(f"{split}_{name}", float(numbers[name]), 0) for name in names])
-    history = bundle.read_json("training.json")["history"]
-    rows = [(name, float(value), int(row["epoch"])) for row in history for name, value in row.items()]
-    tracking.log_metrics(run_id, rows)
-    for artifact in (material.shards, material.features):
-        tracking.log_dataset(run_id, artifact.kind, artifact.digest, artifact.uri)
-    for artifact in (bundle, page, tokenizer):
-        tracking.log_files(run_id, _folder(artifact), artifact.kind)
-    every = (bundle, page, tokenizer, material.shards, material.features, *material.transcripts)
+    tracking.log_metrics(run_id, curves(outcome.history()))
+    _log_outcome(run_id, outcome)
+    tracking.log_files(run_id, _folder(outcome.bundle), tracking.BUNDLE_FOLDER)
+    tracking.log_files(run_id, _folder(tokenizer), tokenizer.kind)
+    every = (outcome.bundle, outcome.page, tokenizer, *outcome.data)
     digests = {artifact.kind: artifact.digest for artifact in every}
     version = tracking.register(run_id, publication.name, publication.alias, digests)
     tracking.finish(run_id, "FINISHED")
@@ -63,27 +76,32 @@ class Measured:
 
 
 @step
-def record(material: Material, page: Artifact, measured: Measured) -> Artifact:
+def record(outcome: Outcome, measured: Measured) -> Artifact:
     """`publication.json` of an evaluation: the MLflow run with its scores and report."""
     title = f"evaluate {measured.model} on {measured.corpus} {measured.split}"
-    told = asdict(measured) | {"bundle": material.bundle.digest}
-    run_id = tracking.open_run(page.digest, title, {name: str(value) for name, value in told.items()})
+    told = asdict(measured) | {"bundle": outcome.bundle.digest}
+    run_id = tracking.open_run(outcome.page.digest, title, {name: str(value) for name, value in told.items()})
     tracking.log_params(run_id, told)
-    numbers = material.scores[0].read_json("scores.json")
-    names = ("wer", "cer", "utterances", "sentence_errors")
-    tracking.log_metrics(run_id, [(f"{measured.split}_{name}", float(numbers[name]), 0) for name in names])
-    for artifact in (material.shards, material.features):
-        tracking.log_dataset(run_id, artifact.kind, artifact.digest, artifact.uri)
-    tracking.log_files(run_id, _folder(page), "report")
+    _log_outcome(run_id, outcome)
     tracking.finish(run_id, "FINISHED")
     with draft("publication") as out:
         out.put_json("publication.json", {"run_id": run_id, "name": "", "alias": "", "version": ""})
     return out.result()
 
 
-def _folder(artifact: Artifact) -> list[tuple[str, bytes]]:
-    names = [*artifact.names(), "manifest.json"]
-    return [(name, artifact.read(name)) for name in names]
+def _log_outcome(run_id: str, outcome: Outcome) -> None:
+    """The single numbers of the scores, the report, and references to the data."""
+    for split, scores in outcome.numbers().items():
+        single = {name: value for name, value in scores.items() if isinstance(value, int | float)}
+        tracking.log_metrics(run_id, [(f"{split}_{name}", float(value), 0) for name, value in single.items()])
+    for artifact in outcome.data:
+        tracking.log_dataset(run_id, artifact.kind, artifact.digest, artifact.uri)
+    tracking.log_files(run_id, _folder(outcome.page), outcome.page.kind)
+
+
+def _folder(artifact: Artifact) -> Iterator[tuple[str, bytes | Path]]:
+    yield from ((name, artifact.file(name)) for name in artifact.names())  # fetched when its turn comes
+    yield MANIFEST, artifact.read(MANIFEST)
 
 
 def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Scores to a self-contained HTML page: numbers, learning curve, and utterances to look at and to play."""
 
-import base64
 import html
 import json
 from dataclasses import dataclass
@@ -12,26 +11,17 @@ import torch
 
 from infra.store import Artifact, draft
 from models.interface import Emitter, Padded
-from tasks import tar
 from tasks.augment import Augment
 from tasks.batches import Utterances
 from tasks.bundle import Bundle, load_bundle
 from tasks.decode import read_transcripts
 from tasks.draw import learning_curve, utterance_picture
-from tasks.features import stack
 from tasks.featurize import index_of
+from tasks.page import image, whole_page
+from tasks.samples import shown
 from tasks.step import step
 
 SHOWN = 10
-MEDIA = {"wav": "audio/wav", "mp3": "audio/mpeg", "flac": "audio/flac", "ogg": "audio/ogg"}
-STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#1c2430}
-h1{font-size:1.6rem}h2{margin-top:2.2rem;border-bottom:1px solid #d8dee6;padding-bottom:.2rem;font-size:1.2rem}
-table{border-collapse:collapse;margin:.6rem 0}th,td{padding:.25rem .8rem .25rem 0;text-align:left;vertical-align:top}
-th{color:#5b6776;font-weight:600}td.n{text-align:right;font-variant-numeric:tabular-nums}
-.big{font-size:1.35rem;font-weight:650}img{max-width:100%}audio{width:100%;margin:.2rem 0}
-ins{background:#ffe2c2;text-decoration:none}del{background:#ffd0d0}section{margin:1.4rem 0}code{color:#43506a}
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,10 +56,9 @@ def report(material: Material, page: Page) -> Artifact:
     corpus = material.shards.read_json("summary.json")
     main = page.splits[0]
     body = [
-        f"<h1>{html.escape(page.title)}</h1>",
         _numbers(scores),
         "<h2>Learning curve</h2>",
-        _image(learning_curve(training["history"]), "loss and dev error rates by epoch"),
+        image(learning_curve(training["history"]), "loss and dev error rates by epoch"),
         "<h2>Corpus</h2>",
         _corpus(corpus, material),
     ]
@@ -79,9 +68,8 @@ def report(material: Material, page: Page) -> Artifact:
         body += [f"<h2>{html.escape(split)}: worst utterances</h2>", _worst(told["worst"])]
     body += [f"<h2>{html.escape(main)}: what the model heard, and when</h2>"]
     body += _utterances(material, main)
-    head = f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(page.title)}</title>"
     with draft("report") as out:
-        out.put("report.html", f"{head}<style>{STYLE}</style><body>{''.join(body)}</body></html>".encode())
+        out.put("report.html", whole_page(page.title, body))
         out.put_json("report.json", {"title": page.title, "scores": scores, "corpus": corpus})
     return out.result()
 
@@ -142,41 +130,21 @@ def _utterances(material: Material, split: str) -> list[str]:
 
 
 def _utterance(material: Material, bundle: Bundle, utterances: Utterances, place: int, row: dict[str, Any]) -> str:
-    frames = bundle.normaliser(utterances.read(place)[0])
-    posteriors = _posteriors(bundle, frames)
+    source = bundle.source(utterances.read(place)[0])
+    frames, posteriors = source.data[0].numpy(), _posteriors(bundle, source)
     seconds = len(frames) * bundle.front_end.hop_ms / 1000
     tokens = row["hypotheses"][0]["tokens"]
     picture = utterance_picture(frames, posteriors, tokens, seconds)
     heading = f"<b dir=auto>{html.escape(row['reference'])}</b><br>heard: <span dir=auto>{html.escape(row['text'])}"
     sure = f"confidence {row['confidence']:.2f}, score {row['score']:.2f}"
     note = f"<br><small><code>{html.escape(row['key'])}</code> {row['seconds']:.2f} s, {sure}</small>"
-    drawn = _image(picture, "features, posteriors and tokens over time")
-    return f"<section>{heading}</span>{note}{_player(material.shards, row['key'])}{drawn}</section>"
+    drawn = image(picture, "features, posteriors and tokens over time")
+    return f"<section>{heading}</span>{note}{shown(material.shards, row['key'])}{drawn}</section>"
 
 
 @torch.inference_mode()
-def _posteriors(bundle: Bundle, frames: np.ndarray) -> np.ndarray | None:
+def _posteriors(bundle: Bundle, source: Padded) -> np.ndarray | None:
     """(T, V) probabilities, None for a model that does not emit a distribution a step."""
     if not isinstance(bundle.model, Emitter):
         return None
-    source = Padded(stack([frames]), torch.tensor([len(frames)]))
     return bundle.model.emit(source).data[0].exp().numpy()
-
-
-def _player(shards: Artifact, key: str) -> str:
-    table = pq.read_table(shards.file("index.parquet"), filters=[("key", "==", key)])
-    row = table.to_pylist()[0]
-    if row["extension"] not in MEDIA:
-        return ""
-    with shards.file(row["shard"]).open("rb") as file:
-        file.seek(row["offset"])
-        sound = tar.members(file.read(row["size"]))[row["extension"]]
-    return f"<audio controls preload=none src='data:{MEDIA[row['extension']]};base64,{_base64(sound)}'></audio>"
-
-
-def _image(png: bytes, meaning: str) -> str:
-    return f"<img alt='{meaning}' src='data:image/png;base64,{_base64(png)}'>"
-
-
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()

@@ -16,6 +16,8 @@ import pyarrow as pa
 
 from tasks import tar
 
+TEXT = "txt"  # the extension of a sample that is not a clip but a text in UTF-8; it has no seconds and no sample rate
+
 INDEX = pa.schema(
     [
         ("key", pa.string()),
@@ -33,12 +35,13 @@ INDEX = pa.schema(
         ("tags", pa.string()),  # a JSON object
     ]
 )
-QUARANTINE = pa.schema([(name, pa.string()) for name in ("source", "split", "sha256", "stage", "reason", "detail")])
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One clip with what is known of it. extension: without a dot. tags: age, gender, accent, ..."""
+    """One clip or text with what is known of it. extension: without a dot. text: the transcript, or the label. tags:
+    age, gender, accent, ...
+    """
 
     key: str
     extension: str
@@ -53,6 +56,7 @@ class Sample:
     tags: dict[str, str]
 
 
+canonical_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode  # made once: thousands of calls a second
 KNOWN = ("text", "speaker", "split", "seconds", "sample_rate", "source", "sha256", "tags")  # what the .json says
 
 
@@ -61,14 +65,14 @@ def add(file: BinaryIO, sample: Sample) -> tuple[int, int]:
     start = file.tell()
     known = {name: getattr(sample, name) for name in KNOWN}
     tar.append(file, f"{sample.key}.{sample.extension}", sample.data)
-    tar.append(file, f"{sample.key}.json", json.dumps(known, sort_keys=True, ensure_ascii=False).encode())
+    tar.append(file, f"{sample.key}.json", canonical_json(known).encode())
     return start, file.tell() - start
 
 
 def read_sample(region: bytes) -> Sample:
     """The sample in a region of a shard, as the index gives it. Raises ValueError for any other bytes."""
     try:
-        (name, data), (_, known) = _members(io.BytesIO(region))
+        (name, data), (_, known) = tar.members(io.BytesIO(region))
     except (tarfile.TarError, ValueError) as error:
         raise ValueError(f"not the region of a sample: {error}") from error
     return _sample(name, data, known)
@@ -77,16 +81,9 @@ def read_sample(region: bytes) -> Sample:
 def samples(path: Path) -> Iterator[Sample]:
     """All samples of a shard, one in memory at a time."""
     with path.open("rb") as file:
-        members = _members(file)
+        members = tar.members(file)
         for (name, data), (_, known) in zip(members, members, strict=True):
             yield _sample(name, data, known)
-
-
-def _members(file: BinaryIO | io.BytesIO) -> Iterator[tuple[str, bytes]]:
-    while (header := file.read(tar.BLOCK)).strip(b"\0"):
-        found = tarfile.TarInfo.frombuf(header, "utf-8", "strict")
-        data = file.read(found.size + -found.size % tar.BLOCK)
-        yield found.name, data[: found.size]
 
 
 def _sample(name: str, data: bytes, known: bytes) -> Sample:

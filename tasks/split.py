@@ -68,7 +68,7 @@ def _places(rows: Iterator[Row], movable: str, shares: dict[str, float], options
             usable.append(isinstance(row, Utterance))
             if isinstance(row, Utterance):
                 speakers.append(row.speaker)
-                sentences.append(sentence_hash(row.text))
+                sentences.append(sentence_hash(row.apart or row.text))
     carving = movable == "train"
     division = divide(speakers, sentences, shares, options.seed)
     left_out = sum(not s for s in division.splits)

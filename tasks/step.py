@@ -6,7 +6,6 @@ made is noted beside the artifacts, so the memory is wherever they are. Comments
 """
 
 import ast
-import errno
 import hashlib
 import importlib.util
 import json
@@ -17,8 +16,9 @@ from functools import cache, cached_property, update_wrapper
 from pathlib import Path
 from typing import Any, Generic, ParamSpec
 
-from infra.problem import Problem
+from infra.problem import Problem, full_disk_named
 from infra.store import Artifact, recall, remember
+from tasks.alone import is_alone
 
 P = ParamSpec("P")
 PROJECT = {"flows", "tasks", "models", "infra"}
@@ -36,6 +36,8 @@ class Step(Generic[P]):
         update_wrapper(self, function)
 
     def __call__(self, *arguments: P.args, **named: P.kwargs) -> Artifact:
+        if is_alone():
+            return self._made(self.key(*arguments), *arguments)
         # Prefect hands out the value of a task that returns one, but the state of a task that returns a state.
         return self._task(*arguments, **named, return_state=True).result()
 
@@ -45,12 +47,25 @@ class Step(Generic[P]):
         code = sorted((module, source_digest(module)) for module in reachable(frozenset(modules)))
         return hashlib.sha256(json.dumps([self.fn.__qualname__, inputs, code]).encode()).hexdigest()
 
+    def __reduce__(self) -> str:
+        return self.fn.__qualname__  # a worker imports it from its module
+
+    def _made(self, key: str, *arguments: Any) -> Artifact:
+        """What an earlier run made, or what is made and remembered now."""
+        if found := recall(key):
+            return found
+        function: Callable[..., Artifact] = self.fn  # P does not reach in here
+        with full_disk_named():
+            artifact = function(*arguments)
+            remember(key, artifact)
+        return artifact
+
     @cached_property
     def _task(self) -> Any:
         """Made at the first call: workers that import a step's module do not pay for importing Prefect."""
-        from prefect import task  # noqa: PLC0415
-        from prefect.cache_policies import NO_CACHE  # noqa: PLC0415
-        from prefect.states import Completed  # noqa: PLC0415
+        from prefect import task
+        from prefect.cache_policies import NO_CACHE
+        from prefect.states import Completed
 
         without_traceback_of_problems()
 
@@ -58,12 +73,10 @@ class Step(Generic[P]):
             key = self.key(*arguments)
             if found := recall(key):
                 return Completed(name="Cached", message=f"{found} from an earlier run", data=found)
-            artifact = self.fn(*arguments)  # type: ignore[call-arg]
-            remember(key, artifact)
-            return artifact
+            return self._made(key, *arguments)
 
         named: Any = task(name=self.fn.__name__, cache_policy=NO_CACHE, persist_result=False)
-        return named(_with_named_errors(body))
+        return named(body)
 
 
 def step(function: Callable[P, Artifact]) -> Step[P]:
@@ -136,22 +149,9 @@ def _path(module: str) -> Path | None:
     return Path(found.origin) if found and found.origin else None
 
 
-def _with_named_errors(body: Callable[..., Any]) -> Callable[..., Any]:
-    def guarded(*arguments: Any) -> Any:
-        try:
-            return body(*arguments)
-        except OSError as error:
-            if error.errno == errno.ENOSPC:
-                raise Problem(
-                    f"the disk is full ({error.filename}); make room and run the same command again"
-                ) from error
-            raise
-
-    return guarded
-
-
+@cache
 def without_traceback_of_problems() -> None:
-    """Prefect logs a failed run with its traceback; of a Problem the user should see the one line."""
+    """Prefect logs a failed run with its traceback; of a Problem the user should see the one line. Done once."""
 
     def shorten(record: logging.LogRecord) -> bool:
         if record.exc_info and isinstance(record.exc_info[1], Problem):
@@ -159,7 +159,4 @@ def without_traceback_of_problems() -> None:
         return True
 
     for name in ("prefect.flow_runs", "prefect.task_runs"):
-        logger = logging.getLogger(name)
-        if not getattr(logger, "shortens_problems", False):
-            logger.addFilter(shorten)
-            logger.shortens_problems = True  # type: ignore[attr-defined]
+        logging.getLogger(name).addFilter(shorten)

@@ -1,6 +1,7 @@
 """Transcripts to a vocabulary: characters, words, or SentencePiece (BPE and unigram), with its text normalisation.
 
 The artifact holds tokenizer.json and, for SentencePiece, tokenizer.model. Ids 0 to 3 are models/vocabulary.SPECIALS.
+Labels, the vocabulary of a classifier, have no such ids.
 """
 
 import io
@@ -9,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from itertools import chain
 from typing import Any, Literal, Protocol
 
 import pyarrow.parquet as pq
@@ -17,18 +19,29 @@ from infra.problem import Problem
 from infra.store import Artifact, draft
 from models.vocabulary import SPECIALS, UNK
 from tasks.step import step
-from tasks.text import Normalisation, normalise
+from tasks.text import AS_WRITTEN, Normalisation, normalise
 
 FILE, MODEL = "tokenizer.json", "tokenizer.model"
+LABELS = "labels"  # the kind of Labels
+SOURCE = "source/"  # before the names of a source tokenizer's files, where the model reads text and says labels
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tokens:
-    """kind: what a token is. vocabulary_size: for words the most frequent so many, for BPE and unigram all ids."""
+    """kind: what a token is. vocabulary_size: for words the most frequent so many, for BPE and unigram all ids.
+    most_characters: for characters, how many there may be. specials: whether ids are kept for padding, sentence ends
+    and what is unknown; a stream of characters needs none of them.
+    """
 
     kind: Literal["characters", "words", "bpe", "unigram"] = "characters"
     vocabulary_size: int = 1000
+    most_characters: int = 8000
+    specials: bool = True
     text: Normalisation = field(default_factory=Normalisation)
+
+    def __post_init__(self) -> None:
+        if self.kind != "characters" and not self.specials:
+            raise ValueError(f"tokens.specials=false goes with tokens.kind=characters, not {self.kind}")
 
 
 class Readable(Protocol):
@@ -44,30 +57,36 @@ class Symbols:
     symbols: tuple[str, ...]
     separator: str
     text: Normalisation
+    first: int = len(SPECIALS)  # the id of the first symbol: 0 without specials
 
     @cached_property
     def _ids(self) -> dict[str, int]:
-        return {s: i for i, s in enumerate(self.symbols, start=len(SPECIALS))}
+        return {s: i for i, s in enumerate(self.symbols, start=self.first)}
 
     def __len__(self) -> int:
-        return len(SPECIALS) + len(self.symbols)
+        return self.first + len(self.symbols)
 
     def encode(self, text: str) -> list[int]:
+        """Raises Problem for a symbol that is not known where there is no id for such."""
         clean = normalise(text, self.text)
-        return [self._ids.get(s, UNK) for s in (clean.split() if self.separator else clean)]
+        parts = clean.split() if self.separator else clean
+        if not self.first and (unknown := sorted(set(parts) - self._ids.keys())):
+            raise Problem(f"characters that are not in the vocabulary: {' '.join(map(repr, unknown[:10]))}")
+        return [self._ids.get(s, UNK) for s in parts]
 
     def decode(self, tokens: Sequence[int]) -> str:
-        known = (self.symbols[t - len(SPECIALS)] for t in tokens if t >= len(SPECIALS))
-        return self.separator.join(known)
+        return self.separator.join(self.symbols[t - self.first] for t in tokens if t >= self.first)
 
 
 class Pieces:
     """SentencePiece; its model was trained with our ids for the specials."""
 
-    def __init__(self, model: bytes, text: Normalisation) -> None:
-        from sentencepiece import SentencePieceProcessor  # noqa: PLC0415
+    first = len(SPECIALS)
 
-        self.text, self.model = text, SentencePieceProcessor(model_proto=model)  # type: ignore[call-arg]
+    def __init__(self, model: bytes, text: Normalisation) -> None:
+        from sentencepiece import SentencePieceProcessor
+
+        self.text, self.model = text, SentencePieceProcessor(model_proto=model)  # type: ignore[call-arg]  (its stubs are empty)
 
     def __len__(self) -> int:
         return self.model.GetPieceSize()
@@ -79,31 +98,82 @@ class Pieces:
         return self.model.DecodeIds([t for t in tokens if t >= len(SPECIALS)])
 
 
-TextTokenizer = Symbols | Pieces
+@dataclass(frozen=True)
+class Labels:
+    """A closed set of labels, from id 0 on; a label is one token whatever is in it."""
+
+    symbols: tuple[str, ...]
+    text = AS_WRITTEN
+    first = 0
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        return {label: i for i, label in enumerate(self.symbols)}
+
+    def __len__(self) -> int:
+        return len(self.symbols)
+
+    def __contains__(self, label: str) -> bool:
+        return label in self._ids
+
+    def encode(self, text: str) -> list[int]:
+        return [self._ids[text]]
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        return ", ".join(self.symbols[t] for t in tokens)
+
+
+TextTokenizer = Symbols | Pieces | Labels
 
 
 @step
 def fit_tokenizer(shards: Artifact, config: Tokens) -> Artifact:
     """The tokenizer of the training split's transcripts."""
-    texts = [t for t in (normalise(text, config.text) for text in training_texts(shards)) if t]
-    if not texts:
-        raise Problem(f"{shards}: no training transcript has any text left after normalisation; see text.*")
-    rules: dict[str, Any] = {"kind": config.kind, "text": asdict(config.text)}
+    return fitted((normalise(text, config.text) for text in training_texts(shards)), config, str(shards))
+
+
+def fitted(texts: Iterable[str], config: Tokens, source: str) -> Artifact:
+    """The tokenizer of normalised texts. Raises Problem where there is no text in them, naming their source."""
+    some = (text for text in texts if text)
+    first = next(some, "")
+    if not first:
+        raise Problem(f"{source}: no text is left to train on after normalisation; see tokens.text.*")
+    rules: dict[str, Any] = {"kind": config.kind, "text": asdict(config.text), "specials": config.specials}
     with draft("tokenizer") as out:
         if config.kind in {"bpe", "unigram"}:
-            out.put(MODEL, train_pieces(texts, config))
+            out.put(MODEL, train_pieces(chain([first], some), config))
         else:
-            rules["symbols"] = characters(texts, config) if config.kind == "characters" else words(texts, config)
+            symbols = characters if config.kind == "characters" else words
+            rules["symbols"] = symbols(chain([first], some), config)
         out.put_json(FILE, rules)
     return out.result()
 
 
 def load_tokenizer(place: Readable) -> TextTokenizer:
     rules = json.loads(place.read(FILE))
+    if rules["kind"] == LABELS:
+        return Labels(tuple(rules["symbols"]))
     text = normalisation_of(rules["text"])
     if rules["kind"] in {"bpe", "unigram"}:
         return Pieces(place.read(MODEL), text)
-    return Symbols(tuple(rules["symbols"]), " " if rules["kind"] == "words" else "", text)
+    first = len(SPECIALS) if rules.get("specials", True) else 0
+    return Symbols(tuple(rules["symbols"]), " " if rules["kind"] == "words" else "", text, first)
+
+
+@dataclass(frozen=True)
+class _Inner:
+    """The files of an artifact whose names begin with a prefix."""
+
+    artifact: Artifact
+    prefix: str
+
+    def read(self, name: str) -> bytes:
+        return self.artifact.read(self.prefix + name)
+
+
+def load_source_tokenizer(place: Artifact) -> TextTokenizer | None:
+    """The tokenizer of what is read, beside that of what is said; None where clips are read."""
+    return load_tokenizer(_Inner(place, SOURCE)) if SOURCE + FILE in place.names() else None
 
 
 def normalisation_of(told: dict[str, Any]) -> Normalisation:
@@ -121,7 +191,15 @@ def training_texts(shards: Artifact) -> Iterator[str]:
 def characters(texts: Iterable[str], config: Tokens) -> list[str]:
     if config.text.alphabet:
         return sorted({*config.text.alphabet, " "})
-    return sorted(set().union(*texts))
+    found: set[str] = set()
+    for text in texts:
+        found.update(text)
+    if len(found) > config.most_characters:
+        raise Problem(
+            f"the text has {len(found)} different characters, tokens.most_characters allows {config.most_characters}: "
+            "raise it, or normalise the text (tokens.text.*)"
+        )
+    return sorted(found)
 
 
 def words(texts: Iterable[str], config: Tokens) -> list[str]:
@@ -130,9 +208,9 @@ def words(texts: Iterable[str], config: Tokens) -> list[str]:
     return sorted(ranked[: config.vocabulary_size - len(SPECIALS)])
 
 
-def train_pieces(texts: list[str], config: Tokens) -> bytes:
+def train_pieces(texts: Iterable[str], config: Tokens) -> bytes:
     """A SentencePiece model; one thread, so that the same texts give the same bytes."""
-    from sentencepiece import SentencePieceTrainer  # noqa: PLC0415
+    from sentencepiece import SentencePieceTrainer
 
     model = io.BytesIO()
     options: dict[str, Any] = {"pad_id": 0, "bos_id": 1, "eos_id": 2, "unk_id": UNK, "num_threads": 1, "minloglevel": 2}

@@ -10,7 +10,9 @@ NOT_CHARGED = "sentence in another split"  # the corpus is sound, only our divis
 class Utterance:
     """split: "train", "dev", "test", or "" for tasks/split.py to decide. clips: names of files in the corpus; more
     than one are joined with pauses_ms[i] of silence before clip i. span: start and length in seconds, where the
-    utterance is a piece of its clip. tags: what else is known, such as age, gender, accent, locale.
+    utterance is a piece of its clip. tags: what else is known, such as age, gender, accent, locale. content: the row's
+    own text, where it has no clip (then clips[0] only names it) and `text` is a label. apart: what no two splits may
+    share beside a speaker, the text where empty.
     """
 
     split: str
@@ -20,6 +22,8 @@ class Utterance:
     tags: dict[str, str] = field(default_factory=dict)
     pauses_ms: tuple[int, ...] = ()
     span: tuple[float, float] | None = None
+    content: str = ""
+    apart: str = ""
 
     @property
     def source(self) -> str:

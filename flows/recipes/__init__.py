@@ -8,10 +8,64 @@ from tasks.augment import Augment
 from tasks.corpus import Ingest
 from tasks.evaluate import Scoring
 from tasks.features import FrontEnd
+from tasks.ingest_text import TextIngest
+from tasks.ngram.lines import LineSplit
+from tasks.ngram.train import NGrams, NGramTraining
 from tasks.optimise import Fit
 from tasks.plan import Batching
+from tasks.sampling import Prompt
+from tasks.stream import Chunking
 from tasks.tokenizer import Tokens
 from tasks.train import Training
+from tasks.train_classifier import ClassifierTraining
+from tasks.train_language_model import LanguageTraining
+from tasks.vocabularies import LabelSet
+
+
+def architecture_of(model: Any) -> str:
+    """The file in models/ that a Config is of."""
+    return type(model).__module__.rsplit(".", 1)[-1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageRecipe:
+    """Every config of a language model's run. model: the Config of a file in models/ that is a `LanguageModel`."""
+
+    model: Any
+    ingest: TextIngest = field(default_factory=TextIngest)
+    tokens: Tokens = field(default_factory=Tokens)
+    chunks: Chunking = field(default_factory=Chunking)
+    batching: Batching = field(default_factory=Batching)
+    fit: Fit = field(default_factory=Fit)
+    prompt: Prompt = field(default_factory=Prompt)
+
+    @property
+    def architecture(self) -> str:
+        return architecture_of(self.model)
+
+    @property
+    def training(self) -> LanguageTraining:
+        return LanguageTraining(
+            model=self.model, chunks=self.chunks, batching=self.batching, fit=self.fit, prompt=self.prompt
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class NGramRecipe:
+    """Every config of an n-gram model's run."""
+
+    ingest: TextIngest = field(default_factory=TextIngest)
+    tokens: Tokens = field(default_factory=Tokens)
+    split: LineSplit = field(default_factory=LineSplit)
+    ngram: NGrams = field(default_factory=NGrams)
+
+    def __post_init__(self) -> None:
+        if not self.tokens.specials:
+            raise ValueError("tokens.specials=false: an n-gram model needs ids for sentence ends and what is unknown")
+
+    @property
+    def training(self) -> NGramTraining:
+        return NGramTraining(ngram=self.ngram, split=self.split)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +82,13 @@ class Recipe:
     beam: Beam = field(default_factory=Beam)
     scoring: Scoring = field(default_factory=Scoring)
 
+    def __post_init__(self) -> None:
+        if self.features.trim_db:
+            raise ValueError("features.trim_db would shift the times of what is recognised; it is for classifiers")
+
     @property
     def architecture(self) -> str:
-        return type(self.model).__module__.rsplit(".", 1)[-1]
+        return architecture_of(self.model)
 
     @property
     def training(self) -> Training:
@@ -41,4 +99,39 @@ class Recipe:
             batching=self.batching,
             fit=self.fit,
             beam=self.beam,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassificationRecipe:
+    """Every config of a classifier's run. model: the Config of a file in models/ that is a `Classifier`. features: the
+    front end of clips, or `Tokens`: how texts are cut into tokens.
+    """
+
+    model: Any
+    ingest: Ingest = field(default_factory=Ingest)
+    labels: LabelSet = field(default_factory=LabelSet)
+    features: FrontEnd | Tokens = field(default_factory=FrontEnd)
+    augment: Augment = field(default_factory=Augment)
+    batching: Batching = field(default_factory=Batching)
+    fit: Fit = field(default_factory=Fit)
+    scoring: Scoring = field(default_factory=Scoring)
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where the model cannot read what the features give it."""
+        assert self.training
+
+    @property
+    def architecture(self) -> str:
+        return architecture_of(self.model)
+
+    @property
+    def front_end(self) -> FrontEnd | None:
+        """Of clips, None for texts."""
+        return self.features if isinstance(self.features, FrontEnd) else None
+
+    @property
+    def training(self) -> ClassifierTraining:
+        return ClassifierTraining(
+            model=self.model, features=self.features, augment=self.augment, batching=self.batching, fit=self.fit
         )

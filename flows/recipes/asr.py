@@ -13,23 +13,15 @@ from tasks.plan import Batching
 from tasks.text import Normalisation
 from tasks.tokenizer import Tokens
 
+VERB, MODEL_NAME = "utterances", "asr"  # what a corpus' reader must offer; what a model is registered as
+
 
 def deep_speech_2_demo() -> Recipe:
     """A small Deep Speech 2 for the generated demo corpus: minutes on two cores."""
     return Recipe(
         ingest=Ingest(shard_mb=4),
         features=FrontEnd(mels=40),
-        model=deep_speech_2.Config(
-            channels=(16,),
-            time_kernels=(11,),
-            time_strides=(3,),
-            frequency_kernels=(21,),
-            frequency_strides=(4,),
-            cell="lstm",
-            hidden_size=128,
-            layers=2,
-            merge="concat",
-        ),
+        model=small(hidden_size=128, layers=2),
         augment=Augment(
             time_masks=2,
             time_mask_frames=20,
@@ -77,18 +69,7 @@ def deep_speech_2_digits() -> Recipe:
         ingest=Ingest(shard_mb=4),
         tokens=Tokens(kind="words"),
         features=FrontEnd(sample_rate=8000, mels=40, normalise="utterance"),
-        model=deep_speech_2.Config(
-            channels=(16,),
-            time_kernels=(11,),
-            time_strides=(3,),
-            frequency_kernels=(21,),
-            frequency_strides=(4,),
-            cell="lstm",
-            hidden_size=96,
-            layers=2,
-            merge="concat",
-            dropout=0.4,
-        ),
+        model=small(hidden_size=96, layers=2, dropout=0.4),
         augment=Augment(
             time_masks=2,
             time_mask_frames=12,
@@ -135,17 +116,7 @@ def deep_speech_2_commonvoice_small() -> Recipe:
         ingest=Ingest(shard_mb=4),
         features=FrontEnd(mels=40),
         tokens=Tokens(text=Normalisation(unicode="NFKC")),
-        model=deep_speech_2.Config(
-            channels=(16,),
-            time_kernels=(11,),
-            time_strides=(3,),
-            frequency_kernels=(21,),
-            frequency_strides=(4,),
-            cell="lstm",
-            hidden_size=160,
-            layers=3,
-            merge="concat",
-        ),
+        model=small(hidden_size=160, layers=3),
         augment=Augment(time_masks=2, frequency_masks=2, speed=0.1, from_epoch=4),
         batching=Batching(frames_per_batch=6000, utterances_per_batch=16, sorted_epochs=1),
         fit=adam(epochs=10, learning_rate=1.5e-3),
@@ -175,4 +146,20 @@ def adam(*, epochs: int, learning_rate: float, batches_per_step: int = 1) -> Fit
         schedule_every="step",
         clip_norm=5.0,
         batches_per_step=batches_per_step,
+    )
+
+
+def small(*, hidden_size: int, layers: int, dropout: float = 0.0) -> deep_speech_2.Config:
+    """One convolution that keeps every third frame, then bidirectional LSTMs: what a laptop trains in minutes."""
+    return deep_speech_2.Config(
+        channels=(16,),
+        time_kernels=(11,),
+        time_strides=(3,),
+        frequency_kernels=(21,),
+        frequency_strides=(4,),
+        cell="lstm",
+        hidden_size=hidden_size,
+        layers=layers,
+        merge="concat",
+        dropout=dropout,
     )

@@ -74,6 +74,8 @@ def _rows(source: Source, root: str, table: str, split: str) -> Iterator[Utteran
 
 def _clip(source: Source, root: str, path: str) -> str:
     stem = posixpath.join(root, "clips", path)
+    if stem in source.files:
+        return stem
     return source.first(stem, f"{stem}.mp3", f"{stem}.wav", posixpath.join(root, path))
 
 

@@ -67,7 +67,7 @@ def utterances(source: Source, options: Ingest, splits: tuple[str, ...]) -> Iter
 def generate(folder: Path, options: Ingest) -> None:
     """Fill the folder with the corpus."""
     try:
-        import espeakng_loader  # noqa: F401, PLC0415
+        import espeakng_loader  # noqa: F401
     except ImportError as error:
         raise Problem("the demo corpus needs espeakng-loader: pip install 'scriptorium[demo]'") from error
     done = subprocess.run(
@@ -100,7 +100,7 @@ class Espeak:
     """eSpeak NG through its C interface."""
 
     def __init__(self) -> None:
-        import espeakng_loader  # noqa: PLC0415
+        import espeakng_loader
 
         self.library = ctypes.CDLL(espeakng_loader.get_library_path())
         data = str(espeakng_loader.get_data_path()).encode()

@@ -1,4 +1,5 @@
-"""Free Spoken Digit Dataset as connected digits: recordings of one speaker put together with pauses, by a seed.
+"""Free Spoken Digit Dataset as connected digits, recordings of one speaker put together with pauses, by a seed; or
+labelled, each recording alone.
 
 https://github.com/Jakobovski/free-spoken-digit-dataset, recordings/{digit}_{speaker}_{index}.wav. Test is every
 recording of `options.test_speaker`, each once; train and dev are the other speakers', dev their recordings 0 to 4
@@ -26,14 +27,9 @@ Recording = tuple[int, str]  # the digit and its file
 
 
 def utterances(source: Source, options: Ingest, splits: tuple[str, ...]) -> Iterator[Utterance | Reject]:
-    if options.own_splits or options.digits < 1:
-        raise Problem("fsdd: strings have one digit or more and always its own splits; leave ingest.own_splits off")
-    recordings = by_speaker(source)
-    if not recordings:
-        raise Problem(f"corpus {source.uri}: no recordings named {{digit}}_{{speaker}}_{{index}}.wav")
-    if options.test_speaker not in recordings and len(recordings) > 1:
-        raise Problem(f"ingest.test_speaker={options.test_speaker}: there are {', '.join(sorted(recordings))}")
-    test = options.test_speaker if len(recordings) > 1 else next(iter(recordings))
+    if options.digits < 1:
+        raise Problem("fsdd: strings have one digit or more; see ingest.digits")
+    test, recordings = divided(source, options)
     others = sorted(recordings.keys() - {test})
     for split in splits:
         if split == "test":
@@ -45,6 +41,31 @@ def utterances(source: Source, options: Ingest, splits: tuple[str, ...]) -> Iter
                 yield from _once(speaker, mine, "dev", options)
             else:
                 yield from _strings(speaker, mine, "train", (options, options.strings // len(others)))
+
+
+def labelled(source: Source, options: Ingest, splits: tuple[str, ...]) -> Iterator[Utterance | Reject]:
+    """Every recording alone; its label is the digit's word."""
+    if (options.digits, options.strings) != (Ingest.digits, Ingest.strings):
+        raise Problem("fsdd: each labelled recording stands alone; leave ingest.digits and ingest.strings as they are")
+    test, recordings = divided(source, options)
+    others = sorted(recordings.keys() - {test})
+    for split in splits:
+        for speaker in [test] if split == "test" else others:
+            for index, (digit, name) in recordings[speaker]:
+                if split == "test" or (index < HELD_OUT) == (split == "dev"):
+                    yield Utterance(split=split, clips=(name,), text=WORDS[digit], speaker=speaker)
+
+
+def divided(source: Source, options: Ingest) -> tuple[str, dict[str, list[tuple[int, Recording]]]]:
+    """Who is the test split, and everybody's recordings. Raises Problem where nobody can be."""
+    if options.own_splits:
+        raise Problem("fsdd: always its own splits; leave ingest.own_splits off")
+    recordings = by_speaker(source)
+    if not recordings:
+        raise Problem(f"corpus {source.uri}: no recordings named {{digit}}_{{speaker}}_{{index}}.wav")
+    if options.test_speaker not in recordings and len(recordings) > 1:
+        raise Problem(f"ingest.test_speaker={options.test_speaker}: there are {', '.join(sorted(recordings))}")
+    return (options.test_speaker if len(recordings) > 1 else next(iter(recordings))), recordings
 
 
 def by_speaker(source: Source) -> dict[str, list[tuple[int, Recording]]]:

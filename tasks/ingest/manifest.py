@@ -64,7 +64,7 @@ def _utterances(source: Source, name: str, split: str, only: str | None) -> Iter
             yield Reject(split, f"{name}:{number}", "read", "malformed row", f"none of {', '.join(AUDIO)}")
             continue
         try:
-            span = _span(row)
+            span = span_of(row)
         except ValueError as error:
             yield Reject(split, f"{name}:{number}", "read", "malformed row", f"offset, duration: {error}")
             continue
@@ -72,7 +72,7 @@ def _utterances(source: Source, name: str, split: str, only: str | None) -> Iter
         known = {*AUDIO, *TEXT, "speaker", "split", "offset", "duration"}
         yield Utterance(
             split=split,
-            clips=(_clip(source, folder, audio),),
+            clips=(clip_of(source, folder, audio),),
             text=text,
             speaker=str(row.get("speaker") or row.get("client_id") or ""),
             tags={k: str(v) for k, v in row.items() if k not in known and v not in (None, "")},
@@ -80,7 +80,7 @@ def _utterances(source: Source, name: str, split: str, only: str | None) -> Iter
         )
 
 
-def _clip(source: Source, folder: str, audio: str) -> str:
+def clip_of(source: Source, folder: str, audio: str) -> str:
     """Beside the manifest, or in one of the folders where clips are often kept."""
     if audio.startswith(("/", "s3://")):
         return audio
@@ -88,7 +88,7 @@ def _clip(source: Source, folder: str, audio: str) -> str:
     return source.first(*places)
 
 
-def _span(row: dict[str, Any]) -> tuple[float, float] | None:
+def span_of(row: dict[str, Any]) -> tuple[float, float] | None:
     """Start and length where the row is a piece of its file: NeMo gives every row a duration, a piece an offset."""
     offset, duration = row.get("offset"), row.get("duration")
     return (float(offset), float(duration)) if offset not in (None, "") and duration not in (None, "") else None
@@ -98,6 +98,7 @@ def rows(source: Source, name: str) -> Iterator[tuple[int, dict[str, Any] | str]
     """Line number and fields, or what is wrong with the line."""
     lines = source.lines(name)
     if name.endswith((".csv", ".tsv")):
+        lines = (f"{line}\n" for line in lines)  # a quoted field may hold some
         if name.endswith(".tsv"):
             table = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
         else:

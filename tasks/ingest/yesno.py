@@ -12,7 +12,7 @@ NAME = re.compile(r"[01](_[01])+\.(wav|flac)")
 WORDS = {"0": "NO", "1": "YES"}
 
 
-def utterances(source: Source, options: Ingest, splits: tuple[str, ...]) -> Iterator[Utterance]:  # noqa: ARG001
+def utterances(source: Source, options: Ingest, splits: tuple[str, ...]) -> Iterator[Utterance]:  # noqa: ARG001  (every reader takes these)
     """All recordings; tasks/split.py divides them, since the set has no official splits."""
     for name in source.names():
         base = posixpath.basename(name)

@@ -47,11 +47,11 @@ def s3(monkeypatch):
         monkeypatch.setenv(name, value)
     for _ in range(600):
         try:
-            urllib.request.urlopen(endpoint, timeout=1)  # noqa: S310
+            urllib.request.urlopen(endpoint, timeout=1)
             break
         except OSError:
             time.sleep(0.1)
-    import boto3  # noqa: PLC0415
+    import boto3
 
     boto3.client("s3", endpoint_url=endpoint).create_bucket(Bucket="artifacts")
     yield "s3://artifacts/run"
@@ -61,8 +61,8 @@ def s3(monkeypatch):
 
 def states_of(flow, *arguments, **named):
     """The flow's result, and the name of the state of each of its task runs."""
-    from prefect.client.orchestration import get_client  # noqa: PLC0415
-    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId  # noqa: PLC0415
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
     state = flow(*arguments, **named, return_state=True)
     result = state.result()
@@ -73,14 +73,11 @@ def states_of(flow, *arguments, **named):
 
 
 def the_whole_way(corpus, root):
-    import ray  # noqa: PLC0415
+    from flows.evaluate import evaluate_model
+    from flows.train_asr import train_asr
+    from infra import storage
+    from infra.store import at
 
-    from flows.evaluate import evaluate_model  # noqa: PLC0415
-    from flows.train_asr import train_asr  # noqa: PLC0415
-    from infra import storage  # noqa: PLC0415
-    from infra.store import at  # noqa: PLC0415
-
-    ray.shutdown()  # workers take the artifact root from the session they belong to
     name = "s3" if storage.is_s3(root) else "local"
     call = {"corpus": corpus, "recipe": "deep_speech_2_demo", "settings": SMALL, "workers": 0, "model_name": name}
     result, first = states_of(train_asr, **call)
@@ -99,7 +96,6 @@ def the_whole_way(corpus, root):
 
     measured, _ = states_of(evaluate_model, model=f"{name}@champion", corpus=corpus, split="test")
     assert measured["metrics"]["test"] == result["metrics"]["test"]
-    ray.shutdown()
 
 
 def test_on_a_local_folder(prefect_server, tmp_path, monkeypatch):

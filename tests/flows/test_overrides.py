@@ -22,6 +22,15 @@ def test_values_get_the_type_of_their_field():
     assert RECIPE.fit.epochs != 3, "the recipe itself is not changed"
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_values_that_only_fit_together_are_set_together(first):
+    settings = ["fit.schedule=StepLR", 'fit.schedule_options={"step_size": 3}']
+    found = override(RECIPE, settings[first:] + settings[:first])
+    assert (found.fit.schedule, found.fit.schedule_options) == ("StepLR", {"step_size": 3})
+    with pytest.raises(Problem, match="step_size"):
+        override(RECIPE, settings[1:])
+
+
 @pytest.mark.parametrize(
     ("setting", "says"),
     [

@@ -89,3 +89,24 @@ def test_masks_are_no_wider_than_allowed():
         masked = mask(np.ones((100, 20), np.float32), config, generator(0, 0, str(n)))
         assert (masked == 0).all(1).sum() <= 7
         assert (masked == 0).all(0).sum() <= 3
+
+
+def test_what_is_quiet_before_and_after_is_cut_off():
+    quiet, loud = np.zeros(8000, np.float32), WAVE[:8000]
+    wave = np.concatenate([quiet, loud, quiet, loud, quiet])
+    whole = extract(wave, 16000, FrontEnd(mels=40))
+    found = extract(wave, 16000, FrontEnd(mels=40, trim_db=30))
+    first = int(np.flatnonzero((whole[:, None] == found[0]).all(-1))[0])
+    np.testing.assert_array_equal(found, whole[first : first + len(found)])
+    assert 45 <= first <= 51  # half a second, less the window that reaches into the sound
+    assert abs(len(found) - 150) <= 6  # the pause in the middle stays
+    with pytest.raises(ValueError, match="trim_db"):
+        FrontEnd(kind="mfcc", trim_db=20)
+
+
+def test_level_keeps_the_shape_of_the_spectrum():
+    frames = np.random.default_rng(1).standard_normal((30, 5)).astype(np.float32) + np.arange(5, dtype=np.float32)
+    found = Normaliser("level")(frames)
+    np.testing.assert_allclose(found, Normaliser("level")(3 * frames + 7), atol=1e-4)  # louder, or of more contrast
+    assert abs(found.mean()) < 1e-5
+    assert found[:, 4].mean() > found[:, 0].mean() + 1

@@ -5,6 +5,7 @@ import io
 import json
 import shutil
 import tarfile
+import time
 import zipfile
 from pathlib import Path
 
@@ -12,7 +13,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-from conftest import COLUMNS, rows_of, summary, tone, write_common_voice, write_table  # type: ignore[import-not-found]
+from s3_servers import BUCKET
+from small_corpora import COLUMNS, rows_of, summary, tone, write_common_voice, write_table
 from webdataset import tariterators
 
 from infra import storage
@@ -82,6 +84,31 @@ def test_ray_gives_the_bytes_of_one_process(common_voice, ingested, tmp_path, mo
     shards = ingest.fn(corpus, fingerprint(corpus), Ingest(shard_mb=0.01), ("train", "dev", "test"))
     assert shards.uri.startswith(str(tmp_path / "others"))
     assert shards.manifest() == alone.manifest()
+
+
+@pytest.mark.parametrize("server", ["moto", "rclone"])
+def test_a_corpus_on_s3_equals_its_folder(server, common_voice, ingested, request, monkeypatch):
+    rows, expected = bad_rows(common_voice)
+    write_table(common_voice / "train.tsv", rows_of(12) + rows)
+    folder = ingested(f"commonvoice:{common_voice}", error_budget=0.5)
+    request.getfixturevalue(server).use(monkeypatch)
+    place = f"s3://{BUCKET}/{common_voice.parent.name}"
+    for name in storage.listing(str(common_voice)):
+        storage.upload(common_voice / name, f"{place}/cv/{name}")
+    read, reading, most = storage.read, set(), []
+
+    def watched(*arguments):
+        reading.add(arguments)
+        most.append(len(reading))
+        time.sleep(0.01)
+        data = read(*arguments)
+        reading.discard(arguments)
+        return data
+
+    monkeypatch.setattr(storage, "read", watched)
+    assert ingested(f"commonvoice:{place}/cv", error_budget=0.5).manifest() == folder.manifest()
+    assert reasons_of(folder) == expected
+    assert 1 < max(most) <= clips.AHEAD, "the next clips are fetched while one is decoded"
 
 
 @pytest.mark.parametrize("kind", ["tar", "tar.gz", "zip"])
@@ -176,6 +203,16 @@ def test_nothing_to_train_on_is_said(common_voice, ingested):
         clip.write_bytes(b"")
     with pytest.raises(Problem, match="split train: .*nothing is left to train on"):
         ingested(f"commonvoice:{common_voice}", error_budget=1.0)
+
+
+def test_an_empty_corpus_is_said(tmp_path, ingested):
+    place = tmp_path / "empty"
+    place.mkdir()
+    with pytest.raises(Problem, match="/empty: nothing is there"):
+        ingested(f"commonvoice:{place}")
+    write_table(place / "train.tsv", [])
+    with pytest.raises(Problem, match="it has no split at all"):
+        ingested(f"commonvoice:{place}")
 
 
 def test_a_clip_listed_twice_is_kept_once_where_it_matters_most(common_voice, ingested):

@@ -10,7 +10,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import soundfile
-from conftest import rows_of, tone, write_common_voice, write_table  # type: ignore[import-not-found]
+from small_corpora import rows_of, tone, write_common_voice, write_table
 
 from infra.problem import Problem
 from infra.store import open_draft
@@ -44,7 +44,7 @@ def write(path, text):
 
 
 def test_a_reader_for_every_kind():
-    assert set(kinds()) >= {"commonvoice", "librispeech", "manifest", "an4", "fsdd", "yesno", "demo"}
+    assert set(kinds("utterances")) >= {"commonvoice", "librispeech", "manifest", "an4", "fsdd", "yesno", "demo"}
 
 
 @pytest.mark.parametrize(

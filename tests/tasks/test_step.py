@@ -8,7 +8,8 @@ from infra.store import Artifact
 from tasks import step as step_module
 from tasks.evaluate import Scoring, evaluate
 from tasks.step import Resources, canonical, reachable, source_digest, step
-from tasks.train import Workers, train
+from tasks.train import train
+from tasks.training_run import Workers
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ def test_key_follows_the_code_that_the_task_imports(monkeypatch):
 
 
 def test_a_corpus_brings_its_reader():
-    from tasks.corpus import Corpus, Ingest  # noqa: PLC0415
-    from tasks.step import code_of  # noqa: PLC0415
+    from tasks.corpus import Corpus, Ingest
+    from tasks.step import code_of
 
     assert "tasks.ingest.an4" in code_of(Corpus(kind="an4", uri="/x"))
     assert "tasks.ingest.an4" not in code_of(Ingest())

@@ -1,5 +1,6 @@
 """Training ends in a bundle that reads what it was taught, and survives being killed without losing its place."""
 
+import errno
 import json
 import os
 import re
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,14 +18,17 @@ from training_corpus import job_to_kill, made, training
 
 from infra import storage
 from infra.problem import Problem
+from infra.processes import Process, _status
 from infra.store import at, open_draft
-from tasks import checkpoints, loop
+from tasks import checkpoints, loop, training_run
 from tasks.bundle import adopt, load_bundle, replay
+from tasks.carried import Learner
 from tasks.decode import Decoding, transcribe
 from tasks.loop import Place, gradients
 from tasks.optimise import Fit, make_schedule
 from tasks.plan import plan
-from tasks.train import Workers, prepare, train
+from tasks.train import prepare, train
+from tasks.training_run import Workers
 
 
 @pytest.fixture
@@ -104,7 +109,7 @@ def test_the_same_update_for_any_grouping_of_workers(place):
         )
 
     count = int(job.train.tokens[np.concatenate(group)].sum())
-    gradients(model, map(batches, group), (0, 0), len(group), count, Place())
+    gradients(Learner(model), map(batches, group), (0, 0), len(group), count, Place())
     summed = [p.grad.clone() for p in model.parameters()]
     model.zero_grad()
     (sum(model.loss(batches(rows)).total for rows in group) / count).backward()
@@ -132,6 +137,33 @@ def test_interrupted_in_process_it_ends_with_the_same_weights(place, monkeypatch
         train.fn(features, tokenizer, work, Workers(count=0))
     resumed = train.fn(features, tokenizer, work, Workers(count=0))
     assert resumed == whole, "the same digest: weights, history and golden utterances"
+
+
+def test_what_a_worker_cannot_go_on_with_is_raised_by_the_driver(place, monkeypatch):
+    import ray.train
+    import ray.train.torch
+
+    features, tokenizer = made(place, 12)
+    job, _ = prepare(open_draft("training"), features, tokenizer, training(1))
+    context = SimpleNamespace(get_world_rank=lambda: 0, get_world_size=lambda: 1)
+    monkeypatch.setattr(ray.train, "get_context", lambda: context)
+    monkeypatch.setattr(ray.train.torch, "get_device", lambda: torch.device("cpu"))
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device", "state-00000-00000002.pt")
+
+    monkeypatch.setattr(training_run, "train_loop", full)
+
+    def as_ray_tells_it():
+        with training_run.problems_of_workers(job.draft):
+            try:
+                training_run.on_worker({"job": job})
+            except Problem as problem:
+                training_run.on_worker({"job": job})  # Ray tries again: nothing is done
+                raise RuntimeError("a long story") from problem
+
+    with pytest.raises(Problem, match=r"the disk is full while writing state-00000-00000002\.pt; make room"):
+        as_ray_tells_it()
 
 
 def test_schedules_are_told_their_length():
@@ -221,6 +253,24 @@ def test_a_worker_killed_in_mid_epoch_loses_nothing(place):
     finally:
         process.kill()
     assert trained_keys(place) == expected(place)
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_it_and_its_workers_with_one_line(place):
+    process = run(place, 2)
+    try:
+        wait_for(place, 0, 4, process)
+        workers = [Process(pid, _status(pid).started) for pid in descendants(process, "RayTrainWorker")]
+        os.killpg(process.pid, signal.SIGINT)  # what a terminal does: everybody in the foreground hears it
+        assert process.wait(60) == 130
+    finally:
+        process.kill()
+    assert (place / "log-2").read_text().splitlines()[-1].endswith("scriptorium: interrupted")
+    end = time.monotonic() + 20
+    while any(worker.alive() for worker in workers) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert len(workers) == 2
+    assert not any(worker.alive() for worker in workers)
 
 
 @pytest.mark.slow

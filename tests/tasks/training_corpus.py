@@ -6,16 +6,20 @@ from pathlib import Path
 
 import numpy as np
 
+from infra.interrupt import ends_soon
+from infra.problem import one_line_errors
 from infra.store import Artifact, draft
 from models import deep_speech_2
 from models.interface import Beam
 from tasks import tar
 from tasks.augment import Augment
 from tasks.features import FrontEnd
-from tasks.featurize import INDEX, QUARANTINE, _add, _append, _parquet
+from tasks.featurize import INDEX, _add, _append
 from tasks.optimise import Fit
 from tasks.plan import Batching
-from tasks.train import Training, Workers, train
+from tasks.tables import QUARANTINE, table_of, to_parquet
+from tasks.train import Training, train
+from tasks.training_run import Workers
 
 LETTERS = "abcde"
 SIZE = 8
@@ -45,8 +49,8 @@ def made(folder: Path, utterances: int, frames_a_letter: int = 6) -> tuple[Artif
                         _add(sums, frames)
                 file.write(tar.END)
             made_features.put(name, folder / name)
-        made_features.put("index.parquet", _parquet(kept, INDEX))
-        made_features.put("quarantine.parquet", _parquet([], QUARANTINE))
+        made_features.put("index.parquet", to_parquet(table_of(kept, INDEX)))
+        made_features.put("quarantine.parquet", to_parquet(QUARANTINE.empty_table()))
         numbers = {k: v if k == "frames" else v.tolist() for k, v in sums.items()}
         made_features.put_json("statistics.json", numbers)
     return made_features.result(), out.result()
@@ -72,7 +76,9 @@ def job_to_kill() -> tuple[Training, dict]:
 
 
 if __name__ == "__main__":
+    ends_soon("interrupted")
     place, workers = Path(sys.argv[1]), int(sys.argv[2])
     work, how = job_to_kill()
-    features, tokenizer = made(place, 160, **how)
-    print(json.dumps({"digest": train.fn(features, tokenizer, work, Workers(count=workers)).digest}))
+    with one_line_errors():
+        features, tokenizer = made(place, 160, **how)
+        print(json.dumps({"digest": train.fn(features, tokenizer, work, Workers(count=workers)).digest}))

@@ -1,0 +1,107 @@
+"""Classifiers of clips and texts. Each docstring: what it is for and the number it reached, with the command."""
+
+from dataclasses import replace
+
+from flows.recipes import ClassificationRecipe
+from models import sequence_classifier, tdnn
+from models.layers.stack import Recurrent
+from tasks.augment import Augment
+from tasks.corpus import Ingest
+from tasks.features import FrontEnd
+from tasks.optimise import Fit
+from tasks.plan import Batching
+from tasks.text import Normalisation
+from tasks.tokenizer import Tokens
+
+VERB, MODEL_NAME = "labelled", "classifier"  # what a corpus' reader must offer; what a model is registered as
+
+# Other speakers, rooms and microphones than the few there are.
+VARIED = Augment(
+    time_masks=1,
+    time_mask_frames=8,
+    frequency_masks=2,
+    frequency_mask_bins=8,
+    speed=0.25,
+    warp=0.2,
+    tilt=1.0,
+    noise=0.5,
+)
+
+
+def tdnn_digits() -> ClassificationRecipe:
+    """Single digits of `--corpus fsdd:...`, for a speaker who is not in training; silence is cut off."""
+    return ClassificationRecipe(
+        ingest=Ingest(shard_mb=1),
+        features=FrontEnd(sample_rate=8000, mels=20, trim_db=22, normalise="level"),
+        model=tdnn.Config(
+            channels=(96, 96, 96, 96, 128),
+            windows=(5, 3, 3, 3, 1),
+            dilations=(1, 1, 2, 4, 1),
+            strides=(2, 1, 1, 1, 1),
+            edges="same",
+            activation="relu",
+            norm="sequence",
+            readout="statistics",
+            dropout=0.2,
+        ),
+        augment=Augment(speed=0.15, tilt=1.0, noise=0.3),
+        batching=Batching(frames_per_batch=6000, utterances_per_batch=32, sorted_epochs=0),
+        fit=replace(adam(epochs=12, learning_rate=3e-3), average_last=5),
+    )
+
+
+def tdnn_digits_1989() -> ClassificationRecipe:
+    """The same task with the network of Waibel et al. 1989: 16 bands, 8 hidden units, 10 evidence units."""
+    return ClassificationRecipe(
+        ingest=Ingest(shard_mb=1),
+        features=FrontEnd(sample_rate=8000, mels=16, normalise="utterance"),
+        model=tdnn.Config(),
+        augment=VARIED,
+        batching=Batching(frames_per_batch=6000, utterances_per_batch=32, sorted_epochs=0),
+        fit=adam(epochs=40, learning_rate=1e-2),
+    )
+
+
+def lstm_digits() -> ClassificationRecipe:
+    """The same task with a bidirectional LSTM that reads out the mean of its states."""
+    return ClassificationRecipe(
+        ingest=Ingest(shard_mb=1),
+        features=FrontEnd(sample_rate=8000, mels=40, normalise="utterance"),
+        model=sequence_classifier.Config(
+            recurrent=Recurrent(hidden_size=64, bidirectional=True), readout="mean", dropout=0.3
+        ),
+        augment=VARIED,
+        batching=Batching(frames_per_batch=6000, utterances_per_batch=32, sorted_epochs=0),
+        fit=adam(epochs=40, learning_rate=3e-3),
+    )
+
+
+def lstm_text() -> ClassificationRecipe:
+    """Texts of `--corpus labelled:...` by a bidirectional LSTM over characters: for language, topic or tone."""
+    return ClassificationRecipe(
+        features=Tokens(kind="characters", text=Normalisation(case="keep", punctuation="keep")),
+        model=sequence_classifier.Config(
+            source="tokens",
+            embedding_size=64,
+            recurrent=Recurrent(hidden_size=128, bidirectional=True),
+            readout="max",
+            dropout=0.3,
+        ),
+        batching=Batching(frames_per_batch=8000, utterances_per_batch=32, sorted_epochs=0),
+        fit=adam(epochs=10, learning_rate=2e-3),
+    )
+
+
+def adam(*, epochs: int, learning_rate: float) -> Fit:
+    """AdamW with a rate that rises over a tenth of the updates and falls to nothing (Smith & Topin 2017)."""
+    return Fit(
+        epochs=epochs,
+        optimiser="AdamW",
+        learning_rate=learning_rate,
+        optimiser_options={"weight_decay": 0.01},
+        schedule="OneCycleLR",
+        schedule_options={"pct_start": 0.1},
+        schedule_every="step",
+        clip_norm=5.0,
+        best_by="error",
+    )

@@ -1,0 +1,109 @@
+"""Language models. Each docstring: what it is for and the number it reached, with the command."""
+
+from dataclasses import replace
+
+from flows.recipes import LanguageRecipe, cells
+from models import char_rnn
+from models.cells.lstm import Config as LSTMOptions
+from models.layers.initialise import Initialise
+from models.layers.stack import Recurrent
+from tasks.optimise import Fit
+from tasks.plan import Batching
+from tasks.sampling import Prompt
+from tasks.stream import Chunking
+from tasks.text import AS_WRITTEN
+from tasks.tokenizer import Tokens
+
+VERB, MODEL_NAME = "documents", "language-model"  # what a corpus' reader must offer; what a model is registered as
+PARTS = (cells,)  # whose recipes are offered with these
+LETTERS = Tokens(kind="characters", specials=False, text=AS_WRITTEN)  # every character as it stands, and no other id
+
+ORTHOGONAL = {
+    "initialise": Initialise(input="glorot", recurrent="orthogonal"),
+    "lstm": LSTMOptions(forget_bias=1.0),
+}
+
+
+def char_rnn_fables() -> LanguageRecipe:
+    """The lecture's network and protocol on `fabulistes.txt`: 30 epochs, Adam 0.01 halved every 10, clip 5."""
+    return LanguageRecipe(
+        model=char_rnn.Config(),
+        tokens=LETTERS,
+        chunks=Chunking(length=60, held_out="anywhere", dev_share=0.2),
+        batching=Batching(frames_per_batch=1 << 20, utterances_per_batch=64, sorted_epochs=0),
+        fit=halving(epochs=30, learning_rate=0.01, every=10),
+        prompt=Prompt(context="LA GRENOUILLE "),
+    )
+
+
+def halving(*, epochs: int, learning_rate: float, every: int) -> Fit:
+    """Adam, its rate halved every so many epochs, gradients clipped at 5 (the lecture's character RNN)."""
+    return Fit(
+        epochs=epochs,
+        optimiser="Adam",
+        learning_rate=learning_rate,
+        optimiser_options={},
+        schedule="StepLR",
+        schedule_options={"step_size": every, "gamma": 0.5},
+        clip_norm=5.0,
+        best_by="loss",
+    )
+
+
+def char_rnn_fables_tuned() -> LanguageRecipe:
+    """The same network, text, split and epochs: orthogonal start, batches of 8, one-cycle rate; 1.418 nats, 55.8 %."""
+    lecture = char_rnn_fables()
+    return replace(
+        lecture,
+        model=char_rnn.Config(recurrent=replace(lecture.model.recurrent, **ORTHOGONAL)),
+        batching=replace(lecture.batching, utterances_per_batch=8),
+        fit=one_cycle(epochs=30, learning_rate=0.006, weight_decay=0.05),
+    )
+
+
+def char_rnn_fables_best() -> LanguageRecipe:
+    """One LSTM of 448, 1.0 M parameters, with dropout, noise on its weights and weight decay; the lecture's split."""
+    lecture = char_rnn_fables()
+    return replace(
+        lecture,
+        model=char_rnn.Config(
+            embedding_size=96,
+            recurrent=Recurrent(layers=1, hidden_size=448, weight_noise=0.03, **ORTHOGONAL),
+            readout=(),
+            dropout=0.4,
+        ),
+        batching=replace(lecture.batching, utterances_per_batch=32),
+        fit=one_cycle(epochs=25, learning_rate=3e-3, weight_decay=0.1),
+    )
+
+
+def char_rnn_shakespeare() -> LanguageRecipe:
+    """One LSTM of 448 on tinyshakespeare, its state carried along 32 streams; dev is the last tenth of the text."""
+    return LanguageRecipe(
+        model=char_rnn.Config(
+            embedding_size=96,
+            recurrent=Recurrent(layers=1, hidden_size=448, **ORTHOGONAL),
+            readout=(),
+            dropout=0.25,
+        ),
+        tokens=LETTERS,
+        chunks=Chunking(length=100, held_out="end", dev_share=0.1, carried=True),
+        batching=Batching(frames_per_batch=1 << 20, utterances_per_batch=16, sorted_epochs=0),
+        fit=replace(one_cycle(epochs=14, learning_rate=3e-3, weight_decay=0.05), batches_per_step=2),
+        prompt=Prompt(context="ROMEO:\n"),
+    )
+
+
+def one_cycle(*, epochs: int, learning_rate: float, weight_decay: float) -> Fit:
+    """AdamW; the rate rises over a tenth of the updates and falls to nothing (Smith & Topin 2017)."""
+    return Fit(
+        epochs=epochs,
+        optimiser="AdamW",
+        learning_rate=learning_rate,
+        optimiser_options={"weight_decay": weight_decay},
+        schedule="OneCycleLR",
+        schedule_options={"pct_start": 0.1},
+        schedule_every="step",
+        clip_norm=1.0,
+        best_by="loss",
+    )

@@ -1,0 +1,103 @@
+"""A language model on the dev chunks of a stream: loss, perplexity, bits per character, accuracy, how sure where."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from infra.settings import settings
+from infra.store import Artifact, draft
+from models.interface import LanguageModel
+from tasks.bundle import Bundle, load_bundle
+from tasks.parallel import Job, run_jobs
+from tasks.plan import Batching
+from tasks.reading import Passage, predictions
+from tasks.step import step
+from tasks.stream import Chunking, Chunks, divided
+
+ROWS_A_JOB = 2000
+SHOWN_CHUNKS = 24  # of which the page shows each character with its probability
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What is measured. architecture: the model's file in models/, whose code is part of the task's key."""
+
+    architecture: str
+    chunks: Chunking
+    batching: Batching
+
+    @property
+    def code(self) -> tuple[str, ...]:
+        return (f"models.{self.architecture}",)
+
+
+@step
+def evaluate_language_model(bundle: Artifact, stream: Artifact, reading: Reading) -> Artifact:
+    """`scores.json` with the numbers, and `reading.json`: some chunks with the probability of each token."""
+    _, dev = divided(stream, reading.chunks)
+    jobs: list[Job] = [{"first": at} for at in range(0, len(dev.rows), ROWS_A_JOB)]
+    actors = max(1, min(int(settings().cores), len(jobs)))
+    sums = np.zeros(4)
+    for found in run_jobs(Reader, jobs, "evaluate", actors, (bundle, stream, reading)):
+        sums += json.loads(found["sums"])
+    with draft("scores") as out:
+        out.put_json("scores.json", numbers(*sums))
+        out.put_json("reading.json", _shown(load_bundle(bundle), dev))
+    return out.result()
+
+
+class Reader:
+    """An actor: the bundle in memory, a stretch of the dev chunks a call."""
+
+    def __init__(self, bundle: Artifact, stream: Artifact, reading: Reading) -> None:
+        torch.set_num_threads(1)  # an actor has one core
+        self.bundle, self.reading = load_bundle(bundle), reading
+        _, self.dev = divided(stream, reading.chunks)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.bundle.model.to(self.device)
+
+    @torch.inference_mode()
+    def __call__(self, job: Job) -> Job:
+        rows = np.arange(job["first"], min(job["first"] + ROWS_A_JOB, len(self.dev.rows)))
+        sums = np.zeros(4)
+        passage = Passage(self.dev, self.reading.batching, self.device, carried=self.reading.chunks.carried)
+        for log_probs, target in predictions(_model(self.bundle), passage, rows):
+            told = log_probs.gather(-1, target[..., None]).double().sum()
+            text = self.bundle.tokenizer.decode(target.flatten().tolist())
+            sums += -float(told), float((log_probs.argmax(-1) == target).sum()), target.numel(), len(text)
+        return {"sums": json.dumps(sums.tolist())}
+
+
+def _model(bundle: Bundle) -> LanguageModel:
+    assert isinstance(bundle.model, LanguageModel)
+    return bundle.model
+
+
+def numbers(nats: float, hits: float, tokens: float, characters: float) -> dict[str, Any]:
+    """What the sums mean. Bits per character count the characters that the tokens stand for."""
+    loss = nats / tokens
+    return {
+        "loss": loss,
+        "perplexity": float(np.exp(loss)),
+        "bits_per_token": loss / np.log(2),
+        "bits_per_character": nats / np.log(2) / max(characters, 1),
+        "accuracy": hits / tokens,
+        "tokens": int(tokens),
+        "characters": int(characters),
+    }
+
+
+@torch.inference_mode()
+def _shown(bundle: Bundle, dev: Chunks) -> list[list[tuple[str, float]]]:
+    """The first dev chunks that follow one another, token by token with the probability each had."""
+    chosen = np.arange(min(SHOWN_CHUNKS, len(dev.rows)))
+    batch = dev.batch(chosen, None)
+    assert batch.source is not None  # a stream's batch
+    log_probs, _ = _model(bundle).predict(batch.source, None)
+    told = log_probs.data.gather(-1, batch.target.data[..., None]).squeeze(-1).exp()
+    decode = bundle.tokenizer.decode
+    rows = zip(batch.target.data.tolist(), told.tolist(), strict=True)
+    return [[(decode([i]), round(p, 4)) for i, p in zip(ids, probs, strict=True)] for ids, probs in rows]

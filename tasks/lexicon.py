@@ -1,0 +1,82 @@
+"""Words for a search over a tokenizer's tokens: a lexicon, hotwords, and the language model that goes with them."""
+
+from collections.abc import Iterable, Sequence
+
+from infra.problem import Problem
+from models.interface import Decoder
+from models.search.words import Words, unspelled
+from models.vocabulary import SPECIALS
+from tasks.ngram.binary import Stored
+from tasks.ngram.spelling import SPACE, spellings
+from tasks.text import normalise
+from tasks.tokenizer import Labels, Symbols, TextTokenizer
+
+NAMED = 3  # of the words that are wrong
+
+
+def texts_of(tokenizer: TextTokenizer) -> tuple[str, ...]:
+    """What each token adds to a text, with the space it begins with; "" for the special ones."""
+    if isinstance(tokenizer, Labels) or tokenizer.first != len(SPECIALS):
+        raise Problem("words are searched for with a tokenizer of text that has <s>, </s> and <unk>")
+    if isinstance(tokenizer, Symbols):
+        written = [(tokenizer.separator and " ") + symbol for symbol in tokenizer.symbols]
+    else:
+        written = [tokenizer.model.IdToPiece(i).replace(SPACE, " ") for i in range(len(SPECIALS), len(tokenizer))]
+    return ("",) * len(SPECIALS) + tuple(written)
+
+
+def fused(
+    tokenizer: TextTokenizer, stored: Stored | None, lexicon: Iterable[str] = (), hotwords: Iterable[str] = ()
+) -> Decoder | None:
+    """What a search is to fuse: the language model with the words, the model alone where there are none, or None.
+
+    stored: an n-gram model of the tokenizer's tokens, or of words; without a lexicon these words are it, as far as the
+    tokens spell them. Raises Problem for a model of other tokens or of another alphabet, and naming words of the
+    lexicon that cannot be spelled.
+    """
+    of_tokens = stored is not None and _of_tokens(stored.spellings, tokenizer)
+    texts, listed, hot = texts_of(tokenizer), _clean(lexicon, tokenizer), _clean(hotwords, tokenizer)
+    if wrong := unspelled([*listed, *hot], texts):
+        shown = ", ".join(map(repr, wrong[:NAMED])) + (f" and {len(wrong) - NAMED} more" if wrong[NAMED:] else "")
+        raise Problem(f"the model's tokens cannot spell {shown}: take such words out of the lexicon and the hotwords")
+    if stored is None or of_tokens:
+        model = stored and stored.model
+        return Words(texts, listed, hot, tokens=model) if listed or hot else model
+    return Words(texts, listed or _spelled(stored, texts), hot, ngram=stored.model, spellings=stored.spellings)
+
+
+def _of_tokens(written: Sequence[str], tokenizer: TextTokenizer) -> bool:
+    """Whether a language model is of the tokenizer's tokens. Raises Problem for one of others that are no words."""
+    known = spellings(tokenizer)
+    if tuple(written) == known or not any(SPACE in token for token in written):
+        return tuple(written) == known
+    one, other = next(
+        ((a, b) for a, b in zip(written, known, strict=False) if a != b), (f"{len(written)} tokens", f"{len(known)}")
+    )
+    raise Problem(
+        f"the language model has other tokens than the bundle, {one!r} where it has {other!r}: "
+        "train it with the bundle's tokenizer, or on words"
+    )
+
+
+def _spelled(stored: Stored, texts: Sequence[str]) -> tuple[str, ...]:
+    """The model's words that the tokens spell: what it has beside them, digits say, cannot be heard anyway."""
+    words = stored.spellings[len(SPECIALS) :]
+    wrong = set(unspelled(words, texts))
+    if 2 * len(wrong) > len(words):
+        raise Problem(
+            f"the language model has another alphabet than the bundle: {len(wrong)} of its {len(words)} words, such as "
+            f"{min(wrong)!r}, cannot be spelled with the bundle's tokens"
+        )
+    return tuple(word for word in words if word not in wrong)
+
+
+def _clean(words: Iterable[str], tokenizer: TextTokenizer) -> tuple[str, ...]:
+    """The words as the tokenizer has text. Raises Problem for one that is none, or more, then."""
+    cleaned = {}
+    for word in words:
+        text = normalise(word, tokenizer.text)
+        if len(text.split()) != 1:
+            raise Problem(f"{word!r} is {'no word' if not text.strip() else 'more than one word'}: give one at a time")
+        cleaned[text.strip()] = None
+    return tuple(cleaned)

@@ -1,0 +1,114 @@
+"""Features to a bundle that holds a classifier: the same loop, workers and resumption as for speech."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from infra.problem import Problem
+from infra.store import Artifact, Draft, open_draft
+from models.interface import Beam, Classifier, Model
+from tasks import checkpoints
+from tasks.augment import Augment
+from tasks.batches import Utterances
+from tasks.bundle import GOLDEN, Contents, Sound, write_bundle
+from tasks.features import FrontEnd, Normaliser, normaliser_of
+from tasks.featurize import index_of
+from tasks.loop import Job
+from tasks.measures import Classification, checked
+from tasks.optimise import Fit
+from tasks.plan import Batching
+from tasks.step import step
+from tasks.tokenizer import Tokens, load_source_tokenizer, load_tokenizer
+from tasks.training_run import Workers, recorded, run_training
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierTraining:
+    """What is trained, and how. model: the Config of a file in models/ that is a `Classifier`. features: the front end
+    of clips, or how texts are cut into tokens.
+    """
+
+    model: Any
+    features: FrontEnd | Tokens
+    augment: Augment
+    batching: Batching
+    fit: Fit
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what cannot be honoured, before anything is read."""
+        reads = "tokens" if isinstance(self.features, Tokens) else "frames"
+        with torch.device("meta"):
+            model: Model = self.model.build(*((2, 2) if reads == "tokens" else (40, 2)))
+        if model.reads != reads:
+            raise ValueError(f"the model reads {model.reads}, and features gives {reads}")
+        if not isinstance(model, Classifier):
+            raise ValueError(f"model: {type(model).__name__} is no classifier")
+        if isinstance(self.features, Tokens):
+            if not self.features.specials:
+                raise ValueError("features.specials=false: what is unknown in a new text would have no id")
+            if not self.augment.nothing:
+                raise ValueError("augment.*: frames can be augmented, texts cannot; leave all of it at its defaults")
+
+
+@step
+def train_classifier(
+    features: Artifact, vocabularies: Artifact, training: ClassifierTraining, workers: Workers
+) -> Artifact:
+    key = train_classifier.key(features, vocabularies, training, workers)
+    draft = open_draft("training", key[:32])
+    job = prepare(draft, features, vocabularies, training)
+    with recorded(key, workers) as run_id:
+        run_training(job, workers, run_id)
+        bundle = finish(job, training)
+    if not training.fit.trail:
+        draft.discard()
+    return bundle
+
+
+def prepare(draft: Draft, features: Artifact, vocabularies: Artifact, training: ClassifierTraining) -> Job:
+    """The job. Raises Problem where there is nothing to train on, or nothing to choose the best weights by."""
+    spelling = load_source_tokenizer(vocabularies)
+    rows, dev = index_of(features, "train"), index_of(features, "dev")
+    for split, index in (("training", rows), ("dev", dev)):
+        if not len(index):
+            raise Problem(f"{features}: the {split} split is empty")
+    if spelling:
+        source_size, normaliser = len(spelling), Normaliser("none")
+    else:
+        assert isinstance(training.features, FrontEnd)  # as the config has checked
+        statistics = features.read_json("statistics.json")
+        source_size, normaliser = len(statistics["sum"]), normaliser_of(statistics, training.features.normalise)
+    return Job(
+        draft=draft,
+        model=training.model,
+        sizes=(source_size, len(load_tokenizer(vocabularies))),
+        tokenizer=vocabularies,
+        train=Utterances(features, rows, normaliser, training.augment, training.fit.seed),
+        dev=Utterances(features, dev, normaliser, Augment(), training.fit.seed),
+        batching=training.batching,
+        fit=training.fit,
+        measure=checked(Classification(), training.fit),
+    )
+
+
+def finish(job: Job, training: ClassifierTraining) -> Artifact:
+    """The bundle of the chosen weights."""
+    stored = checkpoints.latest(job.draft)
+    if stored is None:
+        raise Problem("training left no checkpoint; see the log above and run the same command again")
+    standing, fit = stored["standing"], training.fit
+    told = {"history": standing["history"], "best": standing["best"], "features": job.train.features.digest}
+    configs = {name: asdict(getattr(training, name)) for name in ("fit", "batching", "augment")}
+    sound = Sound(training.features, job.dev.normaliser) if isinstance(training.features, FrontEnd) else None
+    contents = Contents(
+        config=training.model,
+        sizes=job.sizes,
+        weights=checkpoints.chosen_weights(job.draft, fit.average_last),
+        tokenizer=job.tokenizer,
+        sound=sound,
+        beam=Beam(),
+        training=told | configs,
+        golden={job.dev.keys([row])[0]: job.dev.read(row)[0] for row in range(min(GOLDEN, len(job.dev.index)))},
+    )
+    return write_bundle(contents)

@@ -1,0 +1,44 @@
+"""Plain text becomes a registered language model that writes; a second run does nothing."""
+
+import pytest
+from test_flows import states_of
+
+pytestmark = pytest.mark.filterwarnings("ignore::Warning")  # of servers and clients that are not ours
+SMALL = ("fit.epochs=2", "model.recurrent.hidden_size=16", "chunks.length=20", "prompt.context=le ", "prompt.length=20")
+
+
+def test_the_whole_way(prefect_server, tmp_path, monkeypatch, capsys):
+    from flows.sample import sample
+    from flows.train_language_model import train_language_model
+    from infra import storage
+    from infra.problem import Problem
+    from tasks.sampling import Prompt
+
+    monkeypatch.setenv("SCRIPTORIUM_ARTIFACTS", str(tmp_path / "artifacts"))
+    monkeypatch.setenv("SCRIPTORIUM_CORES", "2")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "language")
+    (tmp_path / "text.txt").write_text("le renard et le corbeau se parlent;\n" * 300)
+    call = {"corpus": f"text:{tmp_path}/text.txt", "recipe": "char_rnn_fables", "settings": SMALL, "workers": 0}
+    result, first = states_of(train_language_model, **call)
+    assert set(first.values()) == {"Completed"}
+    assert set(result["metrics"]["dev"]) == {
+        "loss",
+        "accuracy",
+        "bits_per_character",
+        "bits_per_token",
+        "perplexity",
+        "tokens",
+        "characters",
+    }
+    assert storage.read(result["report"]).startswith(b"<!doctype html>")
+    again, second = states_of(train_language_model, **call)
+    assert again == result
+    assert set(second.values()) == {"Cached"}
+
+    capsys.readouterr()
+    sample("language-model@champion", Prompt(context="le ", length=25, seed=3))
+    out = capsys.readouterr().out
+    assert out.startswith("le ")
+    assert len(out) == len("le ") + 25 + 1
+    with pytest.raises(Problem, match="not in the vocabulary"):
+        sample("language-model@champion", Prompt(context="Ω"))
