@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench up down clean
+.PHONY: help demo test check bench bench-peers peers up down clean
 
 PYTHON ?= $(shell for p in python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -28,6 +28,16 @@ check: .venv/.stamp
 bench: .venv/.stamp
 	OMP_NUM_THREADS=1 .venv/bin/python -m tests.benchmarks
 
+# The packages that `python -m tests.benchmarks.ctc_search` compares with want an older numpy: they have their own place.
+bench-peers: .venv/.stamp
+	$(PYTHON) -m venv --clear .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check \
+		flashlight-text==0.0.7 pyctcdecode==0.5.0 kenlm==0.3.0 'numpy<2'
+
+# What the tests and the benchmarks are held against where it is there: built from source, with cmake and a compiler.
+peers: .venv/.stamp
+	$(INSTALL) '.[peers]'
+
 up: .venv/.stamp-demo
 	@.venv/bin/python -m infra.local up
 
@@ -36,7 +46,7 @@ down:
 
 # The MLflow record (.scriptorium/mlflow.db) and the artifacts stay, for they belong together; ARTIFACTS=1 takes both.
 clean: down
-	rm -rf .venv .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-peers .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find .scriptorium -mindepth 1 -maxdepth 1 ! -name 'mlflow.db*' -exec rm -rf {} + 2>/dev/null || true
 	if [ -n "$(ARTIFACTS)" ]; then rm -rf .scriptorium artifacts; fi

@@ -22,14 +22,16 @@ def connect() -> Any:
     set_defaults(ENVIRONMENT)
     if settings().ray_address.split(":")[0] in {"", "127.0.0.1", "localhost"}:
         set_defaults(ON_THIS_MACHINE)
-    import ray  # noqa: PLC0415  (seconds that a run with nothing to do need not pay)
+    import ray  # seconds that a run with nothing to do need not pay
 
     if ray.is_initialized():
         return ray
-    import ray.data  # noqa: PLC0415
-    import ray.train  # noqa: PLC0415
+    import ray.data
+    import ray.train
 
-    ray.data.DataContext.get_current().enable_progress_bars = False  # tasks/parallel.py draws one bar a step instead
+    data = ray.data.DataContext.get_current()
+    data.enable_progress_bars = False  # tasks/parallel.py draws one bar a step instead
+    data.op_resource_reservation_enabled = False  # it keeps half the cores for other operators; our jobs have one
     for name in ("ray", "ray.data", "ray.train"):  # a line for each stage of each job tells a user nothing
         logging.getLogger(name).setLevel(logging.ERROR)
     address = settings().ray_address

@@ -23,8 +23,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from infra import processes
-from infra.problem import Problem
+from infra import cluster, processes
+from infra.problem import Problem, one_line_errors
 from infra.processes import Process
 from infra.running import Running, alone, noted
 from infra.settings import HOME, settings, without_password
@@ -38,6 +38,7 @@ OURS = "# Written by `make up`, removed by `make down`: where the Prefect server
 HOST = "127.0.0.1"
 POOL = "local"
 PATIENCE_SECONDS = 240  # a busy laptop imports these servers in a minute
+POLL_SECONDS = 0.3  # between two questions whether a server answers
 
 
 def up() -> None:
@@ -115,9 +116,9 @@ def environment(mark: str) -> dict[str, str]:
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # 515 MB instead of 2.5 GB
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_TRACKING_URI": _tracking_uri(),
+        **cluster.ENVIRONMENT,
+        **cluster.ON_THIS_MACHINE,
         "RAY_ADDRESS": _ray_address(),
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # the name says nothing of it: Ray then stays on the loopback
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(TOKEN),
         "SCRIPTORIUM_ARTIFACTS": now.root,
@@ -202,7 +203,7 @@ def _await(running: Running, name: str, is_ready: Callable[[], bool]) -> None:
             raise Problem(f"{dead[0]} ended while starting: {_last_line(dead[0])} (see {_log(dead[0])})")
         if time.monotonic() > limit:
             raise Problem(f"{name} is not ready after {PATIENCE_SECONDS} s: {_last_line(name)} (see {_log(name)})")
-        time.sleep(0.3)
+        time.sleep(POLL_SECONDS)
 
 
 def _reply(url: str, question: dict[str, Any] | None = None) -> bytes:
@@ -269,14 +270,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("verb", choices=("up", "down", "status"))
     verb = parser.parse_args().verb
-    try:
+    with one_line_errors(interrupted="interrupted; what was started has been ended"):
         {"up": up, "down": down, "status": status}[verb]()
-    except Problem as problem:
-        print(f"scriptorium: {problem}", file=sys.stderr)
-        raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        print("scriptorium: interrupted; what was started has been ended", file=sys.stderr)
-        raise SystemExit(130) from None
 
 
 if __name__ == "__main__":

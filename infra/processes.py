@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MARK = "SCRIPTORIUM_UP"
-POLL_SECONDS = 0.1
+OWNER = "SCRIPTORIUM_OWNER"  # id and start of the command that a process belongs to
+POLL_SECONDS = 0.1  # between two looks whether processes have ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +52,35 @@ def start(command: list[str], environment: dict[str, str], log: Path) -> Process
 
 def all_of(leaders: list[Process], mark: str = "") -> set[Process]:
     """The living among the leaders, whatever carries the mark if there is one, and their sessions and descendants."""
-    table = {pid: found for pid in _every_id() if (found := _status(pid)) and found.state != "Z"}
+    table = _living()
     mine = {leader.id for leader in leaders if leader.alive()}
-    mine |= {pid for pid in table if mark and _carries(pid, mark)}
-    mine.discard(os.getpid())
+    mine |= {pid for pid in table if mark and _variable(pid, MARK) == mark}
+    return _with_descendants(mine - {os.getpid()}, table)
+
+
+def kill_descendants() -> None:
+    """Force the end of all that this process started, and of what that started in turn."""
+    table = _living()
+    me = Process(os.getpid(), table[os.getpid()].started)
+    _signal(_with_descendants({me.id}, table) - {me}, signal.SIGKILL)
+
+
+def end_orphans() -> None:
+    """End what commands of ours left behind when they were killed; what this one starts is marked as its own."""
+    table = _living()
+    for pid in table:
+        owner = _variable(pid, OWNER)
+        if owner and not Process(*map(int, owner.split(":"))).alive():
+            _signal({Process(pid, table[pid].started)}, signal.SIGKILL)
+    os.environ[OWNER] = f"{os.getpid()}:{table[os.getpid()].started}"
+
+
+def _living() -> dict[int, _Status]:
+    return {pid: found for pid in _every_id() if (found := _status(pid)) and found.state != "Z"}
+
+
+def _with_descendants(mine: set[int], table: dict[int, _Status]) -> set[Process]:
+    """These, their children's children, and the sessions that any of them leads."""
     grown = True
     while grown:
         sessions = {table[pid].session for pid in mine if pid in table and table[pid].session in mine}
@@ -124,8 +150,11 @@ def _status(pid: int) -> _Status | None:
     return _Status(fields[0], int(fields[1]), int(fields[3]), int(fields[19]))
 
 
-def _carries(pid: int, mark: str) -> bool:
+def _variable(pid: int, name: str) -> str:
+    """The value that a process was started with; empty where it has none, or is another user's, or just ended."""
     try:
-        return f"{MARK}={mark}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except (OSError, ProcessLookupError):  # another user's, or just ended
-        return False
+        every = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return ""
+    start = f"{name}=".encode()
+    return next((entry.removeprefix(start).decode() for entry in every if entry.startswith(start)), "")

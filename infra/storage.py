@@ -56,9 +56,9 @@ def join(uri: str, *names: str) -> str:
 def read(uri: str, offset: int = 0, size: int | None = None) -> bytes:
     """The file's bytes, or the range of `size` bytes at `offset`. Raises FileNotFoundError."""
     if not is_s3(uri):
-        with open(uri, "rb") as file:
+        with open(uri, "rb", buffering=0) as file:
             file.seek(offset)
-            return file.read() if size is None else file.read(size)
+            return file.readall() if size is None else _filled(file, size)
     if size == 0:
         return b""
     span = f"bytes={offset}-" if size is None else f"bytes={offset}-{offset + size - 1}"
@@ -70,11 +70,19 @@ def read(uri: str, offset: int = 0, size: int | None = None) -> bytes:
         return b""
 
 
+def _filled(file: io.FileIO, size: int) -> bytes:
+    """So many bytes, or as many as there are: one call of the system brings at most 2 GiB."""
+    data = file.read(size)
+    while len(data) < size and (more := file.read(size - len(data))):
+        data += more
+    return data
+
+
 def open_binary(uri: str) -> BinaryIO:
     """A seekable reader; from S3 in requests of 8 MiB."""
     if not is_s3(uri):
         return open(uri, "rb")
-    return io.BufferedReader(_RemoteFile(uri), RANGE_BYTES)  # type: ignore[return-value]
+    return io.BufferedReader(_RemoteFile(uri), RANGE_BYTES)  # type: ignore[return-value]  (read-only)
 
 
 def write(uri: str, data: bytes) -> None:
@@ -181,13 +189,18 @@ def _local_entry(status: os.stat_result) -> Entry:
     return Entry(status.st_size, f"{status.st_mtime_ns:x}-{status.st_size:x}")
 
 
-def _list_local(folder: Path) -> Iterator[tuple[str, Entry]]:
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            path = Path(parent, name)
-            with contextlib.suppress(FileNotFoundError):  # deleted by another process meanwhile
-                if not name.startswith(PARTIAL) and path.is_file():
-                    yield str(path.relative_to(folder)), _local_entry(path.stat())
+def _list_local(folder: Path, below: str = "", above: tuple[Path, ...] = ()) -> Iterator[tuple[str, Entry]]:
+    """The files under a folder, those behind links too, but no folder inside itself."""
+    above = (*above, folder.resolve())
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as found:
+        for item in found:
+            with contextlib.suppress(FileNotFoundError):  # deleted by another process meanwhile, or a dangling link
+                if item.is_dir():
+                    inner = Path(item.path)
+                    if not (item.is_symlink() and inner.resolve() in above):
+                        yield from _list_local(inner, f"{below}{item.name}/", above)
+                elif not item.name.startswith(PARTIAL) and item.is_file():
+                    yield below + item.name, _local_entry(item.stat())
 
 
 def _list_s3(uri: str) -> Iterator[tuple[str, Entry]]:
@@ -208,8 +221,8 @@ def _place(uri: str) -> dict[str, str]:
 def _client_of(process: int, endpoint: str) -> Any:  # noqa: ARG001  (a client does not survive a fork: one a process)
     if endpoint:
         set_defaults(OTHER_SERVERS)
-    import boto3  # noqa: PLC0415  (half a second that a local run need not pay)
-    from botocore.config import Config  # noqa: PLC0415
+    import boto3  # half a second that a local run need not pay
+    from botocore.config import Config
 
     retries = Config(retries={"mode": "standard", "max_attempts": 5}, max_pool_connections=16)
     return boto3.Session().client("s3", endpoint_url=endpoint or None, config=retries)
@@ -222,8 +235,8 @@ def _client() -> Any:
 @contextmanager
 def _named_errors(uri: str) -> Iterator[None]:
     """Botocore's errors as FileNotFoundError or EOFError, or as a line that says what to mend."""
-    from boto3.exceptions import Boto3Error  # noqa: PLC0415
-    from botocore import exceptions as s3  # noqa: PLC0415
+    from boto3.exceptions import Boto3Error
+    from botocore import exceptions as s3
 
     try:
         yield

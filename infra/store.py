@@ -13,7 +13,7 @@ import json
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +143,6 @@ class Filling:
     """What `draft` yields: the draft, and after the block the artifact it became."""
 
     draft: Draft
-    expected: set[str] = field(default_factory=set)
     artifact: Artifact | None = None
 
     def put(self, name: str, content: bytes | Path) -> None:
@@ -164,16 +163,15 @@ def open_draft(kind: str, key: str = "") -> Draft:
 
 
 @contextmanager
-def draft(kind: str, key: str = "") -> Iterator[Filling]:
-    """A draft to fill; on leaving the block it is committed. A draft with a key outlives a failure, to be continued."""
-    filling = Filling(open_draft(kind, key))
+def draft(kind: str) -> Iterator[Filling]:
+    """A new draft to fill in one go; on leaving the block it is committed, or gone where the block failed."""
+    filling = Filling(open_draft(kind))
     try:
         yield filling
     except BaseException:
-        if not key:
-            filling.draft.discard()
+        filling.draft.discard()
         raise
-    filling.artifact = filling.draft.commit(filling.expected)
+    filling.artifact = filling.draft.commit()
 
 
 def remember(key: str, artifact: Artifact) -> None:

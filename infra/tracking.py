@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from infra import storage
@@ -45,7 +45,7 @@ def open_run(key: str, name: str, tags: dict[str, str]) -> str:
 
 def log_params(run_id: str, params: dict[str, Any]) -> None:
     """Parameters as text. MLflow never changes one, so a value that differs from an earlier one becomes a tag."""
-    from mlflow.entities import Param, RunTag  # noqa: PLC0415
+    from mlflow.entities import Param, RunTag
 
     with _named_errors():
         held = _client().get_run(run_id).data.params
@@ -60,7 +60,7 @@ def log_params(run_id: str, params: dict[str, Any]) -> None:
 
 def log_metrics(run_id: str, rows: Iterable[tuple[str, float, int]]) -> None:
     """Rows of (name, value, step), in batches. A row that the run has already is not sent again."""
-    from mlflow.entities import Metric  # noqa: PLC0415
+    from mlflow.entities import Metric
 
     given, now = [(name, float(value), int(step)) for name, value, step in rows], int(time.time() * 1000)
     with _named_errors():
@@ -76,7 +76,7 @@ def log_metrics(run_id: str, rows: Iterable[tuple[str, float, int]]) -> None:
 
 def log_dataset(run_id: str, name: str, digest: str, uri: str) -> None:
     """A reference to data that stays where it is."""
-    from mlflow.entities import Dataset, DatasetInput, InputTag  # noqa: PLC0415
+    from mlflow.entities import Dataset, DatasetInput, InputTag
 
     kind = "s3" if storage.is_s3(uri) else "local"
     dataset = Dataset(name, digest[:LONGEST_DIGEST], kind, json.dumps({"uri": uri}))
@@ -85,19 +85,22 @@ def log_dataset(run_id: str, name: str, digest: str, uri: str) -> None:
         _client().set_tag(run_id, f"digest.{name}", digest)
 
 
-def log_files(run_id: str, files: Iterable[tuple[str, bytes]], folder: str) -> None:
-    """Small files, uploaded into a folder of the run."""
+def log_files(run_id: str, files: Iterable[tuple[str, bytes | Path]], folder: str) -> None:
+    """Files, where they lie or as bytes, uploaded one after the other into a folder of the run."""
     with tempfile.TemporaryDirectory() as temporary, _named_errors():
         for name, content in files:
             path = Path(temporary, name)
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        _client().log_artifacts(run_id, temporary, folder)
+            if isinstance(content, bytes):
+                path.write_bytes(content)
+            else:
+                path.symlink_to(content)
+            _client().log_artifact(run_id, str(path), str(PurePosixPath(folder, name).parent))
 
 
 def register(run_id: str, name: str, alias: str, tags: dict[str, str]) -> str:
     """The run's bundle as a new version of a registered model, which the alias then names; the version."""
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+    from mlflow.exceptions import MlflowException
 
     with _named_errors():
         client = _client()
@@ -133,7 +136,7 @@ def finish(run_id: str, status: str) -> None:
 
 def _registered(model: str) -> str:
     """The run that made a registered version. Raises Problem that lists what there is."""
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+    from mlflow.exceptions import MlflowException
 
     client = _client()
     try:
@@ -150,8 +153,8 @@ def _registered(model: str) -> str:
 
 
 def _downloaded(model: str, run_id: str) -> str:
-    from mlflow.artifacts import download_artifacts  # noqa: PLC0415
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
 
     target = Path(settings().cache_folder) / "models" / run_id
     target.mkdir(parents=True, exist_ok=True)
@@ -168,7 +171,7 @@ def _experiment(client: Any) -> str:
     found = client.get_experiment_by_name(name)
     if found:
         return found.experiment_id
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+    from mlflow.exceptions import MlflowException
 
     served = settings().tracking_uri.startswith("http")
     place = None if served else storage.join(settings().root, "mlflow")  # a server has a place of its own
@@ -192,9 +195,9 @@ def _client_of(uri: str) -> Any:
         set_defaults(storage.OTHER_SERVERS)
     if uri.startswith("sqlite:///"):
         Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    from mlflow import MlflowClient, set_tracking_uri  # noqa: PLC0415
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415
-    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
+    from mlflow import MlflowClient, set_tracking_uri
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # how it makes its tables concerns nobody
     set_tracking_uri(uri)
@@ -218,7 +221,7 @@ def _is_away(error: Exception) -> bool:
 @contextmanager
 def _named_errors() -> Iterator[None]:
     """A server that has gone as a line that says which."""
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+    from mlflow.exceptions import MlflowException
 
     try:
         yield

@@ -1,10 +1,12 @@
 """What every test runs under: one thread, and no settings, servers or records of the user."""
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 
 import pytest
+from s3_servers import moto, rclone  # noqa: F401  (fixtures)
 
 _home = tempfile.mkdtemp(prefix="scriptorium-tests-")
 FOREIGN = ("PREFECT_", "MLFLOW_", "RAY_ADDRESS", "RAY_AUTH_", "AWS_")
@@ -32,14 +34,14 @@ os.environ |= {
 
 def pytest_configure():
     try:
-        import torch  # noqa: PLC0415  (the rules of the code base are checked without it)
+        import torch  # the rules of the code base are checked without it
     except ModuleNotFoundError:
         return
     torch.set_num_threads(1)  # two threads have been 20 times slower on a shared machine
 
 
 def pytest_unconfigure():
-    import shutil  # noqa: PLC0415
+    import shutil
 
     shutil.rmtree(_home, ignore_errors=True)
 
@@ -50,3 +52,11 @@ def artifact_root(tmp_path, monkeypatch):
     root = tmp_path / "artifacts"
     monkeypatch.setenv("SCRIPTORIUM_ARTIFACTS", str(root))
     return Path(root)
+
+
+@pytest.fixture(autouse=True)
+def _ray_ends_with_its_test():
+    """Its workers keep the artifact root they were started with, and the next test has another."""
+    yield
+    if (ray := sys.modules.get("ray")) and ray.is_initialized():
+        ray.shutdown()

@@ -37,7 +37,7 @@ def test_it_parses_and_names_settings_that_exist(path):
 
 
 def test_ray_accepts_its_cluster_config():
-    from ray.autoscaler._private.util import prepare_config, validate_config  # noqa: PLC0415
+    from ray.autoscaler._private.util import prepare_config, validate_config
 
     config = documents(INFRA / "ray-cluster.yaml")[0]
     validate_config(prepare_config(config))
@@ -48,6 +48,10 @@ def test_deployments_name_flows_and_parameters_that_exist():
     config = documents(INFRA / "prefect.yaml")[0]
     assert {d["entrypoint"] for d in config["deployments"]} == {
         "flows/train_asr.py:train_asr",
+        "flows/train_language_model.py:train_language_model",
+        "flows/train_classifier.py:train_classifier",
+        "flows/train_ngram.py:train_ngram",
+        "flows/compare.py:compare",
         "flows/evaluate.py:evaluate_model",
     }
     for deployment in config["deployments"]:

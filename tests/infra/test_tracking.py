@@ -71,7 +71,8 @@ def test_data_by_reference(run_id):
 
 
 def test_a_registered_model_comes_back_byte_for_byte(run_id, tmp_path):
-    tracking.log_files(run_id, [("model.json", b"{}"), ("deep/weights.pt", bytes(range(256)))], "bundle")
+    (tmp_path / "any-name").write_bytes(bytes(range(256)))
+    tracking.log_files(run_id, [("model.json", b"{}"), ("deep/weights.pt", tmp_path / "any-name")], "bundle")
     assert tracking.register(run_id, "asr", "champion", {"bundle": "ab"}) == "1"
     second = tracking.open_run("key-2", "better", {})
     tracking.log_files(second, [("model.json", b"[]")], "bundle")
