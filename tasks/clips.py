@@ -10,6 +10,7 @@ import tempfile
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,16 @@ from infra.store import Draft
 from tasks import tar
 from tasks.audio import BadClip, cut, decode, encode_wav, join
 from tasks.parallel import Job
-from tasks.shards import INDEX, TEXT, Sample, add, canonical_json
+from tasks.shards import INDEX, TEXT, Sample, add
 from tasks.source import Location
 from tasks.tables import QUARANTINE, from_parquet, table_of, to_parquet
 
 LARGEST_BYTES = 1 << 28  # of one clip: what is larger is refused unread
 AHEAD, AHEAD_BYTES = 8, 4 << 20  # rows whose clips, none of them larger, are fetched from S3 before they are needed
+NO_SPAN = "null"
 TEXT_COLUMNS = ("key", "split", "text", "speaker", "tags", "source")
 JOB = pa.schema([(name, pa.string()) for name in (*TEXT_COLUMNS, "clips", "pauses_ms", "span", "content")])
+TOLD = {field.name for field in fields(Sample)}.intersection(INDEX.names) - {"tags"}  # what index and sample both say
 
 Fetched = dict[Location, Future[bytes]]
 
@@ -48,7 +51,8 @@ def take_in(job: Job) -> Job:
                     sample = _sample(row, cached, job, rejects)
                     if sample:
                         offset, size = add(file, sample)
-                        index.append(_index_row(sample, f"{name}.tar", offset, size))
+                        place = {"shard": f"{name}.tar", "offset": offset, "size": size}
+                        index.append(_index_row(sample) | place | {"tags": row["tags"]})
                 file.write(tar.END)
             if index:
                 out.put(f"{name}.tar", local)
@@ -64,7 +68,7 @@ def _fetched_ahead(rows: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any],
     waiting: deque[tuple[dict[str, Any], Fetched]] = deque()
     with ThreadPoolExecutor(AHEAD) as pool:
         for row in rows:
-            remote = row["span"] == "null" and '"s3://' in row["clips"]  # looked at before it is taken apart
+            remote = row["span"] == NO_SPAN and '"s3://' in row["clips"]  # looked at before it is taken apart
             places = [tuple(clip[:3]) for clip in json.loads(row["clips"])] if remote else []
             small = [place for place in places if storage.is_s3(place[0]) and place[2] <= AHEAD_BYTES]
             waiting.append((row, {place: pool.submit(storage.read, *place) for place in small}))
@@ -128,7 +132,7 @@ def _content(row: dict[str, Any], cached: _LastClip, max_seconds: float) -> tupl
     """What the shard keeps: bytes, extension, seconds, sample rate."""
     if row["content"]:
         return row["content"].encode(), TEXT, 0.0, 0
-    clips, span = json.loads(row["clips"]), json.loads(row["span"])
+    clips, span = json.loads(row["clips"]), row["span"] != NO_SPAN and json.loads(row["span"])
     if len(clips) == 1:
         uri, offset, size, extension = clips[0]
         data = cached.read(uri, offset, size)
@@ -148,7 +152,5 @@ def _content(row: dict[str, Any], cached: _LastClip, max_seconds: float) -> tupl
     return encode_wav(wave, rate), "wav", len(wave) / rate, rate
 
 
-def _index_row(sample: Sample, shard: str, offset: int, size: int) -> dict[str, Any]:
-    known = {name: getattr(sample, name) for name in INDEX.names if hasattr(sample, name)}
-    tags = canonical_json(sample.tags)
-    return known | {"shard": shard, "offset": offset, "size": size, "tags": tags}
+def _index_row(sample: Sample) -> dict[str, Any]:
+    return {name: getattr(sample, name) for name in TOLD}

@@ -62,6 +62,9 @@ def side_by_side(curves: Sequence[Curve], label: str) -> bytes:
         axes.tick_params(labelsize=7, labelbottom=i + columns >= len(curves))
         axes.grid(alpha=0.3)
     _scale(panels[0], curves)
+    for axes, curve in zip(panels, curves, strict=False):
+        if curve.best > panels[0].get_ylim()[1]:
+            axes.text(0.5, 0.5, "above this scale", transform=axes.transAxes, ha="center", fontsize=8)
     figure.supxlabel("updates", fontsize=9)
     figure.supylabel(label, fontsize=9)
     return to_png(figure)

@@ -14,6 +14,7 @@ import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import astuple, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from tasks.utterance import SPLITS, Reject, Utterance
 
 FIRST_ROWS, LAST_ROWS, SHARDS_A_STEP = 128, 4096, 8  # shards grow: few clips still make enough shards for all cores
 REJECTS_HELD = 4096
+_json = lru_cache(json.dumps)  # of what most rows have in common
 
 Row = Utterance | Reject
 
@@ -138,7 +140,7 @@ def _located(rows: Iterator[Row], source: Source, rejects: _Rejects) -> Iterator
         else:
             job = {"key": key, "split": row.split, "text": row.text.strip(), "speaker": row.speaker}
             job |= {"source": row.source, "tags": canonical_json(row.tags), "content": row.content}
-            job |= {"clips": json.dumps(found), "pauses_ms": json.dumps(row.pauses_ms), "span": json.dumps(row.span)}
+            job |= {"clips": json.dumps(found), "pauses_ms": _json(row.pauses_ms), "span": _json(row.span)}
             yield job, sum(place[2] for place in found) + len(row.content.encode())
 
 

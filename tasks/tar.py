@@ -10,9 +10,7 @@ END = bytes(20 * BLOCK)  # two empty blocks, filled up to a record, as tar ends
 
 def append(file: BinaryIO, name: str, content: bytes) -> None:
     """One member at the end of an open file."""
-    file.write(header(name, len(content)))
-    file.write(content)
-    file.write(bytes(-len(content) % BLOCK))
+    file.write(b"".join((header(name, len(content)), content, bytes(-len(content) % BLOCK))))
 
 
 def header(name: str, size: int) -> bytes:

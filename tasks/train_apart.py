@@ -87,7 +87,7 @@ def _outcomes(todo: list[Apart]) -> dict[str, str]:
                 note = f"{len(todo) - len(waiting)} of {len(todo)} trained, last {one.label}"
             under_way = sum(_share_done(one) for one in waiting.values())
             progress.reach(len(todo) - len(waiting) + under_way, note + (f", {len(failed)} failed" if failed else ""))
-    return failed
+    return {one.label: failed[one.label] for one in todo if one.label in failed}  # not as they happened to end
 
 
 def train_here(one: Apart) -> str:
