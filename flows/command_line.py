@@ -11,6 +11,7 @@ from flows.start import chosen, chosen_several, recipes
 from infra.interrupt import ends_soon
 from infra.problem import FAILED, WRONG_USE, one_line_errors
 from infra.processes import end_orphans
+from tasks.corpus import parse
 
 GOES_ON = "interrupted; the same command goes on where this one stopped"
 
@@ -45,6 +46,27 @@ def comparison_arguments(description: str | None, modules: Iterable[ModuleType])
     parsed = parser.parse_args()
     with one_line_errors(WRONG_USE):
         chosen_several(parsed.corpus, parsed.names, parsed.settings, modules)
+    return parsed
+
+
+def model_arguments(parser: "Parser", split: str, *verbs: str) -> argparse.Namespace:
+    """The parsed command line of a flow that uses a trained model on a corpus, checked. split: the default."""
+    parser.add_argument("--model", required=True, metavar="NAME@ALIAS|PATH")
+    parser.add_argument("--corpus", required=True, metavar="KIND:URI")
+    parser.add_argument("--split", default=split, choices=("train", "dev", "test"))
+    parser.add_argument(
+        "--lm", metavar="NAME@ALIAS|PATH", help="an n-gram model, or an ARPA file; the same as --set lm="
+    )
+    parser.add_argument("--lexicon", metavar="FILE", help="the words there are, one a line; --set lexicon=")
+    parser.add_argument("--hotwords", metavar="WORD[,WORD...]", help="words to listen for; --set hotwords=")
+    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
+    parser.add_argument("--json", action="store_true", help="the last line is the result as JSON")
+    parsed = parser.parse_args()
+    for name in ("lm", "lexicon", "hotwords"):
+        if value := vars(parsed).pop(name):
+            parsed.settings.append(f"{name}={value}")
+    with one_line_errors(WRONG_USE):
+        parse(parsed.corpus, *verbs)
     return parsed
 
 

@@ -55,7 +55,7 @@ def compare(corpus: str, names: str, settings: tuple[str, ...] = (), seeds: tupl
     for recipe, seed in ((recipe, seed) for recipe in data for seed in seeds):
         plan = replace(plans[recipe], fit=replace(plans[recipe].fit, seed=seed))  # the corpus' split has its own seed
         scored = partial(discipline.scores, data=data[recipe], plan=plan)
-        inputs = (*data[recipe], plan.training)
+        inputs = (*data[recipe][:2], plan.training)
         trainings.append(Apart(recipe=recipe, seed=seed, step=discipline.train, inputs=inputs, scored=scored))
     key = hashlib.sha256("".join(one.key for one in trainings).encode()).hexdigest()
     failed |= train_apart(trainings, key, title)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from flows.equipped import equipped
 from flows.recipes import ClassificationRecipe, LanguageRecipe, Recipe, asr, classification, language
 from infra.store import Artifact
 from tasks.corpus import Corpus, fingerprint
@@ -25,12 +26,14 @@ from tasks.train_classifier import train_classifier
 from tasks.train_language_model import train_language_model
 from tasks.vocabularies import fit_vocabularies
 
-Data = tuple[Artifact, ...]  # what `train` takes before its config
+Data = tuple[Artifact, ...]
 
 
 @dataclass(frozen=True)
 class Discipline:
-    """recipes: the module. data: of a corpus and recipe. scores: of a bundle, its data and recipe, on the dev split."""
+    """recipes: the module. data: of a corpus and recipe, training takes the first two. scores: of a bundle, its data
+    and recipe, on the dev split.
+    """
 
     recipes: ModuleType
     data: Callable[[Corpus, Any], Data]
@@ -42,12 +45,14 @@ class Discipline:
 def speech_data(place: Corpus, plan: Recipe) -> Data:
     shards = ingest(place, fingerprint(place), plan.ingest, ("train", "dev", "test"))
     tokenizer = fit_tokenizer(shards, plan.tokens)
-    return featurize(shards, tokenizer, plan.features, plan.ingest.error_budget), tokenizer
+    return featurize(shards, tokenizer, plan.features, plan.ingest.error_budget), tokenizer, shards
 
 
-def speech_scores(bundle: Artifact, data: Data, plan: Recipe) -> Artifact:
+def speech_scores(trained: Artifact, data: Data, plan: Recipe) -> Artifact:
+    features, tokenizer, shards = data
+    bundle = equipped(trained, shards, tokenizer, plan)
     how = Decoding(beam=plan.beam, architecture=plan.architecture, split="dev", batching=plan.batching)
-    return evaluate(decode(bundle, data[0], how), plan.scoring)
+    return evaluate(decode(bundle, features, how), plan.scoring)
 
 
 def language_data(place: Corpus, plan: LanguageRecipe) -> Data:

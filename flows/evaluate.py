@@ -10,12 +10,11 @@ from typing import Any
 
 from prefect import flow
 
-from flows.command_line import Parser, run
+from flows.command_line import Parser, model_arguments, run
 from flows.measured import kind_of
 from flows.overrides import override
 from flows.results import summarise
 from infra import tracking
-from infra.problem import WRONG_USE, one_line_errors
 from tasks.bundle import adopt, front_end_of, tokenizer_of
 from tasks.corpus import fingerprint, parse
 from tasks.featurize import featurize
@@ -36,7 +35,8 @@ def evaluate_model(
         model: NAME@ALIAS in MLflow's registry, or the path of a bundle.
         corpus: KIND:URI, as for training.
         split: train, dev or test.
-        settings: values to replace, such as beam.width=32 or ingest.max_seconds=90.
+        settings: values to replace, such as beam.width=32 or ingest.max_seconds=90; of a recogniser also lm=NAME@ALIAS,
+            lexicon=PATH and hotwords=WORD,WORD.
     """
     bundle = adopt(tracking.resolve_model(model))
     kind = kind_of(bundle)
@@ -51,13 +51,4 @@ def evaluate_model(
 
 
 if __name__ == "__main__":
-    parser = Parser(description=__doc__)
-    parser.add_argument("--model", required=True, metavar="NAME@ALIAS|PATH")
-    parser.add_argument("--corpus", required=True, metavar="KIND:URI")
-    parser.add_argument("--split", default="test", choices=("train", "dev", "test"))
-    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
-    parser.add_argument("--json", action="store_true", help="the last line is the result as JSON")
-    parsed = parser.parse_args()
-    with one_line_errors(WRONG_USE):
-        parse(parsed.corpus, "utterances", "labelled")
-    run(evaluate_model, parsed)
+    run(evaluate_model, model_arguments(Parser(description=__doc__), "test", "utterances", "labelled"))

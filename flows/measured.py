@@ -8,6 +8,7 @@ from infra.problem import Problem
 from infra.store import Artifact
 from models.interface import Beam
 from tasks.bundle import front_end_of, is_classifier, tokenizer_of
+from tasks.companions import Equipment, equip, language_model_at, words_at
 from tasks.corpus import Ingest
 from tasks.decode import Decoding, decode
 from tasks.evaluate import Scoring, evaluate
@@ -31,9 +32,16 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchPlan(Plan):
-    """The same for a model that searches."""
+    """The same for a model that searches, and what its search is given; what is empty here is as the bundle has it.
+
+    lm: an n-gram model, NAME@ALIAS or the path of one or of an ARPA file. lexicon: the path of a file with a word a
+    line. hotwords: to listen for, as hard as beam.hotword_weight says.
+    """
 
     beam: Beam
+    lm: str = ""
+    lexicon: str = ""
+    hotwords: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,21 @@ class Kind:
     verb: str
     plan: Callable[[Artifact], Plan]
     measure: Callable[[Artifact, Data, Any, tuple[str, str]], Found]
+
+
+def recogniser(bundle: Artifact) -> Artifact:
+    """The bundle. Raises Problem where it is none of a recogniser."""
+    if kind_of(bundle) is not RECOGNISER:
+        raise Problem(f"{bundle.uri}: not a speech recogniser; give a model that train_asr made")
+    return bundle
+
+
+def equipped(bundle: Artifact, plan: SearchPlan, beam: Beam) -> Artifact:
+    """The bundle with what the plan gives its search."""
+    if not (plan.lm or plan.lexicon or plan.hotwords):
+        return bundle
+    words = {"lexicon": words_at(plan.lexicon), "hotwords": plan.hotwords}
+    return equip(bundle, language_model_at(plan.lm), Equipment(beam=beam, **words))
 
 
 def kind_of(bundle: Artifact) -> Kind:
@@ -56,6 +79,7 @@ def kind_of(bundle: Artifact) -> Kind:
 
 def transcribed(bundle: Artifact, data: Data, plan: SearchPlan, about: tuple[str, str]) -> Found:
     (split, title), architecture = about, bundle.read_json("model.json")["architecture"]
+    bundle = equipped(bundle, plan, plan.beam)
     how = Decoding(beam=plan.beam, architecture=architecture, split=split, batching=plan.batching)
     transcripts = decode(bundle, data[1], how)
     scores = evaluate(transcripts, Scoring())

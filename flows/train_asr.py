@@ -1,7 +1,8 @@
 """From a speech corpus to a word error rate.
 
     corpus --ingest--> shards --featurize--> features --train--> bundle --decode--> transcripts --evaluate--> scores
-                          \\--fit_tokenizer--> tokenizer --^          \\--report, publish--> page, registered model
+                        | \\--fit_tokenizer--> tokenizer --^     ^        \\--report, publish--> page, registered model
+                        \\--train_ngram--> language model --equip-+
 
 Every arrow is a task; every name is an Artifact, a reference to bytes that never change. A task is skipped when its
 code and the digests of its inputs are those of an earlier run.
@@ -14,6 +15,7 @@ from typing import Any
 from prefect import flow
 
 from flows.command_line import arguments, run
+from flows.equipped import equipped
 from flows.recipes import Recipe, asr
 from flows.results import summarise
 from flows.start import chosen
@@ -58,7 +60,8 @@ def pipeline(place: Corpus, plan: Recipe, recipe: str, workers: int, registered:
     features = featurize(shards, tokenizer, plan.features, plan.ingest.error_budget)
 
     title = f"{recipe} on {place}"
-    bundle = train(features, tokenizer, plan.training, Workers(count=workers, run_name=title))
+    trained = train(features, tokenizer, plan.training, Workers(count=workers, run_name=title))
+    bundle = equipped(trained, shards, tokenizer, plan)
 
     splits = tuple(split for split in ("test", "dev") if split in splits_of(shards))
     transcripts, scores = [], []
@@ -79,7 +82,7 @@ def pipeline(place: Corpus, plan: Recipe, recipe: str, workers: int, registered:
     )
     data = (shards, features, *transcripts[:1])
     outcome = Outcome(bundle=bundle, page=page, splits=splits, scores=tuple(scores), data=data)
-    return summarise(outcome, publish(outcome, tokenizer, plan.training, publication))
+    return summarise(outcome, publish(outcome, tokenizer, plan, publication))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from infra import storage
 from infra.problem import Problem
 from infra.settings import set_defaults, settings, without_password
 
-KEY_TAG = "scriptorium.key"
+KEY_TAG, BUNDLE_TAG = "scriptorium.key", "scriptorium.bundle"
 BUNDLE_FOLDER = "bundle"
 CHUNK = 1000  # metrics in one request, the most the server takes
 PARAMETERS_AT_ONCE = 100  # the same for parameters and tags
@@ -41,6 +41,18 @@ def open_run(key: str, name: str, tags: dict[str, str]) -> str:
         for tag, value in tags.items():
             client.set_tag(run_id, tag, value)
     return run_id
+
+
+def key_for(key: str, bundle: str) -> str:
+    """The key of the run that is to hold a bundle: the training's own, or where that holds another one, a new run's.
+
+    One training can be published with several searches, and what was registered stays as it was.
+    """
+    with _named_errors():
+        client = _client()
+        found = client.search_runs([_experiment(client)], f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
+    held = found[0].data.tags.get(BUNDLE_TAG, bundle) if found else bundle
+    return key if held == bundle else f"{key}-{bundle}"
 
 
 def log_params(run_id: str, params: dict[str, Any]) -> None:

@@ -149,6 +149,15 @@ class Emitter(Protocol):
 
 
 @runtime_checkable
+class FrameSearcher(Emitter, Protocol):
+    """An emitter whose search asks for its emissions alone: `search(source, ...)` is that of `emit(source)`."""
+
+    def search_emissions(
+        self, emissions: Padded, beam: Beam, lm: "Decoder | None" = None
+    ) -> list[list[Hypothesis]]: ...
+
+
+@runtime_checkable
 class Classifier(Protocol):
     """What asks for one label a sequence: its target is the label's id (B, 1), its search ranks the labels."""
 

@@ -3,7 +3,8 @@
 model.json (architecture, options, sizes), weights.pt, tokenizer.json, features.json (front end and normaliser; null
 where text is read), source/tokenizer.json (of what is read, where that is text and not what the model says),
 decode.json (beam), training.json (history and configs), golden.json with golden.npz (sources and what the bundle said
-of them when it was made), quarantine.parquet (training utterances that were left out).
+of them when it was made), quarantine.parquet (training utterances that were left out); lm/ngram.bin and words.json
+where a search is given a language model and words (tasks/companions.py).
 """
 
 import hashlib
@@ -20,11 +21,14 @@ import torch
 from infra import storage
 from infra.problem import Problem
 from infra.store import Artifact, at, draft
-from models.interface import Beam, LanguageModel, Model, Padded, build, describe
+from models.interface import Beam, Decoder, LanguageModel, Model, Padded, build, describe
 from tasks.checkpoints import Weights, from_bytes, to_bytes
 from tasks.features import FrontEnd, Normaliser
+from tasks.lexicon import fused
+from tasks.ngram.binary import load_ngram
 from tasks.tokenizer import FILE, LABELS, MODEL, SOURCE, TextTokenizer, load_source_tokenizer, load_tokenizer
 
+LM, WORDS = "lm/ngram.bin", "words.json"  # of a bundle
 GOLDEN = 3
 GOLDEN_LENGTH = 1000  # tokens at most
 SCORE_TOLERANCE = 0.05  # nats: other processors round otherwise
@@ -47,6 +51,7 @@ class Bundle:
     sound: Sound | None  # what its sources are made of, None where it reads text
     beam: Beam
     spelling: TextTokenizer | None = None  # of the texts that it reads, where they are not what it says
+    lm: Decoder | None = None  # that its searches fuse, words included
 
     @property
     def front_end(self) -> FrontEnd:
@@ -122,7 +127,17 @@ def load_bundle(artifact: Artifact) -> Bundle:
     model = build(**spec)
     model.load_state_dict(from_bytes(artifact.read("weights.pt")))
     beam = Beam(**artifact.read_json("decode.json"))
-    return Bundle(model.eval(), tokenizer, features and _sound_of(features), beam, spelling)
+    return Bundle(
+        model.eval(), tokenizer, features and _sound_of(features), beam, spelling, _fused(artifact, tokenizer)
+    )
+
+
+def _fused(artifact: Artifact, tokenizer: TextTokenizer) -> Decoder | None:
+    names = artifact.names()
+    if LM not in names and WORDS not in names:
+        return None
+    words = artifact.read_json(WORDS) if WORDS in names else {}
+    return fused(tokenizer, load_ngram(artifact.file(LM)) if LM in names else None, **words)
 
 
 def _sound_of(told: dict[str, Any]) -> Sound:
@@ -131,15 +146,24 @@ def _sound_of(told: dict[str, Any]) -> Sound:
     return Sound(FrontEnd(**told["front_end"]), normaliser)
 
 
-def replay(artifact: Artifact) -> None:
-    """Raises Problem unless the bundle says of its golden utterances what it said when it was made."""
-    expected = artifact.read_json("golden.json")
+def replay(artifact: Artifact, beam: Beam | None = None) -> None:
+    """Raises Problem unless the bundle says of its golden utterances what it said when it was made.
+
+    beam: one that is to be used, and is refused here where the model's search or what the bundle holds does not go with
+    it.
+    """
+    expected, bundle = artifact.read_json("golden.json"), load_bundle(artifact)
     with np.load(io.BytesIO(artifact.read("golden.npz")), allow_pickle=False) as golden:
-        found = said_of(load_bundle(artifact), dict(golden))
+        found, some = said_of(bundle, dict(golden)), list(golden.values())[:1]
     for key, told in expected.items():
         same = found[key]["text"] == told["text"] and abs(found[key]["score"] - told["score"]) < SCORE_TOLERANCE
         if not same:
             raise Problem(f"{artifact.uri}: golden utterance {key} now reads {found[key]}, expected {told}")
+    if beam and some:
+        try:
+            bundle.model.search(bundle.source(some[0]), beam, bundle.lm)
+        except ValueError as error:
+            raise Problem(f"{artifact}: {error}") from error
 
 
 @torch.no_grad()

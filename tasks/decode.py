@@ -60,7 +60,7 @@ class Decoding:
 @step
 def decode(bundle: Artifact, features: Artifact, decoding: Decoding) -> Artifact:
     """Transcripts of one split."""
-    replay(bundle)
+    replay(bundle, decoding.beam)
     out = open_draft("transcripts", decode.key(bundle, features, decoding)[:32])
     shards = sorted(set(index_of(features, decoding.split)["shard"].to_pylist()))
     done = out.finished()
@@ -104,7 +104,7 @@ def transcribe(
     for batch in ahead(utterances, batches, None):
         source = batch.to(device).source
         assert source is not None  # an acoustic model's batch
-        found |= zip(batch.keys, bundle.model.search(source, decoding.beam), strict=True)
+        found |= zip(batch.keys, bundle.model.search(source, decoding.beam, bundle.lm), strict=True)
     columns = ("key", "text", "speaker", "seconds", "source")
     rows = utterances.index.select(columns).to_pylist()
     return [_row(row, [_hypothesis(h, bundle, step_seconds) for h in found[row["key"]]]) for row in rows]

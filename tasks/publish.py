@@ -47,11 +47,12 @@ class Publication:
 
 
 @step
-def publish(outcome: Outcome, tokenizer: Artifact, training: Any, publication: Publication) -> Artifact:
-    """`publication.json`: the MLflow run and the registered model's version. training: the config of the training."""
+def publish(outcome: Outcome, tokenizer: Artifact, config: Any, publication: Publication) -> Artifact:
+    """`publication.json`: the MLflow run and the registered model's version. config: logged."""
     told = {"corpus": publication.corpus, "recipe": publication.recipe}
-    run_id = tracking.open_run(publication.run_key, publication.run_name, told)
-    tracking.log_params(run_id, told | flat(asdict(training)))
+    key = tracking.key_for(publication.run_key, outcome.bundle.digest)
+    run_id = tracking.open_run(key, publication.run_name, told | {tracking.BUNDLE_TAG: outcome.bundle.digest})
+    tracking.log_params(run_id, told | flat(asdict(config)))
     tracking.log_metrics(run_id, curves(outcome.history()))
     _log_outcome(run_id, outcome)
     tracking.log_files(run_id, _folder(outcome.bundle), tracking.BUNDLE_FOLDER)

@@ -39,7 +39,6 @@ class Training:
     augment: Augment
     batching: Batching
     fit: Fit
-    beam: Beam
 
 
 @step
@@ -112,7 +111,7 @@ def finish(job: Job, training: Training, rejects: pa.Table) -> Artifact:
         weights=checkpoints.chosen_weights(job.draft, training.fit.average_last),
         tokenizer=job.tokenizer,
         sound=Sound(training.front_end, job.dev.normaliser),
-        beam=training.beam,
+        beam=Beam(),
         training=told | configs,
         golden=golden,
         quarantine=to_parquet(rejects),

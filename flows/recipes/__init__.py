@@ -5,6 +5,7 @@ from typing import Any
 
 from models.interface import Beam
 from tasks.augment import Augment
+from tasks.companions import TranscriptModel
 from tasks.corpus import Ingest
 from tasks.evaluate import Scoring
 from tasks.features import FrontEnd
@@ -62,6 +63,8 @@ class NGramRecipe:
     def __post_init__(self) -> None:
         if not self.tokens.specials:
             raise ValueError("tokens.specials=false: an n-gram model needs ids for sentence ends and what is unknown")
+        if not self.split.dev_share:
+            raise ValueError("split.dev_share=0: the model is measured on the lines that are held out")
 
     @property
     def training(self) -> NGramTraining:
@@ -70,7 +73,9 @@ class NGramRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Every config of a run. model: the Config of a file in models/ that maps audio to text."""
+    """Every config of a run. model: the Config of a file in models/ that maps audio to text. transcript_model: what the
+    search fuses.
+    """
 
     model: Any
     ingest: Ingest = field(default_factory=Ingest)
@@ -79,10 +84,13 @@ class Recipe:
     augment: Augment = field(default_factory=Augment)
     batching: Batching = field(default_factory=Batching)
     fit: Fit = field(default_factory=Fit)
+    transcript_model: TranscriptModel = field(default_factory=TranscriptModel)
     beam: Beam = field(default_factory=Beam)
     scoring: Scoring = field(default_factory=Scoring)
 
     def __post_init__(self) -> None:
+        if self.beam.lm_weight and self.transcript_model.unit == "none":
+            raise ValueError("beam.lm_weight: no language model; set transcript_model.unit=words, or the weight to 0")
         if self.features.trim_db:
             raise ValueError("features.trim_db would shift the times of what is recognised; it is for classifiers")
 
@@ -98,7 +106,6 @@ class Recipe:
             augment=self.augment,
             batching=self.batching,
             fit=self.fit,
-            beam=self.beam,
         )
 
 

@@ -27,14 +27,16 @@ HASH_BYTES = 6  # as much as a float holds exactly
 
 @dataclass(frozen=True, kw_only=True)
 class LineSplit:
-    """dev_share: of the different lines of a text about so many are held out, to measure the model on. seed: others."""
+    """dev_share: of the different lines of a text about so many are held out, to measure the model on, with 0 none.
+    seed: others.
+    """
 
     dev_share: float = 0.05
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.dev_share < 1:
-            raise ValueError(f"split.dev_share lies between 0 and 1, unlike {self.dev_share}")
+        if not 0 <= self.dev_share < 1:
+            raise ValueError(f"split.dev_share is at least 0 and below 1, unlike {self.dev_share}")
 
     def place(self, line: str) -> float:
         """In [0, 1), by a hash of the line: below dev_share it is held out."""

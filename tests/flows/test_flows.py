@@ -104,6 +104,37 @@ def test_on_a_local_folder(prefect_server, tmp_path, monkeypatch):
     the_whole_way(f"manifest:{tones(tmp_path / 'corpus')}", str(tmp_path / "artifacts"))
 
 
+def test_the_search_is_tuned_with_a_model_of_the_transcripts(prefect_server, tmp_path, monkeypatch):
+    from flows.evaluate import evaluate_model
+    from flows.train_asr import train_asr
+    from flows.tune_decoding import tune_decoding
+    from infra import storage, tracking
+    from infra.store import at
+    from tasks.bundle import load_bundle
+
+    monkeypatch.setenv("SCRIPTORIUM_ARTIFACTS", str(tmp_path / "artifacts"))
+    corpus, fused = f"manifest:{tones(tmp_path / 'corpus')}", ["transcript_model.unit=words", "beam.lm_weight=0.3"]
+    call = {"corpus": corpus, "recipe": "deep_speech_2_demo", "workers": 0, "model_name": "tuned"}
+    trained = train_asr(settings=[*SMALL, *fused], **call)
+    bundle = load_bundle(at(trained["paths"]["bundle"]))
+    assert bundle.lm is not None
+    assert bundle.beam.lm_weight == 0.3
+    other, states = states_of(train_asr, settings=[*SMALL, *fused[:1], "beam.lm_weight=0.9"], **call)
+    assert [name for name, state in states.items() if state == "Completed" and name.startswith("train")] == []
+    assert other["run_id"] != trained["run_id"], "what was registered first stays as it was"
+    assert at(tracking.resolve_model("tuned/1")).digest == trained["digests"]["bundle"]
+
+    grid = ("grid.lm_weight=0,0.5,1", "grid.word_bonus=0,1")
+    tuned = tune_decoding(model="tuned@champion", corpus=corpus, settings=grid, model_name="tuned")
+    page = storage.read(tuned["report"]).decode()
+    assert page.count("data:image/png;base64") == 1
+    told = at(tuned["paths"]["bundle"]).read_json("decode.json")
+    assert told["lm_weight"] in {0, 0.5, 1}
+    assert tuned["metrics"]["dev"]["wer"] <= trained["metrics"]["dev"]["wer"]
+    measured = evaluate_model(model="tuned@champion", corpus=corpus, split="dev")
+    assert measured["metrics"]["dev"] == tuned["metrics"]["dev"], "the weights are the bundle's defaults"
+
+
 def test_on_s3(prefect_server, tmp_path, monkeypatch, s3):
     monkeypatch.setenv("SCRIPTORIUM_ARTIFACTS", s3)
     monkeypatch.setenv("SCRIPTORIUM_CACHE", str(tmp_path / "cache"))

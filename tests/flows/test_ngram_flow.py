@@ -86,7 +86,8 @@ def test_bad_input_is_one_line(prefect_server, tmp_path):
     ("setting", "says"),
     [
         ("ngram.order=99", "ngram.order is 1 to 16"),
-        ("split.dev_share=1", "between 0 and 1"),
+        ("split.dev_share=1", "at least 0 and below 1"),
+        ("split.dev_share=0", "measured on the lines that are held out"),
         ("tokens.specials=false", "an n-gram model needs ids for sentence ends"),
         ("ngram.prune=1,1", "begins with 0"),
     ],

@@ -20,6 +20,7 @@ from infra import storage
 from infra.problem import Problem
 from infra.processes import Process, _status
 from infra.store import at, open_draft
+from models.interface import Beam
 from tasks import checkpoints, loop, training_run
 from tasks.bundle import adopt, load_bundle, replay
 from tasks.carried import Learner
@@ -47,7 +48,8 @@ def test_a_bundle_reads_what_it_was_taught(place):
     bundle = load_bundle(artifact)
     work = training(12)
     job, _ = prepare(open_draft("training"), features, artifact, work)
-    how = Decoding(beam=work.beam, architecture="deep_speech_2", split="dev", batching=work.batching)
+    beam = Beam(width=4, max_length=20)
+    how = Decoding(beam=beam, architecture="deep_speech_2", split="dev", batching=work.batching)
     rows = transcribe(bundle, job.dev, how, torch.device("cpu"))
     assert [r["text"] for r in rows] == [r["reference"] for r in rows]
     for row in rows:

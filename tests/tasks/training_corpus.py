@@ -10,7 +10,6 @@ from infra.interrupt import ends_soon
 from infra.problem import one_line_errors
 from infra.store import Artifact, draft
 from models import deep_speech_2
-from models.interface import Beam
 from tasks import tar
 from tasks.augment import Augment
 from tasks.features import FrontEnd
@@ -66,7 +65,6 @@ def training(epochs: int, hidden_size: int = 16, **fit) -> Training:
         augment=Augment(),
         batching=Batching(frames_per_batch=20000, utterances_per_batch=4),
         fit=Fit(epochs=epochs, **(how | fit)),
-        beam=Beam(width=4, max_length=20),
     )
 
 

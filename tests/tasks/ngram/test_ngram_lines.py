@@ -60,9 +60,9 @@ def test_the_share_is_about_what_was_asked_for_and_the_seed_draws_others(share):
     assert all(more.holds_out(line) for line in held[0]), "a larger share has the smaller one in it"
 
 
-@pytest.mark.parametrize("share", [0.0, 1.0, -0.1])
+@pytest.mark.parametrize("share", [1.0, -0.1])
 def test_a_split_without_one_of_its_parts_is_refused(share):
-    with pytest.raises(ValueError, match="between 0 and 1"):
+    with pytest.raises(ValueError, match="at least 0 and below 1"):
         LineSplit(dev_share=share)
 
 

@@ -1,0 +1,143 @@
+"""What a recogniser is given beside its weights: a language model, a lexicon, hotwords, and how it searches with them.
+
+The bundle then holds lm/ngram.bin (tasks/ngram/binary.py), words.json (lexicon and hotwords) and the new decode.json.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from infra import tracking
+from infra.problem import Problem
+from infra.store import Artifact, draft, file_sha256
+from models.interface import Beam
+from tasks import tar
+from tasks.bundle import LM, WORDS, adopt, replay
+from tasks.ingest_text import INDEX as TEXT_INDEX
+from tasks.ngram.arpa import read_arpa
+from tasks.ngram.binary import write_binary
+from tasks.ngram.train import BINARY, NGrams
+from tasks.step import step
+from tasks.tables import QUARANTINE, table_of, to_parquet
+from tasks.tokenizer import Tokens, training_texts
+
+PIECE_CHARACTERS = 1 << 18
+MOST_WORDS = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranscriptModel:
+    """An n-gram model of the training transcripts. unit: its words, or the recogniser's tokens; "none" makes none."""
+
+    unit: Literal["none", "words", "tokens"] = "none"
+    ngram: NGrams = field(default_factory=NGrams)
+
+    def words(self, tokens: Tokens) -> Tokens:
+        """A tokenizer of all the words of a text that is normalised as the recogniser's tokens are."""
+        return Tokens(kind="words", vocabulary_size=MOST_WORDS, text=tokens.text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Equipment:
+    """lexicon, hotwords: words as they are written; none leaves what the bundle has. beam: the new defaults."""
+
+    beam: Beam
+    lexicon: tuple[str, ...] = ()
+    hotwords: tuple[str, ...] = ()
+
+
+@step
+def transcripts_as_text(shards: Artifact) -> Artifact:
+    """The training split's transcripts as a text, one a line: what language models are made of."""
+    index, name = [], "00000-00000.tar"
+    with tempfile.TemporaryDirectory() as folder, draft("text") as out:
+        with Path(folder, name).open("wb") as file:
+            for number, piece in enumerate(_pieces(training_texts(shards))):
+                data, key = piece.encode(), f"00000-00000-{number:06}"
+                place = {"shard": name, "offset": file.tell() + tar.BLOCK, "size": len(data)}
+                tar.append(file, f"{key}.txt", data)
+                index.append({"key": key, "characters": len(piece), "source": "transcripts"} | place)
+            file.write(tar.END)
+        if not index:
+            raise Problem(f"{shards}: no training transcripts to make a language model of")
+        out.put(name, Path(folder, name))
+        out.put("index.parquet", to_parquet(table_of(index, TEXT_INDEX)))
+        out.put("quarantine.parquet", to_parquet(QUARANTINE.empty_table()))
+        counts = {name: sum(row[name] for row in index) for name in ("characters", "size")}
+        out.put_json("summary.json", {"corpus": str(shards), "documents": 1, "rejected": 0, **counts})
+    return out.result()
+
+
+def _pieces(texts: Iterator[str]) -> Iterator[str]:
+    """Lines, as many at a time as one piece of a text has."""
+    held, size = list[str](), 0
+    for text in texts:
+        held.append(" ".join(text.split()) + "\n")
+        size += len(held[-1])
+        if size >= PIECE_CHARACTERS:
+            yield "".join(held)
+            held, size = [], 0
+    if held:
+        yield "".join(held)
+
+
+def language_model_at(place: str) -> Artifact | None:
+    """The n-gram model NAME@ALIAS of the registry, or at a path: of a model or of an ARPA file. None for ""."""
+    if not place:
+        return None
+    if Path(place).is_file():
+        return arpa_model(str(Path(place).absolute()), file_sha256(Path(place)))
+    return adopt(tracking.resolve_model(place), ("ngram",))
+
+
+def words_at(path: str) -> tuple[str, ...]:
+    """The words of a file, one a line; what follows a tab (a pronunciation, a count) is left out. () for ""."""
+    if not path:
+        return ()
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Problem(f"{path}: cannot be read as UTF-8 text, a word a line ({error})") from error
+    words = tuple(dict.fromkeys(word for line in lines if (word := line.split("\t")[0].strip())))
+    if not words:
+        raise Problem(f"{path}: no word in it; write one a line")
+    return words
+
+
+@step
+def arpa_model(path: str, sha256: str) -> Artifact:  # noqa: ARG001  (other bytes at the same path are another model)
+    """The n-gram model of an ARPA file, which may be compressed with gzip."""
+    stored = read_arpa(Path(path))
+    with tempfile.TemporaryDirectory() as folder, draft("ngram") as out:
+        write_binary(Path(folder, BINARY), stored.levels, stored.spellings)
+        out.put(BINARY, Path(folder, BINARY))
+    return out.result()
+
+
+@step
+def equip(bundle: Artifact, lm: Artifact | None, equipment: Equipment) -> Artifact:
+    """The bundle with a language model and words beside it. Raises Problem for what does not fit the bundle.
+
+    lm: an n-gram model of the bundle's tokens, or of words; None leaves what the bundle has.
+    """
+    had, beam = set(bundle.names()), equipment.beam
+    if lm and not beam.lm_weight:
+        raise Problem("a language model is given, but beam.lm_weight is 0: set it (0.5, say), or tune it")
+    if equipment.hotwords and not beam.hotword_weight:
+        raise Problem("hotwords are given, but beam.hotword_weight is 0: set it (5, say)")
+    if equipment.lexicon and not (lm or beam.lexicon_only or beam.unknown_bonus or beam.word_bonus or LM in had):
+        raise Problem("a lexicon is given, but no term uses it: set beam.lexicon_only=true, or give a language model")
+    words = bundle.read_json(WORDS) if WORDS in had else {"lexicon": [], "hotwords": []}
+    words = {name: list(getattr(equipment, name)) or words[name] for name in words}
+    with draft("bundle") as out:
+        for name in had - {LM, WORDS, "decode.json"}:
+            out.put(name, bundle.file(name))
+        if lm or LM in had:
+            out.put(LM, lm.file(BINARY) if lm else bundle.file(LM))
+        if any(words.values()):
+            out.put_json(WORDS, words)
+        out.put_json("decode.json", asdict(beam))
+    replay(out.result(), beam)
+    return out.result()

@@ -1,0 +1,149 @@
+"""Which weights a search is best with: every point of a grid, tried on one split with one bundle.
+
+A job of Ray Data is a feature shard at all points: where a search needs emissions alone, they are computed once.
+"""
+
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+import jiwer
+import numpy as np
+import pyarrow as pa
+import torch
+
+from infra.problem import Problem
+from infra.settings import settings
+from infra.store import Artifact, draft
+from models.interface import Beam, FrameSearcher, Hypothesis, Padded
+from tasks.augment import Augment
+from tasks.batches import Utterances, ahead
+from tasks.bundle import load_bundle, replay
+from tasks.error_counts import errors_of
+from tasks.featurize import index_of
+from tasks.parallel import Job, run_jobs
+from tasks.plan import Batching, cut
+from tasks.step import step
+
+MOST_POINTS = 1000
+
+Point = dict[str, float]
+Search = Callable[[Beam], list[list[Hypothesis]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """The values to try of each term of a `Beam`; an empty one keeps what the bundle has."""
+
+    width: tuple[int, ...] = ()
+    lm_weight: tuple[float, ...] = ()
+    insertion_bonus: tuple[float, ...] = ()
+    word_bonus: tuple[float, ...] = ()
+    unknown_bonus: tuple[float, ...] = ()
+    hotword_weight: tuple[float, ...] = ()
+    length_norm: tuple[float, ...] = ()
+    coverage: tuple[float, ...] = ()
+    skip_blank: tuple[float, ...] = ()
+
+    @property
+    def points(self) -> list[Point]:
+        """Every combination. Raises Problem for none and for too many."""
+        tried = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name)}
+        found = [dict(zip(tried, values, strict=True)) for values in itertools.product(*tried.values())]
+        if not tried or len(found) > MOST_POINTS:
+            raise Problem(f"grid: {len(found) if tried else 'no'} points; set grid.* to 1 to {MOST_POINTS} in all")
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """How a grid is tried. beam: what its points are put into. architecture: whose code is part of the task's key."""
+
+    grid: Grid
+    beam: Beam
+    architecture: str
+    split: str
+    batching: Batching
+
+    @property
+    def code(self) -> tuple[str, ...]:
+        return (f"models.{self.architecture}",)
+
+    @property
+    def beams(self) -> list[Beam]:
+        """Raises Problem for a value that no beam has."""
+        try:
+            return [replace(self.beam, **point) for point in self.grid.points]
+        except ValueError as error:
+            raise Problem(f"grid: {error}") from error
+
+
+@step
+def tune(bundle: Artifact, features: Artifact, tuning: Tuning) -> Artifact:
+    """`tuning.json`: of every point its WER, CER and search seconds, the best first; and the beam of the best.
+
+    The best has the lowest WER, then CER, then took the least to search.
+    """
+    for beam in (tuning.beams[0], tuning.beams[-1]):
+        replay(bundle, beam)
+    shards = sorted(set(index_of(features, tuning.split)["shard"].to_pylist()))
+    jobs: list[Job] = [{"shard": shard} for shard in shards]
+    actors, sums = max(1, min(int(settings().cores), len(jobs))), np.zeros((len(tuning.beams), 9))
+    for done in run_jobs(ShardTuner, jobs, f"tune {tuning.split}", actors, (bundle, features, tuning)):
+        sums += json.loads(done["sums"])
+    rows: list[dict[str, Any]] = []
+    for point, found in zip(tuning.grid.points, sums, strict=True):
+        wer, cer = (float(part[:3].sum() / max(1, part[3])) for part in (found[:4], found[4:8]))
+        rows.append({"point": point, "wer": wer, "cer": cer, "seconds": round(float(found[8]), 3)})
+    rows.sort(key=lambda row: (row["wer"], row["cer"], list(row["point"].values())))
+    with draft("tuning") as out:
+        best = replace(tuning.beam, **rows[0]["point"])
+        out.put_json("tuning.json", {"rows": rows, "beam": asdict(best), "split": tuning.split})
+    return out.result()
+
+
+class ShardTuner:
+    """An actor: the bundle in memory, one feature shard at all points a call."""
+
+    def __init__(self, bundle: Artifact, features: Artifact, tuning: Tuning) -> None:
+        torch.set_num_threads(1)  # an actor has one core
+        self.bundle, self.tuning = load_bundle(bundle), tuning
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.bundle.model.to(self.device)
+        self.features, self.index = features, index_of(features, tuning.split)
+
+    def __call__(self, job: Job) -> Job:
+        table = self.index.filter(pa.array([shard == job["shard"] for shard in self.index["shard"].to_pylist()]))
+        utterances = Utterances(self.features, table, self.bundle.normaliser, Augment(), 0)
+        texts = dict(zip(table["key"].to_pylist(), table["text"].to_pylist(), strict=True))
+        sums = np.zeros((len(self.tuning.beams), 9))
+        for keys, search in self._searches(utterances):
+            spoken = [texts[key] for key in keys]
+            for i, beam in enumerate(self.tuning.beams):
+                begun = time.perf_counter()
+                found = search(beam)
+                sums[i, 8] += time.perf_counter() - begun
+                heard = [" ".join(self.bundle.tokenizer.decode(nbest[0].tokens).split()) for nbest in found]
+                sums[i, :4] += errors_of(jiwer.process_words(spoken, heard))
+                sums[i, 4:8] += errors_of(jiwer.process_characters(spoken, heard))
+        return {"sums": json.dumps(sums.tolist())}
+
+    @torch.inference_mode()
+    def _searches(self, utterances: Utterances) -> Iterator[tuple[tuple[str, ...], Search]]:
+        """The keys of each batch, and its search."""
+        for batch in ahead(
+            utterances, cut(np.argsort(utterances.frames, kind="stable"), utterances.frames, self.tuning.batching), None
+        ):
+            source = batch.to(self.device).source
+            assert source is not None  # an acoustic model's batch
+            yield batch.keys, self._search_of(source)
+
+    def _search_of(self, source: Padded) -> Search:
+        model, lm = self.bundle.model, self.bundle.lm
+        if isinstance(model, FrameSearcher):
+            emissions = model.emit(source)
+            return lambda beam: model.search_emissions(emissions, beam, lm)
+        return lambda beam: model.search(source, beam, lm)

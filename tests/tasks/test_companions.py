@@ -1,0 +1,128 @@
+"""What a search is given beside the weights: it travels in the bundle, changes what is heard, and is refused by name."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from infra.problem import Problem
+from infra.store import at, draft
+from models import deep_speech_2
+from models.interface import Beam
+from tasks.alone import alone
+from tasks.bundle import LM, WORDS, Contents, Sound, load_bundle, write_bundle
+from tasks.companions import Equipment, equip, language_model_at, transcripts_as_text, words_at
+from tasks.features import FrontEnd, Normaliser
+from tasks.ngram.lines import LineSplit, lines
+from tasks.ngram.train import NGrams, NGramTraining, train_ngram
+from tasks.shards import INDEX
+from tasks.tables import table_of, to_parquet
+from tasks.tokenizer import Tokens, fit_tokenizer
+
+TEXTS = ["the cat sat", "a cat sat down", "the  mat", "é cat"] * 5
+
+
+@pytest.fixture
+def shards(artifact_root):
+    rows = [{"key": f"{i}", "split": "train" if i % 5 else "dev", "text": t} for i, t in enumerate(TEXTS)]
+    rest = {name: None for name in INDEX.names}
+    with draft("shards") as out:
+        out.put("index.parquet", to_parquet(table_of([rest | row for row in rows], INDEX)))
+    return out.result()
+
+
+@pytest.fixture
+def tokenizer(shards):
+    return fit_tokenizer.fn(shards, Tokens())
+
+
+@pytest.fixture
+def bundle(tokenizer):
+    torch.manual_seed(0)
+    config = deep_speech_2.Config(channels=(), time_kernels=(), time_strides=(), frequency_kernels=(),
+                                  frequency_strides=(), cell="gru", hidden_size=8, layers=1)  # fmt: skip
+    size = len(json.loads(tokenizer.read("tokenizer.json"))["symbols"]) + 4
+    golden = {"one": np.random.default_rng(0).standard_normal((40, 6)).astype(np.float16)}
+    sound = Sound(FrontEnd(kind="given"), Normaliser("none"))
+    weights = config.build(6, size).state_dict()
+    told = {"sizes": (6, size), "weights": weights, "tokenizer": tokenizer, "sound": sound, "beam": Beam()}
+    return write_bundle(Contents(config=config, training={"history": []}, golden=golden, **told))
+
+
+def model_of(shards, tokens):
+    text = transcripts_as_text.fn(shards)
+    training = NGramTraining(ngram=NGrams(order=2, arpa=True), split=LineSplit(dev_share=0))
+    with alone():
+        return train_ngram.fn(text, fit_tokenizer.fn(shards, tokens), training)
+
+
+def test_the_transcripts_are_a_text_of_the_training_split_alone(shards):
+    text = transcripts_as_text.fn(shards)
+    (shard,) = text.names(".tar")
+    expected = [" ".join(t.split()) for i, t in enumerate(TEXTS) if i % 5]
+    assert list(lines(text, shard)) == expected
+    assert text.read_json("summary.json")["characters"] == sum(len(t) + 1 for t in expected)
+
+
+@pytest.mark.parametrize("kind", ["characters", "words"])
+def test_a_bundle_searches_with_what_it_was_given(shards, bundle, kind):
+    lm = model_of(shards, Tokens(kind=kind))
+    beam = Beam(width=8, lm_weight=3.0)
+    given = equip.fn(bundle, lm, Equipment(beam=beam))
+    assert set(given.names()) == {*bundle.names(), LM}
+    assert given.read("weights.pt") == bundle.read("weights.pt")
+    before, after = load_bundle(bundle), load_bundle(given)
+    assert (before.beam, after.beam) == (Beam(), beam)
+    assert before.lm is None
+    source = after.source(np.random.default_rng(1).standard_normal((50, 6)).astype(np.float16))
+    plain, fused = (b.model.search(source, b.beam, b.lm)[0][0] for b in (before, after))
+    assert plain.tokens != fused.tokens, "an untrained model says what the language model says"
+    stronger = equip.fn(given, None, Equipment(beam=Beam(width=4, lm_weight=1.0), hotwords=()))
+    assert LM in stronger.names(), "what is not given anew stays"
+    assert load_bundle(stronger).beam.width == 4
+
+
+def test_lexicon_and_hotwords(shards, bundle):
+    beam = Beam(width=30, lexicon_only=True, hotword_weight=50.0)
+    given = equip.fn(bundle, None, Equipment(beam=beam, lexicon=("cat", "sat"), hotwords=("SAT",)))
+    assert given.read_json(WORDS) == {"lexicon": ["cat", "sat"], "hotwords": ["SAT"]}
+    loaded = load_bundle(given)
+    source = loaded.source(np.random.default_rng(1).standard_normal((50, 6)).astype(np.float16))
+    heard = loaded.tokenizer.decode(loaded.model.search(source, beam, loaded.lm)[0][0].tokens)
+    assert heard.split()
+    assert set(heard.split()) == {"sat"}
+
+
+def test_arpa_files_and_models_by_path(shards, tmp_path):
+    lm = model_of(shards, Tokens(kind="words"))
+    (tmp_path / "lm.arpa.gz").write_bytes(lm.read("ngram.arpa.gz"))
+    with alone():
+        read = language_model_at(str(tmp_path / "lm.arpa.gz"))
+    assert read.read("ngram.bin") == lm.read("ngram.bin")
+    assert language_model_at(lm.uri) == lm
+    assert language_model_at("") is None
+
+
+def test_what_does_not_fit_is_one_line(shards, bundle, tmp_path):
+    lm = model_of(shards, Tokens(kind="words"))
+    cases = [
+        (lm, Equipment(beam=Beam()), "beam.lm_weight is 0"),
+        (None, Equipment(beam=Beam(lm_weight=0.5)), "there is no language model"),
+        (None, Equipment(beam=Beam(), hotwords=("cat",)), "beam.hotword_weight is 0"),
+        (None, Equipment(beam=Beam(), lexicon=("cat",)), "no term uses it"),
+        (None, Equipment(beam=Beam(lexicon_only=True), lexicon=("dog",)), "cannot spell 'dog'"),
+        (None, Equipment(beam=Beam(coverage=1.0)), "has no coverage"),
+    ]
+    for model, equipment, says in cases:
+        with pytest.raises(Problem, match=says) as caught:
+            equip.fn(bundle, model, equipment)
+        assert "\n" not in str(caught.value)
+    (tmp_path / "empty.txt").write_text("\n\n")
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
+    for name, says in (("empty.txt", "no word in it"), ("latin.txt", "UTF-8"), ("none.txt", "cannot be read")):
+        with pytest.raises(Problem, match=says):
+            words_at(str(tmp_path / name))
+    (tmp_path / "words.txt").write_text("cat\tk ae t\ncat\nmat\n")
+    assert words_at(str(tmp_path / "words.txt")) == ("cat", "mat")
+    assert at(bundle.uri) == bundle
