@@ -3,9 +3,10 @@
 phi_n(t) = exp(-2 pi i eta_n t) exp(-t^2 / (2 sigma_n^2)) / (sqrt(2 pi) sigma_n)        section 2.2, Gabor wavelets
 y_n      = log(1 + |x * phi_n|^2 * |h|^2)        h: a Hann window of 25 ms; every 10 ms
 
-eta_n is the centre of the mel filter psi_n and sigma_n = sqrt(2 log 2) / (2 pi) * 2 / w_n, w_n its width at half its
-height, so that |phi^_n|^2 has the same one; each wavelet's energy is that of psi_n. Both filters are convolutions, and
-may be learned with the model that reads them.
+eta_n is the centre of the mel filter psi_n, a triangle over the power spectrum; sigma_n = sqrt(2 log 2) / (pi w_n), w_n
+the width of sqrt(psi_n) at half its height, so that |phi^_n|^2 has the same one there. Here the absolute values of a
+wavelet add up to 1, and a tone at the centre passes as through a mel filter of height 1. Both filters are convolutions,
+and may be learned with the model that reads them.
 """
 
 import math
@@ -76,8 +77,9 @@ class FilterBank(nn.Module):
 
     def forward(self, samples: Padded) -> Padded:
         config, side = self.config, self.config.window // 2
-        x = samples.data.masked_fill(~samples.mask(), 0) * config.scale
+        x = samples.data * config.scale
         x = x - config.preemphasis * F.pad(x[:, :-1], (1, 0)) if config.preemphasis else x
+        x = x.masked_fill(~samples.mask(), 0)
         heard = F.conv1d(F.pad(x, (side, side))[:, None], self.wavelets)
         energy = heard.square().unflatten(1, (2, config.filters)).sum(1)  # |x * phi|^2 (B, N, T)
         energy = energy.masked_fill(~samples.mask()[:, None], 0)
@@ -101,10 +103,10 @@ def gabor(config: TimeDomainFilters) -> Tensor:
     """(2 N, W) the wavelets' real parts, then their imaginary ones."""
     edges = torch.linspace(mel(config.low_hz), mel(config.highest_hz), config.filters + 2, dtype=torch.float64)
     left, centre, right = (cast("Tensor", e)[:, None] for e in hertz(edges).unfold(0, 3, 1).unbind(1))
-    width = (right - left) / 2  # of a triangle at half its height, hertz
+    width = 0.75 * (right - left)  # hertz; a triangle's root is 1/2 where the triangle is 1/4
     deviation = config.sample_rate * math.sqrt(2 * math.log(2)) / (math.pi * width)  # samples
     time = torch.arange(config.window, dtype=torch.float64) - config.window // 2
     envelope = (-(time**2) / (2 * deviation**2)).exp()
-    envelope = envelope / envelope.sum(1, keepdim=True)  # a tone at the centre passes as it is
+    envelope = envelope / envelope.sum(1, keepdim=True)
     angle = 2 * math.pi * centre / config.sample_rate * time
     return torch.cat((envelope * angle.cos(), -envelope * angle.sin())).float()
