@@ -1,9 +1,10 @@
 """Speech recipes. Each docstring: what it is for and the number it reached, with the command."""
 
 from dataclasses import replace
+from typing import Literal
 
 from flows.recipes import Recipe
-from models import deep_speech_2
+from models import deep_speech, deep_speech_2, tdnn_ctc, wav2letter
 from models.interface import Beam
 from tasks.augment import Augment
 from tasks.corpus import Ingest
@@ -134,6 +135,34 @@ def deep_speech_2_paper() -> Recipe:
     )
 
 
+def wav2letter_demo() -> Recipe:
+    """A small Wav2Letter for the demo corpus, under CTC: convolutions that see 0.6 s."""
+    return replace(deep_speech_2_demo(), model=letters(criterion="ctc"), fit=adam(epochs=12, learning_rate=2e-3))
+
+
+def wav2letter_asg_demo() -> Recipe:
+    """The same under the auto segmentation criterion, with transitions and without blank."""
+    return replace(deep_speech_2_demo(), model=letters(criterion="asg"), fit=adam(epochs=20, learning_rate=2e-3))
+
+
+def deep_speech_demo() -> Recipe:
+    """A small Deep Speech for the demo corpus."""
+    return replace(
+        deep_speech_2_demo(),
+        model=deep_speech.Config(hidden_size=320, context=7, stride=2, dropout=0.1),
+        fit=adam(epochs=16, learning_rate=1e-3),
+    )
+
+
+def tdnn_ctc_demo() -> Recipe:
+    """A small time-delay network for the demo corpus."""
+    return replace(
+        deep_speech_2_demo(),
+        model=tdnn_ctc.Config(channels=(256,) * 5, dropout=0.1),
+        fit=adam(epochs=16, learning_rate=2e-3),
+    )
+
+
 def adam(*, epochs: int, learning_rate: float, batches_per_step: int = 1) -> Fit:
     """AdamW with a rate that rises over a tenth of the updates and falls to nothing (Smith & Topin 2017)."""
     return Fit(
@@ -162,4 +191,17 @@ def small(*, hidden_size: int, layers: int, dropout: float = 0.0) -> deep_speech
         layers=layers,
         merge="concat",
         dropout=dropout,
+    )
+
+
+def letters(*, criterion: Literal["asg", "ctc"]) -> wav2letter.Config:
+    """Six convolutions, normalised, of which the first keeps every second frame."""
+    return wav2letter.Config(
+        channels=(160,) * 5 + (320,),
+        windows=(11, 7, 7, 7, 7, 1),
+        dilations=(1,) * 6,
+        strides=(2, 1, 1, 1, 1, 1),
+        norm="sequence",
+        dropout=0.1,
+        criterion=criterion,
     )

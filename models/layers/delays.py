@@ -13,15 +13,17 @@ sides, (F - 1) // 2 of them before, and T steps give ceil(T / s), each over the 
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.interface import Padded
+from models.layers.recurrent import CLIP
 from models.layers.sequence_norm import SequenceNorm
 
-ACTIVATIONS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU}
+ACTIVATIONS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU, "clipped_relu": partial(nn.Hardtanh, 0, CLIP)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +40,7 @@ class TimeDelays:
     dilations: tuple[int, ...] = (1,)
     strides: tuple[int, ...] = (1,)
     edges: Literal["valid", "same"] = "valid"
-    activation: Literal["sigmoid", "tanh", "relu"] = "sigmoid"
+    activation: Literal["sigmoid", "tanh", "relu", "clipped_relu"] = "sigmoid"
     norm: Literal["none", "sequence"] = "none"
     dropout: float = 0.0
 

@@ -4,7 +4,7 @@ The forward direction runs on the right-padded batch, where padding comes after 
 direction runs the same way on each sequence reversed within its own length. Both are blind to padding.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +14,10 @@ from models.layers.sequence_norm import SequenceNorm
 
 CLIP = 20.0  # the paper's sigma(x) = min(max(x, 0), 20)
 
-CellName = Literal["rnn", "gru", "lstm"]
+CellName = Literal["rnn", "shared_gru", "gru", "lstm"]
 Merge = Literal["sum", "concat"]  # how the two directions become one vector: H or 2H features
 
-FUSED = {"gru": nn.GRU, "lstm": nn.LSTM}
+FUSED: dict[str, type[nn.GRU] | type[nn.LSTM]] = {"gru": nn.GRU, "lstm": nn.LSTM}
 
 
 def bidirectional(cell: CellName, input_size: int, hidden_size: int, merge: Merge) -> nn.Module:
@@ -26,10 +26,10 @@ def bidirectional(cell: CellName, input_size: int, hidden_size: int, merge: Merg
     Raises ValueError for a cell or merge that does not exist.
     """
     merged_size(hidden_size, merge)
-    if cell == "rnn":
-        return PlainBidirectional(input_size, hidden_size, merge)
+    if cell in SHARED:
+        return SHARED[cell](input_size, hidden_size, merge)
     if cell not in FUSED:
-        raise ValueError(f"cell is one of rnn, gru, lstm, not {cell!r}")
+        raise ValueError(f"cell is one of {', '.join(get_args(CellName))}, not {cell!r}")
     return FusedBidirectional(FUSED[cell], input_size, hidden_size, merge)
 
 
@@ -83,6 +83,45 @@ class PlainBidirectional(nn.Module):
         both = torch.stack((z.data, permute(z.data, order))).transpose(1, 2)  # (2, B, T, H) to (2, T, B, H)
         ahead, back = clipped_recurrence(both, self.recurrence.to(both.dtype)).transpose(1, 2)
         return joined(ahead, permute(back, order), x, self.merge)
+
+
+class GatedBidirectional(nn.Module):
+    """Amodei et al. 2015, section 3.2's GRU, one layer, both directions sharing W x as those of the plain layer do.
+
+    r, z  = sigma(B(W x_t) + U h_{t-1})                 rows r and z
+    n     = tanh(B(W x_t) + r * (U h_{t-1}))            rows n
+    h_t   = (1 - z) n + z h_{t-1}                       torch's letters: z keeps, where the paper's z renews
+    """
+
+    def __init__(self, input_size: int, hidden_size: int, merge: Merge) -> None:
+        super().__init__()
+        self.merge: Merge = merge
+        self.product = nn.Linear(input_size, 3 * hidden_size, bias=False)
+        self.norm = SequenceNorm(3 * hidden_size)
+        bound = hidden_size**-0.5
+        self.recurrence = nn.Parameter(torch.empty(2, hidden_size, 3 * hidden_size).uniform_(-bound, bound))
+
+    def forward(self, x: Padded) -> Padded:
+        z = self.norm(Padded(self.product(x.data), x.lengths))
+        order = reversal(x)
+        both = torch.stack((z.data, permute(z.data, order)), 2).transpose(0, 1)  # (T, B, 2, 3 H)
+        ahead, back = gated_recurrence(both.transpose(1, 2), self.recurrence.to(both.dtype))
+        return joined(ahead, permute(back, order), x, self.merge)
+
+
+SHARED = {"rnn": PlainBidirectional, "shared_gru": GatedBidirectional}
+
+
+def gated_recurrence(inputs: Tensor, recurrence: Tensor) -> Tensor:
+    """The GRU's h_t of inputs (T, G, B, 3 H), rows r, z, n, and U (G, H, 3 H), h_{-1} = 0; returns (G, B, T, H)."""
+    size = recurrence.shape[1]
+    h, states = inputs.new_zeros(*inputs.shape[1:3], size), []
+    for now in inputs.unbind(0):
+        u = torch.bmm(h, recurrence)
+        r, z = (now[..., : 2 * size] + u[..., : 2 * size]).sigmoid().chunk(2, -1)
+        h = torch.lerp((now[..., 2 * size :] + r * u[..., 2 * size :]).tanh(), h, z)
+        states.append(h)
+    return torch.stack(states, 2) if states else inputs.new_zeros(*inputs.shape[1:3], 0, size)
 
 
 def joined(ahead: Tensor, back: Tensor, x: Padded, merge: Merge) -> Padded:

@@ -109,8 +109,8 @@ def _hypotheses(search: Search, frames: Floats) -> list[Hypothesis]:
 
 
 def _written(scores: Floats, traced: tuple[np.ndarray, ...]) -> list[Hypothesis]:
-    begins, tokens, span, ends, means = (part.tolist() for part in traced)
-    spans = list(map(tuple, ends))
+    begins, tokens, span, (first, last), means = (part.tolist() for part in traced)
+    spans = list(zip(first, last, strict=True))
     rows = zip(scores.tolist(), begins, begins[1:], means, strict=False)
     return [
         Hypothesis(tuple(tokens[b:e]), score, tuple([spans[i] for i in span[b:e]]), math.exp(mean))

@@ -20,10 +20,11 @@ from models.search import compiled as compilation
 from models.search import heap as heaps
 from models.search.automaton import BLANK, EOS, Floats, Machine, begin, follow, weigh
 from models.search.compiled import borrowed, compiled, kept
-from models.search.ctc_places import FREE, FRESH, LIVE, NODES, TICK, Limits, Search
+from models.search.ctc_places import FREE, FRESH, LIVE, NODES, TICK, Limits, Search, node_of
 from models.search.heap import heap, order, sift, sort
 
 NEGLIGIBLE = -40.0  # exp of it is lost in a double
+GROWN = 1 << 32  # times the place is the name of a prefix with one more token
 
 
 @compiled
@@ -73,42 +74,71 @@ def _stay(search: Search, frame: Floats) -> int:
 
 @compiled
 def _rank(search: Search, frame: Floats, floor: float) -> int:
-    """Orders the live prefixes by their reach, and those tokens by their probability that lead above the floor."""
+    """Orders the live prefixes by their reach, and finds the tokens that can lead above the floor."""
     live, top, tokens, rank = search.counts[LIVE], -np.inf, 0, search.rank
     for i in range(live):
         rank[i] = search.reach[search.alive[i]]
         top = max(top, rank[i])
-    sort(rank, search.alive, live)
+    order(rank, search.alive, search.order, live)
     for c in range(1, len(frame)):
         if frame[c] + top > floor:
             rank[tokens], search.order[tokens] = frame[c], c
             tokens += 1
-    order(rank, search.order, tokens)
     return tokens
 
 
 @compiled
 def _grow(search: Search, frame: Floats, chosen: int, max_length: int) -> int:
     """The best of the chosen and of the live prefixes with one more token; how many they are."""
-    width, size, tick = len(search.best), len(frame), search.counts[TICK]
-    floor = search.best[0] if chosen == width else -np.inf
+    rank, floor = search.rank, search.best[0] if chosen == len(search.best) else -np.inf
     tokens = _rank(search, frame, floor)
-    for at in range(search.counts[LIVE] if tokens else 0):
+    if tokens == 0:
+        return chosen
+    highest = np.max(rank[:tokens])
+    few = 2 * tokens < len(frame)  # else it is faster to try them all than to put them in order
+    if few:
+        sort(rank, search.order, tokens)
+    for at in range(search.counts[LIVE]):
         p = search.alive[at]
-        node, row, reach = search.node[p], p if len(search.gains) > 1 else 0, search.reach[p]
-        if reach + search.rank[0] <= floor:
+        if chosen == len(search.best) and search.reach[p] + highest <= search.best[0]:
             break
-        if search.depth[node] >= max_length:
-            continue
-        last, repeated, other = search.token[node], search.blank[p] + search.fused[p], search.mass[p] + search.fused[p]
-        for i in range(tokens):
-            c, log_prob = search.order[i], search.rank[i]
-            if reach + log_prob <= floor:
-                break
-            score = (repeated if c == last else other) + log_prob + search.gains[row, c]
-            if score > floor and search.taken[p, c] != tick:
-                chosen = _offer(search, chosen, score, p * size + c)
-                floor = search.best[0] if chosen == width else floor
+        if search.depth[search.node[p]] < max_length:
+            chosen = _try(search, p, chosen, tokens) if few else _try_all(search, frame, p, chosen)
+    return chosen
+
+
+@compiled
+def _try(search: Search, p: int, chosen: int, tokens: int) -> int:
+    """The number of the chosen after a place with each of the tokens in order."""
+    row, last, floor = p if len(search.gains) > 1 else 0, search.token[search.node[p]], -np.inf
+    for i in range(tokens):
+        c, log_prob = search.order[i], search.rank[i]
+        if chosen == len(search.best):
+            floor = search.best[0]
+        if search.reach[p] + log_prob <= floor:
+            break
+        mass = search.blank[p] if c == last else search.mass[p]
+        score = mass + search.fused[p] + log_prob + search.gains[row, c]
+        if score > floor and search.taken[p, c] != search.counts[TICK]:
+            chosen = _offer(search, chosen, score, p * GROWN + c)
+    return chosen
+
+
+@compiled
+def _try_all(search: Search, frame: Floats, p: int, chosen: int) -> int:
+    """The number of the chosen after a place with each token."""
+    size, row, scores = len(frame), p if len(search.gains) > 1 else 0, search.rank
+    last, fused = search.token[search.node[p]], search.fused[p]
+    blank, mass = search.blank[p] + fused, search.mass[p] + fused
+    floor = search.best[0] if chosen == len(search.best) else -np.inf
+    for c in range(size):
+        scores[c] = mass + frame[c] + search.gains[row, c]
+    if last != BLANK:
+        scores[last] = blank + frame[last] + search.gains[row, last]
+    for c in range(1, size):
+        if scores[c] > floor and search.taken[p, c] != search.counts[TICK]:
+            chosen = _offer(search, chosen, scores[c], p * GROWN + c)
+            floor = search.best[0] if chosen == len(search.best) else floor
     return chosen
 
 
@@ -129,36 +159,19 @@ def _keep_one_that_may_end(search: Search, chosen: int) -> None:
 
 
 @compiled
-def _node(search: Search, parent: int, token: int) -> int:
-    """The node of a prefix, made where it is new."""
-    table, mask = search.table, len(search.table) - 1
-    at = (parent * 2654435761 + token * 40503) & mask
-    while table[at]:
-        if search.parent[table[at]] == parent and search.token[table[at]] == token:
-            return table[at]
-        at = (at + 1) & mask
-    node = search.counts[NODES]
-    search.counts[NODES] = node + 1
-    search.parent[node], search.token[node], search.place[node] = parent, token, -1
-    search.depth[node] = search.depth[parent] + 1
-    table[at] = node
-    return node
-
-
-@compiled
 def _settle(search: Search, machine: Machine, frame: Floats, chosen: int) -> None:
     """The chosen become the live prefixes. Places that are left stay as they are until the next frame."""
-    live, free, tick, size = search.counts[LIVE], search.counts[FREE], search.counts[TICK], len(frame)
+    live, free, tick = search.counts[LIVE], search.counts[FREE], search.counts[TICK]
     fresh = 0
     for at in range(chosen):
         name = search.name[at]
         if name < 0:
             search.seen[-1 - name] = tick
             continue
-        p, c = name // size, name % size
+        p, c = name >> 32, name & (GROWN - 1)
         free -= 1
         q = search.free[free]
-        search.node[q] = _node(search, search.node[p], c)
+        search.node[q] = node_of(search, search.node[p], c)
         search.next_blank[q] = -np.inf
         search.next_label[q] = frame[c] + (search.blank[p] if search.token[search.node[p]] == c else search.mass[p])
         search.next_mass[q] = search.next_label[q]

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from models.search.automaton import Floats, Ints, Longs, Machine, numbers
+from models.search.compiled import compiled
 
 LIVE, FREE, NODES, TICK, FRESH = 0, 1, 2, 3, 4  # what `counts` of a search counts
 MEMO_NUMBERS = 1 << 16  # what is remembered of the states of a language model: 512 KB
@@ -52,8 +53,25 @@ class Search(NamedTuple):
     order: Ints  # (V,) tokens, or places
     rank: Floats  # (max(P, V),) what `order` is ordered by
     best: Floats  # (W,) a heap, the least at its top: the scores of the chosen
-    name: Longs  # (W,) place * V + token, or -1 - place for one that stays
+    name: Longs  # (W,) place << 32 | token, or -1 - place for one that stays
     counts: Longs  # (5,)
+
+
+@compiled
+def node_of(search: Search, parent: int, token: int) -> int:
+    """The node of a prefix, made where it is new."""
+    table, mask = search.table, len(search.table) - 1
+    at = (parent * 2654435761 + token * 40503) & mask
+    while table[at]:
+        if search.parent[table[at]] == parent and search.token[table[at]] == token:
+            return table[at]
+        at = (at + 1) & mask
+    node = search.counts[NODES]
+    search.counts[NODES] = node + 1
+    search.parent[node], search.token[node], search.place[node] = parent, token, -1
+    search.depth[node] = search.depth[parent] + 1
+    table[at] = node
+    return node
 
 
 def room(machine: Machine, width: int, steps: int, size: int, *, neural: bool) -> Search:

@@ -2,12 +2,10 @@
 
 from typing import Any
 
-import numpy as np
-
 from models.search.automaton import Floats
 from models.search.compiled import compiled
 
-FEW = 64
+FEW = 64  # so many are put in order faster by comparing each with all
 
 
 @compiled
@@ -16,8 +14,7 @@ def sift(scores: Floats, names: Any, at: int, size: int, entry: tuple[float, int
     score, name = entry
     while 2 * at + 1 < size:
         child = 2 * at + 1
-        if child + 1 < size and scores[child + 1] < scores[child]:
-            child += 1
+        child += scores[min(child + 1, size - 1)] < scores[child]  # as a number: a jump would be hard to foresee
         if score <= scores[child]:
             break
         scores[at], names[at] = scores[child], names[child]
@@ -53,20 +50,17 @@ def sort(scores: Floats, names: Any, size: int) -> None:
 
 
 @compiled
-def order(scores: Floats, names: Any, size: int) -> None:
-    """The same as `sort`, for a few in any order: each is put behind all that are above it."""
+def order(scores: Floats, names: Any, space: Any, size: int) -> None:
+    """The names by falling scores. The scores may end in any order; `space` is for as many names."""
     if size > FEW:
         sort(scores, names, size)
         return
-    before, named, above = np.empty(FEW), np.empty(FEW, np.int64), np.empty(FEW, np.int64)
     for i in range(size):
-        before[i], named[i] = scores[i], names[i]
-    for i in range(size):
-        score, count = before[i], 0
+        score, above = scores[i], 0
         for j in range(size):
-            count += before[j] > score
+            above += scores[j] > score
         for j in range(i):
-            count += before[j] == score
-        above[i] = count
+            above += scores[j] == score
+        space[above] = names[i]
     for i in range(size):
-        scores[above[i]], names[above[i]] = before[i], named[i]
+        names[i] = space[i]

@@ -65,7 +65,7 @@ def trace(frames: Floats, parent: Ints, token: Ints, leaves: Ints) -> tuple[Ints
     """The best alignment over frames (T, V) of each prefix of a trie (m,), whose leaves (n,) are asked for.
 
     Where the tokens of each begin, and the last end (n + 1,); of all tokens one after the other what they are, and
-    which of the spans they have; the different spans (s, 2) as first step and last + 1; the mean of each prefix's peaks
+    which of the spans they have; the different spans (2, s) as first step and last + 1; the mean of each prefix's peaks
     (n,), a peak being the highest log-probability of a token on its span. Nodes come by their depth, the empty prefix
     first.
     """
@@ -99,7 +99,7 @@ def trace(frames: Floats, parent: Ints, token: Ints, leaves: Ints) -> tuple[Ints
         for peak in peaks[begins[i] : begins[i + 1]]:
             total += peak
         means[i] = total / (begins[i + 1] - begins[i])
-    return begins, tokens, span, spans[:count].copy(), means
+    return begins, tokens, span, spans[:count].T.copy(), means
 
 
 @compiled

@@ -17,19 +17,28 @@ SMALL = {
     "hidden_size": 24,
     "layers": 2,
 }
-VARIANTS = [SMALL, SMALL | {"cell": "gru"}, SMALL | {"cell": "lstm", "merge": "concat", "dropout": 0.1}]
+VARIANTS = [
+    SMALL,
+    SMALL | {"cell": "gru"},
+    SMALL | {"cell": "shared_gru"},
+    SMALL | {"cell": "lstm", "merge": "concat", "dropout": 0.1},
+]
 
 
-@pytest.mark.parametrize(("cell", "parameters"), [("rnn", 36_367_037), ("gru", 144_405_629), ("lstm", 192_200_829)])
+@pytest.mark.parametrize(
+    ("cell", "parameters"),
+    [("rnn", 36_367_037), ("shared_gru", 107_099_837), ("gru", 144_405_629), ("lstm", 192_200_829)],
+)
 def test_parameters_of_the_paper_s_net(cell, parameters):
     """161 spectrogram bins, 29 characters. By hand for the plain net, layer by layer."""
     with torch.device("meta"):
         model = Config(cell=cell).build(161, 29)
     assert sum(p.numel() for p in model.parameters()) == parameters
-    if cell == "rnn":
+    if cell in ("rnn", "shared_gru"):
+        rows = 1280 if cell == "rnn" else 3 * 1280  # of a layer's product and its recurrence
         convolutions = 32 * 11 * 41 + 32 * 32 * 11 * 21 + 96 * 32 * 11 * 21 + 2 * (32 + 32 + 96)
-        first, others = 96 * 21 * 1280 + 2 * 1280**2, 3 * 1280**2
-        norms = 8 * 2 * 1280  # one a recurrent layer, one before the output
+        first, others = (96 * 21 + 2 * 1280) * rows, 3 * 1280 * rows
+        norms = 7 * 2 * rows + 2 * 1280  # one a recurrent layer, one before the output
         assert parameters == convolutions + first + 6 * others + norms + 1281 * 29
 
 

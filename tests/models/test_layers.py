@@ -93,6 +93,25 @@ def test_plain_layer_equals_its_equations(merge):
         assert not y.data[i, LENGTHS[i] :].any()
 
 
+@pytest.mark.parametrize("merge", ["sum", "concat"])
+def test_gated_layer_equals_torch_s_gru(merge):
+    """Of each direction on its own, fed with the normalised product."""
+    layer = bidirectional("shared_gru", 6, 5, merge).double().train()
+    layer.recurrence.data.mul_(3)
+    x = littered(sequences(6))
+    y = layer(x)
+    products = torch.cat(sequences(6)) @ layer.product.weight.T
+    z = (products - products.mean(0)) / (products.var(0, correction=0) + layer.norm.norm.eps).sqrt()
+    cells = [nn.GRU(15, 5, bias=False, batch_first=True).double() for _ in range(2)]
+    for cell, weight in zip(cells, layer.recurrence, strict=True):
+        cell.weight_ih_l0.data, cell.weight_hh_l0.data = torch.eye(15).double(), weight.data.T
+    for i, row in enumerate(z.split(LENGTHS)):
+        ahead, back = cells[0](row[None])[0][0], cells[1](row.flip(0)[None])[0][0].flip(0)
+        truth = ahead + back if merge == "sum" else torch.cat((ahead, back), -1)
+        torch.testing.assert_close(y.data[i, : LENGTHS[i]], truth)
+        assert not y.data[i, LENGTHS[i] :].any()
+
+
 def unrolled(inputs, weight):
     h, states = torch.zeros(inputs.shape[-1], dtype=inputs.dtype), []
     for z in inputs:
@@ -111,7 +130,7 @@ def test_the_hand_written_gradient():
     assert torch.autograd.gradcheck(clipped_recurrence, (inputs, weight))
 
 
-@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("cell", ["rnn", "shared_gru", "gru", "lstm"])
 def test_gradients_of_every_cell(cell):
     torch.manual_seed(8)
     layer = bidirectional(cell, 3, 2, "sum").double()

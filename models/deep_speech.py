@@ -1,0 +1,109 @@
+"""Deep Speech (Hannun et al. 2014, https://arxiv.org/abs/1412.5567): dense layers, one recurrence, CTC; section 2.
+
+h^1_t = g(W^1 [x_{t-C} .. x_{t+C}] + b^1)        a window of C frames on each side
+h^l_t = g(W^l h^{l-1}_t + b^l), l = 2, 3
+->h_t = g(W^4 h^3_t + ->W_r ->h_{t-1} + b^4)     both directions share W^4 and b^4
+<-h_t = g(W^4 h^3_t + <-W_r <-h_{t+1} + b^4)
+h^4_t = ->h_t + <-h_t
+h^5_t = g(W^5 h^4_t + b^5)
+p_t   = softmax(W^6 h^5_t + b^6)                 over characters and blank
+g(z) = min(max(z, 0), 20);  loss: CTC
+
+The defaults are the paper's: 5 layers of 2048, C = 9 frames (it tries 5, 7 and 9), every second frame (section 4),
+dropout of 5 to 10 percent on the dense layers and none on the recurrence (section 2.1). Beyond the ends of a sequence a
+window sees zeros. The paper trains with Nesterov momentum 0.99.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from models.criteria.ctc import ctc
+from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Model, Padded
+from models.layers.delays import TimeDelayEncoder, TimeDelays
+from models.layers.recurrent import CLIP, clipped_recurrence, joined, permute, reversal
+from models.search.ctc_beam import ctc_beam
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """context: C, frames on each side of a window. stride: frames a step. dropout: of the dense layers, h^1 to h^3 and
+    h^5.
+    """
+
+    hidden_size: int = 2048
+    context: int = 9
+    stride: int = 2
+    dropout: float = 0.05
+
+    def __post_init__(self) -> None:
+        if min(self.hidden_size, self.stride) < 1 or self.context < 0:
+            raise ValueError("hidden_size and stride are at least 1, context at least 0")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout is in [0, 1), not {self.dropout}")
+
+    def build(self, source_size: int, target_size: int) -> "DeepSpeech":
+        return DeepSpeech(self, source_size, target_size)
+
+
+class Recurrence(nn.Module):
+    """h^4: (B, T, H) to (B, T, H), zero on the padding."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.product = nn.Linear(size, size)
+        bound = size**-0.5  # spectral radius about 0.6: states neither die nor run into the clip
+        self.recurrence = nn.Parameter(torch.empty(2, size, size).uniform_(-bound, bound))
+
+    def forward(self, x: Padded) -> Padded:
+        z, order = self.product(x.data), reversal(x)
+        both = torch.stack((z, permute(z, order))).transpose(1, 2)  # (2, B, T, H) to (2, T, B, H)
+        ahead, back = clipped_recurrence(both, self.recurrence.to(both.dtype)).transpose(1, 2)
+        return joined(ahead, permute(back, order), x, "sum")
+
+
+class DeepSpeech(Model):
+    def __init__(self, config: Config, source_size: int, target_size: int) -> None:
+        super().__init__()
+        self.config, self.reduction = config, config.stride
+        size = config.hidden_size
+        dense = TimeDelays(
+            channels=(size, size, size),
+            windows=(2 * config.context + 1, 1, 1),
+            dilations=(1, 1, 1),
+            strides=(config.stride, 1, 1),
+            edges="same",
+            activation="clipped_relu",
+            dropout=config.dropout,
+        )
+        self.dense = TimeDelayEncoder(source_size, dense)
+        self.recurrent = Recurrence(size)
+        self.last = nn.Linear(size, size)
+        self.dropout = nn.Dropout(config.dropout)
+        self.output = nn.Linear(size, target_size)
+        for layer in (*self.dense.delays, self.last):
+            _keep_the_variance(layer)
+
+    def emit(self, source: Padded) -> Padded:
+        """Frames (B, T, D) to log-probabilities (B, ceil(T / stride), V)."""
+        h = self.recurrent(self.dense(source))
+        last = self.dropout(F.hardtanh(self.last(h.data), 0, CLIP))
+        return Padded(self.output(last).log_softmax(-1), h.lengths)
+
+    def loss(self, batch: Batch) -> Loss:
+        if batch.source is None:
+            raise ValueError("deep_speech needs a source: audio frames (B, T, D)")
+        return ctc(self.emit(batch.source), batch.target)
+
+    @torch.no_grad()
+    def search(self, source: Padded, beam: Beam, lm: Decoder | None = None) -> list[list[Hypothesis]]:
+        return ctc_beam(self.emit(source), beam, lm)
+
+
+def _keep_the_variance(layer: nn.Module) -> None:
+    """He et al. 2015, https://arxiv.org/abs/1502.01852: without normalisation a signal would fade in five layers."""
+    for name, value in layer.named_parameters():
+        if name.endswith("weight"):
+            nn.init.kaiming_uniform_(value, nonlinearity="relu")
