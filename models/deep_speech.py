@@ -99,7 +99,10 @@ class DeepSpeech(Model):
 
     @torch.no_grad()
     def search(self, source: Padded, beam: Beam, lm: Decoder | None = None) -> list[list[Hypothesis]]:
-        return ctc_beam(self.emit(source), beam, lm)
+        return self.search_emissions(self.emit(source), beam, lm)
+
+    def search_emissions(self, emissions: Padded, beam: Beam, lm: Decoder | None = None) -> list[list[Hypothesis]]:
+        return ctc_beam(emissions, beam, lm)
 
 
 def _keep_the_variance(layer: nn.Module) -> None:

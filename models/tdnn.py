@@ -11,9 +11,13 @@ unit trained by squared error; here a softmax by cross-entropy, so that scores a
 length will do; one shorter than a layer's field is followed by zeros (models/layers/delays.py).
 
 Larger networks read out pooled features through a linear layer: the mean over time, or mean and standard deviation
-(statistics pooling, Snyder et al. 2017, https://doi.org/10.21437/Interspeech.2017-620).
+(statistics pooling, Snyder et al. 2017, https://doi.org/10.21437/Interspeech.2017-620). Several networks that differ
+in their random beginning alone can stand side by side, each trained by its own loss, and answer with the mean of their
+probabilities (Hansen & Salamon 1990, https://doi.org/10.1109/34.58871): where training has few speakers, what they have
+in common carries over to a new one better than what any of them has found.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,11 +37,13 @@ class Config(TimeDelays):
     """The hidden layers (`TimeDelays`) and how labels are read from them.
 
     readout: "evidence", the paper's second layer and its integral over time; "mean" or "statistics", pooled features
-    and a linear layer. evidence_window: the steps an evidence unit sees; the other read-outs have none.
+    and a linear layer. evidence_window: the steps an evidence unit sees; the other read-outs have none. members: how
+    many networks answer together.
     """
 
     readout: Literal["evidence", "mean", "statistics"] = "evidence"
     evidence_window: int = 5
+    members: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -45,6 +51,8 @@ class Config(TimeDelays):
             raise ValueError(f"readout is one of {', '.join(READOUTS)}, not {self.readout!r}")
         if self.evidence_window < 1:
             raise ValueError(f"evidence_window is at least 1, not {self.evidence_window}")
+        if self.members < 1:
+            raise ValueError(f"members is at least 1, not {self.members}")
 
     def build(self, source_size: int, target_size: int) -> "TimeDelayNetwork":
         return TimeDelayNetwork(self, source_size, target_size)
@@ -99,21 +107,35 @@ def moments(h: Padded) -> tuple[Tensor, Tensor]:
     return mean, distance.square().sum(1) / steps
 
 
+class Member(nn.Module):
+    """One network: frames (B, T, D) to log-probabilities (B, V)."""
+
+    def __init__(self, config: Config, source_size: int, target_size: int) -> None:
+        super().__init__()
+        self.encoder = TimeDelayEncoder(source_size, config)
+        self.readout = READOUTS[config.readout](config, self.encoder.size, target_size)
+
+    def forward(self, source: Padded) -> Tensor:
+        return self.readout(self.encoder(source)).log_softmax(-1)
+
+
 class TimeDelayNetwork(Model):
     def __init__(self, config: Config, source_size: int, target_size: int) -> None:
         super().__init__()
         self.config = config
-        self.encoder = TimeDelayEncoder(source_size, config)
-        self.readout = READOUTS[config.readout](config, self.encoder.size, target_size)
+        self.members = nn.ModuleList(Member(config, source_size, target_size) for _ in range(config.members))
 
     def classify(self, source: Padded) -> Tensor:
         """Frames (B, T, D) to the log-probabilities (B, V) of the labels."""
-        return self.readout(self.encoder(source)).log_softmax(-1)
+        said = torch.stack([member(source) for member in self.members])  # (members, B, V)
+        return said.logsumexp(0) - math.log(len(self.members))
 
     def loss(self, batch: Batch) -> Loss:
+        """The mean of the members' losses."""
         if batch.source is None:
             raise ValueError("tdnn needs a source: frames (B, T, D)")
-        return classification(self.classify(batch.source), batch.target)
+        losses = [classification(member(batch.source), batch.target) for member in self.members]
+        return Loss(torch.stack([loss.total for loss in losses]).mean(), losses[0].count)
 
     @torch.no_grad()
     def search(self, source: Padded, beam: Beam, lm: Decoder | None = None) -> list[list[Hypothesis]]:

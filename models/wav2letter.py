@@ -74,7 +74,9 @@ class Wav2Letter(Model):
 
     @torch.no_grad()
     def search(self, source: Padded, beam: Beam, lm: Decoder | None = None) -> list[list[Hypothesis]]:
-        emissions = self.emit(source)
+        return self.search_emissions(self.emit(source), beam, lm)
+
+    def search_emissions(self, emissions: Padded, beam: Beam, lm: Decoder | None = None) -> list[list[Hypothesis]]:
         if self.transitions is None:
             return ctc_beam(emissions, beam, lm)
         return asg_beam(emissions, self.transitions, beam, lm)

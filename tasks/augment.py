@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+SPECTRUM_POINTS, SPECTRUM_DEVIATION = 5, 2.0  # of a noise: nats of power, free at so many places in between
+BAND_CELLS = 3.0  # of an STFT that a band sums over, about: a steady noise varies from frame to frame accordingly
+
 
 @dataclass(frozen=True, kw_only=True)
 class Augment:
@@ -14,7 +17,9 @@ class Augment:
     frequency_mask_bins. speed: the utterance is stretched by up to this share. warp: the frequency axis is stretched by
     up to this share, as another vocal tract would (Jaitly & Hinton 2013). tilt: a random slope over frequency and
     gain: a random level, in the unit of the features (nats of power for log-mel). noise: the standard deviation of
-    noise added to the normalised features is drawn from [0, noise]. from_epoch: earlier epochs see clean features.
+    noise added to the normalised features is drawn from [0, noise]. snr_db: (lowest, highest) ratio of an utterance's
+    power to that of a steady noise with a random spectrum that is added to it, for log-mel. crop: up to so many frames
+    are cut off at each end, where recordings begin late or end early. from_epoch: earlier epochs see clean features.
     """
 
     time_masks: int = 0
@@ -27,11 +32,19 @@ class Augment:
     gain: float = 0.0
     tilt: float = 0.0
     noise: float = 0.0
+    snr_db: tuple[float, ...] = ()
+    crop: int = 0
     from_epoch: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "snr_db", tuple(self.snr_db))  # JSON brings lists
+        if self.snr_db and (len(self.snr_db) != 2 or self.snr_db[0] > self.snr_db[1]):
+            raise ValueError(f"augment.snr_db is a lowest and a highest ratio, not {self.snr_db}")
 
     @property
     def nothing(self) -> bool:
-        return not any((self.time_masks, self.frequency_masks, self.speed, self.warp, self.gain, self.tilt, self.noise))
+        of_bands = (self.warp, self.gain, self.tilt, self.noise, self.snr_db)
+        return not any((self.time_masks, self.frequency_masks, self.speed, self.crop, *of_bands))
 
 
 def generator(seed: int, epoch: int, key: str) -> np.random.Generator:
@@ -40,7 +53,13 @@ def generator(seed: int, epoch: int, key: str) -> np.random.Generator:
 
 
 def reshape(frames: np.ndarray, config: Augment, random: np.random.Generator, least: int) -> np.ndarray:
-    """Speed, warp, gain and tilt on raw features (T, D), float32. At least `least` frames are left."""
+    """Crop, noise, speed, warp, gain and tilt on raw features (T, D), float32. At least `least` frames are left."""
+    if config.crop and len(frames) > least:
+        begin, end = random.integers(0, 1 + min(config.crop, (len(frames) - least) // 2), 2)
+        frames = frames[begin : len(frames) - end]
+    if config.snr_db:
+        low, high = config.snr_db
+        frames = noisy(frames, random.uniform(low, high), random)
     time, size = frames.shape
     if config.speed:
         stretched = max(least, round(time * (1 + random.uniform(-config.speed, config.speed))), 1)
@@ -54,6 +73,16 @@ def reshape(frames: np.ndarray, config: Augment, random: np.random.Generator, le
         slope = np.linspace(-1, 1, size, dtype=np.float32) * np.float32(random.uniform(-config.tilt, config.tilt))
         frames = frames + slope
     return frames
+
+
+def noisy(frames: np.ndarray, snr_db: float, random: np.random.Generator) -> np.ndarray:
+    """Log power (T, D) with that of a steady noise added, whose spectrum is random and smooth."""
+    points = np.linspace(0, frames.shape[1] - 1, SPECTRUM_POINTS)
+    shape = np.exp(np.interp(np.arange(frames.shape[1]), points, random.normal(0, SPECTRUM_DEVIATION, SPECTRUM_POINTS)))
+    power = np.exp(frames.astype(np.float64))
+    level = power.mean() / shape.mean() * 10 ** (-snr_db / 10)
+    noise = level * shape * random.gamma(BAND_CELLS, 1 / BAND_CELLS, frames.shape)
+    return np.log(power + noise).astype(np.float32)
 
 
 def mask(frames: np.ndarray, config: Augment, random: np.random.Generator) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Waveforms to frames: log-mel filter banks and MFCC at any window and hop, through torchaudio."""
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -12,6 +13,7 @@ from infra.problem import Problem
 
 Normalise = Literal["corpus", "utterance", "level", "none"]
 
+NATS_A_DECIBEL = math.log(10) / 10
 FLOOR = 1e-6  # added to a power before its logarithm, about -60 dB of a full-scale sine's frame
 
 
@@ -22,8 +24,10 @@ class FrontEnd:
     sample_rate: hertz, every clip is resampled to it. mels, cepstra: bands and coefficients (MFCC keeps `cepstra` of
     `mels`). low_hz, high_hz: the range of the mel filters, 0 for half the sample rate. trim_db: of log_mel, the frames
     before and after all that come within so many decibels of the loudest are left out, 0 for none; a word then begins
-    where it is heard. normalise: mean 0 and variance 1 of each coefficient, over the training split or over each
-    utterance; "level": of all coefficients of an utterance together, which keeps what its spectrum is like.
+    where it is heard. range_db: of log_mel, what lies more than so many decibels below the highest value is raised to
+    there, 0 for none; rooms and microphones then differ less in what is no speech. normalise: mean 0 and variance 1 of
+    each coefficient, over the training split or over each utterance; "level": of all coefficients of an utterance
+    together, which keeps what its spectrum is like.
     """
 
     kind: Literal["log_mel", "mfcc", "given"] = "log_mel"
@@ -35,11 +39,13 @@ class FrontEnd:
     low_hz: float = 20.0
     high_hz: float = 0.0
     trim_db: float = 0.0
+    range_db: float = 0.0
     normalise: Normalise = "corpus"
 
     def __post_init__(self) -> None:
-        if self.trim_db < 0 or (self.trim_db and self.kind != "log_mel"):
-            raise ValueError("features.trim_db is not negative, and for log_mel alone")
+        for name, value in (("trim_db", self.trim_db), ("range_db", self.range_db)):
+            if value < 0 or (value and self.kind != "log_mel"):
+                raise ValueError(f"features.{name} is not negative, and for log_mel alone")
         if self.window_ms <= 0 or self.hop_ms <= 0 or self.sample_rate <= 0:
             raise ValueError("features.window_ms, hop_ms and sample_rate are above 0")
         if not 0 <= self.low_hz < (self.high_hz or self.sample_rate / 2) <= self.sample_rate / 2:
@@ -72,6 +78,8 @@ def extract(wave: np.ndarray, sample_rate: int, front_end: FrontEnd) -> np.ndarr
             loud = 10 * power.sum(0).clamp(min=FLOOR).log10()
             heard = (loud >= loud.max() - front_end.trim_db).nonzero()[:, 0]
             frames = frames[:, heard[0] : heard[-1] + 1]
+        if front_end.range_db:
+            frames = frames.clamp(min=float(frames.max()) - front_end.range_db * NATS_A_DECIBEL)
         return frames.T.contiguous().numpy()
 
 

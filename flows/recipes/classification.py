@@ -32,7 +32,7 @@ def tdnn_digits() -> ClassificationRecipe:
     """Single digits of `--corpus fsdd:...`, for a speaker who is not in training; silence is cut off."""
     return ClassificationRecipe(
         ingest=Ingest(shard_mb=1),
-        features=FrontEnd(sample_rate=8000, mels=20, trim_db=22, normalise="level"),
+        features=FrontEnd(sample_rate=8000, mels=20, trim_db=35, range_db=35, normalise="level"),
         model=tdnn.Config(
             channels=(96, 96, 96, 96, 128),
             windows=(5, 3, 3, 3, 1),
@@ -43,8 +43,9 @@ def tdnn_digits() -> ClassificationRecipe:
             norm="sequence",
             readout="statistics",
             dropout=0.2,
+            members=5,
         ),
-        augment=Augment(speed=0.15, tilt=1.0, noise=0.3),
+        augment=Augment(speed=0.15, tilt=1.0, noise=0.3, snr_db=(10, 50), crop=4),
         batching=Batching(frames_per_batch=6000, utterances_per_batch=32, sorted_epochs=0),
         fit=replace(adam(epochs=12, learning_rate=3e-3), average_last=5),
     )

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import models
-from models.interface import Batch, Beam, Classifier, Emitter, LanguageModel, Padded, build, describe
+from models.interface import Batch, Beam, Classifier, Emitter, FrameSearcher, LanguageModel, Padded, build, describe
 from models.search.state import select
 from models.vocabulary import BOS
 
@@ -177,4 +177,6 @@ def test_learns_and_reads_back(model, batch):
     for width in (1, 4):
         found = model.search(source, Beam(width=width, max_length=8))
         assert [nbest[0].tokens for nbest in found] == expected
+        if isinstance(model, FrameSearcher):
+            assert model.search_emissions(model.emit(source), Beam(width=width, max_length=8)) == found
         assert all(len(h.spans) in (0, len(h.tokens)) for nbest in found for h in nbest)

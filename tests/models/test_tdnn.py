@@ -22,7 +22,7 @@ VARIANTS = [
     {},
     DEEP | {"readout": "statistics", "dropout": 0.1},
     DEEP | {"readout": "mean", "edges": "same", "activation": "tanh", "norm": "none"},
-    DEEP | {"readout": "evidence", "edges": "same", "evidence_window": 3},
+    DEEP | {"readout": "evidence", "edges": "same", "evidence_window": 3, "members": 3},
 ]
 
 
@@ -53,12 +53,12 @@ def test_the_paper_s_equations():
     for p in model.parameters():
         torch.nn.init.normal_(p)
     frames = torch.randn(9, 4, dtype=torch.float64)
-    first, second = model.encoder.delays[0].convolve, model.readout.units.delays[0].convolve
+    first, second = model.members[0].encoder.delays[0].convolve, model.members[0].readout.units.delays[0].convolve
     h1 = [
         torch.sigmoid(sum(first.weight[:, :, i] @ frames[t + i] for i in range(3)) + first.bias) for t in range(9 - 2)
     ]
     h2 = [torch.sigmoid(sum(second.weight[:, :, i] @ h1[t + i] for i in range(5)) + second.bias) for t in range(7 - 4)]
-    z = [model.readout.gain[k] * sum(h[k] for h in h2) + model.readout.bias[k] for k in range(3)]
+    z = [model.members[0].readout.gain[k] * sum(h[k] for h in h2) + model.members[0].readout.bias[k] for k in range(3)]
     torch.testing.assert_close(model.classify(Padded.stack([frames]))[0], torch.stack(z).log_softmax(0))
 
 
@@ -112,3 +112,19 @@ def test_a_source_is_needed():
     model = Config().build(FRAME, VOCABULARY)
     with pytest.raises(ValueError, match="needs a source"):
         model.loss(Batch(("a",), None, Padded.stack([torch.tensor([4])])))
+
+
+def test_members_answer_with_the_mean_of_their_probabilities_and_learn_each_alone():
+    torch.manual_seed(0)
+    model = Config(**DEEP, readout="mean", members=3).build(FRAME, VOCABULARY).double().eval()
+    source = Padded(torch.randn(2, 9, FRAME, dtype=torch.float64), torch.tensor([9, 5]))
+    target = Padded(torch.tensor([[4], [5]]), torch.tensor([1, 1]))
+    alone = [member(source) for member in model.members]
+    assert not torch.allclose(alone[0], alone[1])
+    torch.testing.assert_close(model.classify(source).exp(), sum(p.exp() for p in alone) / 3, rtol=1e-12, atol=0)
+    loss = model.loss(Batch(("a", "b"), source, target))
+    expected = -sum(p[0, 4] + p[1, 5] for p in alone) / 3
+    torch.testing.assert_close(loss.total, expected)
+    assert loss.count == 2
+    with pytest.raises(ValueError, match="members is at least 1"):
+        Config(members=0)

@@ -1,4 +1,4 @@
-"""What a search is given beside the weights: it travels in the bundle, changes what is heard, and is refused by name."""
+"""What a search is given beside the weights: it travels in the bundle, changes what is heard, is refused by name."""
 
 import json
 

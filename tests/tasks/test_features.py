@@ -77,6 +77,31 @@ def test_stretching_leaves_the_frames_that_are_asked_for(time, least):
     assert len(reshape(frames, Augment(speed=0.5), generator(0, 0, "k"), min(least, time))) >= min(least, time)
 
 
+@given(st.integers(1, 80), st.integers(1, 80), st.integers(0, 30))
+def test_cropping_takes_from_both_ends_and_leaves_what_is_asked_for(time, least, most):
+    frames, least = np.arange(time, dtype=np.float32)[:, None], min(least, time)
+    for n in range(5):
+        left = reshape(frames, Augment(crop=most), generator(0, 0, str(n)), least)[:, 0]
+        assert len(left) >= max(least, time - 2 * most)
+        np.testing.assert_array_equal(left, left[0] + np.arange(len(left)))
+
+
+@pytest.mark.parametrize("snr_db", [-10.0, 0.0, 20.0])
+def test_added_noise_has_the_power_that_its_ratio_says_and_no_negative_part(snr_db):
+    frames = np.random.default_rng(0).normal(-3, 2, (4000, 20)).astype(np.float32)
+    signal = np.exp(frames.astype(np.float64))
+    ratios = []
+    for n in range(20):
+        after = reshape(frames, Augment(snr_db=(snr_db, snr_db)), generator(0, 0, str(n)), 1)
+        noise = np.exp(after.astype(np.float64)) - signal
+        assert noise.min() > -1e-3 * signal.max()
+        ratios.append(10 * np.log10(signal.mean() / noise.mean()))
+    assert np.abs(np.array(ratios) - snr_db).max() < 0.3
+    for wrong in ((3.0,), (5.0, 1.0)):
+        with pytest.raises(ValueError, match="snr_db"):
+            Augment(snr_db=wrong)
+
+
 def test_interpolation_is_linear():
     ramp = np.arange(10, dtype=np.float32)[:, None]
     places = np.array([0.0, 0.25, 4.5, 9.0])
@@ -102,6 +127,13 @@ def test_what_is_quiet_before_and_after_is_cut_off():
     assert abs(len(found) - 150) <= 6  # the pause in the middle stays
     with pytest.raises(ValueError, match="trim_db"):
         FrontEnd(kind="mfcc", trim_db=20)
+
+
+def test_the_range_is_limited_from_the_peak_down():
+    whole, found = (extract(WAVE, 16000, FrontEnd(mels=40, range_db=db)) for db in (0, 20))
+    lowest = whole.max() - 20 * np.log(10) / 10
+    assert whole.min() < lowest
+    np.testing.assert_allclose(found, np.maximum(whole, lowest), rtol=1e-6)
 
 
 def test_level_keeps_the_shape_of_the_spectrum():
