@@ -12,7 +12,8 @@ paper trains in the end, is `encoder.weight_noise` and `prediction.weight_noise`
 
 The streaming form (He et al. 2018, https://arxiv.org/abs/1811.06621): each step of the encoder reads 3 frames and one
 before, 8 unidirectional layers of 2048 with projection 640, after the second of which 2 steps become one; prediction
-network of 2 such layers; output network of 640; no l_t:
+network of 2 such layers; output network of 640; no l_t (it also has layer normalisation, which is here for layers
+without projection: encoder.lstm.layer_norm):
 
     left_frames=1, stride=3, encoder=Recurrent(layers=8, hidden_size=2048, projection=640), time_reduction=2,
     prediction=Recurrent(layers=2, hidden_size=2048, projection=640), linear_size=0, joint_size=640
@@ -28,6 +29,7 @@ from torch import Tensor, nn
 from models.cells.lstm import Config as LSTMOptions
 from models.criteria.transducer import transducer
 from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Model, Padded, State, restore
+from models.layers.sequence_norm import SequenceNorm
 from models.layers.stack import Recurrent, Stack
 from models.layers.unroll import concatenate_steps
 from models.search.transducer_beam import transducer_beam
@@ -41,7 +43,9 @@ class Config:
     """stride: new frames that a step of the encoder reads, with `left_frames` before them. time_reduction: steps that
     become one after the first `reduce_after` layers, 1 for none. embedding_size: of the tokens that the prediction
     network reads, 0 for 1 of K. linear_size: of l_t, 0 for none. joint_size: of h_tu. dropout: on what the recurrent
-    layers read, and on what they give; between layers it is theirs. symbols_per_step: so many may be found in a step.
+    layers read, and on what they give; between layers it is theirs. normalise: what each
+    layer of the encoder reads, and what the last one gives, over all real steps of the batch (models/deep_speech_2.py);
+    it trains in far fewer steps. symbols_per_step: so many may be found in a step.
     """
 
     left_frames: int = 0
@@ -54,6 +58,7 @@ class Config:
     linear_size: int = 250
     joint_size: int = 250
     dropout: float = 0.0
+    normalise: bool = False
     symbols_per_step: int = 4
 
     def __post_init__(self) -> None:
@@ -89,16 +94,18 @@ class RNNTransducer(Model):
         self.config = config
         self.reduction = config.stride * config.time_reduction
         self.source_size, self.tokens = source_size, target_size
-        layers, size = config.encoder.layers, source_size * (config.left_frames + config.stride)
-        counts = (config.reduce_after, layers - config.reduce_after) if config.time_reduction > 1 else (layers,)
-        self.encoder = nn.ModuleList()
-        for count in counts:
-            self.encoder.append(Stack(part(config.encoder, count), size))
-            size = config.encoder.output_size * config.time_reduction
-        size, inputs = config.encoder.output_size, config.embedding_size or target_size - 1
+        size = source_size * (config.left_frames + config.stride)
+        self.encoder, self.norms = nn.ModuleList(), nn.ModuleList()
+        for k in range(config.encoder.layers):
+            size *= config.time_reduction if k == config.reduce_after else 1
+            self.norms.append(SequenceNorm(size) if config.normalise else nn.Identity())
+            self.encoder.append(Stack(layer_of(config.encoder, k), size))
+            size = config.encoder.output_size
+        self.norms.append(SequenceNorm(size) if config.normalise else nn.Identity())
+        inputs = config.embedding_size or target_size - 1
         self.embedding = nn.Embedding(target_size, inputs, padding_idx=BLANK) if config.embedding_size else None
         self.prediction = Stack(config.prediction, inputs)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout, self.between = nn.Dropout(config.dropout), nn.Dropout(config.encoder.dropout)
         self.linear = nn.Linear(size, config.linear_size) if config.linear_size else nn.Identity()
         self.join_frames = nn.Linear(config.linear_size or size, config.joint_size)
         self.join_prefixes = nn.Linear(config.prediction.output_size, config.joint_size, bias=False)
@@ -137,15 +144,15 @@ class RNNTransducer(Model):
         seen, after = torch.cat((stream.left, x.data), 1), []
         h = stacked(seen, x.lengths, self.config.left_frames, self.config.stride)
         h = Padded(self.dropout(h.data), h.lengths)
-        for k, (stack, state) in enumerate(zip(self.encoder, stream.layers, strict=True)):
-            if k:
-                h = concatenate_steps(Padded(self.dropout(h.data), h.lengths), self.config.time_reduction)
-            h, ended = stack(h, state, own_ends=own_ends)
+        for k, (layer, state) in enumerate(zip(self.encoder, stream.layers, strict=True)):
+            h = Padded(self.between(h.data) if k else h.data, h.lengths)
+            h = concatenate_steps(h, self.config.time_reduction) if k == self.config.reduce_after else h
+            h, ended = layer(self.norms[k](h), state, own_ends=own_ends)
             after.append(ended)
+        h = self.norms[-1](h)
         left = seen[:, seen.shape[1] - self.config.left_frames :]
-        return Padded(self.join_frames(self.linear(self.dropout(h.data))), h.lengths), Stream(
-            x.data, left, tuple(after)
-        )
+        joining = self.join_frames(self.linear(self.dropout(h.data)))
+        return Padded(joining, h.lengths), Stream(x.data, left, tuple(after))
 
     def prefixes(self, target: Padded) -> Tensor:
         """W_ph p of tokens (B, U): (B, U + 1, J)."""
@@ -175,9 +182,9 @@ class RNNTransducer(Model):
         return transducer_beam(self, source, beam, lm, symbols=self.config.symbols_per_step)
 
 
-def part(encoder: Recurrent, layers: int) -> Recurrent:
-    """So many layers of an encoder."""
-    return replace(encoder, layers=layers, dropout=encoder.dropout if layers > 1 else 0.0)
+def layer_of(encoder: Recurrent, k: int) -> Recurrent:
+    """Layer k alone: dropout is between layers, and noise on the input of the first."""
+    return replace(encoder, layers=1, dropout=0.0, input_noise=0.0 if k else encoder.input_noise)
 
 
 def stacked(seen: Tensor, lengths: Tensor, left: int, stride: int) -> Padded:

@@ -35,7 +35,7 @@ NORMALISED = STREAMING | {
     "stride": 1,
     "embedding_size": 0,
 }
-VARIANTS = [SMALL, STREAMING, NORMALISED]
+VARIANTS = [SMALL, STREAMING, NORMALISED, SMALL | {"normalise": True, "stride": 3}]
 STREAM_2018 = Config(
     left_frames=1,
     stride=3,
@@ -76,7 +76,9 @@ def test_parameters_of_2018():
     assert round(embedded / 1e6) == 121
 
 
-@pytest.mark.parametrize("options", [STREAMING, NORMALISED, STREAMING | {"left_frames": 5, "time_reduction": 1}])
+@pytest.mark.parametrize(
+    "options", [STREAMING, NORMALISED, STREAMING | {"left_frames": 5, "time_reduction": 1, "normalise": True}]
+)
 @pytest.mark.parametrize("chunks", [[23], [1] * 23, [4, 8, 0, 7, 4], [3, 2, 16, 2], [22, 1, 0]])
 def test_a_stream_in_chunks_is_the_whole(options, chunks):
     torch.manual_seed(0)

@@ -12,6 +12,7 @@ from models.criteria.transducer import transducer
 from models.interface import Beam, Padded, Transducer
 from models.search.ngram import Level, NGram
 from models.search.transducer_beam import codes, start_search, transducer_beam
+from models.search.transducer_prefixes import Prefixes
 from models.vocabulary import EOS
 
 torch.set_num_threads(1)
@@ -203,6 +204,25 @@ def test_prefixes_are_computed_once(model, source, monkeypatch):
     monkeypatch.setattr(model, "predict", watched)
     transducer_beam(model, source, Beam(width=4), symbols=2)
     assert sum(read) < 20 * 4 * 2
+
+
+def test_rows_that_are_given_up_are_not_missed(model, lm, monkeypatch):
+    torch.manual_seed(9)
+    source = Padded.stack([torch.randn(n, FRAME, dtype=torch.float64) for n in (40, 12, 33)])
+    given_up, keep = [], Prefixes.keep
+
+    def watched(self, rows):
+        given_up.append(self.used)
+        return keep(self, rows)
+
+    monkeypatch.setattr(Prefixes, "keep", watched)
+    beam = Beam(width=4, lm_weight=0.3)
+    found = transducer_beam(model, source, beam, lm, symbols=2)
+    assert given_up
+    begin = Prefixes.__init__
+    monkeypatch.setattr(Prefixes, "__init__", lambda self, model, lm, batch, room: begin(self, model, lm, batch, 9999))
+    monkeypatch.setattr(Prefixes, "keep", None)
+    assert transducer_beam(model, source, beam, lm, symbols=2) == found
 
 
 @pytest.mark.parametrize("width", [1, 4])
