@@ -43,9 +43,9 @@ class Config:
     """stride: new frames that a step of the encoder reads, with `left_frames` before them. time_reduction: steps that
     become one after the first `reduce_after` layers, 1 for none. embedding_size: of the tokens that the prediction
     network reads, 0 for 1 of K. linear_size: of l_t, 0 for none. joint_size: of h_tu. dropout: on what the recurrent
-    layers read, and on what they give; between layers it is theirs. normalise: what each
-    layer of the encoder reads, and what the last one gives, over all real steps of the batch (models/deep_speech_2.py);
-    it trains in far fewer steps. symbols_per_step: so many may be found in a step.
+    layers read, and on what they give; between the encoder's layers it is the encoder's. normalise: what each layer of
+    the encoder reads, and what the last one gives, is normalised over all real steps of the batch, as in Deep Speech 2;
+    it trains in far fewer steps. symbols_per_step: so many tokens may be found in one step.
     """
 
     left_frames: int = 0
