@@ -182,6 +182,27 @@ class Decoder(Protocol):
 
 
 @runtime_checkable
+class Transducer(Protocol):
+    """What transducer searches ask of a model: Pr(k | t, u), of a frame t and a prefix y_1 .. y_u (Graves 2012)."""
+
+    def encode(self, source: Padded) -> Padded:
+        """A source (B, T, D) to its frames (B, T', J)."""
+        ...
+
+    def start(self, batch_size: int) -> tuple[Tensor, State]:
+        """Of the empty prefix what `join` takes (N, J), and the state after it."""
+        ...
+
+    def predict(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """The same of prefixes with one more token (N,) each."""
+        ...
+
+    def join(self, frames: Tensor, prefixes: Tensor) -> Tensor:
+        """Frames (N, J) and prefixes (N, J) to the log-probabilities (N, V) of what comes next, blank among it."""
+        ...
+
+
+@runtime_checkable
 class LanguageModel(Decoder, Protocol):
     """A `Decoder` without memory that also reads many tokens at once: p(y_t | y_1 .. y_{t-1}).
 

@@ -5,7 +5,11 @@ from typing import Literal
 
 from flows.recipes import Recipe
 from models import deep_speech, deep_speech_2, tdnn_ctc, wav2letter
+
+
+from models import deep_speech_2, rnn_transducer
 from models.interface import Beam
+from models.layers.stack import Recurrent
 from tasks.augment import Augment
 from tasks.corpus import Ingest
 from tasks.features import FrontEnd
@@ -160,6 +164,43 @@ def tdnn_ctc_demo() -> Recipe:
         deep_speech_2_demo(),
         model=tdnn_ctc.Config(channels=(256,) * 5, dropout=0.1),
         fit=adam(epochs=16, learning_rate=2e-3),
+
+
+def rnn_transducer_demo() -> Recipe:
+    """A small transducer for the generated demo corpus: minutes on two cores."""
+    return replace(
+        deep_speech_2_demo(),
+        model=rnn_transducer.Config(
+            stride=3,
+            encoder=Recurrent(layers=2, hidden_size=128, bidirectional=True),
+            embedding_size=64,
+            prediction=Recurrent(layers=1, hidden_size=128),
+            linear_size=0,
+            joint_size=128,
+            dropout=0.1,
+            normalise=True,
+        ),
+        fit=adam(epochs=12, learning_rate=3e-3),
+    )
+
+
+def rnn_transducer_an4() -> Recipe:
+    """AN4's cepstra, 1.7 M parameters: for `--corpus an4:...`."""
+    return replace(
+        deep_speech_2_an4(),
+        model=rnn_transducer.Config(
+            stride=3,
+            encoder=Recurrent(layers=3, hidden_size=160, bidirectional=True, dropout=0.3),
+            embedding_size=64,
+            prediction=Recurrent(layers=1, hidden_size=160),
+            linear_size=0,
+            joint_size=160,
+            dropout=0.3,
+            normalise=True,
+        ),
+        batching=Batching(frames_per_batch=4000, utterances_per_batch=8, sorted_epochs=2),
+        fit=adam(epochs=60, learning_rate=2e-3),
+        beam=Beam(width=8, max_length=400),
     )
 
 

@@ -54,14 +54,17 @@ CELLS: dict[str, Callable[..., Any]] = {
 class Recurrent:
     """pyramid: so many steps are concatenated before each layer but the first, 1 for none. learn_start: the initial
     states are parameters. zoneout: its rate for h (and for the one state of other cells); zoneout_cell: for an LSTM's
-    c. input_noise, weight_noise: standard deviations. dropout: between layers. elman (also Jordan's), lstm, gru,
-    transition, echo: options of the cell; those of another cell cannot be set.
+    c. projection: of a plain LSTM's h(t) to so many features, also where it recurs (Sak et al. 2014,
+    https://arxiv.org/abs/1402.1128), 0 for none. input_noise, weight_noise: standard deviations. dropout: between
+    layers. elman (also Jordan's), lstm, gru, transition, echo: options of the cell; those of another cell cannot be
+    set.
     """
 
     cell: CellName = "lstm"
     layers: int = 1
     hidden_size: int = 64
     bidirectional: bool = False
+    projection: int = 0
     pyramid: int = 1
     learn_start: bool = False
     dropout: float = 0.0
@@ -90,6 +93,13 @@ class Recurrent:
             raise ValueError(f"zoneout_cell is for an lstm's c, which {self.cell} has not")
         if self.dropout and self.layers == 1:
             raise ValueError("recurrent.dropout is between layers, and there is one: set it to 0")
+        self._refuse_of_other_cells()
+
+    def _refuse_of_other_cells(self) -> None:
+        if not 0 <= self.projection < self.hidden_size:
+            raise ValueError(f"projection is below hidden_size, and 0 for none, not {self.projection}")
+        if self.projection and (self.cell != "lstm" or _kernel(self, 1) is None):
+            raise ValueError("projection is for the plain lstm: without options of its cell, without zoneout")
         for name in set(OPTIONS.values()) - {OPTIONS[self.cell]}:
             if getattr(self, name) != type(getattr(self, name))():
                 raise ValueError(f"{name} holds options of another cell than {self.cell}")
@@ -98,7 +108,7 @@ class Recurrent:
 
     @property
     def output_size(self) -> int:
-        return self.hidden_size * (2 if self.bidirectional else 1)
+        return (self.projection or self.hidden_size) * (2 if self.bidirectional else 1)
 
     @property
     def streams(self) -> bool:
@@ -181,7 +191,7 @@ def _kernel(config: Recurrent, input_size: int) -> nn.RNNBase | None:
     if config.cell == "elman" and config.elman.nonlinearity != "clipped_relu":
         return nn.RNN(input_size, config.hidden_size, nonlinearity=config.elman.nonlinearity, batch_first=True)
     if config.cell == "lstm" and config.lstm.plain and not config.lstm.layer_norm:
-        return nn.LSTM(input_size, config.hidden_size, batch_first=True)
+        return nn.LSTM(input_size, config.hidden_size, batch_first=True, proj_size=config.projection)
     if config.cell == "gru" and config.gru == GRUOptions():
         return nn.GRU(input_size, config.hidden_size, batch_first=True)
     return None

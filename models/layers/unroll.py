@@ -5,6 +5,7 @@ never see it; the backward direction starts at each sequence's own end; and the 
 sequence's own end, for rows of any length. Outputs on padding are zero.
 """
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -63,15 +64,15 @@ class Fused(nn.Module):
 
     def __init__(self, kernel: nn.RNNBase, *, learn_start: bool = False) -> None:
         super().__init__()
-        self.kernel, self.output_size = kernel, kernel.hidden_size
+        self.kernel, self.output_size = kernel, kernel.proj_size or kernel.hidden_size
         self.remembers = kernel.mode == "LSTM"
         self.cell = KERNELS.get(type(kernel)) or ELMAN[kernel.nonlinearity]  # pyright: ignore[reportArgumentType]
-        sizes = (kernel.hidden_size,) * (2 if self.remembers else 1)
-        self.start = learned_start(sizes) if learn_start else None
+        self.sizes = (self.output_size, kernel.hidden_size)[: 2 if self.remembers else 1]  # of h and c
+        self.start = learned_start(self.sizes) if learn_start else None
 
     def begin(self, batch_size: int) -> State:
-        zero = next(self.kernel.parameters()).new_zeros(batch_size, self.output_size)
-        return started(Memory(zero, zero) if self.remembers else Hidden(zero), self.start)
+        zeros = [next(self.kernel.parameters()).new_zeros(batch_size, size) for size in self.sizes]
+        return started(Memory(*zeros) if self.remembers else Hidden(*zeros), self.start)
 
     def forward(self, x: Padded, state: State | None = None, *, own_ends: bool = True) -> tuple[Padded, State]:
         """own_ends: whether the state at each row's own end is wanted, rather than that after all T steps."""
@@ -79,14 +80,14 @@ class Fused(nn.Module):
         if not x.data.shape[1]:
             return Padded(x.data.new_zeros(*x.data.shape[:2], self.output_size), x.lengths), state
         if whole(x):
-            y, after = self.kernel(x.data, self._given(state))
+            y, after = self._run(x.data, state)
             return Padded(y, x.lengths), self._taken(after)
         if not own_ends:
-            y, after = self.kernel(x.data, self._given(state))
+            y, after = self._run(x.data, state)
             return Padded(y.masked_fill(~x.mask()[..., None], 0), x.lengths), self._taken(after)
         steps = x.lengths.clamp(min=1)  # torch packs no empty row; it keeps its state below
         packed = nn.utils.rnn.pack_padded_sequence(x.data, steps.cpu(), batch_first=True, enforce_sorted=False)
-        y, after = self.kernel(packed, self._given(state))
+        y, after = self._run(packed, state)
         y, _ = nn.utils.rnn.pad_packed_sequence(y, batch_first=True, total_length=x.data.shape[1])
         y = y.masked_fill(~x.mask()[..., None], 0)
         return Padded(y, x.lengths), unmoved(x.lengths.to(y.device), state, self._taken(after))
@@ -94,10 +95,18 @@ class Fused(nn.Module):
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """x (B, D), one step."""
         kernel = self.kernel
+        if kernel.proj_size:  # torch's cell knows none
+            y, after = self._run(x[:, None], state)
+            return y[:, 0], self._taken(after)
         weights = (kernel.weight_ih_l0, kernel.weight_hh_l0, kernel.bias_ih_l0, kernel.bias_hh_l0)
         after = self.cell(x, tuple(state[:2]) if self.remembers else state.h, *weights)
         state = Memory(*after) if self.remembers else Hidden(after)
         return state.h, state
+
+    def _run(self, x: Any, state: State) -> Any:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "LSTM with projections is not supported with oneDNN")
+            return self.kernel(x, self._given(state))
 
     def _given(self, state: State) -> Any:
         """As torch wants it: (1, B, H), a pair for the LSTM."""

@@ -2,7 +2,11 @@
 
 from tests.benchmarks.cells import main as cells
 from tests.benchmarks.pipeline import pipeline
+from tests.benchmarks.transducer_beam import main as transducer_beam
+from tests.benchmarks.transducer_loss import main as transducer_loss
 
 if __name__ == "__main__":
     pipeline()
     cells()
+    transducer_loss()
+    transducer_beam()
