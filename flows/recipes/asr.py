@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from flows.recipes import Recipe
-from models import deep_speech_2
+from models import deep_speech_2, listen_attend_spell
 from models.interface import Beam
 from tasks.augment import Augment
 from tasks.corpus import Ingest
@@ -131,6 +131,62 @@ def deep_speech_2_paper() -> Recipe:
         model=deep_speech_2.Config(),
         augment=Augment(noise=0.3),
         beam=Beam(width=500, max_length=1000),
+    )
+
+
+def listen_attend_spell_demo() -> Recipe:
+    """A small speller with a CTC head for the generated demo corpus: minutes on two cores."""
+    return Recipe(
+        ingest=Ingest(shard_mb=4),
+        features=FrontEnd(mels=40),
+        model=listen_attend_spell.Config(
+            reductions=(2, 2),
+            listener_size=128,
+            embedding_size=64,
+            speller_size=192,
+            speller_layers=1,
+            attention_size=96,
+            label_smoothing=0.1,
+            dropout=0.1,
+            ctc_weight=0.3,
+        ),
+        augment=Augment(
+            time_masks=2,
+            time_mask_frames=20,
+            frequency_masks=2,
+            frequency_mask_bins=6,
+            speed=0.12,
+            warp=0.12,
+            tilt=0.5,
+            gain=0.5,
+            from_epoch=6,
+        ),
+        batching=Batching(frames_per_batch=4000, utterances_per_batch=16, sorted_epochs=2),
+        fit=adam(epochs=24, learning_rate=2e-3),
+        beam=Beam(width=8, max_length=200, ctc_weight=0.3),
+    )
+
+
+def listen_attend_spell_an4() -> Recipe:
+    """AN4's cepstra, a pyramid of 3 layers on 4 frames as one: for `--corpus an4:...`."""
+    return Recipe(
+        ingest=Ingest(shard_mb=1),
+        features=FrontEnd(kind="given", cepstra=13),
+        model=listen_attend_spell.Config(
+            reductions=(1, 2, 2),
+            listener_size=160,
+            embedding_size=64,
+            speller_size=256,
+            speller_layers=1,
+            attention_size=128,
+            label_smoothing=0.1,
+            dropout=0.3,
+            ctc_weight=0.4,
+        ),
+        augment=Augment(time_masks=2, time_mask_frames=20, speed=0.12, noise=0.3, from_epoch=8),
+        batching=Batching(frames_per_batch=4000, utterances_per_batch=4, sorted_epochs=3),
+        fit=adam(epochs=50, learning_rate=1.5e-3, batches_per_step=2),
+        beam=Beam(width=8, max_length=400, ctc_weight=0.4),
     )
 
 

@@ -191,7 +191,7 @@ def test_the_joint_search_adds_what_ctc_says():
             written = [*hypothesis.tokens, EOS] if len(hypothesis.tokens) < -(-batch.source.lengths[b] // 2) else []
             for before, token in zip([BOS, *written], written, strict=False):
                 log_probs, state, _ = CTCPrefix().step(torch.tensor([before]), state, one)
-                told += float(log_probs[0, token])
+                told += float(log_probs[0, token].detach())
             if written:
                 own = len(written) * torch.tensor(hypothesis.confidence).log()
                 assert hypothesis.score == pytest.approx(float(own) + 0.5 * told, rel=1e-5)
