@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from models.criteria.cross_entropy import cross_entropy, with_bos, with_eos
 from models.criteria.ctc import ctc
 from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Model, Padded, Step, restore
-from models.layers.attention import Attention, Score
+from models.layers.attention import Attention, Parts, Score
 from models.layers.stack import Recurrent, recurrent_layer
 from models.layers.unroll import concatenate_steps
 from models.search.attention_beam import attention_beam
@@ -135,9 +135,10 @@ class ListenAttendSpell(Model):
         """The cross-entropy of a target (B, U) and EOS, from what was listened to."""
         memory, read = self.attention.prepare(h), with_bos(target)
         state, features, drawn = self.start(memory, len(h.lengths)), [], None
+        parts = self.attention.parts(memory)
         for truth in read.data.unbind(1):
             tokens = truth if drawn is None else self._mixed(truth, drawn)
-            z, state, _ = self._spell(tokens, state, memory)
+            z, state, _ = self._spell(tokens, state, parts)
             features.append(z)
             if self.training and self.config.sampling_rate:
                 drawn = self._drawn(z.detach())
@@ -153,7 +154,7 @@ class ListenAttendSpell(Model):
         coin = torch.rand(truth.shape, device=truth.device)
         return torch.where(coin < self.config.sampling_rate, drawn, truth)
 
-    def _spell(self, tokens: Tensor, state: Spelled, memory: Padded) -> tuple[Tensor, Spelled, Tensor]:
+    def _spell(self, tokens: Tensor, state: Spelled, memory: Parts) -> tuple[Tensor, Spelled, Tensor]:
         """Tokens y_{i-1} (N,) to [s_i, c_i] (N, F), the state after them, and alpha_i (N, T)."""
         x, layers = torch.cat((self.embedding(tokens), state.context), -1), []
         for cell, before in zip(self.speller, state.layers, strict=True):
@@ -181,7 +182,7 @@ class ListenAttendSpell(Model):
     def step(self, tokens: Tensor, state: Spelled, memory: Padded | None) -> Step:
         """Tokens (N,) to the log-probabilities (N, V) of their successors."""
         assert memory is not None, "a speller attends to a memory"
-        z, state, weights = self._spell(tokens, state, memory)
+        z, state, weights = self._spell(tokens, state, self.attention.parts(memory))
         return Step(self._logits(z).log_softmax(-1), state, weights)
 
     @torch.no_grad()

@@ -27,6 +27,14 @@ class Glimpse(NamedTuple):
     weights: Tensor  # (N, T), the mean of the heads; rows sum to 1
 
 
+class Parts(NamedTuple):
+    """What is attended to."""
+
+    values: Tensor  # (B, M, T, C / M) v, for each of M heads
+    keys: Tensor  # (B, M, T, H / M) psi(h), or V h
+    real: Tensor  # (B, 1, 1, T) bool, false on padding
+
+
 class Attention(nn.Module):
     """score: dot or additive. hidden_size: the features of phi and psi, or of the tanh, over all heads.
 
@@ -50,7 +58,7 @@ class Attention(nn.Module):
             nn.init.uniform_(self.weight, -((hidden_size // heads) ** -0.5), (hidden_size // heads) ** -0.5)
 
     def prepare(self, memory: Padded) -> Padded:
-        """h (B, T, memory_size) to what `forward` attends to (B, T, memory_size + hidden_size): v and the keys.
+        """h (B, T, memory_size) to v and the keys side by side (B, T, memory_size + hidden_size), a decoder's memory.
 
         Whatever is in the padding, even NaN, is not read.
         """
@@ -58,24 +66,26 @@ class Attention(nn.Module):
         key = self.key(h)
         return Padded(torch.cat((self.value(h), key.tanh() if self.score == "dot" else key), -1), memory.lengths)
 
-    def forward(self, query: Tensor, memory: Padded) -> Glimpse:
-        """Queries s (N, query_size) of a memory of B rows from `prepare`: N = B K, the first K are of row 0, and so on.
+    def parts(self, memory: Padded) -> Parts:
+        """A memory of `prepare` taken apart: once for all steps where a gradient is wished, which is faster."""
+        sizes = (self.context_size, memory.data.shape[-1] - self.context_size)
+        values, keys = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in memory.data.split(sizes, -1))
+        return Parts(values, keys, memory.mask()[:, None, None])
+
+    def forward(self, query: Tensor, memory: Parts) -> Glimpse:
+        """Queries s (N, query_size) of a memory of B rows: N = B K, the first K are of row 0, and so on.
 
         A row without any step has context and weights 0.
         """
-        batch, time = memory.data.shape[:2]
-        values, keys = memory.data.split((self.context_size, memory.data.shape[-1] - self.context_size), -1)
-        energies = self._energies(self.query(query), keys)  # (B, M, K, T)
-        real = memory.mask()[:, None, None]
-        alpha = energies.masked_fill(~real, torch.finfo(energies.dtype).min).softmax(-1) * real
-        v = values.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, M, T, C / M)
-        context = (alpha @ v).transpose(1, 2)  # (B, K, M, C / M)
+        batch, _, time, size = memory.keys.shape
+        q = self.query(query).view(batch, -1, self.heads, size).transpose(1, 2)  # (B, M, K, H / M)
+        energies = self._energies(q, memory.keys)  # (B, M, K, T)
+        alpha = energies.masked_fill(~memory.real, torch.finfo(energies.dtype).min).softmax(-1) * memory.real
+        context = (alpha @ memory.values).transpose(1, 2)  # (B, K, M, C / M)
         return Glimpse(context.reshape(-1, self.context_size), alpha.mean(1).reshape(-1, time))
 
-    def _energies(self, query: Tensor, keys: Tensor) -> Tensor:
-        """W s + b (B K, H) and the keys (B, T, H) to e (B, M, K, T)."""
-        q = query.view(len(keys), -1, self.heads, keys.shape[-1] // self.heads).transpose(1, 2)  # (B, M, K, H / M)
-        k = keys.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, M, T, H / M)
+    def _energies(self, q: Tensor, k: Tensor) -> Tensor:
+        """W s + b (B, M, K, H / M) and the keys (B, M, T, H / M) to e (B, M, K, T)."""
         if self.weight is None:
             return q.tanh() @ k.transpose(2, 3)
         return torch.einsum("bmkth,mh->bmkt", (q[:, :, :, None] + k[:, :, None]).tanh(), self.weight)

@@ -52,7 +52,7 @@ def by_hand(attention, s, h):
 def test_it_is_its_equations(attention, memory, each):
     """For one query a source and for several; NaN in the padding is not read."""
     queries = torch.randn(len(LENGTHS) * each, QUERY, dtype=torch.float64)
-    context, weights = attention(queries, attention.prepare(memory))
+    context, weights = attention(queries, attention.parts(attention.prepare(memory)))
     for n, s in enumerate(queries):
         length = LENGTHS[n // each]
         c, alpha = by_hand(attention, s, memory.data[n // each, :length])
@@ -67,7 +67,7 @@ def test_every_parameter_learns_and_its_gradient_is_right(attention, memory):
     clean = memory.data.nan_to_num(0).requires_grad_()
 
     def context(s, h):
-        return attention(s, attention.prepare(Padded(h, memory.lengths)))
+        return attention(s, attention.parts(attention.prepare(Padded(h, memory.lengths))))
 
     assert torch.autograd.gradcheck(context, (queries, clean))
     context(queries, clean).context.square().sum().backward()
@@ -78,7 +78,7 @@ def test_every_parameter_learns_and_its_gradient_is_right(attention, memory):
 def test_a_source_without_steps_gives_nothing(attention, memory):
     memory = Padded(memory.data, torch.tensor([7, 0, 1]))
     queries = torch.randn(3, QUERY, dtype=torch.float64, requires_grad=True)
-    context, weights = attention(queries, attention.prepare(memory))
+    context, weights = attention(queries, attention.parts(attention.prepare(memory)))
     assert not context[1].any()
     assert not weights[1].any()
     context.sum().backward()
