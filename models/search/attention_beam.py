@@ -71,7 +71,8 @@ def attention_beam(
 
     spans: for each token the one step of the memory that it attended to most, or the latest that a token before it
     did: attention may look back, times may not. None without attention. confidence: the geometric mean of the model's
-    probabilities of the tokens and EOS. Stopping loses nothing as long as no log-probability is above 0.
+    probabilities of the tokens and EOS. Stopping loses nothing as long as no log-probability is above 0. Where no text
+    is possible, the empty one with score -inf is all there is.
     Raises ValueError for a term that this search does not have or has nothing to work on, and for NaN.
     """
     _refuse(beam, memory, lm, emissions)
@@ -85,14 +86,16 @@ def attention_beam(
         voices.append(Voice(lm, None, beam.lm_weight))
     if emissions is not None and beam.ctc_weight:
         voices.append(Voice(CTCPrefix(), emissions, beam.ctc_weight))
-    rows, live = list(range(batch)), _begin(voices, batch, beam)
+    device = memory.data.device if memory is not None else limits.device if limits is not None else None
+    rows, live = list(range(batch)), _begin(voices, torch.zeros((batch, 1), dtype=torch.float64, device=device), beam)
     while rows:
         live = _grow(voices, live, rows, search)
         going = [i for i, open_ in enumerate(_open(live, rows, search)) if open_]
         if len(going) < len(rows):
             rows = [rows[i] for i in going]
             live, voices = _kept(live, voices, torch.tensor(going, dtype=torch.long, device=live.tokens.device))
-    return [sorted(nbest, key=lambda h: -h.score)[: beam.width] for nbest in search.ended]
+    nothing = Hypothesis((), -math.inf, (), 0.0)
+    return [sorted(nbest, key=lambda h: -h.score)[: beam.width] or [nothing] for nbest in search.ended]
 
 
 def _refuse(beam: Beam, memory: Padded | None, lm: Decoder | None, emissions: Padded | None) -> None:
@@ -109,14 +112,12 @@ def _refuse(beam: Beam, memory: Padded | None, lm: Decoder | None, emissions: Pa
         raise ValueError(f"beam.coverage is {beam.coverage}, but the model has no memory to cover: set it to 0")
 
 
-def _begin(voices: list[Voice], batch: int, beam: Beam) -> Live:
-    """The empty prefix of each source."""
+def _begin(voices: list[Voice], scores: Tensor, beam: Beam) -> Live:
+    """The empty prefix of each source, whose scores are zeros (B, 1)."""
     memory = voices[0].memory
-    device = memory.data.device if memory is not None else torch.device("cpu")
-    scores = torch.zeros((batch, 1), dtype=torch.float64, device=device)
-    states = tuple(voice.decoder.start(voice.memory, batch) for voice in voices) if batch else ()
-    tokens = torch.full((batch, 1, 1), BOS, device=device)
-    covered = scores.new_zeros(batch, 1, 0)
+    states = tuple(voice.decoder.start(voice.memory, len(scores)) for voice in voices) if len(scores) else ()
+    tokens = torch.full((len(scores), 1, 1), BOS, device=scores.device)
+    covered = scores.new_zeros(len(scores), 1, 0)
     if beam.coverage and memory is not None:
         covered = (~memory.mask())[:, None].double()  # as if padding had been seen
     return Live(tokens, scores, scores, states, covered, tokens[..., :0])

@@ -11,6 +11,7 @@ from models.criteria.ctc import ctc
 from models.interface import Beam, Decoder, Padded, Step
 from models.search import attention_beam as module
 from models.search.attention_beam import attention_beam
+from models.search.ctc_beam import ctc_beam
 from models.search.ctc_prefix import CTCPrefix
 from models.vocabulary import BLANK, BOS, EOS
 
@@ -259,7 +260,8 @@ def test_what_cannot_be_searched_is_refused():
     wide = Padded(torch.randn(3, 4, 9).log_softmax(-1), torch.tensor([4, 4, 4]))
     with pytest.raises(ValueError, match="one tokenizer"):
         attention_beam(MODEL, MEMORY, Beam(ctc_weight=0.1), None, wide)
-    broken = Padded(MEMORY.data * torch.nan, MEMORY.lengths)
+    with pytest.raises(ValueError, match="no ctc_weight"):
+        ctc_beam(EMISSIONS, Beam(ctc_weight=0.1))
 
     class Broken(Toy):
         def step(self, tokens, state, memory):
@@ -267,9 +269,22 @@ def test_what_cannot_be_searched_is_refused():
             return step._replace(log_probs=step.log_probs * torch.nan)
 
     with pytest.raises(ValueError, match="NaN"):
-        attention_beam(Broken(1), broken, Beam())
+        attention_beam(Broken(1), MEMORY, Beam())
 
 
 def test_no_sources_are_no_hypotheses():
     assert attention_beam(MODEL, Padded(MEMORY.data[:0], MEMORY.lengths[:0]), Beam()) == []
     assert attention_beam(SPEAKER, None, Beam(), limits=torch.tensor([], dtype=torch.long)) == []
+
+
+def test_where_nothing_is_possible():
+    """A language model that rules out every token of the second step, for the prefixes that are kept."""
+
+    class Mute(Toy):
+        def step(self, tokens, state, memory):
+            step = super().step(tokens, state, memory)
+            return step._replace(log_probs=step.log_probs.masked_fill((tokens != BOS)[:, None], -torch.inf))
+
+    beam = Beam(width=1, max_length=3, lm_weight=1.0, insertion_bonus=50.0)
+    for nbest in attention_beam(MODEL, MEMORY, beam, Mute(3, attends=False)):
+        assert nbest == [((), -math.inf, (), 0.0)]
