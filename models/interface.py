@@ -87,7 +87,8 @@ class Beam:
     """How a search ranks a hypothesis y of a source x:
 
         log p(y|x) / ((5 + |y|) / 6)^length_norm  +  coverage * cp(x, y)
-            +  lm_weight * log p_lm(y)  +  insertion_bonus * |y|  +  what models/search/words.py says of words
+            +  lm_weight * log p_lm(y)  +  ctc_weight * log p_ctc(y|x)  +  insertion_bonus * |y|
+        +  what models/search/words.py says of words
 
     `width` hypotheses are kept and returned; width 1 is the greedy search. lexicon_only: only words of the lexicon, and
     hotwords. skip_blank: a CTC search reads a step whose blank is more probable than this as blank; 1 skips none.
@@ -99,6 +100,7 @@ class Beam:
     length_norm: float = 0.0
     coverage: float = 0.0
     lm_weight: float = 0.0
+    ctc_weight: float = 0.0
     insertion_bonus: float = 0.0
     word_bonus: float = 0.0
     unknown_bonus: float = 0.0
@@ -174,7 +176,10 @@ class Step(NamedTuple):
 
 @runtime_checkable
 class Decoder(Protocol):
-    """What searches and LM fusion ask of an autoregressive model; a language model has no memory."""
+    """What searches and LM fusion ask of an autoregressive model; a language model has no memory.
+
+    A memory of B rows serves N = B K hypotheses, the first K of them row 0, and so on: it is not repeated for each.
+    """
 
     def encode(self, source: Padded | None) -> Padded | None: ...
     def start(self, memory: Padded | None, batch_size: int) -> State: ...

@@ -75,7 +75,7 @@ def prepare(draft: Draft, features: Artifact, tokenizer: Artifact, training: Tra
             raise Problem(
                 f"split train: {len(rejects)} of {len(short)} utterances are too short for their transcripts at one "
                 f"output step for {model.reduction} frames, over the budget of {fit.error_budget:.0%}; first "
-                f"{rejects['source'][0]}; lower model.time_strides or features.hop_ms, or raise fit.error_budget"
+                f"{rejects['source'][0]}; lower the model's reduction or features.hop_ms, or raise fit.error_budget"
             )
     if not len(rows):
         raise Problem(f"{features}: no training utterance is long enough for its transcript")

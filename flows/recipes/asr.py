@@ -1,71 +1,20 @@
 """Speech recipes. Each docstring: what it is for and the number it reached, with the command."""
 
 from dataclasses import replace
-from typing import Literal
 
-from flows.recipes import Recipe
-from models import deep_speech, deep_speech_2, tdnn_ctc, wav2letter
-
-
-from models import deep_speech_2, rnn_transducer
+from flows.recipes import Recipe, asr_an4, asr_demo
+from flows.recipes.training import adam, small
+from models import deep_speech_2
 from models.interface import Beam
-from models.layers.stack import Recurrent
 from tasks.augment import Augment
 from tasks.corpus import Ingest
 from tasks.features import FrontEnd
-from tasks.optimise import Fit
 from tasks.plan import Batching
 from tasks.text import Normalisation
 from tasks.tokenizer import Tokens
 
 VERB, MODEL_NAME = "utterances", "asr"  # what a corpus' reader must offer; what a model is registered as
-
-
-def deep_speech_2_demo() -> Recipe:
-    """A small Deep Speech 2 for the generated demo corpus: minutes on two cores."""
-    return Recipe(
-        ingest=Ingest(shard_mb=4),
-        features=FrontEnd(mels=40),
-        model=small(hidden_size=128, layers=2),
-        augment=Augment(
-            time_masks=2,
-            time_mask_frames=20,
-            frequency_masks=2,
-            frequency_mask_bins=6,
-            speed=0.12,
-            warp=0.12,
-            tilt=0.5,
-            gain=0.5,
-            from_epoch=3,
-        ),
-        batching=Batching(frames_per_batch=4000, utterances_per_batch=16, sorted_epochs=1),
-        fit=adam(epochs=8, learning_rate=2e-3),
-        beam=Beam(width=8, max_length=200),
-    )
-
-
-def deep_speech_2_an4() -> Recipe:
-    """AN4's cepstra, 2.4 M parameters, greedy: for `--corpus an4:...`."""
-    return Recipe(
-        ingest=Ingest(shard_mb=1),
-        features=FrontEnd(kind="given", cepstra=13),
-        model=deep_speech_2.Config(
-            channels=(32,),
-            time_kernels=(11,),
-            time_strides=(2,),
-            frequency_kernels=(13,),
-            frequency_strides=(2,),
-            cell="lstm",
-            hidden_size=192,
-            layers=3,
-            merge="concat",
-            dropout=0.3,
-        ),
-        augment=Augment(time_masks=2, time_mask_frames=20, speed=0.12, noise=0.3, from_epoch=6),
-        batching=Batching(frames_per_batch=4000, utterances_per_batch=4, sorted_epochs=2),
-        fit=adam(epochs=40, learning_rate=1.5e-3, batches_per_step=2),
-        beam=Beam(width=1, max_length=400),
-    )
+PARTS = (asr_demo, asr_an4)  # whose recipes are offered with these
 
 
 def deep_speech_2_digits() -> Recipe:
@@ -136,113 +85,4 @@ def deep_speech_2_paper() -> Recipe:
         model=deep_speech_2.Config(),
         augment=Augment(noise=0.3),
         beam=Beam(width=500, max_length=1000),
-    )
-
-
-def wav2letter_demo() -> Recipe:
-    """A small Wav2Letter for the demo corpus, under CTC: convolutions that see 0.6 s."""
-    return replace(deep_speech_2_demo(), model=letters(criterion="ctc"), fit=adam(epochs=12, learning_rate=2e-3))
-
-
-def wav2letter_asg_demo() -> Recipe:
-    """The same under the auto segmentation criterion, with transitions and without blank."""
-    return replace(deep_speech_2_demo(), model=letters(criterion="asg"), fit=adam(epochs=20, learning_rate=2e-3))
-
-
-def deep_speech_demo() -> Recipe:
-    """A small Deep Speech for the demo corpus."""
-    return replace(
-        deep_speech_2_demo(),
-        model=deep_speech.Config(hidden_size=320, context=7, stride=2, dropout=0.1),
-        fit=adam(epochs=16, learning_rate=1e-3),
-    )
-
-
-def tdnn_ctc_demo() -> Recipe:
-    """A small time-delay network for the demo corpus."""
-    return replace(
-        deep_speech_2_demo(),
-        model=tdnn_ctc.Config(channels=(256,) * 5, dropout=0.1),
-        fit=adam(epochs=16, learning_rate=2e-3),
-
-
-def rnn_transducer_demo() -> Recipe:
-    """A small transducer for the generated demo corpus: minutes on two cores."""
-    return replace(
-        deep_speech_2_demo(),
-        model=rnn_transducer.Config(
-            stride=3,
-            encoder=Recurrent(layers=2, hidden_size=128, bidirectional=True),
-            embedding_size=64,
-            prediction=Recurrent(layers=1, hidden_size=128),
-            linear_size=0,
-            joint_size=128,
-            dropout=0.1,
-            normalise=True,
-        ),
-        fit=adam(epochs=12, learning_rate=3e-3),
-    )
-
-
-def rnn_transducer_an4() -> Recipe:
-    """AN4's cepstra, 1.7 M parameters: for `--corpus an4:...`."""
-    return replace(
-        deep_speech_2_an4(),
-        model=rnn_transducer.Config(
-            stride=3,
-            encoder=Recurrent(layers=3, hidden_size=160, bidirectional=True, dropout=0.3),
-            embedding_size=64,
-            prediction=Recurrent(layers=1, hidden_size=160),
-            linear_size=0,
-            joint_size=160,
-            dropout=0.3,
-            normalise=True,
-        ),
-        batching=Batching(frames_per_batch=4000, utterances_per_batch=8, sorted_epochs=2),
-        fit=adam(epochs=60, learning_rate=2e-3),
-        beam=Beam(width=8, max_length=400),
-    )
-
-
-def adam(*, epochs: int, learning_rate: float, batches_per_step: int = 1) -> Fit:
-    """AdamW with a rate that rises over a tenth of the updates and falls to nothing (Smith & Topin 2017)."""
-    return Fit(
-        epochs=epochs,
-        optimiser="AdamW",
-        learning_rate=learning_rate,
-        optimiser_options={"weight_decay": 0.01},
-        schedule="OneCycleLR",
-        schedule_options={"pct_start": 0.1},
-        schedule_every="step",
-        clip_norm=5.0,
-        batches_per_step=batches_per_step,
-    )
-
-
-def small(*, hidden_size: int, layers: int, dropout: float = 0.0) -> deep_speech_2.Config:
-    """One convolution that keeps every third frame, then bidirectional LSTMs: what a laptop trains in minutes."""
-    return deep_speech_2.Config(
-        channels=(16,),
-        time_kernels=(11,),
-        time_strides=(3,),
-        frequency_kernels=(21,),
-        frequency_strides=(4,),
-        cell="lstm",
-        hidden_size=hidden_size,
-        layers=layers,
-        merge="concat",
-        dropout=dropout,
-    )
-
-
-def letters(*, criterion: Literal["asg", "ctc"]) -> wav2letter.Config:
-    """Six convolutions, normalised, of which the first keeps every second frame."""
-    return wav2letter.Config(
-        channels=(160,) * 5 + (320,),
-        windows=(11, 7, 7, 7, 7, 1),
-        dilations=(1,) * 6,
-        strides=(2, 1, 1, 1, 1, 1),
-        norm="sequence",
-        dropout=0.1,
-        criterion=criterion,
     )

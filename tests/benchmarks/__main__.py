@@ -1,5 +1,6 @@
 """Speed and memory as ratios against a named peer, both measured in this run: `make bench`."""
 
+from tests.benchmarks.attention_beam import attention_beam
 from tests.benchmarks.cells import main as cells
 from tests.benchmarks.pipeline import pipeline
 from tests.benchmarks.transducer_beam import main as transducer_beam
@@ -10,3 +11,4 @@ if __name__ == "__main__":
     cells()
     transducer_loss()
     transducer_beam()
+    attention_beam()

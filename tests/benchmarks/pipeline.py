@@ -19,7 +19,7 @@ import soundfile
 import torch
 import torchaudio
 
-from flows.recipes import asr
+from flows.recipes import asr_demo
 from infra.store import Artifact, open_draft
 from models.interface import Batch, Beam
 from tasks.audio import decode as decode_clip
@@ -160,7 +160,7 @@ def bench_features(shards: Artifact, tokenizer: Artifact) -> float:
 
 
 def bench_training(features: Artifact, tokenizer: Artifact) -> float:
-    recipe = asr.deep_speech_2_demo()
+    recipe = asr_demo.deep_speech_2_demo()
     work = replace(recipe.training, front_end=FRONT_END, fit=replace(recipe.fit, error_budget=1.0, epochs=4))
     job, _ = prepare(open_draft("training"), features, tokenizer, work)
     model = job.model.build(*job.sizes)
@@ -180,7 +180,7 @@ def bench_training(features: Artifact, tokenizer: Artifact) -> float:
 
 def bench_decoding(features: Artifact, tokenizer: Artifact) -> float:
     """One actor, from its first finished shard to its last, against the loop over the same shards in this process."""
-    recipe = asr.deep_speech_2_demo()
+    recipe = asr_demo.deep_speech_2_demo()
     fit = replace(recipe.fit, epochs=1, error_budget=1.0)
     work = replace(recipe.training, front_end=FRONT_END, fit=fit, augment=replace(recipe.augment, from_epoch=9))
     bundle = train.fn(features, tokenizer, work, Workers(count=0))

@@ -3,11 +3,11 @@
 import pytest
 
 from flows.overrides import override
-from flows.recipes import asr
+from flows.recipes import asr_demo
 from flows.start import chosen, recipes
 from infra.problem import Problem
 
-RECIPE = asr.deep_speech_2_demo()
+RECIPE = asr_demo.deep_speech_2_demo()
 
 
 def test_values_get_the_type_of_their_field():

@@ -1,0 +1,129 @@
+"""Every architecture on the generated demo corpus, in minutes on two cores: `--corpus demo:`."""
+
+from dataclasses import replace
+from typing import Literal
+
+from flows.recipes import Recipe
+from flows.recipes.training import adam, small
+from models import deep_speech, listen_attend_spell, rnn_transducer, tdnn_ctc, wav2letter
+from models.interface import Beam
+from models.layers.stack import Recurrent
+from tasks.augment import Augment
+from tasks.corpus import Ingest
+from tasks.features import FrontEnd
+from tasks.plan import Batching
+
+
+def deep_speech_2_demo() -> Recipe:
+    """A small Deep Speech 2 for the generated demo corpus: minutes on two cores."""
+    return Recipe(
+        ingest=Ingest(shard_mb=4),
+        features=FrontEnd(mels=40),
+        model=small(hidden_size=128, layers=2),
+        augment=Augment(
+            time_masks=2,
+            time_mask_frames=20,
+            frequency_masks=2,
+            frequency_mask_bins=6,
+            speed=0.12,
+            warp=0.12,
+            tilt=0.5,
+            gain=0.5,
+            from_epoch=3,
+        ),
+        batching=Batching(frames_per_batch=4000, utterances_per_batch=16, sorted_epochs=1),
+        fit=adam(epochs=8, learning_rate=2e-3),
+        beam=Beam(width=8, max_length=200),
+    )
+
+
+def wav2letter_demo() -> Recipe:
+    """A small Wav2Letter for the demo corpus, under CTC: convolutions that see 0.6 s."""
+    return replace(deep_speech_2_demo(), model=letters(criterion="ctc"), fit=adam(epochs=12, learning_rate=2e-3))
+
+
+def wav2letter_asg_demo() -> Recipe:
+    """The same under the auto segmentation criterion, with transitions and without blank."""
+    return replace(deep_speech_2_demo(), model=letters(criterion="asg"), fit=adam(epochs=20, learning_rate=2e-3))
+
+
+def deep_speech_demo() -> Recipe:
+    """A small Deep Speech for the demo corpus."""
+    return replace(
+        deep_speech_2_demo(),
+        model=deep_speech.Config(hidden_size=320, context=7, stride=2, dropout=0.1),
+        fit=adam(epochs=16, learning_rate=1e-3),
+    )
+
+
+def tdnn_ctc_demo() -> Recipe:
+    """A small time-delay network for the demo corpus."""
+    return replace(
+        deep_speech_2_demo(),
+        model=tdnn_ctc.Config(channels=(256,) * 5, dropout=0.1),
+        fit=adam(epochs=16, learning_rate=2e-3),
+    )
+
+
+def rnn_transducer_demo() -> Recipe:
+    """A small transducer for the generated demo corpus: minutes on two cores."""
+    return replace(
+        deep_speech_2_demo(),
+        model=rnn_transducer.Config(
+            stride=3,
+            encoder=Recurrent(layers=2, hidden_size=128, bidirectional=True),
+            embedding_size=64,
+            prediction=Recurrent(layers=1, hidden_size=128),
+            linear_size=0,
+            joint_size=128,
+            dropout=0.1,
+            normalise=True,
+        ),
+        fit=adam(epochs=12, learning_rate=3e-3),
+    )
+
+
+def listen_attend_spell_demo() -> Recipe:
+    """A small speller with a CTC head for the generated demo corpus: minutes on two cores."""
+    return Recipe(
+        ingest=Ingest(shard_mb=4),
+        features=FrontEnd(mels=40),
+        model=listen_attend_spell.Config(
+            reductions=(2, 2),
+            listener_size=128,
+            embedding_size=64,
+            speller_size=192,
+            speller_layers=1,
+            attention_size=96,
+            label_smoothing=0.1,
+            dropout=0.1,
+            ctc_weight=0.3,
+        ),
+        augment=Augment(
+            time_masks=2,
+            time_mask_frames=20,
+            frequency_masks=2,
+            frequency_mask_bins=6,
+            speed=0.12,
+            warp=0.12,
+            tilt=0.5,
+            gain=0.5,
+            from_epoch=6,
+        ),
+        batching=Batching(frames_per_batch=4000, utterances_per_batch=16, sorted_epochs=2),
+        fit=adam(epochs=24, learning_rate=2e-3),
+        beam=Beam(width=8, max_length=200, ctc_weight=0.3),
+    )
+
+
+def letters(*, criterion: Literal["asg", "ctc"]) -> wav2letter.Config:
+    """Six convolutions, normalised, of which the first keeps every second frame."""
+    return wav2letter.Config(
+        channels=(160,) * 5 + (320,),
+        windows=(11, 7, 7, 7, 7, 1),
+        dilations=(1,) * 6,
+        strides=(2, 1, 1, 1, 1, 1),
+        norm="sequence",
+        dropout=0.1,
+        criterion=criterion,
+    )
