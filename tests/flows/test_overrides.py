@@ -3,7 +3,7 @@
 import pytest
 
 from flows.overrides import override
-from flows.recipes import asr_demo
+from flows.recipes import asr, asr_demo
 from flows.start import chosen, recipes
 from infra.problem import Problem
 
