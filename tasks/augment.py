@@ -18,8 +18,7 @@ class Augment:
     up to this share, as another vocal tract would (Jaitly & Hinton 2013). tilt: a random slope over frequency and
     gain: a random level, in the unit of the features (nats of power for log-mel). noise: the standard deviation of
     noise added to the normalised features is drawn from [0, noise]. snr_db: (lowest, highest) ratio of an utterance's
-    power to that of a steady noise with a random spectrum that is added to it, for log-mel. crop: up to so many frames
-    are cut off at each end, where recordings begin late or end early. from_epoch: earlier epochs see clean features.
+    power to that of a steady noise with a random spectrum that is added to it, for log-mel. from_epoch: earlier epochs see clean features.
     """
 
     time_masks: int = 0
@@ -33,7 +32,6 @@ class Augment:
     tilt: float = 0.0
     noise: float = 0.0
     snr_db: tuple[float, ...] = ()
-    crop: int = 0
     from_epoch: int = 0
 
     def __post_init__(self) -> None:
@@ -44,7 +42,7 @@ class Augment:
     @property
     def nothing(self) -> bool:
         of_bands = (self.warp, self.gain, self.tilt, self.noise, self.snr_db)
-        return not any((self.time_masks, self.frequency_masks, self.speed, self.crop, *of_bands))
+        return not any((self.time_masks, self.frequency_masks, self.speed, *of_bands))
 
 
 def generator(seed: int, epoch: int, key: str) -> np.random.Generator:
@@ -53,10 +51,7 @@ def generator(seed: int, epoch: int, key: str) -> np.random.Generator:
 
 
 def reshape(frames: np.ndarray, config: Augment, random: np.random.Generator, least: int) -> np.ndarray:
-    """Crop, noise, speed, warp, gain and tilt on raw features (T, D), float32. At least `least` frames are left."""
-    if config.crop and len(frames) > least:
-        begin, end = random.integers(0, 1 + min(config.crop, (len(frames) - least) // 2), 2)
-        frames = frames[begin : len(frames) - end]
+    """Noise, speed, warp, gain and tilt on raw features (T, D), float32. At least `least` frames are left."""
     if config.snr_db:
         low, high = config.snr_db
         frames = noisy(frames, random.uniform(low, high), random)

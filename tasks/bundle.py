@@ -142,7 +142,8 @@ def _fused(artifact: Artifact, tokenizer: TextTokenizer) -> Decoder | None:
 
 def _sound_of(told: dict[str, Any]) -> Sound:
     known = told["normaliser"]
-    normaliser = Normaliser(known["kind"], tuple(known["mean"]), tuple(known["deviation"]))
+    limits = {name: known[name] for name in ("trim_db", "range_db")}
+    normaliser = Normaliser(known["kind"], tuple(known["mean"]), tuple(known["deviation"]), **limits)
     return Sound(FrontEnd(**told["front_end"]), normaliser)
 
 

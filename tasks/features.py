@@ -1,7 +1,7 @@
 """Waveforms to frames: log-mel filter banks and MFCC at any window and hop, through torchaudio."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
 
@@ -25,9 +25,9 @@ class FrontEnd:
     `mels`). low_hz, high_hz: the range of the mel filters, 0 for half the sample rate. trim_db: of log_mel, the frames
     before and after all that come within so many decibels of the loudest are left out, 0 for none; a word then begins
     where it is heard. range_db: of log_mel, what lies more than so many decibels below the highest value is raised to
-    there, 0 for none; rooms and microphones then differ less in what is no speech. normalise: mean 0 and variance 1 of
-    each coefficient, over the training split or over each utterance; "level": of all coefficients of an utterance
-    together, which keeps what its spectrum is like.
+    there, 0 for none; rooms and microphones then differ less in what is no speech. Both are done when features are read,
+    as is normalise: mean 0 and variance 1 of each coefficient, over the training split or over each utterance; "level":
+    of all coefficients of an utterance together, which keeps what its spectrum is like.
     """
 
     kind: Literal["log_mel", "mfcc", "given"] = "log_mel"
@@ -74,12 +74,6 @@ def extract(wave: np.ndarray, sample_rate: int, front_end: FrontEnd) -> np.ndarr
             samples = torch.nn.functional.pad(samples, (0, front_end.window - len(samples)))
         power = spectrogram(front_end)(samples)  # (D, T)
         frames = (power + FLOOR).log() if front_end.kind == "log_mel" else power
-        if front_end.trim_db:
-            loud = 10 * power.sum(0).clamp(min=FLOOR).log10()
-            heard = (loud >= loud.max() - front_end.trim_db).nonzero()[:, 0]
-            frames = frames[:, heard[0] : heard[-1] + 1]
-        if front_end.range_db:
-            frames = frames.clamp(min=float(frames.max()) - front_end.range_db * NATS_A_DECIBEL)
         return frames.T.contiguous().numpy()
 
 
@@ -112,15 +106,27 @@ def spectrogram(front_end: FrontEnd) -> torch.nn.Module:
 
 @dataclass(frozen=True)
 class Normaliser:
-    """Mean and standard deviation of each coefficient (D,); empty tuples normalise nothing or each utterance."""
+    """Mean and standard deviation of each coefficient (D,); empty tuples normalise nothing or each utterance.
+
+    trim_db, range_db: as `FrontEnd` says. They come after what training adds to the features, so that a word is cut out
+    of a noisy room as it is out of a quiet one.
+    """
 
     kind: Normalise
     mean: tuple[float, ...] = ()
     deviation: tuple[float, ...] = ()
+    trim_db: float = 0.0
+    range_db: float = 0.0
 
     def __call__(self, frames: np.ndarray) -> np.ndarray:
-        """Frames (T, D), any float type, to float32."""
+        """Frames (T, D), any float type, to float32 (T', D)."""
         frames = frames.astype(np.float32)
+        if self.trim_db:
+            loud = np.log(np.exp(frames.astype(np.float64)).sum(1))
+            heard = np.flatnonzero(loud >= loud.max() - self.trim_db * NATS_A_DECIBEL)
+            frames = frames[heard[0] : heard[-1] + 1]
+        if self.range_db:
+            frames = np.maximum(frames, frames.max() - np.float32(self.range_db * NATS_A_DECIBEL))
         if self.kind == "none":
             return frames
         if self.kind == "utterance":
@@ -130,11 +136,12 @@ class Normaliser:
         return (frames - np.asarray(self.mean, np.float32)) / np.asarray(self.deviation, np.float32)
 
 
-def normaliser_of(statistics: dict, kind: Normalise) -> Normaliser:
+def normaliser_of(statistics: dict, front_end: FrontEnd) -> Normaliser:
     """From `{"frames", "sum": [D], "squares": [D]}` of the training split."""
-    if kind != "corpus":
-        return Normaliser(kind)
+    empty = Normaliser(front_end.normalise, trim_db=front_end.trim_db, range_db=front_end.range_db)
+    if front_end.normalise != "corpus":
+        return empty
     mean = np.asarray(statistics["sum"]) / statistics["frames"]
     variance = np.asarray(statistics["squares"]) / statistics["frames"] - mean**2
     deviation = np.sqrt(np.maximum(variance, 1e-10))
-    return Normaliser(kind, tuple(mean.tolist()), tuple(np.maximum(deviation, 1e-5).tolist()))
+    return replace(empty, mean=tuple(mean.tolist()), deviation=tuple(np.maximum(deviation, 1e-5).tolist()))

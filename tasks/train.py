@@ -59,7 +59,7 @@ def prepare(draft: Draft, features: Artifact, tokenizer: Artifact, training: Tra
     statistics, fit = features.read_json("statistics.json"), training.fit
     if not statistics:
         raise Problem(f"{features}: the training split is empty")
-    normaliser = normaliser_of(statistics, training.front_end.normalise)
+    normaliser = normaliser_of(statistics, training.front_end)
     sizes = (len(statistics["sum"]), len(load_tokenizer(tokenizer)))
     with torch.device("meta"):
         model = training.model.build(*sizes)

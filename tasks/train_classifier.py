@@ -78,7 +78,7 @@ def prepare(draft: Draft, features: Artifact, vocabularies: Artifact, training: 
     else:
         assert isinstance(training.features, FrontEnd)  # as the config has checked
         statistics = features.read_json("statistics.json")
-        source_size, normaliser = len(statistics["sum"]), normaliser_of(statistics, training.features.normalise)
+        source_size, normaliser = len(statistics["sum"]), normaliser_of(statistics, training.features)
     return Job(
         draft=draft,
         model=training.model,

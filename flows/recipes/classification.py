@@ -45,7 +45,7 @@ def tdnn_digits() -> ClassificationRecipe:
             dropout=0.2,
             members=5,
         ),
-        augment=Augment(speed=0.15, tilt=1.0, noise=0.3, snr_db=(10, 50), crop=4),
+        augment=Augment(speed=0.15, tilt=1.0, noise=0.3, snr_db=(10, 50)),
         batching=Batching(frames_per_batch=6000, utterances_per_batch=32, sorted_epochs=0),
         fit=replace(adam(epochs=12, learning_rate=3e-3), average_last=5),
     )

@@ -55,7 +55,7 @@ def test_what_is_stored_is_what_the_front_end_gives(material):
     shards, tokenizer = material()
     features = featurize.fn(shards, tokenizer, FRONT_END, 0.0)
     train = index_of(features, "train")
-    normaliser = normaliser_of(features.read_json("statistics.json"), "corpus")
+    normaliser = normaliser_of(features.read_json("statistics.json"), FrontEnd(normalise="corpus"))
     rows = Utterances(features, train, normaliser, None, 0)
     for i, row in enumerate(train.to_pylist()):
         frames, ids = rows.read(i)
