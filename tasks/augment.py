@@ -15,10 +15,11 @@ class Augment:
 
     time_masks of at most time_mask_frames (and time_mask_share of the utterance); frequency_masks of at most
     frequency_mask_bins. speed: the utterance is stretched by up to this share. warp: the frequency axis is stretched by
-    up to this share, as another vocal tract would (Jaitly & Hinton 2013). tilt: a random slope over frequency and
-    gain: a random level, in the unit of the features (nats of power for log-mel). noise: the standard deviation of
-    noise added to the normalised features is drawn from [0, noise]. snr_db: (lowest, highest) ratio of an utterance's
-    power to that of a steady noise with a random spectrum that is added to it, for log-mel. from_epoch: earlier epochs see clean features.
+    up to this share, as another vocal tract would (Jaitly & Hinton 2013). tilt: a random slope over frequency and gain:
+    a random level, in the unit of the features (nats of power for log-mel). noise: the standard deviation of noise
+    added to the normalised features is drawn from [0, noise]. snr_db: (lowest, highest) ratio of an utterance's power
+    to that of a steady noise with a random spectrum that is added to it, for log-mel. from_epoch: earlier epochs see
+    clean features.
     """
 
     time_masks: int = 0

@@ -25,9 +25,9 @@ class FrontEnd:
     `mels`). low_hz, high_hz: the range of the mel filters, 0 for half the sample rate. trim_db: of log_mel, the frames
     before and after all that come within so many decibels of the loudest are left out, 0 for none; a word then begins
     where it is heard. range_db: of log_mel, what lies more than so many decibels below the highest value is raised to
-    there, 0 for none; rooms and microphones then differ less in what is no speech. Both are done when features are read,
-    as is normalise: mean 0 and variance 1 of each coefficient, over the training split or over each utterance; "level":
-    of all coefficients of an utterance together, which keeps what its spectrum is like.
+    there, 0 for none; rooms and microphones then differ less in what is no speech. Both are done when features are
+    read, as is normalise: mean 0 and variance 1 of each coefficient, over the training split or over each utterance;
+    "level": of all coefficients of an utterance together, which keeps what its spectrum is like.
     """
 
     kind: Literal["log_mel", "mfcc", "given"] = "log_mel"
