@@ -53,6 +53,7 @@ def test_deployments_name_flows_and_parameters_that_exist():
         "flows/train_ngram.py:train_ngram",
         "flows/compare.py:compare",
         "flows/evaluate.py:evaluate_model",
+        "flows/tune_decoding.py:tune_decoding",
     }
     for deployment in config["deployments"]:
         file, _, function = deployment["entrypoint"].partition(":")
