@@ -61,26 +61,49 @@ class FrontEnd:
         """Samples from one frame to the next."""
         return round(self.hop_ms * self.sample_rate / 1000)
 
+    @property
+    def fft_size(self) -> int:
+        """Samples that a spectrum is made of: the window with zeros around it."""
+        return 1 << (self.window - 1).bit_length()
+
 
 def extract(wave: np.ndarray, sample_rate: int, front_end: FrontEnd) -> np.ndarray:
     """A mono waveform (samples,) in [-1, 1] at `sample_rate` hertz to frames (T, D), float32."""
     if front_end.kind == "given":
         raise Problem("features.kind=given takes a corpus of frames (AN4's .mfc); this one has waveforms: use log_mel")
     with torch.inference_mode():
-        samples = torch.from_numpy(np.ascontiguousarray(wave, dtype=np.float32))
-        if sample_rate != front_end.sample_rate:
-            samples = resampler(sample_rate, front_end.sample_rate)(samples)
-        if len(samples) < front_end.window:  # one whole window at least
-            samples = torch.nn.functional.pad(samples, (0, front_end.window - len(samples)))
-        power = spectrogram(front_end)(samples)  # (D, T)
+        power = _power(wave, sample_rate, front_end)
         frames = (power + FLOOR).log() if front_end.kind == "log_mel" else power
         if front_end.trim_db:
-            loud = 10 * power.sum(0).clamp(min=FLOOR).log10()
-            heard = (loud >= loud.max() - front_end.trim_db).nonzero()[:, 0]
-            frames = frames[:, heard[0] : heard[-1] + 1]
+            frames = frames[:, _loud_part(power, front_end.trim_db)]
         if front_end.range_db:
             frames = frames.clamp(min=float(frames.max()) - front_end.range_db * NATS_A_DECIBEL)
         return frames.T.contiguous().numpy()
+
+
+def _power(wave: np.ndarray, sample_rate: int, front_end: FrontEnd) -> torch.Tensor:
+    """What the transform gives, (D, T)."""
+    samples = torch.from_numpy(np.ascontiguousarray(wave, dtype=np.float32))
+    if sample_rate != front_end.sample_rate and len(samples):
+        samples = resampler(sample_rate, front_end.sample_rate)(samples)
+    if len(samples) < front_end.window:  # one whole window at least
+        samples = torch.nn.functional.pad(samples, (0, front_end.window - len(samples)))
+    return spectrogram(front_end)(samples)
+
+
+def _loud_part(power: torch.Tensor, trim_db: float) -> slice:
+    """The frames from the first to the last that come within trim_db of the loudest."""
+    loud = 10 * power.sum(0).clamp(min=FLOOR).log10()
+    heard = (loud >= loud.max() - trim_db).nonzero()[:, 0]
+    return slice(int(heard[0]), int(heard[-1]) + 1)
+
+
+@torch.inference_mode()
+def trimmed_frames(wave: np.ndarray, sample_rate: int, front_end: FrontEnd) -> int:
+    """How many frames `extract` leaves out before the first that it keeps."""
+    if not front_end.trim_db:
+        return 0
+    return _loud_part(_power(wave, sample_rate, front_end), front_end.trim_db).start
 
 
 def dimension(front_end: FrontEnd, given: int) -> int:
@@ -94,10 +117,13 @@ def resampler(source_rate: int, target_rate: int) -> torch.nn.Module:
 
 
 @cache
-def spectrogram(front_end: FrontEnd) -> torch.nn.Module:
-    """torchaudio's transform, (samples,) to (D, T)."""
+def spectrogram(front_end: FrontEnd, *, centred: bool = True) -> torch.nn.Module:
+    """torchaudio's transform, (samples,) to (D, T). centred: frame t lies around sample t * hop, and the waveform is
+    reflected at both ends; else it begins there.
+    """
     mel = {
-        "n_fft": 1 << (front_end.window - 1).bit_length(),
+        "n_fft": front_end.fft_size,
+        "center": centred,
         "win_length": front_end.window,
         "hop_length": front_end.hop,
         "n_mels": front_end.mels,
