@@ -32,7 +32,8 @@ from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Model, Padd
 from models.layers.sequence_norm import SequenceNorm
 from models.layers.stack import Recurrent, Stack
 from models.layers.unroll import concatenate_steps
-from models.search.transducer_beam import transducer_beam
+from models.search.transducer_beam import Wide, start_search, transducer_beam
+from models.search.transducer_greedy import Greedy
 from models.vocabulary import BLANK
 
 PEEPHOLES = LSTMOptions(peepholes=True)
@@ -127,12 +128,17 @@ class RNNTransducer(Model):
         left = F.pad(none, (0, 0, self.config.left_frames, 0))
         return Stream(none, left, tuple(stack.begin(batch_size) for stack in self.encoder))  # pyright: ignore[reportCallIssue]
 
+    @property
+    def streams(self) -> bool:
+        """Whether `listen` can read this model's frames as they come."""
+        return self.config.encoder.streams
+
     def listen(self, frames: Tensor, stream: Stream, *, last: bool) -> tuple[Tensor, Stream]:
         """The next frames (B, n, D) of streams to what `encode` makes of them (B, n', J), as far as it is known.
 
         A step waits until all its frames are there, or for the last. Raises ValueError for a bidirectional encoder.
         """
-        if not self.config.encoder.streams:
+        if not self.streams:
             raise ValueError("a bidirectional encoder reads to the end before it begins: it has no stream")
         frames = torch.cat((stream.waiting, frames), 1)
         ready = frames.shape[1] if last else frames.shape[1] // self.reduction * self.reduction
@@ -176,6 +182,10 @@ class RNNTransducer(Model):
         if self.embedding is not None:
             return self.dropout(self.embedding(tokens))
         return F.one_hot(tokens, self.tokens)[..., 1:].to(self.output.weight.dtype)
+
+    def start_search(self, beam: Beam) -> Greedy | Wide:
+        """A search of one utterance whose encoded frames come one after the other."""
+        return start_search(self, 1, beam, None, self.config.symbols_per_step)
 
     @torch.no_grad()
     def search(self, source: Padded, beam: Beam, lm: Decoder | None = None) -> list[list[Hypothesis]]:

@@ -41,6 +41,8 @@ def decode(
         wave, rate = _raw(data), RAW_RATE
     else:
         wave, rate = _sound(data, max_seconds, scratch=scratch)
+    if not len(wave):
+        raise BadClip("no samples")
     if len(wave) > max_seconds * rate:
         raise BadClip("too long", f"{len(wave) / rate:.2f} s")
     if not np.isfinite(np.vdot(wave, wave)) and not np.isfinite(wave).all():  # the product is quick, but may overflow
@@ -89,8 +91,6 @@ def _sound(data: bytes, max_seconds: float, *, scratch: bool) -> tuple[np.ndarra
         check_mp3(data, len(wave))
     elif len(wave) < declared or cut_off(data):
         raise BadClip("truncated", f"{len(wave)} samples of {declared} decode")
-    if not len(wave):
-        raise BadClip("no samples")
     return wave[:, 0] if wave.shape[1] == 1 else wave.mean(1), rate
 
 

@@ -61,6 +61,11 @@ class FrontEnd:
         """Samples from one frame to the next."""
         return round(self.hop_ms * self.sample_rate / 1000)
 
+    @property
+    def fft_size(self) -> int:
+        """Samples that a spectrum is made of: the window with zeros around it."""
+        return 1 << (self.window - 1).bit_length()
+
 
 def extract(wave: np.ndarray, sample_rate: int, front_end: FrontEnd) -> np.ndarray:
     """A mono waveform (samples,) in [-1, 1] at `sample_rate` hertz to frames (T, D), float32."""
@@ -68,7 +73,7 @@ def extract(wave: np.ndarray, sample_rate: int, front_end: FrontEnd) -> np.ndarr
         raise Problem("features.kind=given takes a corpus of frames (AN4's .mfc); this one has waveforms: use log_mel")
     with torch.inference_mode():
         samples = torch.from_numpy(np.ascontiguousarray(wave, dtype=np.float32))
-        if sample_rate != front_end.sample_rate:
+        if sample_rate != front_end.sample_rate and len(samples):
             samples = resampler(sample_rate, front_end.sample_rate)(samples)
         if len(samples) < front_end.window:  # one whole window at least
             samples = torch.nn.functional.pad(samples, (0, front_end.window - len(samples)))
@@ -88,10 +93,13 @@ def resampler(source_rate: int, target_rate: int) -> torch.nn.Module:
 
 
 @cache
-def spectrogram(front_end: FrontEnd) -> torch.nn.Module:
-    """torchaudio's transform, (samples,) to (D, T)."""
+def spectrogram(front_end: FrontEnd, *, centred: bool = True) -> torch.nn.Module:
+    """torchaudio's transform, (samples,) to (D, T). centred: frame t lies around sample t * hop, and the waveform is
+    reflected at both ends; else it begins there.
+    """
     mel = {
-        "n_fft": 1 << (front_end.window - 1).bit_length(),
+        "n_fft": front_end.fft_size,
+        "center": centred,
         "win_length": front_end.window,
         "hop_length": front_end.hop,
         "n_mels": front_end.mels,

@@ -1,0 +1,90 @@
+"""When each word of a known transcript was said, by a CTC model: of one recording, or of a split of a corpus.
+
+python -m flows.align --model asr@champion --audio talk.flac --text talk.txt --format textgrid --out talk.TextGrid
+python -m flows.align --model asr@champion --corpus an4:/data/an4 --split dev --out alignments
+
+    bundle, corpus --ingest--> shards --align--> alignments --> split.ctm, or a TextGrid an utterance
+
+The text is a file's, where there is one of that name, else what was written itself. CTM holds words, TextGrid words and
+tokens. What cannot be aligned of a split is told in problems.txt, a line each.
+"""
+
+import os
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+from flows.command_line import Parser
+from flows.measured import recogniser
+from infra import tracking
+from infra.problem import Problem, one_line_errors
+from infra.store import Artifact
+from tasks.align import Aligner, Aligning, align_split, read_alignments
+from tasks.bundle import adopt, load_bundle
+from tasks.corpus import Ingest, fingerprint, parse
+from tasks.ingest_corpus import ingest
+from tasks.recording import read_recording
+from tasks.time_marks import SUFFIXES, Format, marks, write, write_split
+
+
+def align_recording(model: str, audio: str, text: str, how: Format) -> str:
+    """The marks of one recording."""
+    bundle = load_bundle(recogniser(adopt(tracking.resolve_model(model))))
+    try:
+        aligned = Aligner(bundle, model)(read_recording(audio), words_of(text))
+    except Problem as problem:
+        told = str(problem)
+        raise Problem(told if audio in told or model in told else f"{audio}: {told}") from problem
+    return marks(aligned, Path(audio).stem, how)
+
+
+def words_of(text: str) -> str:
+    if not os.path.isfile(text):
+        return text
+    try:
+        return Path(text).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Problem(f"{text}: cannot be read as UTF-8 text ({error})") from error
+
+
+def align_corpus(model: str, corpus: str, split: str) -> Artifact:
+    """The alignments of a split."""
+    bundle, place = recogniser(adopt(tracking.resolve_model(model))), parse(corpus, "utterances")
+    shards = ingest(place, fingerprint(place), Ingest(), (split,))
+    return align_split(
+        bundle, shards, Aligning(architecture=bundle.read_json("model.json")["architecture"], split=split)
+    )
+
+
+def parsed() -> Namespace:
+    parser = Parser(description=__doc__)
+    parser.add_argument("--model", required=True, metavar="NAME@ALIAS|PATH")
+    parser.add_argument("--audio", metavar="FILE")
+    parser.add_argument("--text", metavar="TRANSCRIPT|FILE", help="what is said in it")
+    parser.add_argument("--corpus", metavar="KIND:URI", help="in place of audio and text")
+    parser.add_argument("--split", default="dev", choices=("train", "dev", "test"))
+    parser.add_argument("--format", default="ctm", choices=tuple(SUFFIXES))
+    parser.add_argument("--out", metavar="FILE|DIR", help="standard output where left out, but for a corpus")
+    given = parser.parse_args()
+    if bool(given.corpus) == bool(given.audio) or bool(given.audio) != (given.text is not None):
+        parser.error("give --audio with --text, or --corpus")
+    if given.corpus and not given.out:
+        parser.error("--out says the folder for a corpus' files")
+    return given
+
+
+def main() -> None:
+    given = parsed()
+    with one_line_errors():
+        if given.corpus:
+            from prefect import flow  # one recording need not wait for it
+
+            found = flow(name="align")(align_corpus)(given.model, given.corpus, given.split)
+            print(write_split(read_alignments(found), given.split, Path(given.out), given.format))
+        else:
+            written = align_recording(given.model, given.audio, given.text, given.format)
+            write(Path(given.out), written) if given.out else sys.stdout.write(written)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""A trained recogniser listens: words are written while they are heard, and at the end how long they took.
+
+python -m flows.listen --model asr@champion recording.flac
+arecord -q -t raw -f S16_LE -r 16000 -c 1 | python -m flows.listen --model asr@champion -
+
+On - come bare samples: 16 bits, little-endian, one channel, at --rate. The text is that of a greedy search of the whole
+(`flows.evaluate --set beam.width=1`, without language model). Where the model reads forward, each word is final as it
+is written; where it needs the whole utterance, it reads again what it has heard until the recording ends. Words go to
+standard output, all else to standard error. Ctrl-C ends what comes on a pipe.
+"""
+
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from flows.command_line import Parser
+from flows.measured import recogniser as checked
+from infra import tracking
+from infra.problem import one_line_errors
+from models.interface import Beam
+from tasks.bundle import adopt, load_bundle
+from tasks.captions import Appended, Captions, Lines, Rewritten
+from tasks.live import listen, recogniser
+from tasks.recording import pcm_chunks, read_recording
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """file: a path or s3://, - for standard input. rate: of its samples there. chunk_ms: how much comes at a time."""
+
+    file: str
+    rate: int = 16000
+    chunk_ms: int = 200
+
+    def open(self) -> tuple[Iterator[np.ndarray], int, str]:
+        """The chunks, their sample rate, and what is to be said of them."""
+        if self.file == "-":
+            return pcm_chunks(sys.stdin.buffer, self.rate, self.chunk_ms), self.rate, ""
+        recording = read_recording(self.file)
+        return recording.chunks(self.chunk_ms), recording.rate, recording.said
+
+
+def hear(model: str, place: Place, captions: Captions, most_tokens: int) -> None:
+    """Write to the captions, and what is to be said about it to standard error. most_tokens: 0 for the bundle's."""
+    torch.set_num_threads(1)  # a chunk is too small to share
+    bundle = load_bundle(checked(adopt(tracking.resolve_model(model))))
+    chunks, rate, said = place.open()
+    if bundle.front_end.kind != "given" and rate != bundle.front_end.sample_rate:
+        said = "; ".join(filter(None, (said, f"resampled from {rate} to {bundle.front_end.sample_rate} Hz")))
+    beam = Beam(width=1, max_length=most_tokens or bundle.beam.max_length)
+    ear = recogniser(bundle, rate, beam)
+    tell(f"{model}: {ear.said}" + (f" ({said})" if said else ""))
+    try:
+        delays = listen(ear, chunks, rate, captions.show)
+    finally:
+        captions.close()
+    if delays.tokens == beam.max_length:
+        tell(f"after {delays.tokens} tokens nothing more was written: raise --max-length")
+    tell(str(delays))
+
+
+def tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def captions_for(*, as_json: bool) -> Captions:
+    if as_json:
+        return Lines(sys.stdout)
+    return Rewritten(sys.stdout, shutil.get_terminal_size().columns) if sys.stdout.isatty() else Appended(sys.stdout)
+
+
+def main() -> None:
+    parser = Parser(description=__doc__)
+    parser.add_argument("--model", required=True, metavar="NAME@ALIAS|PATH")
+    parser.add_argument("file", metavar="FILE|-", help="a recording, or - for samples on standard input")
+    parser.add_argument("--rate", type=int, default=Place.rate, help="samples a second on standard input")
+    parser.add_argument("--chunk-ms", type=int, default=Place.chunk_ms, help="how much sound comes at a time")
+    parser.add_argument("--max-length", type=int, default=0, help="tokens to write at most (default: the model's)")
+    parser.add_argument("--json", action="store_true", help="an object a line: text, final, begin, end (seconds)")
+    given = parser.parse_args()
+    if min(given.rate, given.chunk_ms, given.max_length + 1) < 1:
+        parser.error("--rate and --chunk-ms are at least 1, --max-length is not negative")
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it without a word
+    with one_line_errors():
+        place = Place(file=given.file, rate=given.rate, chunk_ms=given.chunk_ms)
+        hear(given.model, place, captions_for(as_json=given.json), given.max_length)
+
+
+if __name__ == "__main__":
+    main()
