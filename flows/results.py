@@ -34,7 +34,7 @@ OF_A_COMPARISON = {
     "core_seconds": ("core seconds", "{:.0f}"),
     "updates_per_second": ("updates/s", "{:.1f}"),
 }
-BESIDES = ("words", "characters", "bits_per_token")  # in the JSON only
+BESIDES = ("words", "characters", "bits_per_token", "oracle_wer", "calibration_error")  # in the JSON only
 SIZES = ("utterances", "tokens", "items")  # of what was measured: in a comparison the same for all
 
 

@@ -24,7 +24,7 @@ from tasks.plan import Batching, cut
 from tasks.step import step
 from tasks.tables import table_of, to_parquet
 
-TOKEN = pa.struct({"text": pa.string(), "begin_seconds": pa.float32(), "end_seconds": pa.float32()})
+TOKEN = pa.struct({"id": pa.int32(), "text": pa.string(), "begin_seconds": pa.float32(), "end_seconds": pa.float32()})
 HYPOTHESIS = pa.struct(
     {"text": pa.string(), "score": pa.float64(), "confidence": pa.float32(), "tokens": pa.list_(TOKEN)}
 )
@@ -118,6 +118,7 @@ def _row(row: dict[str, Any], hypotheses: list[dict[str, Any]]) -> dict[str, Any
 def _hypothesis(found: Hypothesis, bundle: Bundle, step_seconds: float) -> dict[str, Any]:
     tokens = [
         {
+            "id": token,
             "text": bundle.tokenizer.decode([token]),
             "begin_seconds": begin * step_seconds,
             "end_seconds": end * step_seconds,

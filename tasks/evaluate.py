@@ -1,4 +1,7 @@
-"""Transcripts to error rates: WER and CER with their parts and intervals, by length and by speaker, the worst first."""
+"""Transcripts to error rates: WER and CER with their parts and intervals, by length and by speaker, the worst first.
+
+Beside them the WER of an oracle, which knows the best of each utterance's n-best, and whether the confidence is right.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +11,7 @@ import numpy as np
 
 from infra.problem import Problem
 from infra.store import Artifact, draft
+from tasks.calibration import calibration
 from tasks.decode import read_transcripts
 from tasks.error_counts import errors_of
 from tasks.step import step
@@ -36,9 +40,10 @@ def evaluate(transcripts: Artifact, scoring: Scoring) -> Artifact:
 
 
 def score(rows: list[dict[str, Any]], scoring: Scoring) -> dict[str, Any]:
-    """All the numbers of rows with `text`, `reference`, `speaker`, `seconds` and `key`."""
+    """All the numbers of rows with `text`, `reference`, `speaker`, `seconds`, `key`, `confidence` and `hypotheses`."""
     words = np.array([errors_of(jiwer.process_words(r["reference"], r["text"])) for r in rows])
     letters = np.array([errors_of(jiwer.process_characters(r["reference"], r["text"])) for r in rows])
+    oracle = np.array([least_errors(r, errors) for r, errors in zip(rows, words, strict=True)])
     confidence = np.array([r["confidence"] for r in rows], dtype=float)
     return {
         "utterances": len(rows),
@@ -48,13 +53,38 @@ def score(rows: list[dict[str, Any]], scoring: Scoring) -> dict[str, Any]:
         "cer": rate(letters),
         "cer_interval": interval(letters, scoring),
         "sentence_errors": float((words[:, :3].sum(1) > 0).mean()),
+        "oracle_wer": rate(oracle),
         "words": parts(words),
+        "oracle_words": parts(oracle),
         "characters": parts(letters),
         "confidence": None if np.isnan(confidence).all() else float(np.nanmean(confidence)),
+        **calibration(confidence, share_right(words)),
         "by_seconds": breakdown(words, [bucket(r["seconds"]) for r in rows]),
         "by_speaker": breakdown(words, [r["speaker"] or "(unknown)" for r in rows]),
         "worst": worst(rows, words),
     }
+
+
+def least_errors(row: dict[str, Any], errors: np.ndarray) -> np.ndarray:
+    """Of the hypothesis with the fewest word errors, the first of several. errors: those of the row's `text`."""
+    least = errors
+    for text in dict.fromkeys(h["text"] for h in row["hypotheses"]):
+        if not least[:3].any():
+            break
+        found = np.array(errors_of(jiwer.process_words(row["reference"], text)))
+        least = found if found[:3].sum() < least[:3].sum() else least
+    return least
+
+
+def share_right(words: np.ndarray) -> np.ndarray:
+    """The share of words that are right of all that were spoken or put in, for each utterance: 1 if nothing is wrong.
+
+    A confidence, a mean over the tokens of an utterance, is held against it: unlike the words that were heard, it also
+    falls with each word that was left out, and unlike a whole utterance it can be half right.
+    """
+    substituted, deleted, inserted, spoken = words.T
+    wrong, every = substituted + deleted + inserted, spoken + inserted
+    return 1 - wrong / np.maximum(1, every)
 
 
 def rate(counts: np.ndarray) -> float:

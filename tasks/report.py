@@ -5,23 +5,14 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow.parquet as pq
-import torch
 
 from infra.store import Artifact, draft
-from models.interface import Emitter, Padded
-from tasks.augment import Augment
-from tasks.batches import Utterances
-from tasks.bundle import Bundle, load_bundle
-from tasks.decode import read_transcripts
-from tasks.draw import learning_curve, utterance_picture
-from tasks.featurize import index_of
+from tasks.draw import learning_curve
+from tasks.draw_reliability import reliability_diagram
 from tasks.page import image, whole_page
-from tasks.samples import shown
+from tasks.report_utterances import Heard, utterance_sections
 from tasks.step import step
-
-SHOWN = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,11 +54,14 @@ def report(material: Material, page: Page) -> Artifact:
         _corpus(corpus, material),
     ]
     for split, told in scores.items():
+        body += _confidence(split, told)
         body += [f"<h2>{html.escape(split)}: by length and speaker</h2>"]
         body += [_breakdown(told["by_seconds"]), _breakdown(told["by_speaker"])]
         body += [f"<h2>{html.escape(split)}: worst utterances</h2>", _worst(told["worst"])]
     body += [f"<h2>{html.escape(main)}: what the model heard, and when</h2>"]
-    body += _utterances(material, main)
+    body += utterance_sections(
+        Heard(material.bundle, material.shards, material.features, material.transcripts[0]), main
+    )
     with draft("report") as out:
         out.put("report.html", whole_page(page.title, body))
         out.put_json("report.json", {"title": page.title, "scores": scores, "corpus": corpus})
@@ -81,13 +75,23 @@ def _numbers(scores: dict[str, Any]) -> str:
         w = s["words"]
         rows.append(
             f"<tr><td>{html.escape(split)}<td class='n big'>{s['wer']:.2%}<td class=n>{low:.2%} to {high:.2%}"
-            f"<td class=n>{s['cer']:.2%}<td class=n>{w['substitutions']}<td class=n>{w['deletions']}"
-            f"<td class=n>{w['insertions']}<td class=n>{w['reference']}<td class=n>{s['utterances']}"
+            f"<td class=n>{s['cer']:.2%}<td class=n>{s['oracle_wer']:.2%}"
+            f"<td class=n>{w['substitutions']}<td class=n>{w['deletions']}<td class=n>{w['insertions']}"
+            f"<td class=n>{w['reference']}<td class=n>{s['utterances']}"
             f"<td class=n>{s['seconds'] / 60:.1f}"
         )
-    names = ("split", "WER", "95 % interval", "CER", "substitutions", "deletions", "insertions")
-    names += ("words", "utterances", "minutes")
+    names = ("split", "WER", "95 % interval", "CER", "oracle WER", "substitutions", "deletions")
+    names += ("insertions", "words", "utterances", "minutes")
     return f"<table><tr>{''.join(f'<th>{n}' for n in names)}</tr>{''.join(rows)}</table>"
+
+
+def _confidence(split: str, told: dict[str, Any]) -> list[str]:
+    """How far it can be trusted; nothing where the search knows none."""
+    if not told["reliability"]:
+        return []
+    apart = f"expected calibration error <b>{told['calibration_error']:.3f}</b>, mean {told['confidence']:.2f}"
+    picture = image(reliability_diagram(told["reliability"]), "share of words right, and utterances, by confidence")
+    return [f"<h2>{html.escape(split)}: confidence</h2><p>{apart}", picture]
 
 
 def _corpus(summary: dict[str, Any], material: Material) -> str:
@@ -116,35 +120,3 @@ def _worst(rows: list[dict[str, Any]]) -> str:
         for r in rows
     ]
     return f"<table><tr><th>errors<th>spoken<th>heard<th>utterance</tr>{''.join(lines)}</table>"
-
-
-def _utterances(material: Material, split: str) -> list[str]:
-    """A section for each of ten utterances: every k-th of the split, from the worst read to the best."""
-    rows = read_transcripts(material.transcripts[0]).to_pylist()
-    rows.sort(key=lambda r: (r["text"] == r["reference"], -len(r["reference"]), r["key"]))
-    chosen = [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, min(SHOWN, len(rows))).astype(int))]
-    bundle, index = load_bundle(material.bundle), index_of(material.features, split)
-    places = {key: i for i, key in enumerate(index["key"].to_pylist())}
-    utterances = Utterances(material.features, index, bundle.normaliser, Augment(), 0)
-    return [_utterance(material, bundle, utterances, places[row["key"]], row) for row in chosen]
-
-
-def _utterance(material: Material, bundle: Bundle, utterances: Utterances, place: int, row: dict[str, Any]) -> str:
-    source = bundle.source(utterances.read(place)[0])
-    frames, posteriors = source.data[0].numpy(), _posteriors(bundle, source)
-    seconds = len(frames) * bundle.front_end.hop_ms / 1000
-    tokens = row["hypotheses"][0]["tokens"]
-    picture = utterance_picture(frames, posteriors, tokens, seconds)
-    heading = f"<b dir=auto>{html.escape(row['reference'])}</b><br>heard: <span dir=auto>{html.escape(row['text'])}"
-    sure = f"confidence {row['confidence']:.2f}, score {row['score']:.2f}"
-    note = f"<br><small><code>{html.escape(row['key'])}</code> {row['seconds']:.2f} s, {sure}</small>"
-    drawn = image(picture, "features, posteriors and tokens over time")
-    return f"<section>{heading}</span>{note}{shown(material.shards, row['key'])}{drawn}</section>"
-
-
-@torch.inference_mode()
-def _posteriors(bundle: Bundle, source: Padded) -> np.ndarray | None:
-    """(T, V) probabilities, None for a model that does not emit a distribution a step."""
-    if not isinstance(bundle.model, Emitter):
-        return None
-    return bundle.model.emit(source).data[0].exp().numpy()

@@ -14,6 +14,7 @@ from tasks.ngram.lines import LineSplit
 from tasks.ngram.train import NGrams, NGramTraining
 from tasks.optimise import Fit
 from tasks.plan import Batching
+from tasks.rehearsal import rehearse
 from tasks.sampling import Prompt
 from tasks.stream import Chunking
 from tasks.tokenizer import Tokens
@@ -74,7 +75,7 @@ class NGramRecipe:
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """Every config of a run. model: the Config of a file in models/ that maps audio to text. transcript_model: what the
-    search fuses.
+    search fuses. A beam that the model's search does not take is refused here, before anything is read.
     """
 
     model: Any
@@ -93,6 +94,7 @@ class Recipe:
             raise ValueError("beam.lm_weight: no language model; set transcript_model.unit=words, or the weight to 0")
         if self.features.trim_db:
             raise ValueError("features.trim_db would shift the times of what is recognised; it is for classifiers")
+        rehearse(self.model, self.features, self.beam, self.transcript_model.unit)
 
     @property
     def architecture(self) -> str:

@@ -149,7 +149,7 @@ def concatenate_steps(x: Padded, steps: int) -> Padded:
     batch, time, features = x.data.shape
     clean = x.data.masked_fill(~x.mask()[..., None], 0)
     filled = nn.functional.pad(clean, (0, 0, 0, -time % steps))
-    joined = filled.reshape(batch, -1, steps * features)
+    joined = filled.reshape(batch, filled.shape[1] // steps, steps * features)  # sizes in full: a batch may be empty
     return Padded(joined, (x.lengths + steps - 1) // steps)
 
 
