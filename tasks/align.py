@@ -91,8 +91,7 @@ class Aligner:
         found = align(emissions, target)[0]
         if not found.spans:
             raise Problem("the model holds this transcript for impossible: no alignment has a probability above 0")
-        skipped = 0 if recording.samples.ndim > 1 else self._skipped(recording)
-        return self._timed(Hypothesis(tuple(ids), found.score, found.spans), emissions.data[0], skipped, recording)
+        return self._timed(Hypothesis(tuple(ids), found.score, found.spans), emissions.data[0], recording)
 
     def _spelled(self, transcript: str) -> list[int]:
         tokenizer = self.bundle.tokenizer
