@@ -62,7 +62,7 @@ def char_rnn_fables_tuned() -> LanguageRecipe:
 
 
 def char_rnn_fables_best() -> LanguageRecipe:
-    """One LSTM of 448, 1.0 M parameters, with dropout, noise on its weights and weight decay; the lecture's split."""
+    """One LSTM of 448, 1.0 M parameters, dropout, weight noise and decay, the lecture's split; 1.385 nats, 56.8 %."""
     lecture = char_rnn_fables()
     return replace(
         lecture,
@@ -78,7 +78,7 @@ def char_rnn_fables_best() -> LanguageRecipe:
 
 
 def char_rnn_shakespeare() -> LanguageRecipe:
-    """One LSTM of 448 on tinyshakespeare, its state carried along 32 streams; dev is the last tenth of the text."""
+    """One LSTM of 448 on tinyshakespeare, its state carried along 32 streams; dev, the last tenth: 1.449 nats."""
     return LanguageRecipe(
         model=char_rnn.Config(
             embedding_size=96,
