@@ -178,5 +178,6 @@ def test_learns_and_reads_back(model, batch):
         found = model.search(source, Beam(width=width, max_length=8))
         assert [nbest[0].tokens for nbest in found] == expected
         if isinstance(model, FrameSearcher):
-            assert model.search_emissions(model.emit(source), Beam(width=width, max_length=8)) == found
+            again = model.search_emissions(model.emit(source), Beam(width=width, max_length=8))
+            assert [[h[:3] for h in nbest] for nbest in again] == [[h[:3] for h in nbest] for nbest in found]
         assert all(len(h.spans) in (0, len(h.tokens)) for nbest in found for h in nbest)
