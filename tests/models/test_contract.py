@@ -178,6 +178,7 @@ def test_learns_and_reads_back(model, batch):
         found = model.search(source, Beam(width=width, max_length=8))
         assert [nbest[0].tokens for nbest in found] == expected
         if isinstance(model, FrameSearcher):
-            again = model.search_emissions(model.emit(source), Beam(width=width, max_length=8))
+            with torch.no_grad():  # with gradients a layer may take another kernel, which rounds otherwise
+                again = model.search_emissions(model.emit(source), Beam(width=width, max_length=8))
             assert [[h[:3] for h in nbest] for nbest in again] == [[h[:3] for h in nbest] for nbest in found]
         assert all(len(h.spans) in (0, len(h.tokens)) for nbest in found for h in nbest)
