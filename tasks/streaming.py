@@ -67,7 +67,7 @@ class Resampled:
         self.kernel, self.reach = torch.empty(0), 0
         if self.read != self.made:
             module = resampler(source_rate, target_rate)
-            self.kernel, self.reach = module.get_buffer("kernel"), int(getattr(module, "width"))  # noqa: B009
+            self.kernel, self.reach = module.get_buffer("kernel"), int(getattr(module, "width"))  # noqa: B009  (torch types it as a module)
         self.held, self.heard, self.given = torch.zeros(self.reach), 0, 0
 
     def __call__(self, samples: Tensor, *, last: bool) -> Tensor:

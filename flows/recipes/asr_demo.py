@@ -85,9 +85,9 @@ def rnn_transducer_demo() -> Recipe:
 
 def listen_attend_spell_demo() -> Recipe:
     """A small speller with a CTC head for the generated demo corpus: test WER 0.0 %, some 7 minutes of one core."""
-    return Recipe(
-        ingest=Ingest(shard_mb=4),
-        features=FrontEnd(mels=40),
+    shared = deep_speech_2_demo()
+    return replace(
+        shared,
         model=listen_attend_spell.Config(
             reductions=(2, 2),
             listener_size=128,
@@ -99,18 +99,8 @@ def listen_attend_spell_demo() -> Recipe:
             dropout=0.1,
             ctc_weight=0.3,
         ),
-        augment=Augment(
-            time_masks=2,
-            time_mask_frames=20,
-            frequency_masks=2,
-            frequency_mask_bins=6,
-            speed=0.12,
-            warp=0.12,
-            tilt=0.5,
-            gain=0.5,
-            from_epoch=6,
-        ),
-        batching=Batching(frames_per_batch=4000, utterances_per_batch=16, sorted_epochs=2),
+        augment=replace(shared.augment, from_epoch=6),
+        batching=replace(shared.batching, sorted_epochs=2),
         fit=adam(epochs=24, learning_rate=2e-3),
         beam=Beam(width=8, max_length=200, ctc_weight=0.3),
     )

@@ -67,7 +67,7 @@ def utterances(source: Source, options: Ingest, splits: tuple[str, ...]) -> Iter
 def generate(folder: Path, options: Ingest) -> None:
     """Fill the folder with the corpus."""
     try:
-        import espeakng_loader  # noqa: F401
+        import espeakng_loader  # noqa: F401  (only whether it is there)
     except ImportError as error:
         raise Problem("the demo corpus needs espeakng-loader: pip install 'scriptorium[demo]'") from error
     done = subprocess.run(
