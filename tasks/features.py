@@ -19,7 +19,9 @@ FLOOR = 1e-6  # added to a power before its logarithm, about -60 dB of a full-sc
 
 @dataclass(frozen=True, kw_only=True)
 class FrontEnd:
-    """What becomes of a waveform. kind "given": the corpus holds frames (AN4's cepstra), used as they are.
+    """What becomes of a waveform. kind "given": the corpus holds frames (AN4's cepstra), used as they are, or with
+    `bands` as so many bands of the smooth log-mel spectrum that they are the cosine transform of: what training does to
+    spectra can then be done to them.
 
     sample_rate: hertz, every clip is resampled to it. mels, cepstra: bands and coefficients (MFCC keeps `cepstra` of
     `mels`). low_hz, high_hz: the range of the mel filters, 0 for half the sample rate. trim_db: of log_mel, the frames
@@ -36,6 +38,7 @@ class FrontEnd:
     hop_ms: float = 10.0
     mels: int = 80
     cepstra: int = 13
+    bands: int = 0
     low_hz: float = 20.0
     high_hz: float = 0.0
     trim_db: float = 0.0
@@ -46,6 +49,8 @@ class FrontEnd:
         for name, value in (("trim_db", self.trim_db), ("range_db", self.range_db)):
             if value < 0 or (value and self.kind != "log_mel"):
                 raise ValueError(f"features.{name} is not negative, and for log_mel alone")
+        if self.bands < 0 or (self.bands and self.kind != "given"):
+            raise ValueError("features.bands is not negative, and for kind=given alone; see features.mels")
         if self.window_ms <= 0 or self.hop_ms <= 0 or self.sample_rate <= 0:
             raise ValueError("features.window_ms, hop_ms and sample_rate are above 0")
         if not 0 <= self.low_hz < (self.high_hz or self.sample_rate / 2) <= self.sample_rate / 2:
@@ -82,9 +87,25 @@ def extract(wave: np.ndarray, sample_rate: int, front_end: FrontEnd) -> np.ndarr
         return frames.T.contiguous().numpy()
 
 
+def as_given(frames: np.ndarray, front_end: FrontEnd) -> np.ndarray:
+    """A corpus' own frames (T, D) as a model of kind "given" reads them: these, or the spectrum (T, bands) of cepstra.
+
+    Sphinx's cepstra of N log-energies s_j are c_k = 1/N sum_j s_j cos(pi k (j + 1/2) / N), but for half the first term,
+    so that s_j = c_0 + 2 sum_k c_k cos(pi k (j + 1/2) / N), smoothed by the cepstra that were left out; at another N
+    the same smooth spectrum is read at other places.
+    """
+    if not front_end.bands:
+        return frames
+    places = (np.arange(front_end.bands) + 0.5) / front_end.bands
+    cosines = 2 * np.cos(math.pi * np.outer(np.arange(frames.shape[1]), places))
+    cosines[0] = 1
+    return (frames @ cosines).astype(np.float32)
+
+
 def dimension(front_end: FrontEnd, given: int) -> int:
     """Coefficients in a frame; `given` where the corpus decides."""
-    return {"log_mel": front_end.mels, "mfcc": front_end.cepstra, "given": given}[front_end.kind]
+    of_kind = {"log_mel": front_end.mels, "mfcc": front_end.cepstra, "given": front_end.bands or given}
+    return of_kind[front_end.kind]
 
 
 @cache

@@ -25,7 +25,7 @@ from models.criteria.ctc import steps_needed
 from models.interface import Padded
 from tasks import tar
 from tasks.audio import decode
-from tasks.features import FrontEnd, extract
+from tasks.features import FrontEnd, as_given, extract
 from tasks.parallel import Job, run_jobs
 from tasks.shards import TEXT, Sample, read_sample
 from tasks.step import step
@@ -136,7 +136,7 @@ def _frames(sample: Sample, front_end: FrontEnd) -> np.ndarray:
         return extract(content, rate, front_end)
     if front_end.kind != "given":
         raise Problem(f"features.kind={front_end.kind} needs waveforms; this corpus has cepstra: use kind=given")
-    return content
+    return as_given(content, front_end)
 
 
 def _append(file: Any, row: dict[str, Any], text: str, frames: np.ndarray, ids: list[int]) -> dict[str, Any]:

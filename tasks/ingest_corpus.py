@@ -53,7 +53,8 @@ def ingest(corpus: Corpus, fingerprint: str, options: Ingest, splits: tuple[str,
     names = _write_jobs(rows, source, options, out)
     done = out.finished()
     limits = {"min_seconds": options.min_seconds, "max_seconds": options.max_seconds}
-    jobs = [{"name": n, "out": out.uri, **limits} for n in names if f"parts/{n}.index.parquet" not in done]
+    unfinished = [n for n in reversed(names) if f"parts/{n}.index.parquet" not in done]  # the small ones end last
+    jobs = [{"name": name, "out": out.uri, **limits} for name in unfinished]
     for _ in run_jobs(take_in, jobs, "ingest"):
         pass
     return merged(out, names, corpus, options, splits)
@@ -172,7 +173,12 @@ def _number(name: str) -> int:
 
 
 def _extension(clip: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", posixpath.splitext(clip)[1].lower()) or "audio"
+    return _letters(posixpath.splitext(clip)[1].lower()) or "audio"
+
+
+@lru_cache(256)
+def _letters(suffix: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", suffix)
 
 
 def _grouped(rows: Iterator[tuple[dict[str, str], int]], shard_bytes: float) -> Iterator[tuple[str, list[dict]]]:

@@ -17,7 +17,7 @@ from torch import Tensor
 from infra.problem import Problem
 from models.interface import Beam, Hypothesis, State, Transducer
 from tasks.bundle import Bundle
-from tasks.features import extract
+from tasks.features import as_given, extract
 from tasks.streaming import FrameStream, check_kind, needs_whole
 from tasks.word_times import Clockwork, Timed, Words
 
@@ -121,7 +121,8 @@ class Again:
 def stored_frames(samples: np.ndarray, rate: int, bundle: Bundle) -> np.ndarray:
     """Samples, or given frames, to frames (T, D) as feature shards hold them. Raises Problem for NaN."""
     check_kind(samples, bundle.front_end)
-    frames = samples if samples.ndim > 1 else extract(samples, rate, bundle.front_end)
+    end = bundle.front_end
+    frames = as_given(samples, end) if samples.ndim > 1 else extract(samples, rate, end)
     return finite(frames.astype(np.float16))
 
 

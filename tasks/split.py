@@ -37,25 +37,28 @@ class Division:
 def divided(reader: Reader, options: Ingest, splits: tuple[str, ...]) -> Iterator[Row]:
     """The rows of these splits, those without a split placed, and a dev split made where the corpus has none.
 
-    reader: reads the corpus' rows of some splits; called twice where rows must be placed, so that none are kept.
+    reader: reads the corpus' rows of some splits; called more than once, so that none are kept.
     Raises Problem where the corpus has none of the splits asked for, or no train where that is.
     """
     wanted = tuple(s for s in SPLITS if s in splits or (s != "test" and {"train", "dev"} & set(splits)))
-    counts = Counter(row.split for row in reader(wanted))
-    shares = {"test": options.test_share, "dev": options.dev_share}
-    if not counts[""] and counts["train"] and not counts["dev"] and "dev" in wanted:
+
+    def there_is(split: str) -> bool:
+        return any(row.split == split for row in reader((split or wanted[0],)))
+
+    shares, movable = {"test": options.test_share, "dev": options.dev_share}, ""
+    unplaced = there_is("")
+    trainable = unplaced or there_is("train")
+    if not trainable and ("train" in splits or not any(map(there_is, splits))):
+        there = ", ".join(filter(there_is, SPLITS)) or "no split at all"
+        raise Problem(f"the corpus has no {' or '.join(splits)} split; it has {there}")
+    if trainable and not unplaced and "dev" in wanted and not there_is("dev"):
         shares, movable = {"dev": options.dev_share}, "train"
         log.warning("the corpus has no dev split: %.0f %% of train become dev", 100 * options.dev_share)
-    else:
-        movable = ""
-    if not counts["train"] + counts[""] and ("train" in splits or not sum(counts[s] for s in splits)):
-        there = ", ".join(s for s in SPLITS if any(r.split == s for r in reader((s,)))) or "no split at all"
-        raise Problem(f"the corpus has no {' or '.join(splits)} split; it has {there}")
-    places = iter(_places(reader(wanted), movable, shares, options) if counts[movable] and shares else ())
+    places = iter(_places(reader(wanted), movable, shares, options) if unplaced or movable else ())
     for row in reader(wanted):
         split = next(places, "train") if row.split == movable else row.split
         if split in splits:
-            yield replace(row, split=split)
+            yield row if split == row.split else replace(row, split=split)
         elif not split and "train" in splits:
             yield Reject("train", row.source, "divide", NOT_CHARGED)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from infra.problem import Problem
 from tasks.bundle import Sound
-from tasks.features import FLOOR, FrontEnd, dimension, resampler, spectrogram
+from tasks.features import FLOOR, FrontEnd, as_given, dimension, resampler, spectrogram
 
 
 def needs_whole(sound: Sound) -> str:
@@ -53,7 +53,7 @@ class FrameStream:
         """The next samples (n,), or of given frames the next (n, D), to the frames that are now known."""
         check_kind(samples, self.sound.front_end)
         if samples.ndim > 1:
-            return self.sound.normaliser(samples.astype(np.float16))
+            return self.sound.normaliser(as_given(samples, self.sound.front_end).astype(np.float16))
         heard = self.resampled(torch.from_numpy(np.ascontiguousarray(samples, np.float32)), last=last)
         return self.sound.normaliser(self.framed(heard, last=last).numpy().astype(np.float16))
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.augment import Augment, generator, interpolate, mask, reshape
-from tasks.features import FLOOR, FrontEnd, Normaliser, extract, normaliser_of
+from tasks.features import FLOOR, FrontEnd, Normaliser, as_given, dimension, extract, normaliser_of
 
 WAVE = np.random.default_rng(0).standard_normal(16000).astype(np.float32) * 0.1
 
@@ -52,7 +52,18 @@ def test_corpus_normaliser_gives_mean_0_variance_1():
     np.testing.assert_allclose((one.mean(0), one.std(0)), (np.zeros(5), np.ones(5)), atol=1e-3)
 
 
-@pytest.mark.parametrize("wrong", [{"hop_ms": 0}, {"low_hz": 9000}, {"high_hz": 9000.0}])
+def test_all_cepstra_of_a_spectrum_give_it_back_and_the_first_ones_a_smooth_one():
+    spectrum, bands = np.random.default_rng(1).normal(5, 2, (7, 24)), np.arange(24)
+    cosines = np.cos(np.pi * np.outer(np.arange(24), bands + 0.5) / 24)
+    cepstra, read = spectrum @ cosines.T / 24, FrontEnd(kind="given", bands=24)
+    np.testing.assert_allclose(as_given(cepstra, read), spectrum, atol=1e-5)
+    smooth = as_given(cepstra[:, :13], read)
+    np.testing.assert_allclose(smooth @ cosines.T / 24, np.where(np.arange(24) < 13, cepstra, 0), atol=1e-5)
+    assert smooth.shape[1] == dimension(read, 13) == 24
+    assert as_given(cepstra, FrontEnd(kind="given")) is cepstra
+
+
+@pytest.mark.parametrize("wrong", [{"hop_ms": 0}, {"low_hz": 9000}, {"high_hz": 9000.0}, {"bands": 24}])
 def test_impossible_front_ends_are_refused(wrong):
     with pytest.raises(ValueError, match="features"):
         FrontEnd(**wrong)

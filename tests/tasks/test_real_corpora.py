@@ -3,11 +3,15 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import soundfile
 from small_corpora import summary
 
 from infra.store import file_sha256
+from tasks.audio import decode
+from tasks.features import FrontEnd, as_given, extract
 from tasks.ingest.commonvoice import unquoted
 
 CORPORA = Path(os.environ.get("SCRIPTORIUM_CORPORA", "/nowhere"))
@@ -80,3 +84,17 @@ def test_half_of_a_real_mp3_is_refused(ingested, tmp_path):
     shards = ingested(f"commonvoice:{root}", error_budget=0.1)
     bad = pq.read_table(shards.file("quarantine.parquet")).to_pylist()
     assert [(row["source"], row["reason"]) for row in bad] == [(f"clips/{names[0]}", "truncated")]
+
+
+def test_the_spectrum_of_cmus_cepstra_is_that_of_the_recordings():
+    """Both smoothed to 13 cepstra; CMU's front end has pre-emphasis and lays its first frame one hop earlier."""
+    given, made = FrontEnd(kind="given", bands=40), FrontEnd(window_ms=25.6, mels=40, low_hz=130, high_hz=6800)
+    cosines = np.cos(np.pi * np.outer(np.arange(13), np.arange(40) + 0.5) / 40)
+    for wav in sorted((CORPORA / "an4" / "wav").rglob("*.wav"))[:5]:
+        cepstra, _ = decode(Path(str(wav).replace("/wav/", "/feat/")).with_suffix(".mfc").read_bytes(), "mfc")
+        spectrum = extract(*soundfile.read(wav, dtype="float32"), made)[1 : len(cepstra) + 1]
+        smooth, bands = as_given(spectrum @ cosines.T / 40, given), as_given(cepstra, given)[: len(spectrum)]
+        for band in (5, 15, 25, 35):
+            slope, _ = np.polyfit(smooth[:, band], bands[:, band], 1)
+            assert 0.9 < slope < 1.1
+            assert np.corrcoef(smooth[:, band], bands[:, band])[0, 1] > 0.95
