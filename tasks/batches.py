@@ -59,8 +59,8 @@ class Utterances:
     features: Artifact
     index: pa.Table
     normaliser: Normaliser
-    augment: Augment
-    seed: int
+    augment: Augment = Augment()
+    seed: int = 0
 
     @cached_property
     def frames(self) -> np.ndarray:

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from infra.settings import settings
 from infra.store import Artifact, draft
 from models.interface import LanguageModel
-from tasks.bundle import Bundle, load_bundle
+from tasks.bundle import Bundle, load_bundle, load_in_actor
 from tasks.parallel import Job, run_jobs
 from tasks.plan import Batching
 from tasks.reading import Passage, predictions
@@ -39,9 +38,8 @@ def evaluate_language_model(bundle: Artifact, stream: Artifact, reading: Reading
     """`scores.json` with the numbers, and `reading.json`: some chunks with the probability of each token."""
     _, dev = divided(stream, reading.chunks)
     jobs: list[Job] = [{"first": at} for at in range(0, len(dev.rows), ROWS_A_JOB)]
-    actors = max(1, min(int(settings().cores), len(jobs)))
     sums = np.zeros(4)
-    for found in run_jobs(Reader, jobs, "evaluate", actors, (bundle, stream, reading)):
+    for found in run_jobs(Reader, jobs, "evaluate", (bundle, stream, reading)):
         sums += json.loads(found["sums"])
     with draft("scores") as out:
         out.put_json("scores.json", numbers(*sums))
@@ -53,11 +51,8 @@ class Reader:
     """An actor: the bundle in memory, a stretch of the dev chunks a call."""
 
     def __init__(self, bundle: Artifact, stream: Artifact, reading: Reading) -> None:
-        torch.set_num_threads(1)  # an actor has one core
-        self.bundle, self.reading = load_bundle(bundle), reading
-        _, self.dev = divided(stream, reading.chunks)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.bundle.model.to(self.device)
+        self.bundle, self.device = load_in_actor(bundle)
+        self.reading, (_, self.dev) = reading, divided(stream, reading.chunks)
 
     @torch.inference_mode()
     def __call__(self, job: Job) -> Job:

@@ -13,7 +13,7 @@ from tasks.batches import ahead
 from tasks.error_counts import errors_of
 from tasks.loop import Job, Measure, Place, Row
 from tasks.optimise import Fit
-from tasks.plan import cut
+from tasks.plan import by_length
 from tasks.reading import Passage, predictions
 from tasks.sampling import Prompt, written
 from tasks.tokenizer import load_tokenizer
@@ -102,5 +102,4 @@ def checked(measure: Measure, fit: Fit) -> Measure:
 
 def share(job: Job, place: Place) -> list[np.ndarray]:
     """The batches of the dev split that are this worker's, of similar lengths."""
-    order = np.argsort(job.dev.frames, kind="stable")
-    return cut(order, job.dev.frames, job.batching)[place.rank :: place.workers]
+    return by_length(job.dev.frames, job.batching)[place.rank :: place.workers]

@@ -3,8 +3,9 @@
 import pytest
 from small_corpora import write_common_voice
 
-from tasks import ingest_corpus
+from tasks.alone import alone
 from tasks.corpus import Corpus, Ingest, fingerprint, parse
+from tasks.ingest_corpus import ingest
 
 
 @pytest.fixture
@@ -13,13 +14,19 @@ def common_voice(tmp_path):
 
 
 @pytest.fixture
-def ingested(artifact_root, monkeypatch):
+def in_this_process(artifact_root):
+    """Jobs one after the other, without Ray."""
+    with alone():
+        yield
+
+
+@pytest.fixture
+def ingested(in_this_process):
     """`ingested("kind:place", **options)`: ingest in this process, without Ray."""
-    monkeypatch.setattr(ingest_corpus, "run_jobs", lambda work, jobs, label: map(work, jobs))
 
     def run(place, splits=("train", "dev", "test"), **options):
         corpus = parse(place)
-        return ingest_corpus.ingest.fn(corpus, fingerprint(corpus), Ingest(**options), splits)
+        return ingest.fn(corpus, fingerprint(corpus), Ingest(**options), splits)
 
     return run
 
@@ -27,4 +34,4 @@ def ingested(artifact_root, monkeypatch):
 @pytest.fixture
 def generated(ingested):
     """The same for a kind without a place."""
-    return lambda kind, options: ingest_corpus.ingest.fn(Corpus(kind=kind, uri=""), "", options, ("train",))
+    return lambda kind, options: ingest.fn(Corpus(kind=kind, uri=""), "", options, ("train",))

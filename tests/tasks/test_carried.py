@@ -11,9 +11,7 @@ from models import char_rnn
 from models.interface import Batch, Padded
 from models.layers.stack import Recurrent
 from models.layers.truncated import truncated
-from tasks import ingest_text as ingesting
 from tasks import loop
-from tasks import stream as streaming
 from tasks.bundle import load_bundle
 from tasks.carried import Learner
 from tasks.corpus import fingerprint, parse
@@ -35,9 +33,7 @@ BATCHING = Batching(utterances_per_batch=3, sorted_epochs=0)
 
 
 @pytest.fixture
-def stream(tmp_path, artifact_root, monkeypatch):
-    for module in (ingesting, streaming):
-        monkeypatch.setattr(module, "run_jobs", lambda work, jobs, label: map(work, jobs))
+def stream(tmp_path, in_this_process):
     path = tmp_path / "text.txt"
     path.write_text(TEXT)
     corpus = parse(f"text:{path}", "documents")

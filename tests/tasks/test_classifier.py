@@ -15,9 +15,6 @@ from infra.problem import Problem
 from infra.store import draft, open_draft
 from models import sequence_classifier, tdnn
 from models.layers.stack import Recurrent
-from tasks import featurize as featurizing
-from tasks import ingest_corpus
-from tasks import predict as predicting
 from tasks.augment import Augment
 from tasks.batches import Utterances
 from tasks.bundle import adopt, front_end_of, is_classifier, load_bundle, replay, tokenizer_of
@@ -30,8 +27,9 @@ from tasks.featurize import featurize, index_of
 from tasks.ingest_corpus import ingest
 from tasks.loop import Place, measured
 from tasks.optimise import Fit
+from tasks.parts import rows_of_parts
 from tasks.plan import Batching
-from tasks.predict import Predicting, predict, read_predictions
+from tasks.predict import Predicting, predict
 from tasks.report_classifier import ClassifierPage, report_classifier
 from tasks.samples import shown
 from tasks.tables import from_parquet
@@ -42,18 +40,6 @@ from tasks.vocabularies import LabelSet, fit_vocabularies
 
 WORDS = {"of animals": ["fox", "dog", "cat"], "of fruit": ["plum", "pear", "fig"]}
 LETTERS = Tokens()
-
-
-@pytest.fixture
-def alone(artifact_root, monkeypatch):
-    """Jobs in this process, without Ray."""
-
-    def run(work, jobs, label, actors=0, arguments=()):
-        done = work(*arguments) if actors and jobs else work
-        return map(done, jobs)
-
-    for module in (ingest_corpus, featurizing, predicting):
-        monkeypatch.setattr(module, "run_jobs", run)
 
 
 def taken_in(place, **options):
@@ -82,7 +68,7 @@ def training(epochs=2, **changes):
 
 
 @pytest.fixture
-def trained(alone, tmp_path):
+def trained(in_this_process, tmp_path):
     """Shards, vocabularies, features and the bundle of a small text classifier."""
     shards = taken_in(texts(tmp_path / "lists.jsonl"))
     vocabularies = fit_vocabularies.fn(shards, LabelSet(), LETTERS)
@@ -90,7 +76,7 @@ def trained(alone, tmp_path):
     return shards, vocabularies, features, train_classifier.fn(features, vocabularies, training(), Workers(count=0))
 
 
-def test_vocabularies_are_those_of_training(alone, tmp_path):
+def test_vocabularies_are_those_of_training(in_this_process, tmp_path):
     rows = [("b a", "two words", "train"), ("a", "Zoo", "train"), ("c", "two words", "train"), ("xyz", "other", "dev")]
     shards = taken_in(texts(tmp_path / "t.jsonl", rows))
     vocabularies = fit_vocabularies.fn(shards, LabelSet(), LETTERS)
@@ -105,13 +91,13 @@ def test_vocabularies_are_those_of_training(alone, tmp_path):
         fit_vocabularies.fn(shards, LabelSet(most=1), LETTERS)
 
 
-def test_one_label_is_nothing_to_tell_apart(alone, tmp_path):
+def test_one_label_is_nothing_to_tell_apart(in_this_process, tmp_path):
     shards = taken_in(texts(tmp_path / "t.jsonl", [("a", "same", "train"), ("b", "same", "train"), ("c", "x", "dev")]))
     with pytest.raises(Problem, match="every training row has the label 'same'"):
         fit_vocabularies.fn(shards, LabelSet(), LETTERS)
 
 
-def test_pieces_are_fitted_to_the_texts_too(alone, tmp_path):
+def test_pieces_are_fitted_to_the_texts_too(in_this_process, tmp_path):
     shards = taken_in(texts(tmp_path / "lists.jsonl"))
     vocabularies = fit_vocabularies.fn(shards, LabelSet(), Tokens(kind="bpe", vocabulary_size=40))
     assert vocabularies.names() == ["source/tokenizer.json", "source/tokenizer.model", "tokenizer.json"]
@@ -120,7 +106,7 @@ def test_pieces_are_fitted_to_the_texts_too(alone, tmp_path):
     assert max(index_of(features, "train")["frames"].to_pylist()) < 30
 
 
-def test_features_of_texts_are_their_tokens(alone, tmp_path):
+def test_features_of_texts_are_their_tokens(in_this_process, tmp_path):
     rows = [("ab", "x", "train"), ("b, a", "y", "train"), ("c a", "y", "dev"), ("?!", "x", "train")]
     shards = taken_in(texts(tmp_path / "t.jsonl", rows))
     vocabularies = fit_vocabularies.fn(shards, LabelSet(), LETTERS)
@@ -146,7 +132,7 @@ def open_quarantine(features):
     return from_parquet(features.read("quarantine.parquet")).to_pylist()
 
 
-def test_a_label_that_training_lacks(alone, tmp_path):
+def test_a_label_that_training_lacks(in_this_process, tmp_path):
     rows = [("a", "x", "train"), ("b", "y", "train"), ("c", "x", "dev"), ("d", "z z", "dev"), ("e", "x", "test")]
     shards = taken_in(texts(tmp_path / "t.jsonl", rows))
     vocabularies = fit_vocabularies.fn(shards, LabelSet(), LETTERS)
@@ -158,7 +144,7 @@ def test_a_label_that_training_lacks(alone, tmp_path):
     assert len(index_of(features, "dev")) == 1
 
 
-def test_texts_are_not_heard_and_clips_not_spelt(alone, tmp_path):
+def test_texts_are_not_heard_and_clips_not_spelt(in_this_process, tmp_path):
     shards = taken_in(texts(tmp_path / "t.jsonl"))
     with pytest.raises(Problem, match="this corpus has texts"):
         featurize.fn(shards, fit_vocabularies.fn(shards, LabelSet(), FrontEnd()), FrontEnd(), 0.05)
@@ -178,7 +164,7 @@ def clips(folder):
     return f"labelled:{folder}"
 
 
-def test_clips_all_the_way(alone, tmp_path):
+def test_clips_all_the_way(in_this_process, tmp_path):
     shards, front_end = taken_in(clips(tmp_path / "clips")), FrontEnd(sample_rate=8000, mels=20)
     vocabularies = fit_vocabularies.fn(shards, LabelSet(), front_end)
     features = featurize.fn(shards, vocabularies, front_end, 0.05)
@@ -227,7 +213,7 @@ def test_predictions_and_the_dev_metric_say_what_the_model_says(trained):
     _, vocabularies, features, artifact = trained
     bundle, index = load_bundle(artifact), index_of(features, "dev")
     how = Predicting(architecture="sequence_classifier", split="dev", batching=Batching())
-    rows = read_predictions(predict.fn(artifact, features, how))
+    rows = rows_of_parts(predict.fn(artifact, features, how))
     assert [row["key"] for row in rows] == sorted(index["key"].to_pylist())
     places = {key: i for i, key in enumerate(index["key"].to_pylist())}
     sequences = Utterances(features, index, Normaliser("none"), Augment(), 0)
@@ -261,7 +247,7 @@ def test_what_a_classifier_cannot_be_trained_on(trained):
             training(**changes)
 
 
-def test_the_split_that_is_missing_is_named(alone, tmp_path):
+def test_the_split_that_is_missing_is_named(in_this_process, tmp_path):
     rows = [("a", "x", "train"), ("b", "y", "train"), ("c", "x", "dev")]
     shards = taken_in(texts(tmp_path / "t.jsonl", rows))
     vocabularies = fit_vocabularies.fn(shards, LabelSet(), LETTERS)
@@ -370,7 +356,7 @@ def test_the_page_shows_the_texts_that_were_missed(trained):
     assert page.read_json("report.json")["scores"]["test"]["accuracy"] == 0.5
 
 
-def test_a_text_is_shown_as_text(alone, tmp_path):
+def test_a_text_is_shown_as_text(in_this_process, tmp_path):
     rows = [("<b>bold</b>\nand more", "x", "train"), ("long " * 1000, "y", "train"), ("c", "x", "dev")]
     shards = taken_in(texts(tmp_path / "t.jsonl", rows))
     assert "&lt;b&gt;bold&lt;/b&gt;\nand more</div>" in shown(shards, "t_jsonl_1")

@@ -12,7 +12,6 @@ from small_corpora import summary, tone
 
 from infra.problem import Problem
 from infra.store import open_draft
-from tasks import ingest_corpus
 from tasks.corpus import Corpus, Ingest, fingerprint, kinds, parse
 from tasks.ingest import fsdd, labelled
 from tasks.ingest_corpus import ingest
@@ -34,9 +33,8 @@ def rows(artifact_root):
 
 
 @pytest.fixture
-def taken_in(artifact_root, monkeypatch):
+def taken_in(in_this_process):
     """`taken_in("labelled:place", **options)`: ingest in this process, without Ray."""
-    monkeypatch.setattr(ingest_corpus, "run_jobs", lambda work, jobs, label: map(work, jobs))
 
     def run(place, **options):
         corpus = parse(place, "labelled")

@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 from infra.problem import Problem
 from models.vocabulary import EOS
 from tasks import documents
-from tasks import ingest_text as ingesting
-from tasks import stream as streaming
 from tasks.corpus import fingerprint, parse
 from tasks.documents import BadText, pieces
 from tasks.ingest_text import TextIngest, ingest_text, pieces_of
@@ -25,11 +23,7 @@ LETTERS = Tokens(specials=False, text=AS_WRITTEN)
 VERSE = "Maître Corbeau,\tsur un arbre perché,\r\nTenait en son bec un fromage. \n\n" * 40
 
 
-@pytest.fixture(autouse=True)
-def _in_this_process(artifact_root, monkeypatch):
-    """Jobs one after the other, without Ray."""
-    for module in (ingesting, streaming):
-        monkeypatch.setattr(module, "run_jobs", lambda work, jobs, label: map(work, jobs))
+pytestmark = pytest.mark.usefixtures("in_this_process")
 
 
 def taken(place, **options):
