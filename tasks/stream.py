@@ -171,6 +171,9 @@ class Chunks:
         start = int(self.rows[row] - self.starts[shard]) * self.length
         return np.asarray(self._ids(shard)[start : start + self.length + 1], np.int64)
 
+    def first(self, count: int) -> dict[str, np.ndarray]:
+        return {f"chunk {self.rows[row]}": self.read(row) for row in range(min(count, len(self.rows)))}
+
     def fetch(self, rows: np.ndarray) -> None:
         """Bring the shards of these rows into the local cache."""
         for shard in np.unique(self.shard_numbers[rows]):
