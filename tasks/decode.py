@@ -84,9 +84,8 @@ def transcribe(
     step_seconds = bundle.front_end.hop_ms / 1000 * bundle.model.reduction
     found: dict[str, list[Hypothesis]] = {}
     for batch in ahead(utterances, by_length(utterances.frames, decoding.batching), None):
-        source = batch.to(device).source
-        assert source is not None  # an acoustic model's batch
-        found |= zip(batch.keys, bundle.model.search(source, decoding.beam, bundle.lm), strict=True)
+        hypotheses = bundle.model.search(batch.to(device).given, decoding.beam, bundle.lm)
+        found |= zip(batch.keys, hypotheses, strict=True)
     columns = ("key", "text", "speaker", "seconds", "source")
     rows = utterances.index.select(columns).to_pylist()
     return [_row(row, [_hypothesis(h, bundle, step_seconds) for h in found[row["key"]]]) for row in rows]

@@ -90,8 +90,7 @@ def _shown(bundle: Bundle, dev: Chunks) -> list[list[tuple[str, float]]]:
     """The first dev chunks that follow one another, token by token with the probability each had."""
     chosen = np.arange(min(SHOWN_CHUNKS, len(dev.rows)))
     batch = dev.batch(chosen, None)
-    assert batch.source is not None  # a stream's batch
-    log_probs, _ = _model(bundle).predict(batch.source, None)
+    log_probs, _ = _model(bundle).predict(batch.given, None)
     told = log_probs.data.gather(-1, batch.target.data[..., None]).squeeze(-1).exp()
     decode = bundle.tokenizer.decode
     rows = zip(batch.target.data.tolist(), told.tolist(), strict=True)

@@ -33,8 +33,7 @@ class Transcription:
         loss_sums, word_counts, letter_counts = np.zeros(2), np.zeros(4), np.zeros(4)
         for rows, prepared in zip(batches, ahead(job.dev, batches, None), strict=True):
             batch = prepared.to(place.device)
-            assert batch.source is not None  # an acoustic model's batch
-            loss, found = model.loss(batch), model.search(batch.source, GREEDY)
+            loss, found = model.loss(batch), model.search(batch.given, GREEDY)
             spoken = [texts[i] for i in rows]
             heard = [tokens.decode(nbest[0].tokens) for nbest in found]
             loss_sums += float(loss.total), float(loss.count)
@@ -85,8 +84,7 @@ class Classification:
         sums = np.zeros(3)
         for prepared in ahead(job.dev, share(job, place), None):
             batch = prepared.to(place.device)
-            assert batch.source is not None  # a classifier's batch
-            log_probs, labels = model.classify(batch.source), batch.target.data[:, 0]
+            log_probs, labels = model.classify(batch.given), batch.target.data[:, 0]
             told = log_probs.gather(1, batch.target.data).double().sum()
             sums += -float(told), float((log_probs.argmax(1) != labels).sum()), len(labels)
         nats, misses, count = place.sum(*sums)

@@ -84,8 +84,7 @@ def predictions_of(
     found: dict[str, dict[str, Any]] = {}
     for prepared in ahead(sequences, by_length(sequences.frames, batching), None):
         batch = prepared.to(device)
-        assert batch.source is not None  # a classifier's batch
-        log_probs = model.classify(batch.source).double()
+        log_probs = model.classify(batch.given).double()
         nats = -log_probs.gather(1, batch.target.data)[:, 0]
         best = log_probs.max(1)
         columns = (nats.tolist(), best.indices.tolist(), best.values.exp().tolist())

@@ -128,9 +128,7 @@ class ShardTuner:
     def _searches(self, utterances: Utterances) -> Iterator[tuple[tuple[str, ...], Search]]:
         """The keys of each batch, and its search."""
         for batch in ahead(utterances, by_length(utterances.frames, self.tuning.batching), None):
-            source = batch.to(self.device).source
-            assert source is not None  # an acoustic model's batch
-            yield batch.keys, self._search_of(source)
+            yield batch.keys, self._search_of(batch.to(self.device).given)
 
     def _search_of(self, source: Padded) -> Search:
         model, lm = self.bundle.model, self.bundle.lm
