@@ -77,10 +77,10 @@ def tune_decoding(
 
     transcripts = decode(tuned, features, Decoding(beam=best, **how))
     scores, page = evaluate(transcripts, Scoring()), report_tuning(table, title)
-    told = {"run_key": tuned.digest, "run_name": title, "corpus": str(place), "recipe": f"tuned {model}"}
-    publication = Publication(name=model_name, alias=alias, **told)
+    recipe = f"tuned {model}"
+    publication = Publication(run_name=title, corpus=str(place), recipe=recipe, name=model_name, alias=alias)
     outcome = Outcome(bundle=tuned, page=page, splits=(split,), scores=(scores,), data=(shards, features, transcripts))
-    return summarise(outcome, publish(outcome, tokenizer, plan, publication))
+    return summarise(outcome, publish(outcome, tokenizer, plan, tuned.digest, publication))
 
 
 if __name__ == "__main__":
