@@ -41,10 +41,11 @@ def evaluate_model(
     bundle = adopt(tracking.resolve_model(model))
     kind = kind_of(bundle)
     place, plan = parse(corpus, kind.verb), override(kind.plan(bundle), settings)
+    ready = kind.ready(bundle, plan)
 
     shards = ingest(place, fingerprint(place), plan.ingest, (split,))
     features = featurize(shards, tokenizer_of(bundle), front_end_of(bundle), plan.ingest.error_budget)
-    said, scores, page = kind.measure(bundle, (shards, features), plan, (split, f"{model} on {place}"))
+    said, scores, page = kind.measure(ready, (shards, features), plan, (split, f"{model} on {place}"))
     data = (shards, features, said)
     outcome = Outcome(bundle=bundle, page=page, splits=(split,), scores=(scores,), data=data)
     return summarise(outcome, record(outcome, Measured(model=model, corpus=str(place), split=split)))

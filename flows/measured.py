@@ -7,7 +7,7 @@ from typing import Any
 from infra.problem import Problem
 from infra.store import Artifact
 from models.interface import Beam
-from tasks.bundle import front_end_of, is_classifier, tokenizer_of
+from tasks.bundle import front_end_of, is_classifier, replay, tokenizer_of
 from tasks.companions import Equipment, equip, language_model_at, words_at
 from tasks.corpus import Ingest
 from tasks.decode import Decoding, decode
@@ -46,10 +46,13 @@ class SearchPlan(Plan):
 
 @dataclass(frozen=True)
 class Kind:
-    """verb: of the corpus' reader. plan: of a bundle. measure: a bundle on data, by a plan, for (split, title)."""
+    """verb: of the corpus' reader. plan: of a bundle. ready: the bundle with what a plan gives it; raises Problem for a
+    plan that it does not go with. measure: a bundle on data, by a plan, for (split, title).
+    """
 
     verb: str
     plan: Callable[[Artifact], Plan]
+    ready: Callable[[Artifact, Any], Artifact]
     measure: Callable[[Artifact, Data, Any, tuple[str, str]], Found]
 
 
@@ -61,8 +64,9 @@ def recogniser(bundle: Artifact) -> Artifact:
 
 
 def equipped(bundle: Artifact, plan: SearchPlan, beam: Beam) -> Artifact:
-    """The bundle with what the plan gives its search."""
+    """The bundle with what the plan gives its search. Raises Problem for a beam that the search does not take."""
     if not (plan.lm or plan.lexicon or plan.hotwords):
+        replay(bundle, beam)
         return bundle
     words = {"lexicon": words_at(plan.lexicon), "hotwords": plan.hotwords}
     return equip(bundle, language_model_at(plan.lm), Equipment(beam=beam, **words))
@@ -79,7 +83,6 @@ def kind_of(bundle: Artifact) -> Kind:
 
 def transcribed(bundle: Artifact, data: Data, plan: SearchPlan, about: tuple[str, str]) -> Found:
     (split, title), architecture = about, bundle.read_json("model.json")["architecture"]
-    bundle = equipped(bundle, plan, plan.beam)
     how = Decoding(beam=plan.beam, architecture=architecture, split=split, batching=plan.batching)
     transcripts = decode(bundle, data[1], how)
     scores = evaluate(transcripts, Scoring())
@@ -98,5 +101,10 @@ def classified(bundle: Artifact, data: Data, plan: Plan, about: tuple[str, str])
     )
 
 
-RECOGNISER = Kind("utterances", lambda bundle: SearchPlan(beam=Beam(**bundle.read_json("decode.json"))), transcribed)
-CLASSIFIER = Kind("labelled", lambda _: Plan(), classified)
+RECOGNISER = Kind(
+    "utterances",
+    lambda bundle: SearchPlan(beam=Beam(**bundle.read_json("decode.json"))),
+    lambda bundle, plan: equipped(bundle, plan, plan.beam),
+    transcribed,
+)
+CLASSIFIER = Kind("labelled", lambda _: Plan(), lambda bundle, _: bundle, classified)
