@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.problem import Problem
@@ -49,7 +49,6 @@ def training(reach=2, **fit):
     return LanguageTraining(model=SMALL, chunks=chunks, batching=BATCHING, fit=fitting, prompt=Prompt(length=0))
 
 
-@settings(deadline=None)
 @given(st.integers(1, 300), st.integers(1, 5), st.integers(1, 4), st.integers(0, 9))
 def test_each_row_of_a_batch_goes_on_where_it_ended(chunks, width, group, epoch):
     batches = streams(chunks, width, group, 0, epoch)

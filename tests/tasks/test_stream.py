@@ -53,7 +53,7 @@ def test_a_file_comes_out_as_it_went_in(tmp_path, monkeypatch, name):
     assert len(tokens) == len(set(VERSE))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(text=st.text(alphabet="aé漢😀\n", min_size=1, max_size=60), cuts=st.lists(st.integers(0, 200), max_size=6))
 def test_characters_are_never_cut(text, cuts):
     data = text.encode()
