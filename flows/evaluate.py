@@ -1,9 +1,11 @@
-"""A trained model, a recogniser or a classifier, on a corpus it has never seen.
+"""A trained model on a corpus it has never seen: a recogniser, a classifier or a language model.
 
 bundle, corpus --ingest--> shards --featurize--> features --decode--> transcripts --evaluate, report--> page
                                                            \\--predict--> predictions --evaluate, report--> page
+               --ingest_text--> text --tokenize--> stream --evaluate, report--> page
 
 python -m flows.evaluate --model asr@champion --corpus commonvoice:/data/cv/fa --split test
+python -m flows.evaluate --model language-model@champion --corpus text:/data/other.txt
 """
 
 from typing import Any
@@ -15,10 +17,8 @@ from flows.measured import kind_of
 from flows.overrides import override
 from flows.results import summarise
 from infra import tracking
-from tasks.bundle import adopt, front_end_of, tokenizer_of
-from tasks.corpus import fingerprint, parse
-from tasks.featurize import featurize
-from tasks.ingest_corpus import ingest
+from tasks.bundle import adopt
+from tasks.corpus import parse
 from tasks.publish import Measured, Outcome, record
 
 
@@ -34,21 +34,20 @@ def evaluate_model(
     Args:
         model: NAME@ALIAS in MLflow's registry, or the path of a bundle.
         corpus: KIND:URI, as for training.
-        split: train, dev or test.
+        split: train, dev or test. A text is divided into train and dev as in training; test is all of it.
         settings: values to replace, such as beam.width=32 or ingest.max_seconds=90; of a recogniser also lm=NAME@ALIAS,
             lexicon=PATH and hotwords=WORD,WORD.
     """
     bundle = adopt(tracking.resolve_model(model))
     kind = kind_of(bundle)
     place, plan = parse(corpus, kind.verb), override(kind.plan(bundle), settings)
+    ready = kind.ready(bundle, plan)
 
-    shards = ingest(place, fingerprint(place), plan.ingest, (split,))
-    features = featurize(shards, tokenizer_of(bundle), front_end_of(bundle), plan.ingest.error_budget)
-    said, scores, page = kind.measure(bundle, (shards, features), plan, (split, f"{model} on {place}"))
-    data = (shards, features, said)
-    outcome = Outcome(bundle=bundle, page=page, splits=(split,), scores=(scores,), data=data)
+    data = kind.data(place, split, bundle, plan)
+    scores, page, said = kind.measure(ready, data, plan, (split, f"{model} on {place}"))
+    outcome = Outcome(bundle=bundle, page=page, splits=(split,), scores=(scores,), data=(*data, *said))
     return summarise(outcome, record(outcome, Measured(model=model, corpus=str(place), split=split)))
 
 
 if __name__ == "__main__":
-    run(evaluate_model, model_arguments(Parser(description=__doc__), "test", "utterances", "labelled"))
+    run(evaluate_model, model_arguments(Parser(description=__doc__), "test", "utterances", "labelled", "documents"))

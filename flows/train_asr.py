@@ -16,10 +16,10 @@ from prefect import flow
 
 from flows.command_line import arguments, run
 from flows.equipped import equipped
-from flows.recipes import Recipe, asr
+from flows.recipes import asr
 from flows.results import summarise
 from flows.start import chosen
-from tasks.corpus import Corpus, fingerprint
+from tasks.corpus import fingerprint
 from tasks.decode import Decoding, decode
 from tasks.evaluate import evaluate
 from tasks.featurize import featurize
@@ -51,10 +51,6 @@ def train_asr(
         alias: the alias that its new version gets.
     """
     place, plan = chosen(corpus, recipe, settings, asr)
-    return pipeline(place, plan, recipe, workers, (model_name, alias))
-
-
-def pipeline(place: Corpus, plan: Recipe, recipe: str, workers: int, registered: tuple[str, str]) -> dict[str, Any]:
     shards = ingest(place, fingerprint(place), plan.ingest, ("train", "dev", "test"))
     tokenizer = fit_tokenizer(shards, plan.tokens)
     features = featurize(shards, tokenizer, plan.features, plan.ingest.error_budget)
@@ -72,17 +68,11 @@ def pipeline(place: Corpus, plan: Recipe, recipe: str, workers: int, registered:
 
     material = Material(bundle, shards, features, tuple(transcripts), tuple(scores))
     page = report(material, Page(title=title, architecture=plan.architecture, splits=splits))
-    publication = Publication(
-        run_key=train.key(features, tokenizer, plan.training),
-        run_name=title,
-        corpus=str(place),
-        recipe=recipe,
-        name=registered[0],
-        alias=registered[1],
-    )
+    publication = Publication(run_name=title, corpus=str(place), recipe=recipe, name=model_name, alias=alias)
     data = (shards, features, *transcripts[:1])
     outcome = Outcome(bundle=bundle, page=page, splits=splits, scores=tuple(scores), data=data)
-    return summarise(outcome, publish(outcome, tokenizer, plan, publication))
+    run_key = train.key(features, tokenizer, plan.training)
+    return summarise(outcome, publish(outcome, tokenizer, plan, run_key, publication))
 
 
 if __name__ == "__main__":

@@ -62,17 +62,11 @@ def train_classifier(
         scores.append(evaluate_classifier(predictions[-1], vocabularies, plan.scoring))
 
     page = report_classifier(bundle, shards, features, tuple(scores), ClassifierPage(title=title, splits=splits))
-    publication = Publication(
-        run_key=train.key(features, vocabularies, plan.training),
-        run_name=title,
-        corpus=str(place),
-        recipe=recipe,
-        name=model_name,
-        alias=alias,
-    )
+    publication = Publication(run_name=title, corpus=str(place), recipe=recipe, name=model_name, alias=alias)
     data = (shards, features, *predictions[:1])
     outcome = Outcome(bundle=bundle, page=page, splits=splits, scores=tuple(scores), data=data)
-    return summarise(outcome, publish(outcome, vocabularies, plan.training, publication))
+    run_key = train.key(features, vocabularies, plan.training)
+    return summarise(outcome, publish(outcome, vocabularies, plan.training, run_key, publication))
 
 
 if __name__ == "__main__":

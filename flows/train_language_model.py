@@ -55,15 +55,9 @@ def train_language_model(
 
     page = report_language_model(bundle, text, stream, scores, LanguagePage(title=title))
     outcome = Outcome(bundle=bundle, page=page, splits=("dev",), scores=(scores,), data=(text, stream))
-    publication = Publication(
-        run_key=train.key(stream, tokenizer, plan.training),
-        run_name=title,
-        corpus=str(place),
-        recipe=recipe,
-        name=model_name,
-        alias=alias,
-    )
-    return summarise(outcome, publish(outcome, tokenizer, plan.training, publication))
+    publication = Publication(run_name=title, corpus=str(place), recipe=recipe, name=model_name, alias=alias)
+    run_key = train.key(stream, tokenizer, plan.training)
+    return summarise(outcome, publish(outcome, tokenizer, plan.training, run_key, publication))
 
 
 if __name__ == "__main__":

@@ -49,15 +49,9 @@ def train_ngram(
     title = f"{recipe} on {place}"
     page = report_ngram(model, text, scores, NGramPage(title=title))
     outcome = Outcome(bundle=model, page=page, splits=("dev",), scores=(scores,), data=(text,))
-    publication = Publication(
-        run_key=train.key(text, tokenizer, plan.training),
-        run_name=title,
-        corpus=str(place),
-        recipe=recipe,
-        name=model_name,
-        alias=alias,
-    )
-    return summarise(outcome, publish(outcome, tokenizer, plan.training, publication))
+    publication = Publication(run_name=title, corpus=str(place), recipe=recipe, name=model_name, alias=alias)
+    run_key = train.key(text, tokenizer, plan.training)
+    return summarise(outcome, publish(outcome, tokenizer, plan.training, run_key, publication))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from flows.overrides import override
 from flows.results import summarise
 from infra import tracking
 from models.interface import Beam
-from tasks.bundle import adopt, front_end_of, tokenizer_of
+from tasks.bundle import adopt, front_end_of, replay, tokenizer_of
 from tasks.companions import Equipment, equip
 from tasks.corpus import fingerprint, parse
 from tasks.decode import Decoding, decode
@@ -59,14 +59,12 @@ def tune_decoding(
         alias: the alias that its new version gets.
     """
     given = recogniser(adopt(tracking.resolve_model(model)))
-    place, plan = (
-        parse(corpus, "utterances"),
-        override(TuningPlan(beam=Beam(**given.read_json("decode.json"))), settings),
-    )
-    beam, architecture = plan.beam, given.read_json("model.json")["architecture"]
-    how = {"architecture": architecture, "split": split, "batching": plan.batching}
-    tuning = Tuning(grid=plan.grid, beam=beam, **how)
+    place = parse(corpus, "utterances")
+    plan = override(TuningPlan(beam=Beam(**given.read_json("decode.json"))), settings)
+    how = {"architecture": given.read_json("model.json")["architecture"], "split": split, "batching": plan.batching}
+    tuning = Tuning(grid=plan.grid, beam=plan.beam, **how)
     bundle = equipped(given, plan, tuning.beams[-1])
+    replay(bundle, tuning.beams[0])
 
     tokenizer = tokenizer_of(bundle)
     shards = ingest(place, fingerprint(place), plan.ingest, (split,))
@@ -77,10 +75,10 @@ def tune_decoding(
 
     transcripts = decode(tuned, features, Decoding(beam=best, **how))
     scores, page = evaluate(transcripts, Scoring()), report_tuning(table, title)
-    told = {"run_key": tuned.digest, "run_name": title, "corpus": str(place), "recipe": f"tuned {model}"}
-    publication = Publication(name=model_name, alias=alias, **told)
+    recipe = f"tuned {model}"
+    publication = Publication(run_name=title, corpus=str(place), recipe=recipe, name=model_name, alias=alias)
     outcome = Outcome(bundle=tuned, page=page, splits=(split,), scores=(scores,), data=(shards, features, transcripts))
-    return summarise(outcome, publish(outcome, tokenizer, plan, publication))
+    return summarise(outcome, publish(outcome, tokenizer, plan, tuned.digest, publication))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from models.criteria.ctc import ctc
-from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Model, Padded
+from models.interface import Batch, Beam, Decoder, FrameSearcher, Hypothesis, Loss, Padded
 from models.layers.delays import TimeDelayEncoder, TimeDelays
 from models.layers.recurrent import CLIP, clipped_recurrence, joined, permute, reversal
 from models.search.ctc_beam import ctc_beam
@@ -64,7 +64,7 @@ class Recurrence(nn.Module):
         return joined(ahead, permute(back, order), x, "sum")
 
 
-class DeepSpeech(Model):
+class DeepSpeech(FrameSearcher):
     def __init__(self, config: Config, source_size: int, target_size: int) -> None:
         super().__init__()
         self.config, self.reduction = config, config.stride
@@ -93,13 +93,7 @@ class DeepSpeech(Model):
         return Padded(self.output(last).log_softmax(-1), h.lengths)
 
     def loss(self, batch: Batch) -> Loss:
-        if batch.source is None:
-            raise ValueError("deep_speech needs a source: audio frames (B, T, D)")
-        return ctc(self.emit(batch.source), batch.target)
-
-    @torch.no_grad()
-    def search(self, source: Padded, beam: Beam, lm: Decoder | None = None) -> list[list[Hypothesis]]:
-        return self.search_emissions(self.emit(source), beam, lm)
+        return ctc(self.emit(batch.given), batch.target)
 
     def search_emissions(self, emissions: Padded, beam: Beam, lm: Decoder | None = None) -> list[list[Hypothesis]]:
         return ctc_beam(emissions, beam, lm)

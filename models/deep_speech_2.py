@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from models.criteria.ctc import ctc
-from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Model, Padded
+from models.interface import Batch, Beam, Decoder, FrameSearcher, Hypothesis, Loss, Padded
 from models.layers.recurrent import CLIP, CellName, Merge, bidirectional, merged_size
 from models.layers.sequence_norm import SequenceNorm
 from models.search.ctc_beam import ctc_beam
@@ -86,7 +86,7 @@ def reduced(lengths: torch.Tensor, stride: int) -> torch.Tensor:
     return (lengths + stride - 1) // stride
 
 
-class DeepSpeech2(Model):
+class DeepSpeech2(FrameSearcher):
     def __init__(self, config: Config, source_size: int, target_size: int) -> None:
         super().__init__()
         self.config = config
@@ -119,13 +119,7 @@ class DeepSpeech2(Model):
         return Padded(self.output(h.data).log_softmax(-1), h.lengths)
 
     def loss(self, batch: Batch) -> Loss:
-        if batch.source is None:
-            raise ValueError("deep_speech_2 needs a source: audio frames (B, T, D)")
-        return ctc(self.emit(batch.source), batch.target)
-
-    @torch.no_grad()
-    def search(self, source: Padded, beam: Beam, lm: Decoder | None = None) -> list[list[Hypothesis]]:
-        return self.search_emissions(self.emit(source), beam, lm)
+        return ctc(self.emit(batch.given), batch.target)
 
     def search_emissions(self, emissions: Padded, beam: Beam, lm: Decoder | None = None) -> list[list[Hypothesis]]:
         return ctc_beam(emissions, beam, lm)

@@ -53,6 +53,13 @@ class Batch:
     source: Padded | None
     target: Padded
 
+    @property
+    def given(self) -> Padded:
+        """The source. Raises ValueError for sentences."""
+        if self.source is None:
+            raise ValueError("the model needs a source, and this batch has none")
+        return self.source
+
     def to(self, device: torch.device | str) -> "Batch":
         source = self.source and self.source.to(device)
         return Batch(self.keys, source, self.target.to(device))
@@ -150,13 +157,20 @@ class Emitter(Protocol):
         ...
 
 
-@runtime_checkable
-class FrameSearcher(Emitter, Protocol):
-    """An emitter whose search asks for its emissions alone: `search(source, ...)` is that of `emit(source)`."""
+class FrameSearcher(Model):
+    """An `Emitter` whose search asks for its emissions alone."""
 
+    @abstractmethod
+    def emit(self, source: Padded) -> Padded: ...
+
+    @abstractmethod
     def search_emissions(
         self, emissions: Padded, beam: Beam, lm: "Decoder | None" = None
     ) -> list[list[Hypothesis]]: ...
+
+    @torch.no_grad()
+    def search(self, source: Padded, beam: Beam, lm: "Decoder | None" = None) -> list[list[Hypothesis]]:
+        return self.search_emissions(self.emit(source), beam, lm)
 
 
 @runtime_checkable

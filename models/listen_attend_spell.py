@@ -129,7 +129,7 @@ class ListenAttendSpell(Model):
         return h
 
     def loss(self, batch: Batch) -> Loss:
-        return self.spelled(self.listen(heard(batch)), batch.target)
+        return self.spelled(self.listen(batch.given), batch.target)
 
     def spelled(self, h: Padded, target: Padded) -> Loss:
         """The cross-entropy of a target (B, U) and EOS, from what was listened to."""
@@ -209,7 +209,7 @@ class JointListenAttendSpell(ListenAttendSpell):
 
     def loss(self, batch: Batch) -> Loss:
         """Its count is that of the characters and EOS."""
-        h, weight = self.listen(heard(batch)), self.config.ctc_weight
+        h, weight = self.listen(batch.given), self.config.ctc_weight
         spelled, aligned = self.spelled(h, batch.target), ctc(self._emitted(h), batch.target)
         return Loss((1 - weight) * spelled.total + weight * aligned.total, spelled.count)
 
@@ -218,12 +218,6 @@ class JointListenAttendSpell(ListenAttendSpell):
         h = self.listen(source)
         memory = self.attention.prepare(h)
         return attention_beam(self, memory, beam, lm, self._emitted(h), most_tokens(source))
-
-
-def heard(batch: Batch) -> Padded:
-    if batch.source is None:
-        raise ValueError("listen_attend_spell needs a source: audio frames (B, T, D)")
-    return batch.source
 
 
 def most_tokens(source: Padded) -> Tensor:

@@ -113,9 +113,7 @@ class RNNTransducer(Model):
         self.output = nn.Linear(config.joint_size, target_size)
 
     def loss(self, batch: Batch) -> Loss:
-        if batch.source is None:
-            raise ValueError("rnn_transducer needs a source: audio frames (B, T, D)")
-        return transducer(self.encode(batch.source), self.prefixes(batch.target), self.output, batch.target)
+        return transducer(self.encode(batch.given), self.prefixes(batch.target), self.output, batch.target)
 
     def encode(self, source: Padded) -> Padded:
         """Frames (B, T, D) to W_lh l + b_h (B, ceil(T / reduction), J)."""

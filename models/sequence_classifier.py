@@ -90,9 +90,7 @@ class SequenceClassifier(Model):
         return torch.cat((ends[:, :size], h.data[:, 0, size:]), -1)
 
     def loss(self, batch: Batch) -> Loss:
-        if batch.source is None:
-            raise ValueError(f"sequence_classifier needs a source: {self.reads}")
-        return classification(self.classify(batch.source), batch.target)
+        return classification(self.classify(batch.given), batch.target)
 
     @torch.no_grad()
     def search(self, source: Padded, beam: Beam, lm: Decoder | None = None) -> list[list[Hypothesis]]:

@@ -132,9 +132,7 @@ class TimeDelayNetwork(Model):
 
     def loss(self, batch: Batch) -> Loss:
         """The mean of the members' losses."""
-        if batch.source is None:
-            raise ValueError("tdnn needs a source: frames (B, T, D)")
-        losses = [classification(member(batch.source), batch.target) for member in self.members]
+        losses = [classification(member(batch.given), batch.target) for member in self.members]
         return Loss(torch.stack([loss.total for loss in losses]).mean(), losses[0].count)
 
     @torch.no_grad()

@@ -14,11 +14,10 @@ and layers of 600. The first layer keeps every third frame: CTC needs few steps,
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import nn
 
 from models.criteria.ctc import ctc
-from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Model, Padded
+from models.interface import Batch, Beam, Decoder, FrameSearcher, Hypothesis, Loss, Padded
 from models.layers.delays import TimeDelayEncoder, TimeDelays
 from models.search.ctc_beam import ctc_beam
 
@@ -44,7 +43,7 @@ class Config(TimeDelays):
         return TimeDelayCTC(self, source_size, target_size)
 
 
-class TimeDelayCTC(Model):
+class TimeDelayCTC(FrameSearcher):
     def __init__(self, config: Config, source_size: int, target_size: int) -> None:
         super().__init__()
         self.config = config
@@ -58,13 +57,7 @@ class TimeDelayCTC(Model):
         return Padded(self.output(h.data).log_softmax(-1), h.lengths)
 
     def loss(self, batch: Batch) -> Loss:
-        if batch.source is None:
-            raise ValueError("tdnn_ctc needs a source: audio frames (B, T, D)")
-        return ctc(self.emit(batch.source), batch.target)
-
-    @torch.no_grad()
-    def search(self, source: Padded, beam: Beam, lm: Decoder | None = None) -> list[list[Hypothesis]]:
-        return self.search_emissions(self.emit(source), beam, lm)
+        return ctc(self.emit(batch.given), batch.target)
 
     def search_emissions(self, emissions: Padded, beam: Beam, lm: Decoder | None = None) -> list[list[Hypothesis]]:
         return ctc_beam(emissions, beam, lm)

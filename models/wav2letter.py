@@ -20,7 +20,7 @@ from torch import nn
 
 from models.criteria.asg import asg
 from models.criteria.ctc import ctc
-from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Model, Padded
+from models.interface import Batch, Beam, Decoder, FrameSearcher, Hypothesis, Loss, Padded
 from models.layers.delays import TimeDelayEncoder, TimeDelays
 from models.search.asg_beam import asg_beam
 from models.search.ctc_beam import ctc_beam
@@ -49,7 +49,7 @@ class Config(TimeDelays):
         return Wav2Letter(self, source_size, target_size)
 
 
-class Wav2Letter(Model):
+class Wav2Letter(FrameSearcher):
     def __init__(self, config: Config, source_size: int, target_size: int) -> None:
         super().__init__()
         self.config = config
@@ -65,16 +65,10 @@ class Wav2Letter(Model):
         return Padded(self.output(h.data).log_softmax(-1), h.lengths)
 
     def loss(self, batch: Batch) -> Loss:
-        if batch.source is None:
-            raise ValueError("wav2letter needs a source: audio frames (B, T, D)")
-        emissions = self.emit(batch.source)
+        emissions = self.emit(batch.given)
         if self.transitions is None:
             return ctc(emissions, batch.target)
         return asg(emissions, batch.target, self.transitions)
-
-    @torch.no_grad()
-    def search(self, source: Padded, beam: Beam, lm: Decoder | None = None) -> list[list[Hypothesis]]:
-        return self.search_emissions(self.emit(source), beam, lm)
 
     def search_emissions(self, emissions: Padded, beam: Beam, lm: Decoder | None = None) -> list[list[Hypothesis]]:
         if self.transitions is None:

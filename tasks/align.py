@@ -1,7 +1,6 @@
 """When the words of a known transcript were said: the best CTC alignment of its tokens, for one recording or a split.
 
-Of a split, one part is written for each shard, and a part that an earlier, killed run finished is not made again. What
-cannot be aligned has no words, and says why.
+Of a split, a part is written for each shard (tasks/parts.py). What cannot be aligned has no words, and says why.
 """
 
 from collections.abc import Sequence
@@ -9,11 +8,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
 from infra.problem import Problem
-from infra.settings import settings
 from infra.store import Artifact, Draft, open_draft
 from models.criteria.ctc import steps_needed
 from models.interface import Emitter, Hypothesis, Padded
@@ -21,13 +18,13 @@ from models.search.alignment import align
 from models.vocabulary import UNK
 from tasks.audio import decode
 from tasks.bundle import Bundle, load_bundle
-from tasks.decode import part_name
+from tasks.featurize import index_of, shards_of
 from tasks.live import clockwork, finite, stored_frames
-from tasks.parallel import Job, run_jobs
+from tasks.parallel import Job
+from tasks.parts import make_parts, put_part, rows_of_parts
 from tasks.recording import Recording
 from tasks.shards import read_sample
 from tasks.step import step
-from tasks.tables import from_parquet, table_of, to_parquet
 from tasks.text import normalise
 from tasks.word_times import Timed, Words
 
@@ -136,14 +133,8 @@ def align_split(bundle: Artifact, shards: Artifact, aligning: Aligning) -> Artif
     """The transcripts of one split with their times."""
     Aligner(load_bundle(bundle), bundle.uri)
     out = open_draft("alignments", align_split.key(bundle, shards, aligning)[:32])
-    index = pq.read_table(shards.file("index.parquet"), columns=["shard"], filters=[("split", "==", aligning.split)])
-    names = sorted(set(index["shard"].to_pylist()))
-    done = out.finished()
-    jobs: list[Job] = [{"shard": name} for name in names if part_name(name) not in done]
-    actors = max(1, min(int(settings().cores), len(jobs)))
-    for _ in run_jobs(ShardAligner, jobs, f"align {aligning.split}", actors, (bundle, shards, aligning.split, out)):
-        pass
-    return out.commit(part_name(name) for name in names)
+    arguments = (bundle, shards, aligning.split, out)
+    return make_parts(out, shards_of(shards, aligning.split), f"align {aligning.split}", ShardAligner, arguments)
 
 
 class ShardAligner:
@@ -155,14 +146,12 @@ class ShardAligner:
 
     def __call__(self, job: Job) -> Job:
         name = job["shard"]
-        mine = [("shard", "==", name), ("split", "==", self.split)]
-        index = pq.read_table(self.shards.file("index.parquet"), filters=mine).to_pylist()
         with self.shards.file(name).open("rb") as file:
             rows = []
-            for row in index:
+            for row in index_of(self.shards, self.split, name).to_pylist():
                 file.seek(row["offset"])
                 rows.append(self._row(row, file.read(row["size"])))
-        self.out.put(part_name(name), to_parquet(table_of(rows, ALIGNMENTS)))
+        put_part(self.out, name, rows, ALIGNMENTS)
         return {"utterances": len(rows)}
 
     def _row(self, row: dict[str, Any], region: bytes) -> dict[str, Any]:
@@ -178,9 +167,8 @@ class ShardAligner:
 
 def read_alignments(alignments: Artifact) -> dict[str, Aligned | str]:
     """By key, in order: the alignment, or why there is none."""
-    rows = [row for n in alignments.names(".parquet") for row in from_parquet(alignments.read(n)).to_pylist()]
     found: dict[str, Aligned | str] = {}
-    for row in sorted(rows, key=lambda row: row["key"]):
+    for row in rows_of_parts(alignments):
         words, tokens = ([Timed(**timed) for timed in row[name]] for name in ("words", "tokens"))
         found[row["key"]] = row["problem"] or Aligned(words, tokens, row["seconds"])
     return found

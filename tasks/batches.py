@@ -43,6 +43,10 @@ class Examples(Protocol):
     def shard_numbers(self) -> Any: ...
 
     def keys(self, rows: Sequence[int] | np.ndarray) -> tuple[str, ...]: ...
+    def first(self, count: int) -> dict[str, np.ndarray]:
+        """The stored sources of so many rows, by what a bundle calls them."""
+        ...
+
     def fetch(self, rows: np.ndarray) -> None:
         """Bring the shards of these rows into the local cache."""
         ...
@@ -59,8 +63,8 @@ class Utterances:
     features: Artifact
     index: pa.Table
     normaliser: Normaliser
-    augment: Augment
-    seed: int
+    augment: Augment = Augment()
+    seed: int = 0
 
     @cached_property
     def frames(self) -> np.ndarray:
@@ -88,6 +92,9 @@ class Utterances:
             region = os.pread(opened.fileno(), at["size"], at["offset"])
         (_, frames), (_, ids) = tar.members(io.BytesIO(region))
         return np.load(io.BytesIO(frames), allow_pickle=False), np.load(io.BytesIO(ids), allow_pickle=False)
+
+    def first(self, count: int) -> dict[str, np.ndarray]:
+        return {self.keys([row])[0]: self.read(row)[0] for row in range(min(count, len(self.index)))}
 
     def _open(self, shard: str) -> FileIO:
         for _ in range(3):

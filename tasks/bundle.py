@@ -132,6 +132,14 @@ def load_bundle(artifact: Artifact) -> Bundle:
     )
 
 
+def load_in_actor(artifact: Artifact) -> tuple[Bundle, torch.device]:
+    """The bundle in an actor, which has one core, and perhaps a GPU that the model is put on."""
+    torch.set_num_threads(1)
+    bundle, device = load_bundle(artifact), torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    bundle.model.to(device)
+    return bundle, device
+
+
 def _fused(artifact: Artifact, tokenizer: TextTokenizer) -> Decoder | None:
     names = artifact.names()
     if LM not in names and WORDS not in names:

@@ -25,7 +25,7 @@ def learning_curve(history: list[dict[str, Any]]) -> bytes:
             axes.plot(epochs, [row[column] for row in history], label=name, marker="." if len(epochs) < 30 else None)
         axes.set(xlabel="epoch", ylabel=label, ylim=(0, None))
         axes.grid(alpha=0.3)
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, loc="upper right")  # where curves that fall leave room
     for name in list(measured.values())[:1]:
         best = min(history, key=lambda row: row[name])
         rates.annotate(f"{best[name]:.1%}", (best["epoch"], best[name]), (0, 8), textcoords="offset points")

@@ -12,8 +12,8 @@ import numpy as np
 from infra.problem import Problem
 from infra.store import Artifact, draft
 from tasks.calibration import calibration
-from tasks.decode import read_transcripts
 from tasks.error_counts import errors_of
+from tasks.parts import rows_of_parts
 from tasks.step import step
 
 SECONDS_EDGES = (2.0, 4.0, 8.0, 16.0)
@@ -31,7 +31,7 @@ class Scoring:
 @step
 def evaluate(transcripts: Artifact, scoring: Scoring) -> Artifact:
     """`scores.json` with the error rates of a set of transcripts."""
-    rows = read_transcripts(transcripts).to_pylist()
+    rows = rows_of_parts(transcripts)
     if not rows:
         raise Problem(f"{transcripts}: no utterances to score")
     with draft("scores") as out:

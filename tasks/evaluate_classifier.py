@@ -12,7 +12,7 @@ import numpy as np
 from infra.problem import Problem
 from infra.store import Artifact, draft
 from tasks.evaluate import WORST, Scoring
-from tasks.predict import read_predictions
+from tasks.parts import rows_of_parts
 from tasks.step import step
 from tasks.tokenizer import load_tokenizer
 
@@ -22,7 +22,7 @@ Row = dict[str, Any]
 @step
 def evaluate_classifier(predictions: Artifact, vocabularies: Artifact, scoring: Scoring) -> Artifact:
     """`scores.json` of a set of predictions."""
-    rows = read_predictions(predictions)
+    rows = rows_of_parts(predictions)
     if not rows:
         raise Problem(f"{predictions}: nothing to score")
     known = load_tokenizer(vocabularies)

@@ -1,4 +1,4 @@
-"""A language model on the dev chunks of a stream: loss, perplexity, bits per character, accuracy, how sure where."""
+"""A language model on chunks of a stream: loss, perplexity, bits per character, accuracy, how sure where."""
 
 import json
 from dataclasses import dataclass
@@ -7,15 +7,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from infra.settings import settings
 from infra.store import Artifact, draft
 from models.interface import LanguageModel
-from tasks.bundle import Bundle, load_bundle
+from tasks.bundle import Bundle, load_bundle, load_in_actor
 from tasks.parallel import Job, run_jobs
 from tasks.plan import Batching
 from tasks.reading import Passage, predictions
 from tasks.step import step
-from tasks.stream import Chunking, Chunks, divided
+from tasks.stream import Chunking, Chunks, chunks_of
 
 ROWS_A_JOB = 2000
 SHOWN_CHUNKS = 24  # of which the page shows each character with its probability
@@ -23,11 +22,14 @@ SHOWN_CHUNKS = 24  # of which the page shows each character with its probability
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What is measured. architecture: the model's file in models/, whose code is part of the task's key."""
+    """What is measured. architecture: the model's file in models/, whose code is part of the task's key. split: "dev"
+    of the text that the model was trained on, "test" all of another.
+    """
 
     architecture: str
     chunks: Chunking
     batching: Batching
+    split: str = "dev"
 
     @property
     def code(self) -> tuple[str, ...]:
@@ -37,33 +39,29 @@ class Reading:
 @step
 def evaluate_language_model(bundle: Artifact, stream: Artifact, reading: Reading) -> Artifact:
     """`scores.json` with the numbers, and `reading.json`: some chunks with the probability of each token."""
-    _, dev = divided(stream, reading.chunks)
-    jobs: list[Job] = [{"first": at} for at in range(0, len(dev.rows), ROWS_A_JOB)]
-    actors = max(1, min(int(settings().cores), len(jobs)))
+    chunks = chunks_of(stream, reading.chunks, reading.split)
+    jobs: list[Job] = [{"first": at} for at in range(0, len(chunks.rows), ROWS_A_JOB)]
     sums = np.zeros(4)
-    for found in run_jobs(Reader, jobs, "evaluate", actors, (bundle, stream, reading)):
+    for found in run_jobs(Reader, jobs, "evaluate", (bundle, stream, reading)):
         sums += json.loads(found["sums"])
     with draft("scores") as out:
         out.put_json("scores.json", numbers(*sums))
-        out.put_json("reading.json", _shown(load_bundle(bundle), dev))
+        out.put_json("reading.json", _shown(load_bundle(bundle), chunks))
     return out.result()
 
 
 class Reader:
-    """An actor: the bundle in memory, a stretch of the dev chunks a call."""
+    """An actor: the bundle in memory, a stretch of the chunks a call."""
 
     def __init__(self, bundle: Artifact, stream: Artifact, reading: Reading) -> None:
-        torch.set_num_threads(1)  # an actor has one core
-        self.bundle, self.reading = load_bundle(bundle), reading
-        _, self.dev = divided(stream, reading.chunks)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.bundle.model.to(self.device)
+        self.bundle, self.device = load_in_actor(bundle)
+        self.reading, self.chunks = reading, chunks_of(stream, reading.chunks, reading.split)
 
     @torch.inference_mode()
     def __call__(self, job: Job) -> Job:
-        rows = np.arange(job["first"], min(job["first"] + ROWS_A_JOB, len(self.dev.rows)))
+        rows = np.arange(job["first"], min(job["first"] + ROWS_A_JOB, len(self.chunks.rows)))
         sums = np.zeros(4)
-        passage = Passage(self.dev, self.reading.batching, self.device, carried=self.reading.chunks.carried)
+        passage = Passage(self.chunks, self.reading.batching, self.device, carried=self.reading.chunks.carried)
         for log_probs, target in predictions(_model(self.bundle), passage, rows):
             told = log_probs.gather(-1, target[..., None]).double().sum()
             text = self.bundle.tokenizer.decode(target.flatten().tolist())
@@ -91,12 +89,11 @@ def numbers(nats: float, hits: float, tokens: float, characters: float) -> dict[
 
 
 @torch.inference_mode()
-def _shown(bundle: Bundle, dev: Chunks) -> list[list[tuple[str, float]]]:
-    """The first dev chunks that follow one another, token by token with the probability each had."""
-    chosen = np.arange(min(SHOWN_CHUNKS, len(dev.rows)))
-    batch = dev.batch(chosen, None)
-    assert batch.source is not None  # a stream's batch
-    log_probs, _ = _model(bundle).predict(batch.source, None)
+def _shown(bundle: Bundle, chunks: Chunks) -> list[list[tuple[str, float]]]:
+    """The first chunks that follow one another, token by token with the probability each had."""
+    chosen = np.arange(min(SHOWN_CHUNKS, len(chunks.rows)))
+    batch = chunks.batch(chosen, None)
+    log_probs, _ = _model(bundle).predict(batch.given, None)
     told = log_probs.data.gather(-1, batch.target.data[..., None]).squeeze(-1).exp()
     decode = bundle.tokenizer.decode
     rows = zip(batch.target.data.tolist(), told.tolist(), strict=True)

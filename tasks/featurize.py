@@ -205,6 +205,12 @@ def _charge(index: pa.Table, quarantine: pa.Table, error_budget: float) -> None:
             )
 
 
-def index_of(features: Artifact, split: str) -> pa.Table:
-    """The rows of one split, in the order of the shards."""
-    return pq.read_table(features.file("index.parquet"), filters=[("split", "==", split)])
+def index_of(data: Artifact, split: str, shard: str = "") -> pa.Table:
+    """The rows of features, or of shards, of one split: of one shard, or of all in their order."""
+    mine = [("split", "==", split)] + ([("shard", "==", shard)] if shard else [])
+    return pq.read_table(data.file("index.parquet"), filters=mine)
+
+
+def shards_of(data: Artifact, split: str) -> list[str]:
+    """The shards that a split has rows in."""
+    return sorted(set(index_of(data, split)["shard"].to_pylist()))

@@ -13,7 +13,7 @@ from tasks.batches import ahead
 from tasks.error_counts import errors_of
 from tasks.loop import Job, Measure, Place, Row
 from tasks.optimise import Fit
-from tasks.plan import cut
+from tasks.plan import by_length
 from tasks.reading import Passage, predictions
 from tasks.sampling import Prompt, written
 from tasks.tokenizer import load_tokenizer
@@ -33,8 +33,7 @@ class Transcription:
         loss_sums, word_counts, letter_counts = np.zeros(2), np.zeros(4), np.zeros(4)
         for rows, prepared in zip(batches, ahead(job.dev, batches, None), strict=True):
             batch = prepared.to(place.device)
-            assert batch.source is not None  # an acoustic model's batch
-            loss, found = model.loss(batch), model.search(batch.source, GREEDY)
+            loss, found = model.loss(batch), model.search(batch.given, GREEDY)
             spoken = [texts[i] for i in rows]
             heard = [tokens.decode(nbest[0].tokens) for nbest in found]
             loss_sums += float(loss.total), float(loss.count)
@@ -85,8 +84,7 @@ class Classification:
         sums = np.zeros(3)
         for prepared in ahead(job.dev, share(job, place), None):
             batch = prepared.to(place.device)
-            assert batch.source is not None  # a classifier's batch
-            log_probs, labels = model.classify(batch.source), batch.target.data[:, 0]
+            log_probs, labels = model.classify(batch.given), batch.target.data[:, 0]
             told = log_probs.gather(1, batch.target.data).double().sum()
             sums += -float(told), float((log_probs.argmax(1) != labels).sum()), len(labels)
         nats, misses, count = place.sum(*sums)
@@ -102,5 +100,4 @@ def checked(measure: Measure, fit: Fit) -> Measure:
 
 def share(job: Job, place: Place) -> list[np.ndarray]:
     """The batches of the dev split that are this worker's, of similar lengths."""
-    order = np.argsort(job.dev.frames, kind="stable")
-    return cut(order, job.dev.frames, job.batching)[place.rank :: place.workers]
+    return by_length(job.dev.frames, job.batching)[place.rank :: place.workers]

@@ -5,6 +5,7 @@ from typing import Any
 
 from infra.cluster import connect
 from infra.problem import Problem, full_disk_named
+from infra.settings import settings
 from tasks.alone import is_alone
 from tasks.progress import Progress
 
@@ -13,21 +14,23 @@ Work = Callable[[Job], Job]
 
 
 def run_jobs(
-    work: Callable[..., Any], jobs: list[Job], label: str, actors: int = 0, arguments: tuple = ()
+    work: Callable[..., Any], jobs: list[Job], label: str, arguments: tuple = (), actors: int | None = None
 ) -> Iterator[Job]:
     """`work(job)` for every job, in parallel, in no order.
 
-    work: a module-level function, or with actors > 0 a class whose instances, made with `arguments` once an actor,
-    are called with a job. A job and its result are flat dicts of plain values. A Problem in a worker is raised here.
+    work: a module-level function, or with `arguments` a class whose instances, made with them once an actor, are called
+    with a job. actors: at most so many; None for as many as there are cores. A job and its result are flat dicts of
+    plain values. A Problem in a worker is raised here.
     """
     if not jobs:
         return
     if is_alone():
-        yield from map(work(*arguments) if actors else work, jobs)
+        yield from map(work(*arguments) if arguments else work, jobs)
         return
     ray = connect()
-    if actors:
-        pool = ray.data.ActorPoolStrategy(min_size=1, max_size=actors)
+    if arguments:
+        most = min(actors or max(1, int(settings().cores)), len(jobs))
+        pool = ray.data.ActorPoolStrategy(min_size=1, max_size=most)
         actor: Any = _actor_of(work, arguments)
         mapped = ray.data.from_items(jobs, override_num_blocks=len(jobs)).map(actor, num_cpus=1, compute=pool)
     else:

@@ -37,7 +37,7 @@ def plan(frames: np.ndarray, shards: np.ndarray, batching: Batching, seed: int, 
     frames: (rows,) the length of each utterance. shards: (rows,) the number of the shard it lies in.
     """
     if epoch < batching.sorted_epochs:
-        return cut(np.argsort(frames, kind="stable"), frames, batching)
+        return by_length(frames, batching)
     random = np.random.default_rng([seed, epoch])
     order = random.permutation(np.unique(shards))
     place = np.argsort(order)[np.searchsorted(np.unique(shards), shards)]  # where each row's shard comes in the epoch
@@ -69,6 +69,11 @@ def side_by_side(rows: np.ndarray, width: int) -> list[np.ndarray]:
     """Consecutive rows as `width` streams, the longer ones first: batch t has the t-th row of each that has one."""
     parts = np.array_split(rows, min(width, max(len(rows), 1)))
     return [np.array([part[t] for part in parts if t < len(part)]) for t in range(len(parts[0]))]
+
+
+def by_length(frames: np.ndarray, batching: Batching) -> list[np.ndarray]:
+    """All rows, from the shortest to the longest, in batches."""
+    return cut(np.argsort(frames, kind="stable"), frames, batching)
 
 
 def cut(rows: np.ndarray, frames: np.ndarray, batching: Batching) -> list[np.ndarray]:

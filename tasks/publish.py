@@ -36,9 +36,8 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Publication:
-    """run_key: names the MLflow run (training opened it). name, alias: what the model is registered as."""
+    """What the MLflow run is called. name, alias: what the model is registered as."""
 
-    run_key: str
     run_name: str
     corpus: str
     recipe: str
@@ -47,10 +46,13 @@ class Publication:
 
 
 @step
-def publish(outcome: Outcome, tokenizer: Artifact, config: Any, publication: Publication) -> Artifact:
-    """`publication.json`: the MLflow run and the registered model's version. config: logged."""
+def publish(outcome: Outcome, tokenizer: Artifact, config: Any, run_key: str, publication: Publication) -> Artifact:
+    """`publication.json`: the MLflow run and the registered model's version.
+
+    config: logged. run_key: names the run; training opened it.
+    """
     told = {"corpus": publication.corpus, "recipe": publication.recipe}
-    key = tracking.key_for(publication.run_key, outcome.bundle.digest)
+    key = tracking.key_for(run_key, outcome.bundle.digest)
     run_id = tracking.open_run(key, publication.run_name, told | {tracking.BUNDLE_TAG: outcome.bundle.digest})
     tracking.log_params(run_id, told | flat(asdict(config)))
     tracking.log_metrics(run_id, curves(outcome.history()))

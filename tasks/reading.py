@@ -37,9 +37,8 @@ def predictions(model: LanguageModel, passage: Passage, rows: np.ndarray) -> Ite
     state = None
     for prepared in ahead(chunks, batches, None):
         batch = prepared.to(passage.device)
-        assert batch.source is not None  # a stream's batch
         if state is not None:  # streams that have ended are the last rows
             state = select(state, torch.arange(len(batch.keys), device=passage.device))
-        log_probs, after = model.predict(batch.source, state)
+        log_probs, after = model.predict(batch.given, state)
         state = after if passage.carried else None
         yield log_probs.data, batch.target.data

@@ -16,9 +16,10 @@ SAMPLES_SHOWN = 8
 
 @dataclass(frozen=True, kw_only=True)
 class LanguagePage:
-    """title: what the page is about."""
+    """title: what the page is about. split: what the numbers are of."""
 
     title: str
+    split: str = "dev"
 
 
 @step
@@ -29,7 +30,7 @@ def report_language_model(
     history, numbers = bundle.read_json("training.json")["history"], scores.read_json("scores.json")
     corpus = text.read_json("summary.json") | {"vocabulary": stream.read_json("stream.json")["vocabulary"]}
     body = [
-        _numbers(numbers),
+        _numbers(numbers, page.split),
         "<h2>Learning curve</h2>",
         image(learning_curve(history), "loss and share of tokens missed, by epoch"),
         "<h2>What it writes</h2>",
@@ -46,11 +47,11 @@ def report_language_model(
     return out.result()
 
 
-def _numbers(n: dict[str, Any]) -> str:
+def _numbers(n: dict[str, Any], split: str) -> str:
     names = ("split", "nats a token", "perplexity", "bits a token", "bits a character", "accuracy", "tokens")
     cells = [f"{n['loss']:.4f}", f"{n['perplexity']:.3f}", f"{n['bits_per_token']:.3f}"]
     cells += [f"{n['bits_per_character']:.3f}", f"{n['accuracy']:.2%}", str(n["tokens"])]
-    return table(names, [["dev", *cells]])
+    return table(names, [[split, *cells]])
 
 
 def _samples(history: list[dict[str, Any]]) -> list[str]:

@@ -11,13 +11,12 @@ from infra.store import Artifact
 from models.interface import Decoder, Emitter, Padded, Transducer
 from models.search.attended import attended
 from models.search.transducer_lattice import best_path, lattice_of, occupancy
-from tasks.augment import Augment
 from tasks.batches import Utterances
 from tasks.bundle import Bundle, load_bundle
-from tasks.decode import read_transcripts
 from tasks.draw_utterance import Lattice, Look, utterance_picture
 from tasks.featurize import index_of
 from tasks.page import image
+from tasks.parts import rows_of_parts
 from tasks.samples import shown
 
 SHOWN = 10
@@ -40,12 +39,12 @@ class Heard:
 
 def utterance_sections(heard: Heard, split: str) -> list[str]:
     """A section for each of ten utterances: every k-th of the split, from the worst read to the best."""
-    rows = read_transcripts(heard.transcripts).to_pylist()
+    rows = rows_of_parts(heard.transcripts)
     rows.sort(key=lambda r: (r["text"] == r["reference"], -len(r["reference"]), r["key"]))
     chosen = [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, min(SHOWN, len(rows))).astype(int))]
     bundle, index = load_bundle(heard.bundle), index_of(heard.features, split)
     places = {key: i for i, key in enumerate(index["key"].to_pylist())}
-    utterances = Utterances(heard.features, index, bundle.normaliser, Augment(), 0)
+    utterances = Utterances(heard.features, index, bundle.normaliser)
     looks = (look_at(bundle, utterances.read(places[row["key"]])[0], row) for row in chosen)
     return [_section(heard.shards, look, row) for look, row in zip(looks, chosen, strict=True)]
 

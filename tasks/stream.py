@@ -171,6 +171,9 @@ class Chunks:
         start = int(self.rows[row] - self.starts[shard]) * self.length
         return np.asarray(self._ids(shard)[start : start + self.length + 1], np.int64)
 
+    def first(self, count: int) -> dict[str, np.ndarray]:
+        return {f"chunk {self.rows[row]}": self.read(row) for row in range(min(count, len(self.rows)))}
+
     def fetch(self, rows: np.ndarray) -> None:
         """Bring the shards of these rows into the local cache."""
         for shard in np.unique(self.shard_numbers[rows]):
@@ -183,10 +186,15 @@ class Chunks:
         return Batch(self.keys(rows), Padded(ids[:, :-1], lengths), Padded(ids[:, 1:], lengths))
 
 
+def whole(stream: Artifact, length: int) -> Chunks:
+    """All of a stream."""
+    count = int(Chunks(stream, np.arange(0), length).starts[-1])
+    return Chunks(stream, np.arange(count), length)
+
+
 def divided(stream: Artifact, chunking: Chunking) -> tuple[Chunks, Chunks]:
     """Training and dev chunks. Raises Problem where the text is too short for both."""
-    every = Chunks(stream, np.arange(0), chunking.length)
-    count = int(every.starts[-1])
+    count = len(whole(stream, chunking.length).rows)
     held = round(count * chunking.dev_share)
     if not 0 < held < count:
         raise Problem(
@@ -197,3 +205,13 @@ def divided(stream: Artifact, chunking: Chunking) -> tuple[Chunks, Chunks]:
     order = np.arange(count) if chunking.held_out == "end" else random.permutation(count)
     parts = np.sort(order[: count - held]), np.sort(order[count - held :])
     return Chunks(stream, parts[0], chunking.length), Chunks(stream, parts[1], chunking.length)
+
+
+def chunks_of(stream: Artifact, chunking: Chunking, split: str) -> Chunks:
+    """Those of "train" or "dev", as `divided`; of "test" all that there are. Raises Problem for a text too short."""
+    if split != "test":
+        return divided(stream, chunking)[split == "dev"]
+    every = whole(stream, chunking.length)
+    if not len(every.rows):
+        raise Problem(f"{stream}: the text has no {chunking.length} tokens, one chunk; give more text")
+    return every

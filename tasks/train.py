@@ -1,8 +1,4 @@
-"""Features to a bundle: checks before the first step, the loop on Ray Train's workers, the best weights at the end.
-
-The draft of a run is named by its inputs, so a run that was killed (a worker, the driver, the machine) goes on when
-the same command is given again, with as many workers as it then has.
-"""
+"""Features to a bundle that holds a recogniser: what is checked before the first step."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,11 +9,10 @@ import torch
 
 from infra.problem import Problem
 from infra.store import Artifact, Draft, open_draft
-from models.interface import Beam, Emitter
-from tasks import checkpoints
+from models.interface import Emitter
 from tasks.augment import Augment
 from tasks.batches import Utterances
-from tasks.bundle import GOLDEN, Contents, Sound, write_bundle
+from tasks.bundle import Sound
 from tasks.features import FrontEnd, normaliser_of
 from tasks.featurize import index_of
 from tasks.loop import Job
@@ -27,7 +22,8 @@ from tasks.plan import Batching
 from tasks.step import step
 from tasks.tables import QUARANTINE, to_parquet
 from tasks.tokenizer import load_tokenizer
-from tasks.training_run import Workers, recorded, run_training
+from tasks.trained import trained
+from tasks.training_run import Workers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,14 +40,10 @@ class Training:
 @step
 def train(features: Artifact, tokenizer: Artifact, training: Training, workers: Workers) -> Artifact:
     key = train.key(features, tokenizer, training, workers)
-    draft = open_draft("training", key[:32])
-    job, rejects = prepare(draft, features, tokenizer, training)
-    with recorded(key, workers) as run_id:
-        run_training(job, workers, run_id)
-        bundle = finish(job, training, rejects)
-    if not training.fit.trail:
-        draft.discard()
-    return bundle
+    job, rejects = prepare(open_draft("training", key[:32]), features, tokenizer, training)
+    configs = {name: asdict(getattr(training, name)) for name in ("fit", "batching", "augment")}
+    told, sound = {"features": features.digest} | configs, Sound(training.front_end, job.dev.normaliser)
+    return trained(key, job, workers, told, sound, to_parquet(rejects))
 
 
 def prepare(draft: Draft, features: Artifact, tokenizer: Artifact, training: Training) -> tuple[Job, pa.Table]:
@@ -80,7 +72,7 @@ def prepare(draft: Draft, features: Artifact, tokenizer: Artifact, training: Tra
     if not len(rows):
         raise Problem(f"{features}: no training utterance is long enough for its transcript")
     heard = Utterances(features, rows, normaliser, training.augment, fit.seed)
-    held_out = Utterances(features, dev, normaliser, Augment(), fit.seed)
+    held_out = Utterances(features, dev, normaliser)
     data = {"train": heard, "dev": held_out, "batching": training.batching, "measure": checked(Transcription(), fit)}
     return Job(draft=draft, model=training.model, sizes=sizes, tokenizer=tokenizer, fit=fit, **data), rejects
 
@@ -94,26 +86,3 @@ def too_short(rows: pa.Table, steps: np.ndarray) -> pa.Table:
     constant = {name: [value] * len(rows) for name, value in columns.items()}
     table = {"source": rows["source"], "split": rows["split"], "detail": reasons, **constant}
     return pa.table({name: pa.chunked_array([list(map(str, table[name]))], pa.string()) for name in QUARANTINE.names})
-
-
-def finish(job: Job, training: Training, rejects: pa.Table) -> Artifact:
-    """The bundle of the chosen weights."""
-    stored = checkpoints.latest(job.draft)
-    if stored is None:
-        raise Problem("training left no checkpoint; see the log above and run the same command again")
-    golden = {job.dev.keys([row])[0]: job.dev.read(row)[0] for row in range(min(GOLDEN, len(job.dev.index)))}
-    standing = stored["standing"]
-    told = {"history": standing["history"], "best": standing["best"], "features": job.train.features.digest}
-    configs = {name: asdict(getattr(training, name)) for name in ("fit", "batching", "augment")}
-    contents = Contents(
-        config=training.model,
-        sizes=job.sizes,
-        weights=checkpoints.chosen_weights(job.draft, training.fit.average_last),
-        tokenizer=job.tokenizer,
-        sound=Sound(training.front_end, job.dev.normaliser),
-        beam=Beam(),
-        training=told | configs,
-        golden=golden,
-        quarantine=to_parquet(rejects),
-    )
-    return write_bundle(contents)

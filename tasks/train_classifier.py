@@ -7,11 +7,10 @@ import torch
 
 from infra.problem import Problem
 from infra.store import Artifact, Draft, open_draft
-from models.interface import Beam, Classifier, Model
-from tasks import checkpoints
+from models.interface import Classifier, Model
 from tasks.augment import Augment
 from tasks.batches import Utterances
-from tasks.bundle import GOLDEN, Contents, Sound, write_bundle
+from tasks.bundle import Sound
 from tasks.features import FrontEnd, Normaliser, normaliser_of
 from tasks.featurize import index_of
 from tasks.loop import Job
@@ -20,7 +19,8 @@ from tasks.optimise import Fit
 from tasks.plan import Batching
 from tasks.step import step
 from tasks.tokenizer import Tokens, load_source_tokenizer, load_tokenizer
-from tasks.training_run import Workers, recorded, run_training
+from tasks.trained import trained
+from tasks.training_run import Workers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,14 +56,10 @@ def train_classifier(
     features: Artifact, vocabularies: Artifact, training: ClassifierTraining, workers: Workers
 ) -> Artifact:
     key = train_classifier.key(features, vocabularies, training, workers)
-    draft = open_draft("training", key[:32])
-    job = prepare(draft, features, vocabularies, training)
-    with recorded(key, workers) as run_id:
-        run_training(job, workers, run_id)
-        bundle = finish(job, training)
-    if not training.fit.trail:
-        draft.discard()
-    return bundle
+    job = prepare(open_draft("training", key[:32]), features, vocabularies, training)
+    configs = {name: asdict(getattr(training, name)) for name in ("fit", "batching", "augment")}
+    sound = Sound(training.features, job.dev.normaliser) if isinstance(training.features, FrontEnd) else None
+    return trained(key, job, workers, {"features": features.digest} | configs, sound)
 
 
 def prepare(draft: Draft, features: Artifact, vocabularies: Artifact, training: ClassifierTraining) -> Job:
@@ -85,30 +81,8 @@ def prepare(draft: Draft, features: Artifact, vocabularies: Artifact, training: 
         sizes=(source_size, len(load_tokenizer(vocabularies))),
         tokenizer=vocabularies,
         train=Utterances(features, rows, normaliser, training.augment, training.fit.seed),
-        dev=Utterances(features, dev, normaliser, Augment(), training.fit.seed),
+        dev=Utterances(features, dev, normaliser),
         batching=training.batching,
         fit=training.fit,
         measure=checked(Classification(), training.fit),
     )
-
-
-def finish(job: Job, training: ClassifierTraining) -> Artifact:
-    """The bundle of the chosen weights."""
-    stored = checkpoints.latest(job.draft)
-    if stored is None:
-        raise Problem("training left no checkpoint; see the log above and run the same command again")
-    standing, fit = stored["standing"], training.fit
-    told = {"history": standing["history"], "best": standing["best"], "features": job.train.features.digest}
-    configs = {name: asdict(getattr(training, name)) for name in ("fit", "batching", "augment")}
-    sound = Sound(training.features, job.dev.normaliser) if isinstance(training.features, FrontEnd) else None
-    contents = Contents(
-        config=training.model,
-        sizes=job.sizes,
-        weights=checkpoints.chosen_weights(job.draft, fit.average_last),
-        tokenizer=job.tokenizer,
-        sound=sound,
-        beam=Beam(),
-        training=told | configs,
-        golden={job.dev.keys([row])[0]: job.dev.read(row)[0] for row in range(min(GOLDEN, len(job.dev.index)))},
-    )
-    return write_bundle(contents)

@@ -3,11 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from infra.problem import Problem
 from infra.store import Artifact, Draft, open_draft
-from models.interface import Beam
-from tasks import checkpoints
-from tasks.bundle import GOLDEN, Contents, write_bundle
 from tasks.loop import Job
 from tasks.measures import Prediction, checked
 from tasks.optimise import Fit
@@ -16,7 +12,8 @@ from tasks.sampling import Prompt
 from tasks.step import step
 from tasks.stream import Chunking, divided
 from tasks.tokenizer import load_tokenizer
-from tasks.training_run import Workers, recorded, run_training
+from tasks.trained import trained
+from tasks.training_run import Workers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,14 +32,9 @@ def train_language_model(
     stream: Artifact, tokenizer: Artifact, training: LanguageTraining, workers: Workers
 ) -> Artifact:
     key = train_language_model.key(stream, tokenizer, training, workers)
-    draft = open_draft("training", key[:32])
-    job = prepare(draft, stream, tokenizer, training)
-    with recorded(key, workers) as run_id:
-        run_training(job, workers, run_id)
-        bundle = finish(job, training)
-    if not training.fit.trail:
-        draft.discard()
-    return bundle
+    job = prepare(open_draft("training", key[:32]), stream, tokenizer, training)
+    configs = {name: asdict(getattr(training, name)) for name in ("chunks", "batching", "fit", "prompt")}
+    return trained(key, job, workers, {"stream": stream.digest} | configs, sound=None)
 
 
 def prepare(draft: Draft, stream: Artifact, tokenizer: Artifact, training: LanguageTraining) -> Job:
@@ -63,24 +55,3 @@ def prepare(draft: Draft, stream: Artifact, tokenizer: Artifact, training: Langu
         measure=checked(Prediction(training.prompt, carried=chunks.carried), training.fit),
         reach=chunks.reach if chunks.carried else 0,
     )
-
-
-def finish(job: Job, training: LanguageTraining) -> Artifact:
-    """The bundle of the chosen weights."""
-    stored = checkpoints.latest(job.draft)
-    if stored is None:
-        raise Problem("training left no checkpoint; see the log above and run the same command again")
-    standing, fit = stored["standing"], training.fit
-    told = {"history": standing["history"], "best": standing["best"], "stream": job.dev.features.digest}
-    configs = {name: asdict(getattr(training, name)) for name in ("chunks", "batching", "fit", "prompt")}
-    contents = Contents(
-        config=training.model,
-        sizes=job.sizes,
-        weights=checkpoints.chosen_weights(job.draft, fit.average_last),
-        tokenizer=job.tokenizer,
-        sound=None,
-        beam=Beam(),
-        training=told | configs,
-        golden={f"chunk {job.dev.keys([row])[0]}": job.dev.read(row) for row in range(min(GOLDEN, len(job.dev.rows)))},
-    )
-    return write_bundle(contents)

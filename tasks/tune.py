@@ -12,20 +12,17 @@ from typing import Any
 
 import jiwer
 import numpy as np
-import pyarrow as pa
 import torch
 
 from infra.problem import Problem
-from infra.settings import settings
 from infra.store import Artifact, draft
 from models.interface import Beam, FrameSearcher, Hypothesis, Padded
-from tasks.augment import Augment
 from tasks.batches import Utterances, ahead
-from tasks.bundle import load_bundle, replay
+from tasks.bundle import load_in_actor, replay
 from tasks.error_counts import errors_of
-from tasks.featurize import index_of
+from tasks.featurize import index_of, shards_of
 from tasks.parallel import Job, run_jobs
-from tasks.plan import Batching, cut
+from tasks.plan import Batching, by_length
 from tasks.step import step
 
 MOST_POINTS = 1000
@@ -89,10 +86,9 @@ def tune(bundle: Artifact, features: Artifact, tuning: Tuning) -> Artifact:
     """
     for beam in (tuning.beams[0], tuning.beams[-1]):
         replay(bundle, beam)
-    shards = sorted(set(index_of(features, tuning.split)["shard"].to_pylist()))
-    jobs: list[Job] = [{"shard": shard} for shard in shards]
-    actors, sums = max(1, min(int(settings().cores), len(jobs))), np.zeros((len(tuning.beams), 9))
-    for done in run_jobs(ShardTuner, jobs, f"tune {tuning.split}", actors, (bundle, features, tuning)):
+    jobs: list[Job] = [{"shard": shard} for shard in shards_of(features, tuning.split)]
+    sums = np.zeros((len(tuning.beams), 9))
+    for done in run_jobs(ShardTuner, jobs, f"tune {tuning.split}", (bundle, features, tuning)):
         sums += json.loads(done["sums"])
     rows: list[dict[str, Any]] = []
     for point, found in zip(tuning.grid.points, sums, strict=True):
@@ -109,16 +105,13 @@ class ShardTuner:
     """An actor: the bundle in memory, one feature shard at all points a call."""
 
     def __init__(self, bundle: Artifact, features: Artifact, tuning: Tuning) -> None:
-        torch.set_num_threads(1)  # an actor has one core
-        self.bundle, self.tuning = load_bundle(bundle), tuning
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.bundle.model.to(self.device)
-        self.features, self.index = features, index_of(features, tuning.split)
+        self.bundle, self.device = load_in_actor(bundle)
+        self.features, self.tuning = features, tuning
 
     def __call__(self, job: Job) -> Job:
-        table = self.index.filter(pa.array([shard == job["shard"] for shard in self.index["shard"].to_pylist()]))
-        utterances = Utterances(self.features, table, self.bundle.normaliser, Augment(), 0)
-        texts = dict(zip(table["key"].to_pylist(), table["text"].to_pylist(), strict=True))
+        index = index_of(self.features, self.tuning.split, job["shard"])
+        utterances = Utterances(self.features, index, self.bundle.normaliser)
+        texts = dict(zip(index["key"].to_pylist(), index["text"].to_pylist(), strict=True))
         sums = np.zeros((len(self.tuning.beams), 9))
         for keys, search in self._searches(utterances):
             spoken = [texts[key] for key in keys]
@@ -134,12 +127,8 @@ class ShardTuner:
     @torch.inference_mode()
     def _searches(self, utterances: Utterances) -> Iterator[tuple[tuple[str, ...], Search]]:
         """The keys of each batch, and its search."""
-        for batch in ahead(
-            utterances, cut(np.argsort(utterances.frames, kind="stable"), utterances.frames, self.tuning.batching), None
-        ):
-            source = batch.to(self.device).source
-            assert source is not None  # an acoustic model's batch
-            yield batch.keys, self._search_of(source)
+        for batch in ahead(utterances, by_length(utterances.frames, self.tuning.batching), None):
+            yield batch.keys, self._search_of(batch.to(self.device).given)
 
     def _search_of(self, source: Padded) -> Search:
         model, lm = self.bundle.model, self.bundle.lm

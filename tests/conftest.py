@@ -37,7 +37,11 @@ def pytest_configure():
         import torch  # the rules of the code base are checked without it
     except ModuleNotFoundError:
         return
+    from hypothesis import settings
+
     torch.set_num_threads(1)  # two threads have been 20 times slower on a shared machine
+    settings.register_profile("shared machine", deadline=None)
+    settings.load_profile("shared machine")
 
 
 def pytest_unconfigure():

@@ -24,9 +24,9 @@ import torch
 from flows.recipes import NGramRecipe, ngram
 from infra.store import Artifact
 from models.vocabulary import BOS, EOS
-from tasks import ingest_text as ingesting
+from tasks.alone import alone
 from tasks.corpus import fingerprint, parse
-from tasks.ngram import count as counting
+from tasks.ingest_text import ingest_text
 from tasks.ngram.lines import LineSplit, lines
 from tasks.ngram.tokenizer import fit_line_tokenizer
 from tasks.ngram.train import train_ngram
@@ -39,6 +39,7 @@ RECIPES = {"word 3-gram": ngram.word_trigram, "character 6-gram": ngram.characte
 FLOOR, CEILING = 1.5, 1.2
 
 
+@alone()
 def main() -> None:
     os.environ["SCRIPTORIUM_ARTIFACTS"] = f"{FOLDER.name}/artifacts"
     torch.set_num_threads(1)
@@ -79,11 +80,9 @@ def known_lines() -> Iterator[str]:
 
 
 def taken_in(path: Path, recipe: NGramRecipe) -> tuple[Artifact, Artifact]:
-    """The text and its tokenizer, made in this process; from here on counting is in this process too."""
-    for module in (ingesting, counting):
-        vars(module)["run_jobs"] = lambda work, jobs, label: map(work, jobs)
+    """The text and its tokenizer."""
     corpus = parse(f"text:{path}", "documents")
-    text = ingesting.ingest_text.fn(corpus, fingerprint(corpus), recipe.ingest)
+    text = ingest_text.fn(corpus, fingerprint(corpus), recipe.ingest)
     return text, fit_line_tokenizer.fn(text, recipe.tokens, recipe.split)
 
 
@@ -132,6 +131,7 @@ def peak_memory(path: Path) -> float:
     return peak
 
 
+@alone()
 def train_alone(path: Path, folder: str) -> None:
     os.environ["SCRIPTORIUM_ARTIFACTS"] = f"{folder}/alone"
     torch.set_num_threads(1)

@@ -27,7 +27,7 @@ from tasks.batches import Utterances, ahead
 from tasks.corpus import Corpus, Ingest, fingerprint
 from tasks.decode import Decoding, ShardDecoder, transcribe
 from tasks.features import FLOOR, FrontEnd, extract
-from tasks.featurize import featurize, featurize_shard, index_of
+from tasks.featurize import featurize, featurize_shard, index_of, shards_of
 from tasks.ingest_corpus import ingest
 from tasks.parallel import run_jobs
 from tasks.plan import plan
@@ -185,15 +185,13 @@ def bench_decoding(features: Artifact, tokenizer: Artifact) -> float:
     work = replace(recipe.training, front_end=FRONT_END, fit=fit, augment=replace(recipe.augment, from_epoch=9))
     bundle = train.fn(features, tokenizer, work, Workers(count=0))
     how = Decoding(beam=Beam(width=8), architecture="deep_speech_2", split="train", batching=recipe.batching)
-    index = index_of(features, "train")
-    names = sorted(set(index["shard"].to_pylist()))[:8]
+    names = shards_of(features, "train")[:8]
     arguments = (bundle, features, how, open_draft("transcripts"))
-    times = [time.perf_counter() for _ in run_jobs(ShardDecoder, [{"shard": n} for n in names], "decode", 1, arguments)]
+    times = [time.perf_counter() for _ in run_jobs(ShardDecoder, [{"shard": n} for n in names], "decode", arguments, 1)]
     loop = ShardDecoder(*arguments)
     seconds = []
     for name in names:
-        mask = [shard == name for shard in index["shard"].to_pylist()]
-        utterances = Utterances(features, index.filter(mask), loop.bundle.normaliser, work.augment, 0)
+        utterances = Utterances(features, index_of(features, "train", name), loop.bundle.normaliser)
         begun = time.perf_counter()
         transcribe(loop.bundle, utterances, how, torch.device("cpu"))
         seconds.append(time.perf_counter() - begun)

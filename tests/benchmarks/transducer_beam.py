@@ -38,8 +38,7 @@ def main() -> None:
 
 
 def compare(model: rnn_transducer.RNNTransducer, batch: Batch, net: str) -> None:
-    source = batch.source
-    assert source is not None
+    source = batch.given
     rows = [Padded(source.data[b : b + 1, : int(n)], source.lengths[b : b + 1]) for b, n in enumerate(source.lengths)]
     for width in (1, WIDTH):
         beam = Beam(width=width)

@@ -109,13 +109,14 @@ def test_every_recipe_is_listed_and_can_be_built():
         assert plan.fit.best_by in ("error", "loss")
 
 
-def test_what_has_no_corpus_is_refused(artifact_root):
-    from flows.measured import kind_of
+def test_what_reads_no_frames_and_says_no_labels_is_a_language_model(artifact_root):
+    from flows.measured import LANGUAGE_MODEL, kind_of, recogniser
     from infra.problem import Problem
     from infra.store import draft
 
     with draft("bundle") as out:
         out.put_json("tokenizer.json", {"kind": "characters"})
         out.put_json("features.json", None)
-    with pytest.raises(Problem, match="a language model is measured on its own text"):
-        kind_of(out.result())
+    assert kind_of(out.result()) is LANGUAGE_MODEL
+    with pytest.raises(Problem, match="not a speech recogniser"):
+        recogniser(out.result())

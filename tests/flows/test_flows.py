@@ -109,6 +109,7 @@ def test_the_search_is_tuned_with_a_model_of_the_transcripts(prefect_server, tmp
     from flows.train_asr import train_asr
     from flows.tune_decoding import tune_decoding
     from infra import storage, tracking
+    from infra.problem import Problem
     from infra.store import at
     from tasks.bundle import load_bundle
 
@@ -133,6 +134,11 @@ def test_the_search_is_tuned_with_a_model_of_the_transcripts(prefect_server, tmp
     assert tuned["metrics"]["dev"]["wer"] <= trained["metrics"]["dev"]["wer"]
     measured = evaluate_model(model="tuned@champion", corpus=corpus, split="dev")
     assert measured["metrics"]["dev"] == tuned["metrics"]["dev"], "the weights are the bundle's defaults"
+
+    (tmp_path / "nothing").mkdir()
+    for flow in (evaluate_model, tune_decoding):
+        with pytest.raises(Problem, match="has no coverage"):  # before it is found that the corpus has nothing in it
+            flow(model="tuned@champion", corpus=f"manifest:{tmp_path}/nothing", settings=("beam.coverage=1",))
 
 
 def test_on_s3(prefect_server, tmp_path, monkeypatch, s3):

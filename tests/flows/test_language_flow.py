@@ -8,6 +8,7 @@ SMALL = ("fit.epochs=2", "model.recurrent.hidden_size=16", "chunks.length=20", "
 
 
 def test_the_whole_way(prefect_server, tmp_path, monkeypatch, capsys):
+    from flows.evaluate import evaluate_model
     from flows.sample import sample
     from flows.train_language_model import train_language_model
     from infra import storage
@@ -34,6 +35,16 @@ def test_the_whole_way(prefect_server, tmp_path, monkeypatch, capsys):
     again, second = states_of(train_language_model, **call)
     assert again == result
     assert set(second.values()) == {"Cached"}
+
+    measured = evaluate_model(model="language-model@champion", corpus=call["corpus"], split="dev")
+    assert measured["metrics"]["dev"] == result["metrics"]["dev"]
+    other = "le corbeau et le renard se parlent;\n" * 20
+    (tmp_path / "other.txt").write_text(other)
+    measured = evaluate_model(model="language-model@champion", corpus=f"text:{tmp_path}/other.txt", split="test")
+    assert measured["metrics"]["test"]["tokens"] == (len(other) - 1) // 20 * 20, "all of it"
+    (tmp_path / "other.txt").write_text("\u03a9")
+    with pytest.raises(Problem, match="not in the vocabulary"):
+        evaluate_model(model="language-model@champion", corpus=f"text:{tmp_path}/other.txt", split="test")
 
     capsys.readouterr()
     sample("language-model@champion", Prompt(context="le ", length=25, seed=3))

@@ -151,6 +151,12 @@ def test_config_survives_json(model, batch):
     torch.testing.assert_close(twin.loss(batch).total, model.loss(batch).total, rtol=0, atol=0)
 
 
+def test_a_source_is_needed(model, batch):
+    if not isinstance(model, LanguageModel):
+        with pytest.raises(ValueError, match="needs a source"):
+            model.loss(Batch(batch.keys, None, batch.target))
+
+
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_the_defaults_can_be_built(name):
     """Without memory for their weights. What each has to have, its own test says."""

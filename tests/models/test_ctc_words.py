@@ -8,35 +8,14 @@ import pytest
 import torch
 from test_ctc_beam import Bigrams, collapse, same
 from test_ngram import Tables
+from word_terms import LETTERS, LEXICON, PIECES, TERMS, Fused, emissions_of, given
 
-from models.interface import Beam, Decoder, Padded
+from models.interface import Beam, Padded
 from models.search.ctc_beam import ctc_beam
-from models.search.words import Words, trie_of, unspelled
-from models.vocabulary import BOS, EOS, SPECIALS, UNK
+from models.search.words import Words
+from models.vocabulary import BOS, EOS, UNK
 
 torch.set_num_threads(1)
-
-LETTERS = ("", "", "", "", "a", "b", " ")
-PIECES = ("", "", "", "", " a", "a", "b", " ba")
-LEXICON = ("a", "ab", "ba", "bab")
-SPELLINGS = (
-    *SPECIALS,
-    "a",
-    "ab",
-    "bb",
-    "aba",
-)  # of the word model's tokens: some are not in the lexicon, some not here
-
-
-def emissions_of(texts, seed, lengths, never=(BOS, EOS)):
-    """Random; the special tokens are as improbable as a trained model has them, some impossible."""
-    torch.manual_seed(seed)
-    rows = []
-    for n in lengths:
-        scores = 2 * torch.randn(n, len(texts), dtype=torch.float64)
-        scores[:, list(never)] = -torch.inf
-        rows.append(scores.log_softmax(-1))
-    return Padded.stack(rows)
 
 
 def summed(log_probs):
@@ -48,77 +27,6 @@ def summed(log_probs):
         if score > -math.inf:
             sums.setdefault(collapse(path), []).append(score)
     return {y: float(torch.logsumexp(torch.tensor(s, dtype=torch.float64), 0)) for y, s in sums.items()}
-
-
-class Fused:
-    """The terms of words by their definitions: of a whole text, and of one that may go on."""
-
-    def __init__(self, beam, words, tables=None):
-        self.beam, self.words, self.tables = beam, words, tables
-        self.known = {*words.lexicon, *words.hotwords}
-
-    def split(self, y):
-        """The words, and whether the last one has ended."""
-        text = "".join(self.words.texts[c] or "?" for c in y)
-        return text.split(), text.endswith(" ") or not text
-
-    def bonus(self, word):
-        unknown = word not in self.known
-        if unknown and self.beam.lexicon_only:
-            return -math.inf
-        hot = self.beam.hotword_weight if word in self.words.hotwords else 0
-        return self.beam.word_bonus + hot + (self.beam.unknown_bonus if unknown else 0)
-
-    def ids(self, words):
-        return [SPELLINGS.index(w) if w in SPELLINGS and w in self.known else UNK for w in words]
-
-    def log_prob(self, words, end=True):
-        if self.tables is None or not self.beam.lm_weight:
-            return 0.0
-        read = [BOS, *self.ids(words), *[EOS] * end]
-        return math.log(10) * sum(self.tables.look_up(read[:i], read[i]) for i in range(1, len(read)))
-
-    def whole(self, y):
-        words, _ = self.split(y)
-        score = self.beam.lm_weight * self.log_prob(words) + sum(map(self.bonus, words))
-        return score + self.beam.insertion_bonus * len(y)
-
-    def ahead(self, y):
-        """What the search has fused by then: the last word, where it has not ended, counts the most it can become."""
-        words, ended = self.split(y)
-        partial = "" if ended else words.pop()
-        score = self.beam.lm_weight * self.log_prob(words, end=False) + sum(map(self.bonus, words))
-        if partial:
-            unknown = -math.inf if self.beam.lexicon_only else self.beam.unknown_bonus + self.unigram("?")
-            below = [self.unigram(w) for w in self.known if w.startswith(partial)]
-            hot = [len(partial) / len(w) for w in self.words.hotwords if w.startswith(partial)]
-            score += max([unknown, *below]) + self.beam.hotword_weight * max(hot, default=0)
-        return score + self.beam.insertion_bonus * len(y)
-
-    def unigram(self, word):
-        if self.tables is None or not self.beam.lm_weight:
-            return 0.0
-        return self.beam.lm_weight * math.log(10) * self.tables.log10[tuple(self.ids([word]))]
-
-
-TERMS = [
-    {"lm_weight": 0.7},
-    {"lm_weight": 0.7, "word_bonus": 0.9, "insertion_bonus": -0.2},
-    {"lm_weight": 0.5, "unknown_bonus": -1.5, "hotword_weight": 1.1},
-    {"lm_weight": 0.5, "lexicon_only": True, "word_bonus": -0.4},
-    {"lexicon_only": True},
-    {"lexicon_only": True, "hotword_weight": 2.0},
-    {"hotword_weight": 1.5, "unknown_bonus": 0.8},
-    {"word_bonus": -1.2},
-]
-
-
-def given(terms, texts, order=2):
-    """The words, and the tables of their model where a term asks for one."""
-    tables = Tables(order, seed=order, size=len(SPELLINGS)) if terms.get("lm_weight") else None
-    hotwords = ("bab", "bb", "aba") if terms.get("hotword_weight") else ()
-    model = {"ngram": tables.trie(), "spellings": SPELLINGS} if tables else {}
-    return Words(texts, LEXICON, hotwords, **model), tables
 
 
 @pytest.mark.parametrize("texts", [LETTERS, PIECES], ids=["letters", "pieces"])
@@ -247,26 +155,6 @@ def test_a_model_of_tokens_and_words_is_brute_force(neural):
     assert {h.tokens: h.score for h in nbest} == pytest.approx(truth, abs=1e-5)
 
 
-@pytest.mark.parametrize("texts", [LETTERS, PIECES], ids=["letters", "pieces"])
-def test_words_are_a_language_model_for_every_search(texts):
-    """Step by step, it says what the search has fused; whole sentences have their probability."""
-    words, tables = given({"lm_weight": 1.0}, texts, order=3)
-    assert isinstance(words, Decoder)
-    fused = Fused(Beam(lm_weight=1.0), words, tables)
-    generator = torch.Generator().manual_seed(0)
-    for length in (0, 1, 4, 9):
-        y = torch.randint(UNK + 1, len(texts), (2, length), generator=generator)
-        log_probs, state, _ = words.step(torch.full((2,), BOS), words.start(None, 2), None)
-        total = torch.zeros(2, dtype=torch.float64)
-        for column in y.unbind(1):
-            total += log_probs.gather(1, column[:, None])[:, 0]
-            log_probs, state, _ = words.step(column, state, None)
-        assert total.tolist() == pytest.approx([fused.ahead(row) for row in y.tolist()], abs=1e-6)
-        total += log_probs[:, EOS]
-        assert total.tolist() == pytest.approx([fused.whole(row) for row in y.tolist()], abs=1e-6)
-        assert (log_probs[:, [0, BOS]] == -math.inf).all()
-
-
 @pytest.mark.parametrize("width", [1, 4, 40])
 @pytest.mark.parametrize("threshold", [0.3, 0.6])
 def test_a_skipped_step_says_blank(width, threshold):
@@ -328,44 +216,3 @@ def test_terms_that_have_nothing_to_work_on_are_refused(terms, parts, message):
     lm = None if parts is None else words_of(**parts)
     with pytest.raises(ValueError, match=message):
         ctc_beam(emissions_of(LETTERS, 0, (3,)), Beam(**terms), lm)
-
-
-def test_words_that_do_not_fit_are_refused():
-    tables = Tables(2, size=len(SPELLINGS))
-    for parts, message in (
-        ({"lexicon": ("ab", "abc")}, "'abc' cannot be spelled"),
-        ({"hotwords": ("c",)}, "'c' cannot be spelled"),
-        ({"hotwords": ("a b",)}, "'a b' cannot be spelled"),
-        ({"lexicon": ("",)}, "'' cannot be spelled"),
-        ({"ngram": tables.trie(), "spellings": SPELLINGS[1:]}, "8 tokens, but 7 spellings"),
-        ({"ngram": tables.trie(), "spellings": SPELLINGS, "tokens": Bigrams(7)}, "one language model"),
-        ({"texts": (*LETTERS[:-1], "a b")}, "'a b' holds a space"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            Words(**({"texts": LETTERS, "lexicon": LEXICON} | parts))
-    with pytest.raises(ValueError, match="knows 7 tokens, the emissions 8"):
-        ctc_beam(emissions_of(PIECES, 0, (3,)), Beam(word_bonus=1.0), words_of())
-    emissions = emissions_of(LETTERS, 0, (3, 2))
-    emissions.data[1, 1, 2] = math.nan
-    with pytest.raises(ValueError, match="utterance 2 of 2 hold NaN at step 1"):
-        ctc_beam(emissions, Beam())
-
-
-def test_a_word_is_spelled_by_pieces_or_not():
-    assert unspelled(["aab", "baa", "bab", "ab", "b"], PIECES) == []
-    assert unspelled(["bab", "ab", "cab"], (" ba", "b")) == ["ab", "cab"]  # " a" is no piece, and "a" none either
-
-
-def test_the_trie_of_a_lexicon():
-    words = sorted({"a", "ab", "abc", "b", "bab", "cc", "é"})
-    trie = trie_of(words)
-    spelled = []
-    for node in trie.end:
-        letters = ""
-        while node:
-            letters = chr(trie.letter[node]) + letters
-            assert trie.first[trie.parent[node]] <= node < trie.first[trie.parent[node] + 1]
-            node = trie.parent[node]
-        spelled.append(letters)
-    assert spelled == words
-    assert trie_of([]).first.tolist() == [1, 1, 1]

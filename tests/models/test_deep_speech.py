@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from models.deep_speech import Config
-from models.interface import Batch, Emitter, Padded
+from models.interface import Emitter, Padded
 
 torch.set_num_threads(1)
 
@@ -64,13 +64,6 @@ def test_the_padding_s_values_are_not_read():
     for b, row in enumerate(rows):
         alone = model.emit(Padded.stack([row])).data[0]
         torch.testing.assert_close(out.data[b, : len(alone)], alone, rtol=1e-12, atol=1e-12)
-
-
-def test_a_source_is_needed():
-    with pytest.raises(ValueError, match="needs a source"):
-        Config(**SMALL).build(3, 5).loss(
-            Batch(("a",), None, Padded(torch.ones(1, 1, dtype=torch.long), torch.tensor([1])))
-        )
 
 
 @pytest.mark.parametrize(

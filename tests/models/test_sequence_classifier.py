@@ -105,8 +105,3 @@ def test_it_is_a_classifier_of_what_its_config_says():
 def test_configs_that_cannot_be_honoured_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Config(**options)
-
-
-def test_a_source_is_needed():
-    with pytest.raises(ValueError, match="needs a source: frames"):
-        Config().build(FRAME, LABELS).loss(Batch(("a",), None, Padded.stack([torch.tensor([4])])))

@@ -108,12 +108,6 @@ def test_configs_that_cannot_be_honoured_are_refused(options, message):
         Config(**options)
 
 
-def test_a_source_is_needed():
-    model = Config().build(FRAME, VOCABULARY)
-    with pytest.raises(ValueError, match="needs a source"):
-        model.loss(Batch(("a",), None, Padded.stack([torch.tensor([4])])))
-
-
 def test_members_answer_with_the_mean_of_their_probabilities_and_learn_each_alone():
     torch.manual_seed(0)
     model = Config(**DEEP, readout="mean", members=3).build(FRAME, VOCABULARY).double().eval()

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from models.interface import Batch, Emitter, Padded
+from models.interface import Emitter, Padded
 from models.tdnn_ctc import Config
 
 torch.set_num_threads(1)
@@ -49,7 +49,3 @@ def test_what_cannot_be_is_refused():
         Config(edges="valid")
     with pytest.raises(ValueError, match="windows needs an entry"):
         Config(channels=(8, 8))
-    with pytest.raises(ValueError, match="needs a source"):
-        Config(**SMALL).build(8, 7).loss(
-            Batch(("a",), None, Padded(torch.ones(1, 1, dtype=torch.long), torch.tensor([1])))
-        )

@@ -68,12 +68,6 @@ def test_transitions_are_the_criterion_s():
     assert stuck != best
 
 
-def test_a_source_is_needed():
-    model = Config(**SMALL).build(8, 7)
-    with pytest.raises(ValueError, match="needs a source"):
-        model.loss(Batch(("a",), None, Padded(torch.ones(1, 1, dtype=torch.long), torch.tensor([1]))))
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -1,8 +1,11 @@
 """Corpora of a few tones, written for a test."""
 
+import io
 import json
+import shutil
 
 import numpy as np
+import pyarrow.parquet as pq
 import soundfile
 
 COLUMNS = ("client_id", "path", "sentence", "up_votes", "down_votes", "age", "gender", "accents", "locale", "segment")
@@ -41,3 +44,47 @@ def write_common_voice(root, train=12, dev=3, test=3):
 
 def summary(shards):
     return json.loads(shards.read("summary.json"))["splits"]
+
+
+def index_of(shards):
+    return pq.read_table(shards.file("index.parquet")).to_pylist()
+
+
+def quarantine_of(shards):
+    return pq.read_table(shards.file("quarantine.parquet")).to_pylist()
+
+
+def reasons_of(shards):
+    return {row["source"]: row["reason"] for row in quarantine_of(shards)}
+
+
+def bad_rows(root):
+    """Rows that cannot be used, with the reason each should get."""
+    clips_of = root / "clips"
+    mp3 = io.BytesIO()
+    soundfile.write(mp3, tone(99, 2.0, 16000), 16000, format="MP3")
+    made = {
+        "zero.wav": (b"", "empty file"),
+        "text.mp3": (b"this is no audio\n" * 40, "not audio"),
+        "half.mp3": (mp3.getvalue()[: len(mp3.getvalue()) // 2], "truncated"),
+    }
+    for name, (content, _) in made.items():
+        (clips_of / name).write_bytes(content)
+    soundfile.write(clips_of / "hours.flac", np.zeros(8000 * 3 * 3600, np.int16), 8000)
+    soundfile.write(clips_of / "short.wav", tone(98, 0.05), 8000)
+    shutil.copy(clips_of / "clip_15.wav", clips_of / "again.wav")  # a clip of test
+    rows = [{"client_id": "x", "path": name, "sentence": "Some words."} for name in made]
+    expected = {f"clips/{name}": reason for name, (_, reason) in made.items()}
+    for name, reason in (
+        ("gone.wav", "missing clip"),
+        ("hours.flac", "too long"),
+        ("short.wav", "too short"),
+        ("again.wav", "duplicate clip"),
+    ):
+        rows.append({"client_id": "x", "path": name, "sentence": "More words."})
+        expected[f"clips/{name}"] = reason
+    for i, sentence in enumerate(("", "   ", "\u00a0 ")):
+        soundfile.write(clips_of / f"mute{i}.wav", tone(60 + i), 8000)
+        rows.append({"client_id": "x", "path": f"mute{i}.wav", "sentence": sentence})
+        expected[f"clips/mute{i}.wav"] = "empty transcript"
+    return rows, expected

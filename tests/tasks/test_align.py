@@ -1,9 +1,8 @@
-"""Known transcripts with their times: against all alignments, of tones with known ends, and in files read back."""
+"""Known transcripts with their times: against all alignments, and of tones with known ends."""
 
 import itertools
 import json
 import math
-import re
 import sys
 from dataclasses import replace
 
@@ -11,20 +10,19 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from test_time_marks import read_textgrid
 from torch import nn
 from untrained import CTC, TRANSDUCER, bundle_of, loaded, tokenizer
 
 from infra.problem import Problem
 from models import wav2letter
-from models.interface import Beam, Hypothesis, Padded
+from models.interface import Beam, Padded
 from tasks.align import Aligned, Aligner
 from tasks.alone import alone
 from tasks.bundle import Bundle, Sound
 from tasks.features import FrontEnd, Normaliser
 from tasks.recording import Recording
-from tasks.time_marks import SPACE, ctm, marks, textgrid
 from tasks.tokenizer import load_tokenizer
-from tasks.word_times import Clockwork, Timed, Words
 
 RATE = 16000
 
@@ -142,54 +140,6 @@ def test_tones_lie_where_they_sound(artifact_root):
         assert abs(word.end - times[last][1]) <= 0.025
 
 
-def read_textgrid(text):
-    """Tier names to their intervals; the file's end."""
-    assert text.startswith('File type = "ooTextFile"\nObject class = "TextGrid"\n')
-    head, *items = re.split(r"item \[\d+\]:", text)
-    tiers = {}
-    for item in items:
-        name, end = re.search(r'name = "(.*)"', item)[1], float(re.search(r"xmax = (\S+)", item)[1])
-        rows = re.findall(r'xmin = (\S+)\s+xmax = (\S+)\s+text = "((?:[^"]|"")*)"', item)
-        assert int(re.search(r"intervals: size = (\d+)", item)[1]) == len(rows)
-        tiers[name] = [(float(a), float(b), words.replace('""', '"')) for a, b, words in rows]
-        assert (tiers[name][0][0], tiers[name][-1][1]) == (0, end)
-        assert all(a[1] == b[0] for a, b in itertools.pairwise(tiers[name])), "no gaps"
-        assert all(begin < stop for begin, stop, _ in tiers[name])
-    assert int(re.search(r"size = (\d+)", head)[1]) == len(tiers)
-    return tiers, float(re.search(r"xmax = (\S+)", head)[1])
-
-
-SAID = Aligned(
-    [Timed('it"s', 0.25, 0.5, 0.75), Timed("été", 0.5, 1.0)],
-    [
-        Timed("i", 0.25, 0.3),
-        Timed('t"s', 0.3, 0.5),
-        Timed(" ", 0.5, 0.5),
-        Timed(" ", 0.55, 0.6),
-        Timed("été", 0.6, 1.0),
-    ],
-    1.0,
-)
-
-
-def test_textgrid_is_read_back():
-    tiers, end = read_textgrid(textgrid(SAID))
-    assert end == 1.0
-    assert tiers["words"] == [(0.0, 0.25, ""), (0.25, 0.5, 'it"s'), (0.5, 1.0, "été")]
-    assert [text for _, _, text in tiers["tokens"]] == ["", "i", 't"s', "", SPACE, "été"]
-    silent, _ = read_textgrid(textgrid(Aligned([], [], 2.0)))
-    assert silent == {"words": [(0.0, 2.0, "")], "tokens": [(0.0, 2.0, "")]}
-
-
-def test_ctm_is_read_back():
-    rows = [line.split(" ") for line in ctm(SAID, "my talk").splitlines()]
-    assert rows == [
-        ["my_talk", "1", "0.250", "0.250", 'it"s', "0.750"],
-        ["my_talk", "1", "0.500", "0.500", "été", "1.000"],
-    ]
-    assert marks(SAID, "x", "ctm") == ctm(SAID, "x")
-
-
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -225,15 +175,6 @@ def test_models_without_emissions_of_ctc_are_refused(artifact_root):
         with pytest.raises(Problem, match="m@x: alignment asks for a CTC model"):
             Aligner(loaded(config), "m@x")
     Aligner(loaded(replace(asg, criterion="ctc")), "m@x")
-
-
-def test_words_of_pieces_and_of_words(artifact_root):
-    words = Words(load_tokenizer(tokenizer(["ape", "bee"], "words")))
-    found = Hypothesis((5, 3, 4), 0.0, ((0, 2), (3, 4), (6, 7)))
-    assert words.timed(found, Clockwork(0.1, 1.0)) == [Timed("bee", 1.0, 1.2), Timed("ape", 1.6, 1.7)]
-    letters = Words(load_tokenizer(tokenizer()))
-    assert letters.spoken([4, 4, 5, 3, 6, 4, 7, 4]) == [[2, 4], [6]]
-    assert [letters.closed(y) for y in ([], [3], [4], [5], [5, 4], [5, 3])] == [True, True, True, False, True, False]
 
 
 def run(monkeypatch, *arguments):

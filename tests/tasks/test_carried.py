@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.problem import Problem
@@ -11,9 +11,7 @@ from models import char_rnn
 from models.interface import Batch, Padded
 from models.layers.stack import Recurrent
 from models.layers.truncated import truncated
-from tasks import ingest_text as ingesting
 from tasks import loop
-from tasks import stream as streaming
 from tasks.bundle import load_bundle
 from tasks.carried import Learner
 from tasks.corpus import fingerprint, parse
@@ -35,9 +33,7 @@ BATCHING = Batching(utterances_per_batch=3, sorted_epochs=0)
 
 
 @pytest.fixture
-def stream(tmp_path, artifact_root, monkeypatch):
-    for module in (ingesting, streaming):
-        monkeypatch.setattr(module, "run_jobs", lambda work, jobs, label: map(work, jobs))
+def stream(tmp_path, in_this_process):
     path = tmp_path / "text.txt"
     path.write_text(TEXT)
     corpus = parse(f"text:{path}", "documents")
@@ -53,7 +49,6 @@ def training(reach=2, **fit):
     return LanguageTraining(model=SMALL, chunks=chunks, batching=BATCHING, fit=fitting, prompt=Prompt(length=0))
 
 
-@settings(deadline=None)
 @given(st.integers(1, 300), st.integers(1, 5), st.integers(1, 4), st.integers(0, 9))
 def test_each_row_of_a_batch_goes_on_where_it_ended(chunks, width, group, epoch):
     batches = streams(chunks, width, group, 0, epoch)

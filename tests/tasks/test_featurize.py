@@ -18,9 +18,8 @@ LATIN = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
 @pytest.fixture
-def material(common_voice, ingested, monkeypatch):
+def material(common_voice, ingested):
     """`material(**ingest options)`: shards, and the tokenizer of a Latin alphabet."""
-    monkeypatch.setattr(module, "run_jobs", lambda work, jobs, label: map(work, jobs))
 
     def make(**options):
         shards = ingested(f"commonvoice:{common_voice}", **options)

@@ -1,41 +1,24 @@
 """Ingest as a whole: nothing is lost, the same input gives the same bytes, and a killed run is continued."""
 
 import errno
-import io
 import json
-import shutil
 import tarfile
 import time
 import zipfile
+from contextvars import Context
 from pathlib import Path
 
-import numpy as np
-import pyarrow.parquet as pq
 import pytest
-import soundfile
 from s3_servers import BUCKET
-from small_corpora import COLUMNS, rows_of, summary, tone, write_common_voice, write_table
+from small_corpora import bad_rows, index_of, reasons_of, rows_of, summary, write_table
 from webdataset import tariterators
 
 from infra import storage
 from infra.problem import Problem
 from infra.store import Draft, file_sha256, open_draft
 from tasks import clips, ingest_corpus
-from tasks.corpus import Ingest, fingerprint, parse
-from tasks.ingest_corpus import ingest, splits_of
+from tasks.ingest_corpus import splits_of
 from tasks.shards import read_sample, samples
-
-
-def index_of(shards):
-    return pq.read_table(shards.file("index.parquet")).to_pylist()
-
-
-def quarantine_of(shards):
-    return pq.read_table(shards.file("quarantine.parquet")).to_pylist()
-
-
-def reasons_of(shards):
-    return {row["source"]: row["reason"] for row in quarantine_of(shards)}
 
 
 def test_every_clip_is_in_a_shard_with_its_own_bytes(common_voice, ingested):
@@ -76,12 +59,13 @@ def test_webdataset_reads_the_shards(common_voice, ingested):
 
 @pytest.mark.filterwarnings("ignore")  # of Ray's own modules
 def test_ray_gives_the_bytes_of_one_process(common_voice, ingested, tmp_path, monkeypatch):
+    import ray
+
     alone = ingested(f"commonvoice:{common_voice}", shard_mb=0.01)
     assert len(alone.names(".tar")) > 3
-    monkeypatch.undo()
     monkeypatch.setenv("SCRIPTORIUM_ARTIFACTS", str(tmp_path / "others"))
-    corpus = parse(f"commonvoice:{common_voice}")
-    shards = ingest.fn(corpus, fingerprint(corpus), Ingest(shard_mb=0.01), ("train", "dev", "test"))
+    shards = Context().run(lambda: ingested(f"commonvoice:{common_voice}", shard_mb=0.01))  # not alone there
+    assert ray.is_initialized()
     assert shards.uri.startswith(str(tmp_path / "others"))
     assert shards.manifest() == alone.manifest()
 
@@ -124,115 +108,6 @@ def test_an_archive_equals_its_folder(kind, common_voice, ingested, tmp_path):
             file.add(common_voice, ".")
     assert ingested(f"commonvoice:{path}") == folder
     assert not list(Path(folder.uri).parents[1].glob(".drafts/*"))
-
-
-def test_the_language_may_lie_deep_in_an_archive(ingested, tmp_path):
-    write_common_voice(tmp_path / "up" / "cv-corpus-17.0-2024-03-15" / "xx")
-    shutil.make_archive(str(tmp_path / "cv"), "gztar", tmp_path / "up")
-    shards = ingested(f"commonvoice:{tmp_path}/cv.tar.gz")
-    assert summary(shards)["train"]["kept"] == 12
-    assert index_of(shards)[0]["source"].startswith("cv-corpus-17.0-2024-03-15/xx/clips/")
-
-
-def bad_rows(root):
-    """Rows that cannot be used, with the reason each should get."""
-    clips_of = root / "clips"
-    mp3 = io.BytesIO()
-    soundfile.write(mp3, tone(99, 2.0, 16000), 16000, format="MP3")
-    made = {
-        "zero.wav": (b"", "empty file"),
-        "text.mp3": (b"this is no audio\n" * 40, "not audio"),
-        "half.mp3": (mp3.getvalue()[: len(mp3.getvalue()) // 2], "truncated"),
-    }
-    for name, (content, _) in made.items():
-        (clips_of / name).write_bytes(content)
-    soundfile.write(clips_of / "hours.flac", np.zeros(8000 * 3 * 3600, np.int16), 8000)
-    soundfile.write(clips_of / "short.wav", tone(98, 0.05), 8000)
-    shutil.copy(clips_of / "clip_15.wav", clips_of / "again.wav")  # a clip of test
-    rows = [{"client_id": "x", "path": name, "sentence": "Some words."} for name in made]
-    expected = {f"clips/{name}": reason for name, (_, reason) in made.items()}
-    for name, reason in (
-        ("gone.wav", "missing clip"),
-        ("hours.flac", "too long"),
-        ("short.wav", "too short"),
-        ("again.wav", "duplicate clip"),
-    ):
-        rows.append({"client_id": "x", "path": name, "sentence": "More words."})
-        expected[f"clips/{name}"] = reason
-    for i, sentence in enumerate(("", "   ", "\u00a0 ")):
-        soundfile.write(clips_of / f"mute{i}.wav", tone(60 + i), 8000)
-        rows.append({"client_id": "x", "path": f"mute{i}.wav", "sentence": sentence})
-        expected[f"clips/mute{i}.wav"] = "empty transcript"
-    return rows, expected
-
-
-def test_what_cannot_be_used_is_in_the_quarantine(common_voice, ingested):
-    rows, expected = bad_rows(common_voice)
-    write_table(common_voice / "train.tsv", rows_of(12) + rows)
-    shards = ingested(f"commonvoice:{common_voice}", error_budget=0.5)
-    assert reasons_of(shards) == expected
-    numbers = summary(shards)["train"]
-    assert numbers["rows"] == 12 + len(rows)
-    assert numbers["kept"] == 12
-    assert sum(numbers["rejected"].values()) == len(rows)
-    for row in quarantine_of(shards):
-        path = common_voice / row["source"]
-        if row["stage"] == "decode":
-            assert row["sha256"] == file_sha256(path)
-    assert {row["source"] for row in index_of(shards)}.isdisjoint(expected)
-
-
-def test_a_passed_budget_fails_by_name_and_a_larger_one_goes_on(common_voice, ingested, monkeypatch):
-    rows, expected = bad_rows(common_voice)
-    write_table(common_voice / "train.tsv", rows_of(12) + rows)
-    with pytest.raises(Problem) as caught:
-        ingested(f"commonvoice:{common_voice}")
-    said = str(caught.value)
-    assert "\n" not in said
-    assert f"split train: {len(rows)} of {12 + len(rows)} rows cannot be used" in said
-    for words in ("3 empty transcript", "1 truncated", "45.5 %, the budget is 5 %", "--set ingest.error_budget=0.46"):
-        assert words in said
-    table = pq.read_table(next(word for word in said.replace(";", " ").split() if word.endswith(".parquet")))
-    assert dict(zip(table["source"].to_pylist(), table["reason"].to_pylist(), strict=True)) == expected
-    monkeypatch.setattr(ingest_corpus, "take_in", None)  # nothing is taken in a second time
-    assert summary(ingested(f"commonvoice:{common_voice}", error_budget=0.46))["train"]["kept"] == 12
-
-
-def test_nothing_to_train_on_is_said(common_voice, ingested):
-    for clip in (common_voice / "clips").iterdir():
-        clip.write_bytes(b"")
-    with pytest.raises(Problem, match="split train: .*nothing is left to train on"):
-        ingested(f"commonvoice:{common_voice}", error_budget=1.0)
-
-
-def test_an_empty_corpus_is_said(tmp_path, ingested):
-    place = tmp_path / "empty"
-    place.mkdir()
-    with pytest.raises(Problem, match="/empty: nothing is there"):
-        ingested(f"commonvoice:{place}")
-    write_table(place / "train.tsv", [])
-    with pytest.raises(Problem, match="it has no split at all"):
-        ingested(f"commonvoice:{place}")
-
-
-def test_a_clip_listed_twice_is_kept_once_where_it_matters_most(common_voice, ingested):
-    twice = [{"client_id": "x", "path": name, "sentence": "Same clip."} for name in ("clip_0.wav", "clip_12.wav")]
-    write_table(common_voice / "train.tsv", rows_of(12) + twice)  # clip_0 is in train, clip_12 in dev
-    shards = ingested(f"commonvoice:{common_voice}", error_budget=0.5)
-    assert [(r["split"], r["reason"]) for r in quarantine_of(shards)] == [("train", "duplicate clip")] * 2
-    assert {r["source"] for r in quarantine_of(shards)} == {"clips/clip_0.wav", "clips/clip_12.wav"}
-    splits = {row["source"]: row["split"] for row in index_of(shards)}
-    assert splits["clips/clip_12.wav"] == "dev"
-    assert splits["clips/clip_0.wav"] == "train"
-
-
-@pytest.mark.parametrize(("start", "end"), [("\ufeff", "\n"), ("", "\r\n"), ("\ufeff", "\r\n")])
-def test_line_ends_and_byte_order_mark_change_nothing(start, end, common_voice, ingested):
-    plain = ingested(f"commonvoice:{common_voice}")
-    for split, count, first in (("train", 12, 0), ("dev", 3, 12), ("test", 3, 15)):
-        rows = rows_of(count, first, name=split)
-        write_table(common_voice / f"{split}.tsv", rows, end=end, start=start)
-    assert ingested(f"commonvoice:{common_voice}") == plain
 
 
 def test_a_killed_run_is_continued(common_voice, ingested, monkeypatch, tmp_path):
@@ -305,19 +180,3 @@ def test_tables_and_shards_are_the_only_files(common_voice, ingested):
         "train-00000.tar"
     ]
     assert open_draft("shards", "none").finished() == set()
-
-
-def test_columns_of_every_release(common_voice, ingested):
-    first = ("client_id", "path", "sentence", "up_votes", "down_votes", "age", "gender", "accent")
-    last = ("client_id", "path", "sentence_id", "sentence", "sentence_domain", *COLUMNS[3:8], "variant", *COLUMNS[8:])
-    for columns, known in (
-        (first, {"accent": "north", "age": "forties"}),
-        (last, {"accents": "north", "variant": "v"}),
-    ):
-        rows = [row | known | {"path": row["path"].removesuffix(".wav")} for row in rows_of(12)]
-        write_table(common_voice / "train.tsv", rows, columns)
-        row = index_of(ingested(f"commonvoice:{common_voice}", splits=("train",)))[0]
-        tags = json.loads(row["tags"])
-        assert tags.pop("accent") == "north"
-        assert set(tags) <= {"age", "variant"}
-        assert (row["text"], row["speaker"]) == ("Sentence number 0.", "s0")

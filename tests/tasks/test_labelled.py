@@ -12,10 +12,8 @@ from small_corpora import summary, tone
 
 from infra.problem import Problem
 from infra.store import open_draft
-from tasks import ingest_corpus
-from tasks.corpus import Corpus, Ingest, fingerprint, kinds, parse
+from tasks.corpus import Corpus, Ingest, kinds, parse
 from tasks.ingest import fsdd, labelled
-from tasks.ingest_corpus import ingest
 from tasks.shards import read_sample
 from tasks.source import open_source
 from tasks.tables import from_parquet
@@ -31,18 +29,6 @@ def rows(artifact_root):
         return list(reader.labelled(source, Ingest(**options), splits))
 
     return read
-
-
-@pytest.fixture
-def taken_in(artifact_root, monkeypatch):
-    """`taken_in("labelled:place", **options)`: ingest in this process, without Ray."""
-    monkeypatch.setattr(ingest_corpus, "run_jobs", lambda work, jobs, label: map(work, jobs))
-
-    def run(place, **options):
-        corpus = parse(place, "labelled")
-        return ingest.fn(corpus, fingerprint(corpus), Ingest(**options), ("train", "dev", "test"))
-
-    return run
 
 
 def table_of(shards, name):

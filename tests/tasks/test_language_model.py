@@ -10,9 +10,6 @@ from infra.problem import Problem
 from infra.store import open_draft
 from models import char_rnn
 from models.layers.stack import Recurrent
-from tasks import evaluate_language_model as measuring
-from tasks import ingest_text as ingesting
-from tasks import stream as streaming
 from tasks.bundle import load_bundle, replay
 from tasks.corpus import fingerprint, parse
 from tasks.evaluate_language_model import Reading, evaluate_language_model
@@ -30,19 +27,8 @@ TEXT = "le renard et le corbeau se parlent, la fourmi et la cigale aussi; " * 60
 SMALL = char_rnn.Config(embedding_size=8, recurrent=Recurrent(cell="gru", hidden_size=24), readout=(16,))
 
 
-@pytest.fixture(autouse=True)
-def _in_this_process(artifact_root, monkeypatch):
-    """Jobs one after the other, without Ray."""
-
-    def run_jobs(work, jobs, label, actors=0, arguments=()):
-        return map(work(*arguments) if actors else work, jobs)
-
-    for module in (ingesting, streaming, measuring):
-        monkeypatch.setattr(module, "run_jobs", run_jobs)
-
-
 @pytest.fixture
-def stream(tmp_path):
+def stream(tmp_path, in_this_process):
     path = tmp_path / "text.txt"
     path.write_text(TEXT)
     corpus = parse(f"text:{path}", "documents")

@@ -17,11 +17,12 @@ from models.interface import Beam
 from models.layers.stack import Recurrent
 from tasks.alone import alone
 from tasks.bundle import Contents, Sound, load_bundle, write_bundle
-from tasks.decode import Decoding, decode, read_transcripts
+from tasks.decode import TRANSCRIPTS, Decoding, decode
 from tasks.draw_reliability import reliability_diagram
 from tasks.draw_utterance import Lattice, Look, utterance_picture
 from tasks.evaluate import Scoring, evaluate
 from tasks.features import FrontEnd, Normaliser
+from tasks.parts import rows_of_parts
 from tasks.report import Material, Page, report
 from tasks.report_utterances import look_at
 from tasks.shards import INDEX
@@ -122,7 +123,7 @@ def test_what_is_looked_at_is_along_the_best_hypothesis(corpus, kind):
     artifact = bundle_of(config, tokenizer)
     bundle = load_bundle(artifact)
     stored = np.random.default_rng(1).standard_normal((31, SIZE)).astype(np.float16)
-    for row in read_transcripts(decoded(artifact, features, replace(WIDE, width=1))).to_pylist():
+    for row in rows_of_parts(decoded(artifact, features, replace(WIDE, width=1))):
         tokens = row["hypotheses"][0]["tokens"]
         assert bundle.tokenizer.decode([token["id"] for token in tokens]) == row["text"]
         look = look_at(bundle, stored, row)
@@ -144,9 +145,9 @@ def test_a_search_without_confidence_has_no_diagram(corpus):
     shards, features, tokenizer = corpus
     bundle = bundle_of(TRANSDUCER, tokenizer)
     transcripts = decoded(bundle, features)
-    rows = [row | {"confidence": float("nan")} for row in read_transcripts(transcripts).to_pylist()]
+    rows = [row | {"confidence": float("nan")} for row in rows_of_parts(transcripts)]
     with draft("transcripts") as out:
-        out.put("dev.parquet", to_parquet(table_of(rows, read_transcripts(transcripts).schema)))
+        out.put("dev.parquet", to_parquet(table_of(rows, TRANSCRIPTS)))
     scores = evaluate.fn(out.result(), Scoring(resamples=10))
     assert scores.read_json("scores.json")["calibration_error"] is None
     page = report.fn(

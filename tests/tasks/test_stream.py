@@ -12,12 +12,10 @@ from hypothesis import strategies as st
 from infra.problem import Problem
 from models.vocabulary import EOS
 from tasks import documents
-from tasks import ingest_text as ingesting
-from tasks import stream as streaming
 from tasks.corpus import fingerprint, parse
 from tasks.documents import BadText, pieces
 from tasks.ingest_text import TextIngest, ingest_text, pieces_of
-from tasks.stream import Chunking, Chunks, divided, fit_text_tokenizer, tokenize
+from tasks.stream import Chunking, Chunks, chunks_of, divided, fit_text_tokenizer, tokenize
 from tasks.text import AS_WRITTEN
 from tasks.tokenizer import Tokens, load_tokenizer
 
@@ -25,11 +23,7 @@ LETTERS = Tokens(specials=False, text=AS_WRITTEN)
 VERSE = "Maître Corbeau,\tsur un arbre perché,\r\nTenait en son bec un fromage. \n\n" * 40
 
 
-@pytest.fixture(autouse=True)
-def _in_this_process(artifact_root, monkeypatch):
-    """Jobs one after the other, without Ray."""
-    for module in (ingesting, streaming):
-        monkeypatch.setattr(module, "run_jobs", lambda work, jobs, label: map(work, jobs))
+pytestmark = pytest.mark.usefixtures("in_this_process")
 
 
 def taken(place, **options):
@@ -59,7 +53,7 @@ def test_a_file_comes_out_as_it_went_in(tmp_path, monkeypatch, name):
     assert len(tokens) == len(set(VERSE))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(text=st.text(alphabet="aé漢😀\n", min_size=1, max_size=60), cuts=st.lists(st.integers(0, 200), max_size=6))
 def test_characters_are_never_cut(text, cuts):
     data = text.encode()
@@ -151,10 +145,15 @@ def test_every_chunk_is_in_one_part_and_predicts_its_next_tokens(tmp_path, monke
     (tmp_path / "a.txt").write_text(VERSE, newline="")
     stream, tokens = stream_of(taken(tmp_path, shard_mb=0.001))
     length = 7
-    train, dev = divided(stream, Chunking(length=length, held_out=held_out, dev_share=0.2))
+    chunking = Chunking(length=length, held_out=held_out, dev_share=0.2)
+    train, dev = divided(stream, chunking)
     shards = [np.fromfile(stream.file(n), "<u2") for n in stream.names(".ids")]
     whole = [s[i * length : (i + 1) * length + 1].tolist() for s in shards for i in range((len(s) - 1) // length)]
     assert sorted([*train.rows, *dev.rows]) == list(range(len(whole)))
+    assert chunks_of(stream, chunking, "test").rows.tolist() == list(range(len(whole)))
+    assert [chunks_of(stream, chunking, s).rows.tolist() for s in ("train", "dev")] == [
+        part.rows.tolist() for part in (train, dev)
+    ]
     assert len(dev.rows) == round(0.2 * len(whole))
     assert (dev.rows.min() > train.rows.max()) == (held_out == "end")
     for part in (train, pickle.loads(pickle.dumps(dev))):
@@ -170,4 +169,6 @@ def test_a_chunk_longer_than_the_text(tmp_path):
     stream, _ = stream_of(taken(tmp_path))
     with pytest.raises(Problem, match="a text of 0 chunks of 60 tokens cannot be divided"):
         divided(stream, Chunking(length=60))
+    with pytest.raises(Problem, match="has no 60 tokens"):
+        chunks_of(stream, Chunking(length=60), "test")
     assert isinstance(Chunks(stream, np.arange(0), 60).frames, np.ndarray)

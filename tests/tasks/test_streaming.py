@@ -31,7 +31,7 @@ def fed(stream, samples, cuts):
     return [*parts, stream(samples[:0], last=True)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(FRONT_ENDS), st.integers(0, 4000), st.lists(st.integers(0, 4000), max_size=12))
 def test_frames_in_chunks_are_those_of_the_whole(front_end, length, cuts):
     wave = SECOND[:length].astype(np.float64)
@@ -42,7 +42,7 @@ def test_frames_in_chunks_are_those_of_the_whole(front_end, length, cuts):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.sampled_from([8000, 11025, 12000, 22050, 24000, 32000, 44100, 48000, 96000]),
     st.sampled_from([8000, 16000]),

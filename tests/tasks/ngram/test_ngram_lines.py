@@ -13,7 +13,7 @@ from tasks.ngram.tokenizer import fit_line_tokenizer
 from tasks.ngram.train import NGrams, NGramTraining, train_ngram
 from tasks.tokenizer import Tokens, load_tokenizer
 
-MANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+MANY = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 TEXTS = st.lists(st.text("ab \u00e9\u6f22\n", max_size=40).filter(str.strip), min_size=1, max_size=4)
 SPLIT = LineSplit(dev_share=0.3)
 

@@ -20,7 +20,7 @@ from tasks.ngram.train import load, lower_names, train_ngram
 
 SENTENCES = st.lists(st.text(LETTERS + "?", min_size=1, max_size=9), min_size=1, max_size=25)
 PRUNES = st.lists(st.integers(0, 2), max_size=2).map(lambda more: (0, *itertools.accumulate(more)))
-MANY = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+MANY = settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @contextmanager
