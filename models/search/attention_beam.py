@@ -85,7 +85,8 @@ def attention_beam(
     if lm is not None and beam.lm_weight:
         voices.append(Voice(lm, None, beam.lm_weight))
     if emissions is not None and beam.ctc_weight:
-        voices.append(Voice(CTCPrefix(), emissions, beam.ctc_weight))
+        ctc = CTCPrefix()
+        voices.append(Voice(ctc, ctc.encode(emissions), beam.ctc_weight))
     device = memory.data.device if memory is not None else limits.device if limits is not None else None
     rows, live = list(range(batch)), _begin(voices, torch.zeros((batch, 1), dtype=torch.float64, device=device), beam)
     while rows:
