@@ -12,6 +12,7 @@ come among its best `width`.
 """
 
 import math
+from bisect import insort
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -47,7 +48,7 @@ class Live(NamedTuple):
 
 @dataclass(frozen=True)
 class Search:
-    """One search. limits: the most tokens of each source. ended: the hypotheses of each, as they come."""
+    """One search. limits: the most tokens of each source. ended: the best that have ended of each."""
 
     beam: Beam
     limits: list[int]
@@ -85,7 +86,8 @@ def attention_beam(
     if lm is not None and beam.lm_weight:
         voices.append(Voice(lm, None, beam.lm_weight))
     if emissions is not None and beam.ctc_weight:
-        voices.append(Voice(CTCPrefix(), emissions, beam.ctc_weight))
+        ctc = CTCPrefix()
+        voices.append(Voice(ctc, ctc.encode(emissions), beam.ctc_weight))
     device = memory.data.device if memory is not None else limits.device if limits is not None else None
     rows, live = list(range(batch)), _begin(voices, torch.zeros((batch, 1), dtype=torch.float64, device=device), beam)
     while rows:
@@ -95,7 +97,7 @@ def attention_beam(
             rows = [rows[i] for i in going]
             live, voices = _kept(live, voices, torch.tensor(going, dtype=torch.long, device=live.tokens.device))
     nothing = Hypothesis((), -math.inf, (), 0.0)
-    return [sorted(nbest, key=lambda h: -h.score)[: beam.width] or [nothing] for nbest in search.ended]
+    return [nbest or [nothing] for nbest in search.ended]
 
 
 def _refuse(beam: Beam, memory: Padded | None, lm: Decoder | None, emissions: Padded | None) -> None:
@@ -128,15 +130,13 @@ def _grow(voices: list[Voice], live: Live, rows: list[int], search: Search) -> L
     count, width = live.scores.shape
     last = live.tokens[..., -1].flatten()
     steps = [v.decoder.step(last, s, v.memory) for v, s in zip(voices, live.states, strict=True)]
-    told, size = _told(steps, voices), steps[0].log_probs.shape[1]
-    gains = told + search.beam.insertion_bonus
-    gains[:, EOS] -= search.beam.insertion_bonus
-    gains[:, [BLANK, BOS]] = -torch.inf
-    totals = (live.scores[..., None] + gains.view(count, width, size)).flatten(1)
-    scores, best = totals.topk(min(search.beam.width, width * size), dim=1)
+    totals, size = _totals(steps, voices, live, search.beam), steps[0].log_probs.shape[1]
+    scores, best = totals.flatten(1).topk(min(search.beam.width, width * size), dim=1)
+    if bool(scores.isnan().any()):  # which topk puts before all numbers
+        raise ValueError("the model's log-probabilities hold NaN")
     origin, added = best // size, best % size
     parents = (origin + width * torch.arange(count, device=origin.device)[:, None]).flatten()
-    own = steps[0].log_probs.double().flatten()[parents * size + added.flatten()].view_as(scores)
+    own = steps[0].log_probs.flatten()[parents * size + added.flatten()].view_as(scores)
     covered, peak = _attended(steps[0], live, search.beam, origin)
     grown = Live(
         tokens=torch.cat((_of(live.tokens, origin), added[..., None]), 2),
@@ -152,17 +152,18 @@ def _grow(voices: list[Voice], live: Live, rows: list[int], search: Search) -> L
     return grown._replace(scores=scores.masked_fill(done, -torch.inf))
 
 
-def _told(steps: list[Step], voices: list[Voice]) -> Tensor:
-    """(A K, V) float64: the weighted log-probabilities of the voices. Raises ValueError unless all have V tokens."""
-    total = steps[0].log_probs.double()
+def _totals(steps: list[Step], voices: list[Voice], live: Live, beam: Beam) -> Tensor:
+    """(A, K, V) float64: the scores of all prefixes with one more token. Raises ValueError unless all voices have V."""
+    told = steps[0].log_probs
+    totals = (live.scores + beam.insertion_bonus)[..., None] + told.unflatten(0, live.scores.shape)
     for step, voice in zip(steps[1:], voices[1:], strict=True):
-        if step.log_probs.shape != total.shape:
-            sizes = f"{step.log_probs.shape[1]} tokens, the model {total.shape[1]}"
+        if step.log_probs.shape != told.shape:
+            sizes = f"{step.log_probs.shape[1]} tokens, the model {told.shape[1]}"
             raise ValueError(f"the language model or CTC head knows {sizes}: use one tokenizer")
-        total = total + voice.weight * step.log_probs.double()
-    if bool(total.isnan().any()):
-        raise ValueError("the model's log-probabilities hold NaN")
-    return total
+        totals.add_(step.log_probs.unflatten(0, live.scores.shape), alpha=voice.weight)
+    totals[..., EOS] -= beam.insertion_bonus
+    totals[..., BLANK] = totals[..., BOS] = -torch.inf
+    return totals
 
 
 def _attended(step: Step, live: Live, beam: Beam, origin: Tensor) -> tuple[Tensor, Tensor]:
@@ -194,7 +195,9 @@ def _end(live: Live, done: Tensor, rows: list[int], search: Search) -> None:
         y = written[:-1] if written[-1] == EOS else written
         score += log_prob * (_norm(len(y), beam) - 1) + beam.coverage * cover
         spans = tuple((t, t + 1) for t in steps[: len(y)])
-        search.ended[rows[at]].append(Hypothesis(tuple(y), score, spans, math.exp(log_prob / len(written))))
+        nbest = search.ended[rows[at]]
+        insort(nbest, Hypothesis(tuple(y), score, spans, math.exp(log_prob / len(written))), key=lambda h: -h.score)
+        del nbest[beam.width :]
 
 
 def _norm(length: int, beam: Beam) -> float:
@@ -214,8 +217,6 @@ def _open(live: Live, rows: list[int], search: Search) -> list[bool]:
     still = []
     for row, ceiling in zip(rows, ceilings.tolist(), strict=True):
         nbest = search.ended[row]
-        nbest.sort(key=lambda h: -h.score)
-        del nbest[beam.width :]
         still.append(ceiling > (nbest[-1].score if len(nbest) == beam.width else -torch.inf))
     return still
 

@@ -22,68 +22,66 @@ from models.vocabulary import BLANK, BOS, EOS
 
 class Prefix(NamedTuple):
     last: Tensor  # (N,) the prefix' last token, BOS for the empty one
-    symbol: Tensor  # (N, T + 1) log n_0 .. log n_T
+    either: Tensor  # (N, T + 1) log (n_0 + b_0) .. log (n_T + b_T)
     blank: Tensor  # (N, T + 1) log b_0 .. log b_T
     mass: Tensor  # (N,) log psi
 
 
 class CTCPrefix:
-    """A `Decoder` whose memory are emissions, log-probabilities (B, T, V). It computes in float64.
+    """A `Decoder` whose sources are emissions, log-probabilities (B, T, V). It computes in float64.
 
     A prefix that no path reads, and what follows it, has log-probability -inf; so have BLANK and BOS.
     """
 
-    def encode(self, source: Padded | None) -> Padded | None:
-        return source
+    def encode(self, source: Padded | None) -> Padded:
+        """log y and y side by side (B, T, 2 V), what is in the padding being impossible."""
+        assert source is not None, "a CTC prefix needs emissions"
+        log_y = source.data.double().masked_fill(~source.mask()[..., None], -torch.inf)
+        return Padded(torch.cat((log_y, log_y.exp()), -1), source.lengths)
 
     def start(self, memory: Padded | None, batch_size: int) -> Prefix:
         """Before BOS is read. N is a multiple of the memory's rows."""
         assert memory is not None, "a CTC prefix needs emissions"
-        silent = memory.data[..., BLANK].double().cumsum(1)
-        blank = torch.nn.functional.pad(silent, (1, 0)).repeat_interleave(batch_size // len(silent), 0)
-        never = torch.full_like(blank, -torch.inf)
-        return Prefix(torch.full_like(blank[:, 0], BOS, dtype=torch.long), never, blank, torch.zeros_like(blank[:, 0]))
+        silent = memory.data[..., BLANK].cumsum(1).repeat_interleave(batch_size // len(memory.lengths), 0)
+        blank = torch.nn.functional.pad(silent, (1, 0))
+        return Prefix(torch.full_like(blank[:, 0], BOS, dtype=torch.long), blank, blank, torch.zeros_like(blank[:, 0]))
 
     def step(self, tokens: Tensor, state: Prefix, memory: Padded | None) -> Step:
         """Read `tokens` (N,), BOS first; the log-probabilities (N, V) of the next."""
         assert memory is not None, "a CTC prefix needs emissions"
         each = len(tokens) // len(memory.lengths)
-        emitted = memory.data.double().masked_fill(~memory.mask()[..., None], -torch.inf)  # (B, T, V)
+        log_y, y = memory.data.chunk(2, -1)
+        own = log_y.gather(2, tokens.view(-1, 1, each).expand(-1, log_y.shape[1], -1)).transpose(1, 2).flatten(0, 1)
         if not bool((tokens == BOS).all()):
-            state = self._grown(tokens, state, emitted.repeat_interleave(each, 0))
-        either = torch.logaddexp(state.symbol, state.blank)
-        total = _sums(either, emitted)  # as if no token were the last one
-        repeated = emitted.repeat_interleave(each, 0).gather(2, _columns(state.last, emitted.shape[1])).squeeze(2)
-        again = torch.logsumexp(state.blank[:, :-1] + repeated, 1)
-        total = total.scatter(1, state.last[:, None], again[:, None])
+            state = _grown(tokens, state, own, log_y[..., BLANK].repeat_interleave(each, 0))
+        total = _sums(state.either, y)  # as if no token were the last one
+        again = torch.logsumexp(state.blank[:, :-1] + own, 1)
+        total = total.scatter(1, tokens[:, None], again[:, None])
         ends = memory.lengths.to(tokens.device).repeat_interleave(each)[:, None]
-        total[:, EOS] = either.gather(1, ends).squeeze(1)
+        total[:, EOS] = state.either.gather(1, ends).squeeze(1)
         total[:, [BLANK, BOS]] = -torch.inf
         known = torch.where(state.mass[:, None] > -torch.inf, total - state.mass[:, None], -torch.inf)
         return Step(known, state)
 
-    def _grown(self, tokens: Tensor, state: Prefix, emitted: Tensor) -> Prefix:
-        """The state of g c from that of g, for tokens c (N,) and the emissions (N, T, V) of each."""
-        own = emitted.gather(2, _columns(tokens, emitted.shape[1])).squeeze(2)
-        reached = torch.where((tokens == state.last)[:, None], state.blank, torch.logaddexp(state.blank, state.symbol))[
-            :, :-1
-        ]
-        begun = reached + own  # (N, T) the token begins at t
-        symbol, blank = torch.full_like(own[:, 0], -torch.inf), torch.full_like(own[:, 0], -torch.inf)
-        symbols, blanks = [symbol], [blank]
-        for t in range(emitted.shape[1]):
-            blank = torch.logaddexp(blank, symbol) + emitted[:, t, BLANK]
-            symbol = torch.logaddexp(symbol + own[:, t], begun[:, t])
-            symbols.append(symbol)
-            blanks.append(blank)
-        return Prefix(tokens, torch.stack(symbols, 1), torch.stack(blanks, 1), torch.logsumexp(begun, 1))
+
+def _grown(tokens: Tensor, state: Prefix, own: Tensor, silent: Tensor) -> Prefix:
+    """The state of g c from that of g, for tokens c (N,) and log y(c) and log y(BLANK) (N, T) of each."""
+    begun = torch.where((tokens == state.last)[:, None], state.blank, state.either)[:, :-1] + own
+    symbol = _scan(own, begun)
+    blank = _scan(silent, symbol[:, :-1] + silent)
+    return Prefix(tokens, torch.logaddexp(symbol, blank), blank, torch.logsumexp(begun, 1))
 
 
-def _columns(tokens: Tensor, steps: int) -> Tensor:
-    return tokens[:, None, None].expand(-1, steps, 1)
+def _scan(factor: Tensor, term: Tensor) -> Tensor:
+    """x_t = x_{t-1} factor_t + term_t from x_0 = 0, in logarithms: factors and terms (N, T) to x (N, T + 1)."""
+    x = [torch.full_like(term[:, 0], -torch.inf)]
+    for by, plus in zip(factor.unbind(1), term.unbind(1), strict=True):
+        x.append(torch.logaddexp(x[-1] + by, plus))
+    return torch.stack(x, 1)
 
 
-def _sums(reached: Tensor, emitted: Tensor) -> Tensor:
-    """log sum_t exp(reached_{t-1} + emitted_t) of reached (B K, T + 1) and emitted (B, T, V): (B K, V)."""
-    rows = reached[:, :-1].view(len(emitted), -1, emitted.shape[1], 1)  # (B, K, T, 1)
-    return torch.logsumexp(rows + emitted[:, None], 2).flatten(0, 1)
+def _sums(reached: Tensor, y: Tensor) -> Tensor:
+    """log sum_t exp(reached_{t-1}) y_t of reached (B K, T + 1) and y (B, T, V): (B K, V)."""
+    rows = reached[:, :-1].unflatten(0, (len(y), -1))  # (B, K, T)
+    most = rows.amax(2, keepdim=True).clamp(min=torch.finfo(rows.dtype).min)
+    return (((rows - most).exp() @ y).log() + most).flatten(0, 1)

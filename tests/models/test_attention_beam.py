@@ -55,6 +55,7 @@ class Toy:
 
 
 torch.manual_seed(0)
+CTC = CTCPrefix()
 MODEL, SPEAKER, LM = Toy(1), Toy(2, attends=False), Toy(3, attends=False)
 MEMORY = Padded.stack([torch.randn(n, SIZE, dtype=torch.float64) for n in LENGTHS], fill=float("nan"))
 EMISSIONS = Padded.stack([torch.randn(n + 1, VOCABULARY, dtype=torch.float64).log_softmax(-1) for n in LENGTHS])
@@ -82,7 +83,7 @@ def scored(y, written, beam, memory, emissions):
         score += beam.coverage * float(torch.cat(paid).sum(0).clamp(max=1).log().sum())
     score += beam.lm_weight * sum(read(LM, written, None)[0])
     if beam.ctc_weight:
-        score += beam.ctc_weight * sum(read(CTCPrefix(), written, emissions)[0])
+        score += beam.ctc_weight * sum(read(CTC, written, CTC.encode(emissions))[0])
     return score, math.exp(sum(told) / len(written)), [int(a.argmax()) for a in paid[: len(y)] if a is not None]
 
 
@@ -200,7 +201,7 @@ def test_a_model_without_memory():
 
 def test_ctc_prefixes_are_the_ctc_loss():
     """A text's probability is the loss's; those of all texts of a short source add up to one."""
-    assert isinstance(CTCPrefix(), Decoder)
+    assert isinstance(CTC, Decoder)
     for b in range(len(LENGTHS)):
         emissions, total = row(EMISSIONS, b), 0.0
         allowed = [v for v in range(VOCABULARY) if v not in (BLANK, BOS, EOS)]
@@ -209,7 +210,7 @@ def test_ctc_prefixes_are_the_ctc_loss():
         emissions = Padded(data.log_softmax(-1), emissions.lengths)
         for length in range(min(5, int(emissions.lengths[0]) + 1)):
             for y in itertools.product(allowed, repeat=length):
-                log_prob = sum(read(CTCPrefix(), (*y, EOS), emissions)[0])
+                log_prob = sum(read(CTC, (*y, EOS), CTC.encode(emissions))[0])
                 target = Padded(torch.tensor([y], dtype=torch.long), torch.tensor([length]))
                 loss = -float(ctc(emissions, target).total)
                 assert log_prob == pytest.approx(loss, abs=1e-9) or (log_prob == -math.inf and loss == 0)
@@ -224,17 +225,17 @@ def test_ctc_prefixes_of_several_rows_are_each_one_s():
     data[..., [BOS, EOS]] = -torch.inf
     emissions = Padded(data.log_softmax(-1), EMISSIONS.lengths)
     texts, state = torch.tensor([[BOS, a, b] for a, b in ((3, 3), (4, 5), (5, 5), (3, 4), (4, 4), (5, 3))]), None
-    decoder = CTCPrefix()
-    state = decoder.start(emissions, 6)
+    memory = CTC.encode(emissions)
+    state = CTC.start(memory, 6)
     for u in range(3):
-        log_probs, state, _ = decoder.step(texts[:, u], state, emissions)
+        log_probs, state, _ = CTC.step(texts[:, u], state, memory)
         real = state.mass > -torch.inf
         torch.testing.assert_close(log_probs[real].exp().sum(1), torch.ones(int(real.sum())).double())
         assert not log_probs.isnan().any()
     for n, text in enumerate(texts[:, 1:].tolist()):
-        alone = row(emissions, n // 2)
+        alone = CTC.encode(row(emissions, n // 2))
         for token in (EOS, *LETTERS):
-            told = read(decoder, (*text, token), alone)[0][-1]
+            told = read(CTC, (*text, token), alone)[0][-1]
             assert float(log_probs[n, token]) == pytest.approx(told, abs=1e-9)
 
 

@@ -182,15 +182,15 @@ def test_hypotheses_of_an_untrained_model_end():
 
 
 def test_the_joint_search_adds_what_ctc_says():
-    model, batch = small(JOINT).eval(), utterances()
+    model, batch, ctc = small(JOINT).eval(), utterances(), CTCPrefix()
     emissions = model.emit(batch.source)
     for b, nbest in enumerate(model.search(batch.source, Beam(width=4, ctc_weight=0.5))):
-        one = Padded(emissions.data[b : b + 1], emissions.lengths[b : b + 1])
+        one = ctc.encode(Padded(emissions.data[b : b + 1], emissions.lengths[b : b + 1]))
         for hypothesis in nbest:
-            told, state = 0.0, CTCPrefix().start(one, 1)
+            told, state = 0.0, ctc.start(one, 1)
             written = [*hypothesis.tokens, EOS] if len(hypothesis.tokens) < -(-batch.source.lengths[b] // 2) else []
             for before, token in zip([BOS, *written], written, strict=False):
-                log_probs, state, _ = CTCPrefix().step(torch.tensor([before]), state, one)
+                log_probs, state, _ = ctc.step(torch.tensor([before]), state, one)
                 told += float(log_probs[0, token].detach())
             if written:
                 own = len(written) * torch.tensor(hypothesis.confidence).log()
