@@ -60,7 +60,7 @@ def s3(monkeypatch):
 
 
 def states_of(flow, *arguments, **named):
-    """The flow's result, and the name of the state of each of its task runs."""
+    """The flow's result, and the name of the state of each of its task runs, once the server has recorded them all."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
@@ -68,7 +68,11 @@ def states_of(flow, *arguments, **named):
     result = state.result()
     with get_client(sync_client=True) as client:
         only = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))
-        runs = client.read_task_runs(flow_run_filter=only, limit=100)
+        for _ in range(300):
+            runs = client.read_task_runs(flow_run_filter=only, limit=100)
+            if all(run.state and run.state.is_final() for run in runs):
+                break
+            time.sleep(0.1)
     return result, {run.name.split("-")[0] + str(i): run.state.name for i, run in enumerate(runs)}
 
 
