@@ -3,16 +3,19 @@
 import io
 import json
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
+from tones import recogniser_of_tones, spoken
 from untrained import BOTH_WAYS, CTC, FORWARD, TRANSDUCER, bundle_of, loaded, tokenizer, with_front_end
 
+from flows.listen import main
 from infra.problem import Problem
 from models import rnn_transducer
 from models.interface import Beam
-from tasks.bundle import Sound
+from tasks.bundle import Sound, load_bundle
 from tasks.captions import ERASE, Appended, Lines, Rewritten
 from tasks.features import FrontEnd, Normaliser, extract
 from tasks.live import Again, Delays, Forward, Heard, listen, recogniser
@@ -265,36 +268,33 @@ def test_files_of_many_channels_and_bad_ones(tmp_path):
         assert "\n" not in str(caught.value)
 
 
-def test_the_command(artifact_root, tmp_path, monkeypatch, capsys):
-    from flows.listen import main
+@pytest.mark.parametrize("text", ["", "dab cab bad"], ids=["untrained", "trained"])
+def test_the_command(text, artifact_root, tmp_path, monkeypatch, capsys):
+    """On a file and on bare samples the text of the offline greedy search, of a trained model what was spoken."""
+    bundle = recogniser_of_tones(max_length=3) if text else bundle_of(TRANSDUCER, max_length=3)
+    data = pcm(spoken(text, np.random.default_rng(1)) if text else sound(1.2, 8000))
+    samples = np.frombuffer(data, "<i2")
+    soundfile.write(tmp_path / "a.wav", samples, 8000)
 
-    bundle, wave = bundle_of(TRANSDUCER, max_length=30), sound(1.2, 8000)
-    from tasks.bundle import load_bundle
-
-    soundfile.write(tmp_path / "a.wav", wave, 8000, subtype="FLOAT")
-    expected = offline(load_bundle(bundle), wave, 8000, Beam(width=1, max_length=30))
-    monkeypatch.setattr(sys, "argv", ["listen", "--model", bundle.uri, str(tmp_path / "a.wav"), "--json"])
-    main()
-    said = capsys.readouterr()
-    rows = [json.loads(line) for line in said.out.splitlines()]
-    assert " ".join(row["text"] for row in rows if row["final"]) == expected != ""
-    lines = said.err.splitlines()
-    assert "each word is final as it is written (resampled from 8000 to 16000 Hz)" in lines[0]
-    assert lines[-1].startswith("1.20 s heard:")
-    assert lines[-2] == "after 30 tokens nothing more was written: raise --max-length"
-
-    class Pipe:
-        buffer = io.BytesIO(pcm(wave))
-
-    monkeypatch.setattr(sys, "stdin", Pipe)
-    more = ["listen", "--model", bundle.uri, "-", "--rate", "8000", "--max-length", "5000"]
-    monkeypatch.setattr(sys, "argv", more)
-    main()
-    wave = np.frombuffer(pcm(wave), "<i2").astype(np.float32) / 32768
-    assert capsys.readouterr().out == offline(load_bundle(bundle), wave, 8000) + "\n"
-
-    monkeypatch.setattr(sys, "argv", ["listen", "--model", bundle.uri, str(tmp_path / "b.wav")])
-    with pytest.raises(SystemExit) as ended:
+    def said(*given):
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(data)))
+        monkeypatch.setattr(sys, "argv", ["listen", "--model", bundle.uri, *given])
         main()
-    assert ended.value.code == 1
+        return capsys.readouterr()
+
+    def searched(most):
+        return offline(load_bundle(bundle), samples.astype(np.float32) / 32768, 8000, Beam(width=1, max_length=most))
+
+    assert searched(5000) == (text or searched(5000)) != ""
+    of_file = said(str(tmp_path / "a.wav"), "--json", "--max-length", "5000")
+    rows = [json.loads(line) for line in of_file.out.splitlines()]
+    assert " ".join(row["text"] for row in rows if row["final"]) == searched(5000)
+    assert "each word is final as it is written (resampled from 8000 to 16000 Hz)" in of_file.err.splitlines()[0]
+    assert of_file.err.splitlines()[-1].startswith(f"{len(samples) / 8000:.2f} s heard:")
+    assert said("-", "--rate", "8000", "--max-length", "5000").out == searched(5000) + "\n"
+    short = said("-", "--rate", "8000", "--chunk-ms", "70")
+    assert short.out == searched(3) + "\n"
+    assert short.err.splitlines()[-2] == "after 3 tokens nothing more was written: raise --max-length"
+    with pytest.raises(SystemExit, match="1"):
+        said(str(tmp_path / "b.wav"))
     assert capsys.readouterr().err.count("\n") == 1

@@ -47,20 +47,27 @@ def louder(name):
 def bundle_of(config, sound=None, *, seed=0, tokens=None, max_length=10_000):
     blank, space = (1.5, 1.5) if "joint_size" in vars(config) else (0.0, 0.0)
     torch.manual_seed(seed)
-    tokens = tokens or tokenizer()
-    size = len(json.loads(tokens.read("tokenizer.json"))["symbols"]) + 4
-    sound = sound or Sound(FrontEnd(mels=BANDS), NORMALISER)
-    heard = 13 if sound.front_end.kind == "given" else BANDS
-    model = config.build(heard, size)
+    tokens, sound = tokens or tokenizer(), sound or Sound(FrontEnd(mels=BANDS), NORMALISER)
+    model = config.build(*sizes_of(tokens, sound))
     weights = {n: louder(n) * w if w.dim() > 1 else w for n, w in model.state_dict().items()}
     weights["output.bias"] = weights["output.bias"].clone()
     weights["output.bias"][1:4] -= 50.0  # no special tokens
     weights["output.bias"][0] += blank
     weights["output.bias"][4] += space
+    return bundled(config, weights, tokens, sound, max_length)
+
+
+def sizes_of(tokens, sound):
+    """The features of a frame and the ids of the tokenizer."""
+    heard = 13 if sound.front_end.kind == "given" else BANDS
+    return heard, len(json.loads(tokens.read("tokenizer.json"))["symbols"]) + 4
+
+
+def bundled(config, weights, tokens, sound, max_length):
     return write_bundle(
         Contents(
             config=config,
-            sizes=(heard, size),
+            sizes=sizes_of(tokens, sound),
             weights=weights,
             tokenizer=tokens,
             sound=sound,

@@ -1,0 +1,45 @@
+"""A recogniser that learned to write tones: each letter is one of its own, a space is silence."""
+
+import numpy as np
+import torch
+from untrained import BANDS, TRANSDUCER, bundled, tokenizer
+
+from models.interface import Batch, Padded
+from tasks.bundle import Sound
+from tasks.features import FrontEnd, Normaliser, extract
+
+RATE = 8000
+HERTZ = {" ": 0, "a": 400, "b": 800, "c": 1400, "d": 2200}
+FRONT_END = FrontEnd(mels=BANDS)
+
+
+def spoken(text, random):
+    """Samples at RATE, 0.125 s for each character and the end, in soft noise."""
+    time = np.arange(RATE // 8) / RATE
+    tones = [0.4 * np.sin(np.pi * time * 8) * np.sin(2 * np.pi * HERTZ[character] * time) for character in text + " "]
+    return (np.concatenate(tones) + 0.003 * random.standard_normal(len(time) * len(tones))).astype(np.float32)
+
+
+def recogniser_of_tones(max_length):
+    """Its bundle, after some 20 s of training on texts that are new each time."""
+    random = np.random.default_rng(0)
+    frames = extract(spoken("abcd ", random), RATE, FRONT_END)
+    normaliser = Normaliser("corpus", tuple(frames.mean(0).tolist()), tuple(frames.std(0).tolist()))
+    torch.manual_seed(0)
+    model = TRANSDUCER.build(BANDS, 4 + len(HERTZ)).train()
+    optimiser = torch.optim.Adam(model.parameters(), 1e-2)
+    for _ in range(300):
+        optimiser.zero_grad()
+        model.loss(lesson(random, normaliser)).mean().backward()
+        optimiser.step()
+    sound = Sound(FRONT_END, normaliser)
+    return bundled(TRANSDUCER, model.state_dict(), tokenizer(list(HERTZ)), sound, max_length)
+
+
+def lesson(random, normaliser):
+    """Eight texts in which no character comes twice in a row."""
+    jumps = [random.integers(1, len(HERTZ), random.integers(2, 10)) for _ in range(8)]
+    texts = ["".join(list(HERTZ)[k] for k in steps.cumsum() % len(HERTZ)).strip() for steps in jumps]
+    heard = [torch.from_numpy(normaliser(extract(spoken(text, random), RATE, FRONT_END))) for text in texts]
+    written = [torch.tensor([4 + list(HERTZ).index(character) for character in text]) for text in texts]
+    return Batch(tuple(texts), Padded.stack(heard), Padded.stack(written))
