@@ -41,7 +41,7 @@ def test_how_a_step_runs_is_not_in_its_key():
 def test_key_follows_the_code_that_the_task_imports(monkeypatch):
     inputs = (Artifact("transcripts", "a"), Scoring())
     before, other = evaluate.key(*inputs), example.key(Artifact("shards", "a"), Config())
-    assert "tasks.decode" in reachable(frozenset({"tasks.evaluate"}))
+    assert "tasks.parts" in reachable(frozenset({"tasks.evaluate"}))
     assert "tasks.ingest_corpus" not in reachable(frozenset({"tasks.evaluate"}))
     real = step_module._source
     monkeypatch.setattr(step_module, "_source", lambda m: real(m) + ("\nX = 1\n" if m == "tasks.evaluate" else ""))
