@@ -4,7 +4,6 @@ A write is whole or not there at all: locally a temporary file is renamed, on S3
 """
 
 import contextlib
-import errno
 import io
 import os
 import shutil
@@ -12,29 +11,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from infra.problem import Problem
-from infra.settings import set_defaults, settings, without_password
+from infra import s3
 
 RANGE_BYTES = 8 << 20  # what one request of a sequential read fetches
-# Servers other than AWS often know no checksums in trailers; the manifest holds SHA-256 of every file anyway.
-OTHER_SERVERS = {
-    "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
-    "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
-}
 PARTIAL = ".partial-"  # the name of a file that is being written
-
-
-HINTS = {
-    "NoSuchBucket": "the bucket does not exist; create it or correct the name",
-    "InvalidAccessKeyId": "the server does not know this key; check AWS_ACCESS_KEY_ID",
-    "SignatureDoesNotMatch": "the secret is wrong; check AWS_SECRET_ACCESS_KEY",
-    "AccessDenied": "access denied; check the credentials and the bucket's policy",
-    "403": "access denied; check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +47,8 @@ def read(uri: str, offset: int = 0, size: int | None = None) -> bytes:
     span = f"bytes={offset}-" if size is None else f"bytes={offset}-{offset + size - 1}"
     ranged = {} if offset == 0 and size is None else {"Range": span}
     try:
-        with _named_errors(uri):
-            return _client().get_object(**_place(uri), **ranged)["Body"].read()
+        with s3.named_errors(uri):
+            return s3.client().get_object(**s3.place(uri), **ranged)["Body"].read()
     except EOFError:  # the range begins at the end or beyond
         return b""
 
@@ -87,8 +70,8 @@ def open_binary(uri: str) -> BinaryIO:
 
 def write(uri: str, data: bytes) -> None:
     if is_s3(uri):
-        with _named_errors(uri):
-            _client().put_object(**_place(uri), Body=data)
+        with s3.named_errors(uri):
+            s3.client().put_object(**s3.place(uri), Body=data)
         return
     with _whole(Path(uri)) as partial:
         partial.write_bytes(data)
@@ -97,11 +80,25 @@ def write(uri: str, data: bytes) -> None:
 def upload(path: Path, uri: str) -> None:
     """Copy a local file to `uri`."""
     if is_s3(uri):
-        with _named_errors(uri):
-            _client().upload_file(str(path), *_place(uri).values())
+        with s3.named_errors(uri):
+            s3.client().upload_file(str(path), *s3.place(uri).values())
         return
     with _whole(Path(uri)) as partial:
         shutil.copyfile(path, partial)
+
+
+@contextmanager
+def writing(uri: str) -> Iterator[Path]:
+    """An empty local file to fill; the file at `uri` when the block ends, gone where it fails."""
+    if not is_s3(uri):
+        with _whole(Path(uri)) as partial:
+            yield partial
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        local = Path(folder, "content")
+        local.touch()
+        yield local
+        upload(local, uri)
 
 
 def download(uri: str, path: Path) -> None:
@@ -110,16 +107,16 @@ def download(uri: str, path: Path) -> None:
         if not is_s3(uri):
             shutil.copyfile(uri, partial)
             return
-        with _named_errors(uri):
-            _client().download_file(*_place(uri).values(), str(partial))
+        with s3.named_errors(uri):
+            s3.client().download_file(*s3.place(uri).values(), str(partial))
 
 
 def entry(uri: str) -> Entry | None:
     """Size and version of one file, None where there is none."""
     if is_s3(uri):
         try:
-            with _named_errors(uri):
-                head = _client().head_object(**_place(uri))
+            with s3.named_errors(uri):
+                head = s3.client().head_object(**s3.place(uri))
         except FileNotFoundError:
             return None
         return Entry(head["ContentLength"], head["ETag"].strip('"'))
@@ -142,10 +139,17 @@ def remove(uri: str) -> None:
         else:
             path.unlink(missing_ok=True)
         return
-    with _named_errors(uri):
+    with s3.named_errors(uri):
         for name in _list_s3(uri):
-            _client().delete_object(**_place(join(uri, name[0])))
-        _client().delete_object(**_place(uri))
+            s3.client().delete_object(**s3.place(join(uri, name[0])))
+        s3.client().delete_object(**s3.place(uri))
+
+
+def sweep(uri: str) -> None:
+    """Delete what killed writers left half-written below a folder that none writes to now. S3 shows nothing of it."""
+    if not is_s3(uri):
+        for partial in Path(uri).rglob(f"{PARTIAL}*"):
+            partial.unlink(missing_ok=True)
 
 
 def copy(source: str, target: str) -> None:
@@ -153,8 +157,8 @@ def copy(source: str, target: str) -> None:
     if not is_s3(source):
         upload(Path(source), target)
         return
-    with _named_errors(source):
-        _client().copy(_place(source), *_place(target).values())
+    with s3.named_errors(source):
+        s3.client().copy(s3.place(source), *s3.place(target).values())
 
 
 def move(source: str, target: str) -> None:
@@ -204,59 +208,12 @@ def _list_local(folder: Path, below: str = "", above: tuple[Path, ...] = ()) -> 
 
 
 def _list_s3(uri: str) -> Iterator[tuple[str, Entry]]:
-    place = _place(uri.rstrip("/") + "/")
-    pages = _client().get_paginator("list_objects_v2").paginate(Bucket=place["Bucket"], Prefix=place["Key"])
-    with _named_errors(uri):
+    place = s3.place(uri.rstrip("/") + "/")
+    pages = s3.client().get_paginator("list_objects_v2").paginate(Bucket=place["Bucket"], Prefix=place["Key"])
+    with s3.named_errors(uri):
         for page in pages:
             for item in page.get("Contents", []):
                 yield item["Key"].removeprefix(place["Key"]), Entry(item["Size"], item["ETag"].strip('"'))
-
-
-def _place(uri: str) -> dict[str, str]:
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    return {"Bucket": bucket, "Key": key}
-
-
-@cache
-def _client_of(process: int, endpoint: str) -> Any:  # noqa: ARG001  (a client does not survive a fork: one a process)
-    if endpoint:
-        set_defaults(OTHER_SERVERS)
-    import boto3  # half a second that a local run need not pay
-    from botocore.config import Config
-
-    retries = Config(retries={"mode": "standard", "max_attempts": 5}, max_pool_connections=16)
-    return boto3.Session().client("s3", endpoint_url=endpoint or None, config=retries)
-
-
-def _client() -> Any:
-    return _client_of(os.getpid(), settings().s3_endpoint)
-
-
-@contextmanager
-def _named_errors(uri: str) -> Iterator[None]:
-    """Botocore's errors as FileNotFoundError or EOFError, or as a line that says what to mend."""
-    from boto3.exceptions import Boto3Error
-    from botocore import exceptions as s3
-
-    try:
-        yield
-    except s3.NoCredentialsError as error:
-        raise Problem(f"{uri}: no S3 credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from error
-    except (s3.ConnectionError, s3.HTTPClientError) as error:
-        place = without_password(settings().s3_endpoint) or "AWS"
-        raise Problem(f"{uri}: no S3 server answers at {place}; see AWS_ENDPOINT_URL") from error
-    except (s3.ClientError, s3.BotoCoreError, Boto3Error) as error:
-        raise _named(uri, error) from error
-
-
-def _named(uri: str, error: Exception) -> Exception:
-    cause = error if hasattr(error, "response") else error.__context__  # an upload wraps the server's answer
-    code = getattr(cause, "response", {}).get("Error", {}).get("Code", "")
-    if code in {"NoSuchKey", "404", "NotFound"}:
-        return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), uri)
-    if code in {"InvalidRange", "416"}:
-        return EOFError(uri)
-    return Problem(f"{uri}: {HINTS.get(code, ' '.join(str(error).split()))}")
 
 
 class _RemoteFile(io.RawIOBase):

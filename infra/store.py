@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from infra import storage
 from infra.cache import cached
@@ -84,6 +84,18 @@ class Draft:
         else:
             size, sha256 = content.stat().st_size, file_sha256(content)
             storage.upload(content, target)
+        self._mark(name, size, sha256)
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[BinaryIO]:
+        """A file to write what will be stored under `name` when the block ends; nothing is where the block fails."""
+        with storage.writing(storage.join(self.uri, name)) as local:
+            with local.open("wb") as file:
+                yield file
+            size, sha256 = local.stat().st_size, file_sha256(local)
+        self._mark(name, size, sha256)
+
+    def _mark(self, name: str, size: int, sha256: str) -> None:
         mark = json.dumps({"size": size, "sha256": sha256}).encode()
         storage.write(storage.join(self.uri, MARKS, name), mark)
 
@@ -112,6 +124,7 @@ class Draft:
             raise Problem(f"{self.kind}: {len(missing)} files are missing, first {missing[0]}; run the flow again")
         artifact = Artifact(self.kind, digest_of(files))
         if not artifact.exists():
+            storage.sweep(self.uri)
             for name in storage.listing(self.uri).keys() - files.keys():
                 if not name.startswith(f"{MARKS}/"):
                     storage.remove(storage.join(self.uri, name))

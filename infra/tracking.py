@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from infra import storage
+from infra import s3, storage
 from infra.problem import Problem
 from infra.settings import set_defaults, settings, without_password
 
@@ -204,7 +204,7 @@ def _client() -> Any:
 def _client_of(uri: str) -> Any:
     set_defaults(ENVIRONMENT)
     if settings().s3_endpoint:
-        set_defaults(storage.OTHER_SERVERS)
+        set_defaults(s3.OTHER_SERVERS)
     if uri.startswith("sqlite:///"):
         Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     from mlflow import MlflowClient, set_tracking_uri

@@ -14,6 +14,7 @@ import soundfile
 CEPSTRA = 13  # coefficients in a frame of Sphinx features
 FRAMES_A_SECOND = 100
 RAW_RATE = 16000  # of headerless .raw files, as CMU ships them
+WHOLE_NUMBERS = ("PCM", "MPEG")  # libsndfile's subtypes that hold neither NaN nor infinity: MP3 quantises, too
 ESTIMATE_SECONDS = 0.5  # libsndfile estimates the length of an mp3 without an index by its size
 
 
@@ -36,7 +37,7 @@ def decode(
     if not data:
         raise BadClip("empty file")
     if extension == "mfc":
-        wave, rate = _cepstra(data), FRAMES_A_SECOND
+        wave, rate = _finite(_cepstra(data)), FRAMES_A_SECOND
     elif extension == "raw":
         wave, rate = _raw(data), RAW_RATE
     else:
@@ -45,8 +46,6 @@ def decode(
         raise BadClip("no samples")
     if len(wave) > max_seconds * rate:
         raise BadClip("too long", f"{len(wave) / rate:.2f} s")
-    if not np.isfinite(np.vdot(wave, wave)) and not np.isfinite(wave).all():  # the product is quick, but may overflow
-        raise BadClip("not finite", "the samples hold NaN or infinity")
     return wave, rate
 
 
@@ -85,6 +84,8 @@ def _sound(data: bytes, max_seconds: float, *, scratch: bool) -> tuple[np.ndarra
             memory = _scratch(1 << (declared * file.channels).bit_length()) if scratch else None
             room = None if memory is None else memory[: declared * file.channels].reshape(declared, file.channels)
             wave = file.read(dtype="float32", always_2d=True, out=room)
+            if not file.subtype.startswith(WHOLE_NUMBERS):
+                _finite(wave)
     except soundfile.SoundFileError as error:
         raise BadClip("truncated" if opened else "not audio", _cause(error)) from error
     if is_mp3:
@@ -92,6 +93,12 @@ def _sound(data: bytes, max_seconds: float, *, scratch: bool) -> tuple[np.ndarra
     elif len(wave) < declared or cut_off(data):
         raise BadClip("truncated", f"{len(wave)} samples of {declared} decode")
     return wave[:, 0] if wave.shape[1] == 1 else wave.mean(1), rate
+
+
+def _finite(wave: np.ndarray) -> np.ndarray:
+    if not np.isfinite(wave).all():
+        raise BadClip("not finite", "the samples hold NaN or infinity")
+    return wave
 
 
 @lru_cache(4)
@@ -105,8 +112,9 @@ def _memory_file(data: bytes) -> Iterator[int]:
     """A file descriptor to read the bytes at: of a BytesIO, libsndfile reads each piece by a call back into Python."""
     descriptor = os.memfd_create("clip")
     try:
-        with open(descriptor, "wb", closefd=False) as file:
-            file.write(data)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
         os.lseek(descriptor, 0, os.SEEK_SET)
         yield descriptor
     finally:
@@ -141,7 +149,8 @@ def mpeg_extent(data: bytes) -> tuple[int, int]:
     if data[:3] == b"ID3" and len(data) > 10:
         sizes = data[6:10]  # seven bits a byte
         at = 10 + (sizes[0] << 21 | sizes[1] << 14 | sizes[2] << 7 | sizes[3])
-    while at + 4 <= len(data):
+    last = len(data) - 4  # where a header fits
+    while at <= last:
         length, count = _frame(data[at : at + 4])
         if length:
             at += length

@@ -6,12 +6,10 @@ longer recordings are new: 16-bit WAV. A row that is a text brings its bytes wit
 
 import hashlib
 import json
-import tempfile
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -43,19 +41,16 @@ def take_in(job: Job) -> Job:
     rejects: list[dict[str, Any]] = []
     with full_disk_named(f"{name}.tar"):
         rows = from_parquet(out.read(f"jobs/{name}.parquet")).to_pylist()
-        with tempfile.TemporaryDirectory() as folder:
-            local = Path(folder, name)
-            with local.open("wb") as file:
-                cached = _LastClip()
-                for row, cached.fetched in _fetched_ahead(rows):
-                    sample = _sample(row, cached, job, rejects)
-                    if sample:
-                        offset, size = add(file, sample)
-                        place = {"shard": f"{name}.tar", "offset": offset, "size": size}
-                        index.append(_index_row(sample) | place | {"tags": row["tags"]})
-                file.write(tar.END)
-            if index:
-                out.put(f"{name}.tar", local)
+        with out.writing(f"{name}.tar") as file:
+            cached = _LastClip()
+            for row, cached.fetched in _fetched_ahead(rows):
+                if sample := _sample(row, cached, job, rejects):
+                    offset, size = add(file, sample)
+                    place = {"shard": f"{name}.tar", "offset": offset, "size": size}
+                    index.append(_index_row(sample) | place | {"tags": row["tags"]})
+            file.write(tar.END)
+        if not index:
+            out.remove(f"{name}.tar")
         out.put(f"parts/{name}.rejects.parquet", to_parquet(table_of(rejects, QUARANTINE)))
         out.put(f"parts/{name}.index.parquet", to_parquet(table_of(index, INDEX)))
     return {"kept": len(index), "rejected": len(rejects)}

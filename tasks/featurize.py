@@ -7,11 +7,9 @@ holds the source's tokens (int32), there are as many `frames` as tokens, and the
 
 import io
 import json
-import tempfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -79,24 +77,21 @@ def featurize_shard(job: Job) -> Job:
     kept: list[dict[str, Any]] = []
     rejects: list[dict[str, Any]] = []
     sums: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory() as folder, shards.file(name).open("rb") as source:
-        local = Path(folder, name)
-        with local.open("wb") as target:
-            for row in index:
-                text = normalise(row["text"], tokens.text)
-                if reason := _unusable(text, row["split"], tokens):
-                    rejects.append(_reject(row, *reason))
-                    continue
-                source.seek(row["offset"])
-                frames = source_of(read_sample(source.read(row["size"])))
-                if not len(frames):
-                    rejects.append(_reject(row, "empty text", "nothing is left after text normalisation"))
-                    continue
-                kept.append(_append(target, row, text, frames, tokens.encode(text)))
-                if row["split"] == "train" and frames.ndim > 1:
-                    _add(sums, frames)
-            target.write(tar.END)
-        out.put(name, local)
+    with out.writing(name) as target, shards.file(name).open("rb") as source:
+        for row in index:
+            text = normalise(row["text"], tokens.text)
+            if reason := _unusable(text, row["split"], tokens):
+                rejects.append(_reject(row, *reason))
+                continue
+            source.seek(row["offset"])
+            frames = source_of(read_sample(source.read(row["size"])))
+            if not len(frames):
+                rejects.append(_reject(row, "empty text", "nothing is left after text normalisation"))
+                continue
+            kept.append(_append(target, row, text, frames, tokens.encode(text)))
+            if row["split"] == "train" and frames.ndim > 1:
+                _add(sums, frames)
+        target.write(tar.END)
     out.put(f"parts/{name}.index.parquet", to_parquet(table_of(kept, INDEX)))
     out.put(f"parts/{name}.rejects.parquet", to_parquet(table_of(rejects, QUARANTINE)))
     out.put_json(statistics_name(name), {k: v if k == "frames" else v.tolist() for k, v in sums.items()})

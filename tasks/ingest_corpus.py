@@ -91,17 +91,14 @@ def _checked(rows: Iterator[Row]) -> Iterator[Row]:
 def _write_jobs(rows: Iterator[Row], source: Source, options: Ingest, out: Draft) -> list[str]:
     """Lists of utterances into the draft, each as large as a shard, and the rejects. The names of the lists."""
     done, names = out.finished(), []
-    with tempfile.TemporaryDirectory() as folder:
-        local = Path(folder, "rejects.parquet")
-        with pq.ParquetWriter(local, QUARANTINE) as table:
-            rejects = _Rejects(table)
-            located = _located(rows, source, rejects)
-            for name, group in _grouped(located, options.shard_mb * 2**20):
-                names.append(name)
-                if f"jobs/{name}.parquet" not in done:
-                    out.put(f"jobs/{name}.parquet", to_parquet(table_of(group, JOB)))
-            rejects.flush()
-        out.put("parts/rows.rejects.parquet", local)
+    with out.writing("parts/rows.rejects.parquet") as file, pq.ParquetWriter(file, QUARANTINE) as table:
+        rejects = _Rejects(table)
+        located = _located(rows, source, rejects)
+        for name, group in _grouped(located, options.shard_mb * 2**20):
+            names.append(name)
+            if f"jobs/{name}.parquet" not in done:
+                out.put(f"jobs/{name}.parquet", to_parquet(table_of(group, JOB)))
+        rejects.flush()
     return names
 
 

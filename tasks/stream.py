@@ -5,11 +5,9 @@ that any stretch of the stream is a memory map's slice. Characters are taken as 
 go line by line, each line ended by EOS.
 """
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -95,13 +93,10 @@ def tokenize_shard(job: Job) -> Job:
     tokenizer = Artifact("tokenizer", job["tokenizer"])
     tokens, kind = load_tokenizer(tokenizer), tokenizer.read_json("tokenizer.json")["kind"]
     pieces, ended = pieces_of(text, job["shard"]), kind != "characters"
-    with tempfile.TemporaryDirectory() as folder:
-        local = Path(folder, "ids")
-        with local.open("wb") as file:
-            for part in lines_of(pieces) if ended else pieces:
-                ids = tokens.encode(part) + [EOS] * ended
-                file.write(np.asarray(ids, _width(len(tokens))).tobytes())
-        out.put(_ids_name(job["shard"]), local)
+    with out.writing(_ids_name(job["shard"])) as file:
+        for part in lines_of(pieces) if ended else pieces:
+            ids = tokens.encode(part) + [EOS] * ended
+            file.write(np.asarray(ids, _width(len(tokens))).tobytes())
     return {}
 
 

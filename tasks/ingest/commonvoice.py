@@ -58,25 +58,25 @@ def _rows(source: Source, root: str, table: str, split: str) -> Iterator[Utteran
             split, name, "read", "malformed table", f"no column {', '.join(sorted(missing))} in its first line"
         )
         return
+    path, sentence = columns.index("path"), columns.index("sentence")
+    speaker = columns.index("client_id") if "client_id" in columns else len(columns)
+    tags = [(i, RENAMED.get(column, column)) for i, column in enumerate(columns) if column not in NOT_TAGS]
+    clips = posixpath.join(root, "clips", "")
     for number, line in enumerate(lines, start=2):
         if not line.strip():
             continue
         fields = line.split("\t")
-        row = dict(zip(columns, fields, strict=False))
-        if len(fields) > len(columns) or not row.get("path") or "sentence" not in row:
+        if not max(path, sentence) < len(fields) <= len(columns) or not fields[path]:
             detail = f"{len(fields)} fields for {len(columns)} columns"
             yield Reject(split, f"{name}:{number}", "read", "malformed row", detail)
             continue
-        tags = {RENAMED.get(k, k): v for k, v in row.items() if v and k not in NOT_TAGS}
-        clip = _clip(source, root, row["path"])
-        yield Utterance(split, (clip,), unquoted(row["sentence"]), row.get("client_id", ""), tags)
-
-
-def _clip(source: Source, root: str, path: str) -> str:
-    stem = posixpath.join(root, "clips", path)
-    if stem in source.files:
-        return stem
-    return source.first(stem, f"{stem}.mp3", f"{stem}.wav", posixpath.join(root, path))
+        fields += [""] * (len(columns) + 1 - len(fields))
+        clip = clips + fields[path]
+        if clip not in source.files:
+            clip = posixpath.join(clips, fields[path])  # which may be absolute
+            clip = source.first(clip, f"{clip}.mp3", f"{clip}.wav", posixpath.join(root, fields[path]))
+        known = {tag: fields[i] for i, tag in tags if fields[i]}
+        yield Utterance(split, (clip,), unquoted(fields[sentence]), fields[speaker], known)
 
 
 def unquoted(sentence: str) -> str:

@@ -94,7 +94,7 @@ def clips() -> Corpus:
 
 
 def options(round_: int) -> Ingest:
-    return Ingest(shard_mb=4, seed=round_, error_budget=1.0)  # another seed: nothing is found finished
+    return Ingest(seed=round_, error_budget=1.0)  # another seed: nothing is found finished
 
 
 def plain_decode(path: str) -> int:

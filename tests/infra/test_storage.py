@@ -9,7 +9,7 @@ import tarfile
 
 import pytest
 
-from infra import cache, storage
+from infra import cache, s3, storage
 from infra.problem import Problem
 
 DATA = random.Random(1).randbytes(300_000)
@@ -205,13 +205,13 @@ def test_a_wrong_key_is_one_line(rclone, tmp_path, monkeypatch, key, secret, hin
     rclone.use(monkeypatch)
     storage.write("s3://bucket/there", b"x")
     rclone.use(monkeypatch, key, secret)
-    storage._client_of.cache_clear()
+    s3.client_of.cache_clear()
     for name, act in attempts("s3://bucket/there", tmp_path).items():
         line = told(act)
         assert "check" in line, f"{name}: {line}"
         assert "AWS_" in line, f"{name}: {line}"
     rclone.use(monkeypatch)
-    storage._client_of.cache_clear()
+    s3.client_of.cache_clear()
     assert storage.read("s3://bucket/there") == b"x"
 
 
@@ -219,10 +219,10 @@ def test_no_key_at_all(moto, tmp_path, monkeypatch):
     moto.use(monkeypatch)
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    storage._client_of.cache_clear()
+    s3.client_of.cache_clear()
     for act in attempts("s3://bucket/there", tmp_path).values():
         assert "set AWS_ACCESS_KEY_ID" in told(act)
-    storage._client_of.cache_clear()
+    s3.client_of.cache_clear()
 
 
 def test_no_such_bucket(moto, tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -94,6 +95,22 @@ def test_a_draft_is_continued(root):
     assert artifact.names() == ["a.bin", "b.bin"]
     assert "half.bin" not in storage.listing(artifact.uri)
     assert artifact == make(files={"a.bin": b"one", "b.bin": b"two"})
+
+
+def test_what_is_written_bit_by_bit_counts_when_it_is_whole(root):
+    here = open_draft("shards", "key")
+    with here.writing("deep/a.bin") as file:
+        file.write(b"on")
+        file.write(b"e")
+        assert here.finished() == set()
+    broken = pytest.raises(RuntimeError, match="broke")
+    with broken, here.writing("b.bin") as file:
+        file.write(b"half")
+        raise RuntimeError("broke")
+    assert here.finished() == {"deep/a.bin"}
+    artifact = here.commit()
+    assert artifact == make(files={"deep/a.bin": b"one"})
+    assert set(storage.listing(artifact.uri)) == {"deep/a.bin", "manifest.json"}
 
 
 def test_an_expected_file_that_is_missing_is_named(root):
@@ -207,8 +224,10 @@ def test_a_process_killed_while_it_fills_a_draft(tmp_path, monkeypatch):
     assert len(here.finished()) >= 20
     for name in here.finished():
         assert here.read(name) == bytes([int(name[:6]) % 256]) * 50_000
+    Path(here.uri, f"{storage.PARTIAL}of-the-killed").write_bytes(b"half")  # whether or not this one left some
     artifact = here.commit()
-    assert set(storage.listing(artifact.uri)) == {*artifact.names(), "manifest.json"}
+    there = {str(path.relative_to(artifact.uri)) for path in Path(artifact.uri).rglob("*") if path.is_file()}
+    assert there == {*artifact.names(), "manifest.json"}
 
 
 def test_many_at_once_make_one_artifact(root):

@@ -1,0 +1,71 @@
+"""What storage asks of boto3: a client for the endpoint of the settings, and its errors in words that help."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from infra.problem import Problem
+from infra.settings import set_defaults, settings, without_password
+
+# Servers other than AWS often know no checksums in trailers; the manifest holds SHA-256 of every file anyway.
+OTHER_SERVERS = {
+    "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
+    "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
+}
+HINTS = {
+    "NoSuchBucket": "the bucket does not exist; create it or correct the name",
+    "InvalidAccessKeyId": "the server does not know this key; check AWS_ACCESS_KEY_ID",
+    "SignatureDoesNotMatch": "the secret is wrong; check AWS_SECRET_ACCESS_KEY",
+    "AccessDenied": "access denied; check the credentials and the bucket's policy",
+    "403": "access denied; check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy",
+}
+
+
+def place(uri: str) -> dict[str, str]:
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return {"Bucket": bucket, "Key": key}
+
+
+@cache
+def client_of(process: int, endpoint: str) -> Any:  # noqa: ARG001  (a client does not survive a fork: one a process)
+    if endpoint:
+        set_defaults(OTHER_SERVERS)
+    import boto3  # half a second that a local run need not pay
+    from botocore.config import Config
+
+    retries = Config(retries={"mode": "standard", "max_attempts": 5}, max_pool_connections=16)
+    return boto3.Session().client("s3", endpoint_url=endpoint or None, config=retries)
+
+
+def client() -> Any:
+    return client_of(os.getpid(), settings().s3_endpoint)
+
+
+@contextmanager
+def named_errors(uri: str) -> Iterator[None]:
+    """Botocore's errors as FileNotFoundError or EOFError, or as a line that says what to mend."""
+    from boto3.exceptions import Boto3Error
+    from botocore import exceptions as known
+
+    try:
+        yield
+    except known.NoCredentialsError as error:
+        raise Problem(f"{uri}: no S3 credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from error
+    except (known.ConnectionError, known.HTTPClientError) as error:
+        server = without_password(settings().s3_endpoint) or "AWS"
+        raise Problem(f"{uri}: no S3 server answers at {server}; see AWS_ENDPOINT_URL") from error
+    except (known.ClientError, known.BotoCoreError, Boto3Error) as error:
+        raise _named(uri, error) from error
+
+
+def _named(uri: str, error: Exception) -> Exception:
+    cause = error if hasattr(error, "response") else error.__context__  # an upload wraps the server's answer
+    code = getattr(cause, "response", {}).get("Error", {}).get("Code", "")
+    if code in {"NoSuchKey", "404", "NotFound"}:
+        return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), uri)
+    if code in {"InvalidRange", "416"}:
+        return EOFError(uri)
+    return Problem(f"{uri}: {HINTS.get(code, ' '.join(str(error).split()))}")
