@@ -55,7 +55,7 @@ def model_arguments(parser: "Parser", split: str, *verbs: str) -> argparse.Names
     parser.add_argument("--corpus", required=True, metavar="KIND:URI")
     parser.add_argument("--split", default=split, choices=("train", "dev", "test"))
     parser.add_argument(
-        "--lm", metavar="NAME@ALIAS|PATH", help="an n-gram model, or an ARPA file; the same as --set lm="
+        "--lm", metavar="NAME@ALIAS|PATH", help="a language model, or an ARPA file; the same as --set lm="
     )
     parser.add_argument("--lexicon", metavar="FILE", help="the words there are, one a line; --set lexicon=")
     parser.add_argument("--hotwords", metavar="WORD[,WORD...]", help="words to listen for; --set hotwords=")

@@ -40,7 +40,7 @@ class Plan:
 class SearchPlan(Plan):
     """The same for a model that searches, and what its search is given; what is empty here is as the bundle has it.
 
-    lm: an n-gram model, NAME@ALIAS or the path of one or of an ARPA file. lexicon: the path of a file with a word a
+    lm: a language model, NAME@ALIAS or the path of one or of an ARPA file. lexicon: the path of a file with a word a
     line. hotwords: to listen for, as hard as beam.hotword_weight says.
     """
 

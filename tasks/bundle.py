@@ -3,8 +3,9 @@
 model.json (architecture, options, sizes), weights.pt, tokenizer.json, features.json (front end and normaliser; null
 where text is read), source/tokenizer.json (of what is read, where that is text and not what the model says),
 decode.json (beam), training.json (history and configs), golden.json with golden.npz (sources and what the bundle said
-of them when it was made), quarantine.parquet (training utterances that were left out); lm/ngram.bin and words.json
-where a search is given a language model and words (tasks/companions.py).
+of them when it was made), quarantine.parquet (training utterances that were left out); lm/ngram.bin, or
+lm/model.json, weights.pt and tokenizer.json, and words.json where a search is given a language model and words
+(tasks/companions.py).
 """
 
 import hashlib
@@ -22,13 +23,16 @@ from infra import storage
 from infra.problem import Problem
 from infra.store import Artifact, at, draft
 from models.interface import Beam, Decoder, LanguageModel, Model, Padded, build, describe
+from models.search.translated import Translated
 from tasks.checkpoints import Weights, from_bytes, to_bytes
 from tasks.features import FrontEnd, Normaliser
-from tasks.lexicon import fused
+from tasks.lexicon import fused, translated
 from tasks.ngram.binary import load_ngram
-from tasks.tokenizer import FILE, LABELS, MODEL, SOURCE, TextTokenizer, load_source_tokenizer, load_tokenizer
+from tasks.tokenizer import FILE, LABELS, MODEL, SOURCE, Inner, TextTokenizer, load_source_tokenizer, load_tokenizer
 
-LM, WORDS = "lm/ngram.bin", "words.json"  # of a bundle
+LM, WORDS = "lm/", "words.json"  # of a bundle; what begins with LM is of a language model
+NGRAM = LM + "ngram.bin"
+NEURAL = ("model.json", "weights.pt", FILE, MODEL)  # of the language model's own bundle, as far as it has them
 GOLDEN = 3
 GOLDEN_LENGTH = 1000  # tokens at most
 SCORE_TOLERANCE = 0.05  # nats: other processors round otherwise
@@ -124,12 +128,9 @@ def load_bundle(artifact: Artifact) -> Bundle:
     if spelling and spec["source_size"] != len(spelling):
         told = f"{spec['source_size']} source tokens, {SOURCE}{FILE} has {len(spelling)}"
         raise Problem(f"{artifact.uri}: the model has {told}")
-    model = build(**spec)
-    model.load_state_dict(from_bytes(artifact.read("weights.pt")))
+    model = _model(spec, artifact.read("weights.pt"))
     beam = Beam(**artifact.read_json("decode.json"))
-    return Bundle(
-        model.eval(), tokenizer, features and _sound_of(features), beam, spelling, _fused(artifact, tokenizer)
-    )
+    return Bundle(model, tokenizer, features and _sound_of(features), beam, spelling, _fused(artifact, tokenizer))
 
 
 def load_in_actor(artifact: Artifact) -> tuple[Bundle, torch.device]:
@@ -137,15 +138,28 @@ def load_in_actor(artifact: Artifact) -> tuple[Bundle, torch.device]:
     torch.set_num_threads(1)
     bundle, device = load_bundle(artifact), torch.device("cuda" if torch.cuda.is_available() else "cpu")
     bundle.model.to(device)
+    for fusing in (bundle.lm, getattr(bundle.lm, "tokens", None)):
+        if isinstance(fusing, Translated):
+            fusing.to(device)
     return bundle, device
 
 
+def _model(spec: dict[str, Any], weights: bytes) -> Model:
+    model = build(**spec)
+    model.load_state_dict(from_bytes(weights))
+    return model.eval()
+
+
 def _fused(artifact: Artifact, tokenizer: TextTokenizer) -> Decoder | None:
-    names = artifact.names()
-    if LM not in names and WORDS not in names:
+    names, lm = artifact.names(), None
+    if NGRAM in names:
+        lm = load_ngram(artifact.file(NGRAM))
+    elif LM + "model.json" in names:
+        model = _model(artifact.read_json(LM + "model.json"), artifact.read(LM + "weights.pt"))
+        lm = translated(tokenizer, model, load_tokenizer(Inner(artifact, LM)))
+    elif WORDS not in names:
         return None
-    words = artifact.read_json(WORDS) if WORDS in names else {}
-    return fused(tokenizer, load_ngram(artifact.file(LM)) if LM in names else None, **words)
+    return fused(tokenizer, lm, **(artifact.read_json(WORDS) if WORDS in names else {}))
 
 
 def _sound_of(told: dict[str, Any]) -> Sound:

@@ -1,6 +1,7 @@
 """What a recogniser is given beside its weights: a language model, a lexicon, hotwords, and how it searches with them.
 
-The bundle then holds lm/ngram.bin (tasks/ngram/binary.py), words.json (lexicon and hotwords) and the new decode.json.
+The bundle then holds lm/ngram.bin (tasks/ngram/binary.py), or the files of a neural language model under lm/,
+words.json (lexicon and hotwords) and the new decode.json.
 """
 
 import tempfile
@@ -12,9 +13,9 @@ from typing import Literal
 from infra import tracking
 from infra.problem import Problem
 from infra.store import Artifact, draft, file_sha256
-from models.interface import Beam
+from models.interface import Beam, LanguageModel
 from tasks import tar
-from tasks.bundle import LM, WORDS, adopt, replay
+from tasks.bundle import LM, NEURAL, WORDS, adopt, load_bundle, replay
 from tasks.ingest_text import INDEX as TEXT_INDEX
 from tasks.ngram.arpa import read_arpa
 from tasks.ngram.binary import write_binary
@@ -84,12 +85,17 @@ def _pieces(texts: Iterator[str]) -> Iterator[str]:
 
 
 def language_model_at(place: str) -> Artifact | None:
-    """The n-gram model NAME@ALIAS of the registry, or at a path: of a model or of an ARPA file. None for ""."""
+    """The language model NAME@ALIAS of the registry, or at a path: of an n-gram model, of an ARPA file, or of a bundle
+    that train_language_model made. None for "".
+    """
     if not place:
         return None
     if Path(place).is_file():
         return arpa_model(str(Path(place).absolute()), file_sha256(Path(place)))
-    return adopt(tracking.resolve_model(place), ("ngram",))
+    found = adopt(tracking.resolve_model(place), ("ngram", "bundle"))
+    if found.kind == "bundle" and not isinstance(load_bundle(found).model, LanguageModel):
+        raise Problem(f"{place}: not a language model; give one that train_ngram or train_language_model made")
+    return found
 
 
 def words_at(path: str) -> tuple[str, ...]:
@@ -120,22 +126,26 @@ def arpa_model(path: str, sha256: str) -> Artifact:  # noqa: ARG001  (other byte
 def equip(bundle: Artifact, lm: Artifact | None, equipment: Equipment) -> Artifact:
     """The bundle with a language model and words beside it. Raises Problem for what does not fit the bundle.
 
-    lm: an n-gram model of the bundle's tokens, or of words; None leaves what the bundle has.
+    lm: an n-gram model of the bundle's tokens, or of words, or a neural one that has all of the bundle's tokens; None
+    leaves what the bundle has.
     """
     had, beam = set(bundle.names()), equipment.beam
+    fusing = {name for name in had if name.startswith(LM)}
     if lm and not beam.lm_weight:
         raise Problem("a language model is given, but beam.lm_weight is 0: set it (0.5, say), or tune it")
     if equipment.hotwords and not beam.hotword_weight:
         raise Problem("hotwords are given, but beam.hotword_weight is 0: set it (5, say)")
-    if equipment.lexicon and not (lm or beam.lexicon_only or beam.unknown_bonus or beam.word_bonus or LM in had):
+    if equipment.lexicon and not (lm or beam.lexicon_only or beam.unknown_bonus or beam.word_bonus or fusing):
         raise Problem("a lexicon is given, but no term uses it: set beam.lexicon_only=true, or give a language model")
     words = bundle.read_json(WORDS) if WORDS in had else {"lexicon": [], "hotwords": []}
     words = {name: list(getattr(equipment, name)) or words[name] for name in words}
     with draft("bundle") as out:
-        for name in had - {LM, WORDS, "decode.json"}:
+        for name in had - {WORDS, "decode.json"} - (fusing if lm else set()):
             out.put(name, bundle.file(name))
-        if lm or LM in had:
-            out.put(LM, lm.file(BINARY) if lm else bundle.file(LM))
+        if lm:
+            names = [BINARY] if lm.kind == "ngram" else [name for name in NEURAL if name in lm.names()]
+            for name in names:
+                out.put(LM + name, lm.file(name))
         if any(words.values()):
             out.put_json(WORDS, words)
         out.put_json("decode.json", asdict(beam))

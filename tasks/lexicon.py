@@ -2,14 +2,17 @@
 
 from collections.abc import Iterable, Sequence
 
+from torch import nn
+
 from infra.problem import Problem
 from models.interface import Decoder
+from models.search.translated import Translated
 from models.search.words import Words, unspelled
-from models.vocabulary import SPECIALS
+from models.vocabulary import EOS, SPECIALS
 from tasks.ngram.binary import Stored
 from tasks.ngram.spelling import SPACE, spellings
 from tasks.text import normalise
-from tasks.tokenizer import Labels, Symbols, TextTokenizer
+from tasks.tokenizer import Labels, Pieces, Symbols, TextTokenizer
 
 NAMED = 3  # of the words that are wrong
 
@@ -18,31 +21,60 @@ def texts_of(tokenizer: TextTokenizer) -> tuple[str, ...]:
     """What each token adds to a text, with the space it begins with; "" for the special ones."""
     if isinstance(tokenizer, Labels) or tokenizer.first != len(SPECIALS):
         raise Problem("words are searched for with a tokenizer of text that has <s>, </s> and <unk>")
+    return ("",) * len(SPECIALS) + tuple(_written(tokenizer))
+
+
+def _written(tokenizer: Symbols | Pieces) -> list[str]:
+    """The same without the special tokens."""
     if isinstance(tokenizer, Symbols):
-        written = [(tokenizer.separator and " ") + symbol for symbol in tokenizer.symbols]
-    else:
-        written = [tokenizer.model.IdToPiece(i).replace(SPACE, " ") for i in range(len(SPECIALS), len(tokenizer))]
-    return ("",) * len(SPECIALS) + tuple(written)
+        return [(tokenizer.separator and " ") + symbol for symbol in tokenizer.symbols]
+    return [tokenizer.model.IdToPiece(i).replace(SPACE, " ") for i in range(len(SPECIALS), len(tokenizer))]
+
+
+def translated(tokenizer: TextTokenizer, model: nn.Module, own: TextTokenizer) -> Translated:
+    """A language model whose tokenizer is `own`, in the ids of a recogniser's tokenizer.
+
+    Raises Problem where it does not have all of the recogniser's tokens, or knows no end of a sentence: EOS after each
+    line, and where it reads characters the line end itself.
+    """
+    assert not isinstance(own, Labels), "a language model says text"
+    texts, known = texts_of(tokenizer)[len(SPECIALS) :], {t: i for i, t in enumerate(_written(own), start=own.first)}
+    if missing := [text for text in texts if text not in known]:
+        shown = ", ".join(map(repr, missing[:NAMED])) + (f" and {len(missing) - NAMED} more" if missing[NAMED:] else "")
+        raise Problem(
+            f"the language model has no token {shown}, which the bundle writes: train it on text that is divided and "
+            "normalised alike (tokens.kind, tokens.text.*)"
+        )
+    end = known.get("\n") if isinstance(own, Symbols) and not own.separator else EOS
+    if end is None:
+        raise Problem(
+            "the language model has never read the end of a line, and a sentence must end: train it on a sentence a "
+            "line, with tokens.text.spaces=keep and, where punctuation is dropped, the line end in tokens.text.kept"
+        )
+    return Translated(model, [known[text] for text in texts], end)
 
 
 def fused(
-    tokenizer: TextTokenizer, stored: Stored | None, lexicon: Iterable[str] = (), hotwords: Iterable[str] = ()
+    tokenizer: TextTokenizer,
+    stored: Stored | Translated | None,
+    lexicon: Iterable[str] = (),
+    hotwords: Iterable[str] = (),
 ) -> Decoder | None:
     """What a search is to fuse: the language model with the words, the model alone where there are none, or None.
 
-    stored: an n-gram model of the tokenizer's tokens, or of words; without a lexicon these words are it, as far as the
-    tokens spell them. Raises Problem for a model of other tokens or of another alphabet, and naming words of the
-    lexicon that cannot be spelled.
+    stored: a neural model in the tokenizer's ids, or an n-gram model of its tokens or of words; without a lexicon these
+    words are it, as far as the tokens spell them. Raises Problem for a model of other tokens or of another alphabet,
+    and naming words of the lexicon that cannot be spelled.
     """
-    of_tokens = stored is not None and _of_tokens(stored.spellings, tokenizer)
+    ngram = stored if isinstance(stored, Stored) else None
     texts, listed, hot = texts_of(tokenizer), _clean(lexicon, tokenizer), _clean(hotwords, tokenizer)
     if wrong := unspelled([*listed, *hot], texts):
         shown = ", ".join(map(repr, wrong[:NAMED])) + (f" and {len(wrong) - NAMED} more" if wrong[NAMED:] else "")
         raise Problem(f"the model's tokens cannot spell {shown}: take such words out of the lexicon and the hotwords")
-    if stored is None or of_tokens:
-        model = stored and stored.model
+    if ngram is None or _of_tokens(ngram.spellings, tokenizer):
+        model = stored.model if isinstance(stored, Stored) else stored
         return Words(texts, listed, hot, tokens=model) if listed or hot else model
-    return Words(texts, listed or _spelled(stored, texts), hot, ngram=stored.model, spellings=stored.spellings)
+    return Words(texts, listed or _spelled(ngram, texts), hot, ngram=ngram.model, spellings=ngram.spellings)
 
 
 def _of_tokens(written: Sequence[str], tokenizer: TextTokenizer) -> bool:

@@ -161,7 +161,7 @@ def load_tokenizer(place: Readable) -> TextTokenizer:
 
 
 @dataclass(frozen=True)
-class _Inner:
+class Inner:
     """The files of an artifact whose names begin with a prefix."""
 
     artifact: Artifact
@@ -173,7 +173,7 @@ class _Inner:
 
 def load_source_tokenizer(place: Artifact) -> TextTokenizer | None:
     """The tokenizer of what is read, beside that of what is said; None where clips are read."""
-    return load_tokenizer(_Inner(place, SOURCE)) if SOURCE + FILE in place.names() else None
+    return load_tokenizer(Inner(place, SOURCE)) if SOURCE + FILE in place.names() else None
 
 
 def normalisation_of(told: dict[str, Any]) -> Normalisation:

@@ -5,20 +5,24 @@ import json
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import ctc_loss
 
 from infra.problem import Problem
 from infra.store import at, draft
-from models import deep_speech_2
-from models.interface import Beam
+from models import char_rnn, deep_speech_2
+from models.interface import Beam, Padded
+from models.layers.stack import Recurrent
+from models.vocabulary import BOS, UNK
 from tasks.alone import alone
-from tasks.bundle import LM, WORDS, Contents, Sound, load_bundle, write_bundle
+from tasks.bundle import LM, NGRAM, WORDS, Contents, Sound, load_bundle, write_bundle
 from tasks.companions import Equipment, equip, language_model_at, transcripts_as_text, words_at
 from tasks.features import FrontEnd, Normaliser
 from tasks.ngram.lines import LineSplit, lines
 from tasks.ngram.train import NGrams, NGramTraining, train_ngram
 from tasks.shards import INDEX
 from tasks.tables import table_of, to_parquet
-from tasks.tokenizer import Tokens, fit_tokenizer
+from tasks.text import Normalisation
+from tasks.tokenizer import Tokens, fit_tokenizer, fitted, load_tokenizer
 
 TEXTS = ["the cat sat", "a cat sat down", "the  mat", "é cat"] * 5
 
@@ -70,7 +74,7 @@ def test_a_bundle_searches_with_what_it_was_given(shards, bundle, kind):
     lm = model_of(shards, Tokens(kind=kind))
     beam = Beam(width=8, lm_weight=3.0)
     given = equip.fn(bundle, lm, Equipment(beam=beam))
-    assert set(given.names()) == {*bundle.names(), LM}
+    assert set(given.names()) == {*bundle.names(), NGRAM}
     assert given.read("weights.pt") == bundle.read("weights.pt")
     before, after = load_bundle(bundle), load_bundle(given)
     assert (before.beam, after.beam) == (Beam(), beam)
@@ -79,8 +83,47 @@ def test_a_bundle_searches_with_what_it_was_given(shards, bundle, kind):
     plain, fused = (b.model.search(source, b.beam, b.lm)[0][0] for b in (before, after))
     assert plain.tokens != fused.tokens, "an untrained model says what the language model says"
     stronger = equip.fn(given, None, Equipment(beam=Beam(width=4, lm_weight=1.0), hotwords=()))
-    assert LM in stronger.names(), "what is not given anew stays"
+    assert NGRAM in stronger.names(), "what is not given anew stays"
     assert load_bundle(stronger).beam.width == 4
+
+
+AS_IT_STANDS = Normalisation(unicode="as written", case="keep", punctuation="keep", spaces="keep")
+
+
+def neural_model_of(text, tokens):
+    """An untrained bundle of a language model whose alphabet is that of a text."""
+    torch.manual_seed(1)
+    tokenizer = fitted([text], tokens, "a text")
+    size = len(load_tokenizer(tokenizer))
+    config = char_rnn.Config(embedding_size=8, recurrent=Recurrent(hidden_size=8), readout=())
+    weights = {name: 3 * value for name, value in config.build(size, size).state_dict().items()}
+    told = {"sizes": (size, size), "weights": weights, "tokenizer": tokenizer, "sound": None, "beam": Beam()}
+    return write_bundle(Contents(config=config, training={"history": []}, golden={}, **told))
+
+
+def test_a_neural_language_model_is_asked_in_the_tokens_of_the_bundle(shards, bundle):
+    lm = neural_model_of("The CAT sat; é\n" + "".join(TEXTS), Tokens(specials=False, text=AS_IT_STANDS))
+    beam = Beam(width=6, lm_weight=1.5)
+    given = equip.fn(bundle, lm, Equipment(beam=beam))
+    brought = {name.removeprefix(LM) for name in set(given.names()) - set(bundle.names())}
+    assert brought == {"model.json", "weights.pt", "tokenizer.json"}
+    loaded, alone_ = load_bundle(given), load_bundle(lm)
+    source = loaded.source(np.random.default_rng(1).standard_normal((9, 6)).astype(np.float16))
+    with torch.no_grad():
+        emissions = loaded.model.emit(source)
+    emissions.data[..., BOS : UNK + 1] = -30  # as a trained model has them
+    for found in loaded.model.search_emissions(emissions, beam, loaded.lm)[0]:
+        ids = torch.tensor(alone_.tokenizer.encode(f"\n{loaded.tokenizer.decode(found.tokens)}\n"))
+        log_probs, _ = alone_.model.predict(Padded.stack([ids[:-1]]), None)
+        fused = float(log_probs.data[0].gather(1, ids[1:, None]).detach().sum())
+        size, steps = torch.tensor(len(found.tokens)), emissions.lengths[0]
+        heard = -float(ctc_loss(emissions.data[0], torch.tensor(found.tokens), steps, size, reduction="sum"))
+        assert heard - 0.5 < found.score - 1.5 * fused < heard + 1e-3, "almost all of its alignments were kept"
+    assert loaded.model.search_emissions(emissions, beam, loaded.lm) != loaded.model.search_emissions(emissions, Beam())
+    again = equip.fn(given, None, Equipment(beam=Beam(width=4, lm_weight=1.0)))
+    assert set(again.names()) == set(given.names())
+    ngram = equip.fn(given, model_of(shards, Tokens(kind="words")), Equipment(beam=beam))
+    assert {name for name in ngram.names() if name.startswith(LM)} == {NGRAM}, "one language model replaces the other"
 
 
 def test_lexicon_and_hotwords(shards, bundle):
@@ -118,6 +161,15 @@ def test_what_does_not_fit_is_one_line(shards, bundle, tmp_path):
         with pytest.raises(Problem, match=says) as caught:
             equip.fn(bundle, model, equipment)
         assert "\n" not in str(caught.value)
+    for text, tokens, says in (
+        ("the cat sat down m\n", Tokens(specials=False, text=AS_IT_STANDS), "no token 'é', which the bundle writes"),
+        ("".join(TEXTS), Tokens(specials=False, text=AS_IT_STANDS), "never read the end of a line"),
+        ("".join(TEXTS), Tokens(kind="words"), "no token .* more, which the bundle writes"),
+    ):
+        with pytest.raises(Problem, match=says):
+            equip.fn(bundle, neural_model_of(text, tokens), Equipment(beam=Beam(lm_weight=0.5)))
+    with pytest.raises(Problem, match="not a language model"):
+        language_model_at(bundle.uri)
     (tmp_path / "empty.txt").write_text("\n\n")
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
     for name, says in (("empty.txt", "no word in it"), ("latin.txt", "UTF-8"), ("none.txt", "cannot be read")):
