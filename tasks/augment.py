@@ -45,6 +45,13 @@ class Augment:
         of_bands = (self.warp, self.gain, self.tilt, self.noise, self.snr_db)
         return not any((self.time_masks, self.frequency_masks, self.speed, *of_bands))
 
+    def check(self, kind: str) -> None:
+        """Raises ValueError for what features of this kind cannot be done to: samples are no spectra."""
+        names = ("speed", "warp", "gain", "tilt", "snr_db", "frequency_masks") if kind == "waveform" else ()
+        for name in names:
+            if getattr(self, name):
+                raise ValueError(f"augment.{name} is for spectra: leave it out with features.kind=waveform")
+
 
 def generator(seed: int, epoch: int, key: str) -> np.random.Generator:
     words = hashlib.blake2b(f"{seed} {epoch} {key}".encode(), digest_size=8).digest()

@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 import torchaudio
 
 from infra.problem import Problem
@@ -21,7 +22,8 @@ FLOOR = 1e-6  # added to a power before its logarithm, about -60 dB of a full-sc
 class FrontEnd:
     """What becomes of a waveform. kind "given": the corpus holds frames (AN4's cepstra), used as they are, or with
     `bands` as so many bands of the smooth log-mel spectrum that they are the cosine transform of: what training does to
-    spectra can then be done to them.
+    spectra can then be done to them. kind "waveform": the samples as they are, a hop of them a frame, for a model that
+    learns its own filters (models/layers/filterbank.py).
 
     sample_rate: hertz, every clip is resampled to it. mels, cepstra: bands and coefficients (MFCC keeps `cepstra` of
     `mels`). low_hz, high_hz: the range of the mel filters, 0 for half the sample rate. trim_db: of log_mel, the frames
@@ -32,7 +34,7 @@ class FrontEnd:
     "level": of all coefficients of an utterance together, which keeps what its spectrum is like.
     """
 
-    kind: Literal["log_mel", "mfcc", "given"] = "log_mel"
+    kind: Literal["log_mel", "mfcc", "waveform", "given"] = "log_mel"
     sample_rate: int = 16000
     window_ms: float = 25.0
     hop_ms: float = 10.0
@@ -51,6 +53,8 @@ class FrontEnd:
                 raise ValueError(f"features.{name} is not negative, and for log_mel alone")
         if self.bands < 0 or (self.bands and self.kind != "given"):
             raise ValueError("features.bands is not negative, and for kind=given alone; see features.mels")
+        if self.kind == "waveform" and self.normalise not in {"level", "none"}:
+            raise ValueError("features.kind=waveform goes with features.normalise=level or none: samples have no bands")
         if self.window_ms <= 0 or self.hop_ms <= 0 or self.sample_rate <= 0:
             raise ValueError("features.window_ms, hop_ms and sample_rate are above 0")
         if not 0 <= self.low_hz < (self.high_hz or self.sample_rate / 2) <= self.sample_rate / 2:
@@ -80,8 +84,10 @@ def extract(wave: np.ndarray, sample_rate: int, front_end: FrontEnd) -> np.ndarr
         samples = torch.from_numpy(np.ascontiguousarray(wave, dtype=np.float32))
         if sample_rate != front_end.sample_rate and len(samples):
             samples = resampler(sample_rate, front_end.sample_rate)(samples)
+        if front_end.kind == "waveform":
+            return F.pad(samples, (0, -len(samples) % front_end.hop)).view(-1, front_end.hop).numpy()
         if len(samples) < front_end.window:  # one whole window at least
-            samples = torch.nn.functional.pad(samples, (0, front_end.window - len(samples)))
+            samples = F.pad(samples, (0, front_end.window - len(samples)))
         power = spectrogram(front_end)(samples)  # (D, T)
         frames = (power + FLOOR).log() if front_end.kind == "log_mel" else power
         return frames.T.contiguous().numpy()
@@ -104,8 +110,8 @@ def as_given(frames: np.ndarray, front_end: FrontEnd) -> np.ndarray:
 
 def dimension(front_end: FrontEnd, given: int) -> int:
     """Coefficients in a frame; `given` where the corpus decides."""
-    of_kind = {"log_mel": front_end.mels, "mfcc": front_end.cepstra, "given": front_end.bands or given}
-    return of_kind[front_end.kind]
+    of_kind = {"log_mel": front_end.mels, "mfcc": front_end.cepstra, "waveform": front_end.hop}
+    return of_kind.get(front_end.kind, front_end.bands or given)
 
 
 @cache

@@ -1,7 +1,7 @@
 """Utterances on a page: the clip, the text, and what the model offers to look at."""
 
 import html
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from models.search.transducer_lattice import best_path, lattice_of, occupancy
 from tasks.batches import Utterances
 from tasks.bundle import Bundle, load_bundle
 from tasks.draw_utterance import Lattice, Look, utterance_picture
+from tasks.features import extract
 from tasks.featurize import index_of
 from tasks.page import image
 from tasks.parts import rows_of_parts
@@ -55,7 +56,7 @@ def look_at(bundle: Bundle, stored: np.ndarray, row: dict[str, Any]) -> Look:
     source, tokens = bundle.source(stored), row["hypotheses"][0]["tokens"]
     ids, hop = [token["id"] for token in tokens], bundle.front_end.hop_ms / 1000
     return Look(
-        frames=source.data[0].numpy(),
+        frames=_spectrum(stored, bundle) if bundle.front_end.kind == "waveform" else source.data[0].numpy(),
         seconds=len(stored) * hop,
         step_seconds=bundle.model.reduction * hop,
         tokens=tokens,
@@ -63,6 +64,12 @@ def look_at(bundle: Bundle, stored: np.ndarray, row: dict[str, Any]) -> Look:
         attention=_attention(bundle, source, ids),
         lattice=_lattice(bundle, source, ids),
     )
+
+
+def _spectrum(samples: np.ndarray, bundle: Bundle) -> np.ndarray:
+    """How people look at samples (T, hop)."""
+    drawn = replace(bundle.front_end, kind="log_mel", mels=40, normalise="none")
+    return extract(samples.astype(np.float32).reshape(-1), drawn.sample_rate, drawn)
 
 
 def _posteriors(bundle: Bundle, source: Padded) -> np.ndarray | None:

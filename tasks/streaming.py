@@ -21,6 +21,8 @@ def needs_whole(sound: Sound) -> str:
     for name in ("trim_db", "range_db"):
         if getattr(sound.front_end, name):
             return f"features.{name}={getattr(sound.front_end, name):g}"
+    if sound.front_end.kind == "waveform":
+        return "features.kind=waveform"
     kind = sound.normaliser.kind
     return f"features.normalise={kind}" if kind in {"utterance", "level"} else ""
 

@@ -11,7 +11,7 @@ from models.interface import Classifier, Model
 from tasks.augment import Augment
 from tasks.batches import Utterances
 from tasks.bundle import Sound
-from tasks.features import FrontEnd, Normaliser, normaliser_of
+from tasks.features import FrontEnd, Normaliser, dimension, normaliser_of
 from tasks.featurize import index_of
 from tasks.loop import Job
 from tasks.measures import Classification, checked
@@ -39,12 +39,15 @@ class ClassifierTraining:
         """Raises ValueError for what cannot be honoured, before anything is read."""
         reads = "tokens" if isinstance(self.features, Tokens) else "frames"
         with torch.device("meta"):
-            model: Model = self.model.build(*((2, 2) if reads == "tokens" else (40, 2)))
+            read = 2 if isinstance(self.features, Tokens) else dimension(self.features, 40)
+            model: Model = self.model.build(read, 2)
         if model.reads != reads:
             raise ValueError(f"the model reads {model.reads}, and features gives {reads}")
         if not isinstance(model, Classifier):
             raise ValueError(f"model: {type(model).__name__} is no classifier")
-        if isinstance(self.features, Tokens):
+        if isinstance(self.features, FrontEnd):
+            self.augment.check(self.features.kind)
+        else:
             if not self.features.specials:
                 raise ValueError("features.specials=false: what is unknown in a new text would have no id")
             if not self.augment.nothing:

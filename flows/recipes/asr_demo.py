@@ -7,6 +7,7 @@ from flows.recipes import Recipe
 from flows.recipes.training import adam, small
 from models import deep_speech, listen_attend_spell, rnn_transducer, tdnn_ctc, wav2letter
 from models.interface import Beam
+from models.layers.filterbank import TimeDomainFilters
 from models.layers.stack import Recurrent
 from tasks.augment import Augment
 from tasks.corpus import Ingest
@@ -116,4 +117,17 @@ def letters(*, criterion: Literal["asg", "ctc"]) -> wav2letter.Config:
         norm="sequence",
         dropout=0.1,
         criterion=criterion,
+    )
+
+
+def tdnn_ctc_waveform_demo() -> Recipe:
+    """Time delays on the waveform itself, through time-domain filters that are learned with them: the demo corpus."""
+    return replace(
+        deep_speech_2_demo(),
+        features=FrontEnd(kind="waveform", sample_rate=8000, normalise="level"),
+        model=tdnn_ctc.Config(
+            channels=(256,) * 5, dropout=0.1, waveform=True, filters=TimeDomainFilters(sample_rate=8000)
+        ),
+        augment=Augment(time_masks=2, time_mask_frames=20, from_epoch=3),
+        fit=adam(epochs=16, learning_rate=2e-3),
     )

@@ -9,6 +9,9 @@ Lengths are exact: a step is real when it is computed from real steps, and every
 whatever the padding holds. With edges "valid", the paper's, T steps give floor((T - F) / s) + 1; a sequence shorter
 than the field is followed by zeros up to it and gives one step. With edges "same" zeros stand on both
 sides, (F - 1) // 2 of them before, and T steps give ceil(T / s), each over the middle of its field.
+
+Under the first layer there may be filters that are learned with it (models/layers/filterbank.py): they read samples, so
+many a frame, and give energies that are normalised over all real frames of the batch.
 """
 
 import math
@@ -19,7 +22,8 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.interface import Padded
+from models.interface import Padded, restore
+from models.layers.filterbank import FilterBank, TimeDomainFilters
 from models.layers.recurrent import CLIP
 from models.layers.sequence_norm import SequenceNorm
 
@@ -31,7 +35,8 @@ class TimeDelays:
     """The shape of a stack: one entry a layer in channels, windows, dilations and strides; defaults: the paper's.
 
     windows: the steps a unit sees (its delays and the present one). norm: "sequence" normalises each unit over
-    all real steps of the batch, before the activation. dropout: of each layer's output.
+    all real steps of the batch, before the activation. dropout: of each layer's output. waveform: a
+    frame holds samples, which `filters` read first.
     An architecture's config that extends this one has these options as its own.
     """
 
@@ -43,10 +48,14 @@ class TimeDelays:
     activation: Literal["sigmoid", "tanh", "relu", "clipped_relu"] = "sigmoid"
     norm: Literal["none", "sequence"] = "none"
     dropout: float = 0.0
+    waveform: bool = False
+    filters: TimeDomainFilters = TimeDomainFilters()
 
     def __post_init__(self) -> None:
+        restore(self)
+        if self.filters != TimeDomainFilters() and not self.waveform:
+            raise ValueError("filters are for waveforms, and waveform is off")
         for name in ("channels", "windows", "dilations", "strides"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON brings lists
             if len(getattr(self, name)) != len(self.channels):
                 raise ValueError(f"{name} needs an entry for each of the {len(self.channels)} channels")
             if any(n < 1 for n in getattr(self, name)):
@@ -85,6 +94,23 @@ class Delays(nn.Module):
         return silent(Padded(y, self.steps(x.lengths)))
 
 
+class Filtered(nn.Module):
+    """Frames of samples (B, T, hop) to normalised log-energies (B, T, filters). Raises ValueError for another hop."""
+
+    def __init__(self, samples: int, config: TimeDomainFilters) -> None:
+        super().__init__()
+        if config.hop != samples:
+            raise ValueError(
+                f"a frame has {samples} numbers and the filters' hop {config.hop} samples: set features.kind=waveform, "
+                "and sample_rate and hop_ms of model.filters as features has them"
+            )
+        self.bank, self.norm = FilterBank(config), SequenceNorm(config.filters)
+
+    def forward(self, x: Padded) -> Padded:
+        """The padding of x must be zero."""
+        return self.norm(self.bank(Padded(x.data.flatten(1), x.lengths * x.data.shape[2])))
+
+
 class TimeDelayEncoder(nn.Module):
     """Frames (B, T, before) to (B, T', channels[-1]); what `source` holds beyond its lengths is not read.
 
@@ -94,7 +120,8 @@ class TimeDelayEncoder(nn.Module):
     def __init__(self, before: int, shape: TimeDelays) -> None:
         super().__init__()
         self.reduction, self.size = math.prod(shape.strides), shape.channels[-1]
-        sizes = (before, *shape.channels)
+        self.filters = Filtered(before, shape.filters) if shape.waveform else None
+        sizes = (shape.filters.filters if shape.waveform else before, *shape.channels)
         self.delays = nn.ModuleList(Delays(sizes[n], shape, n) for n in range(len(shape.channels)))
         normed = shape.channels if shape.norm == "sequence" else ()
         self.norms = nn.ModuleList(SequenceNorm(size) for size in normed)
@@ -103,6 +130,7 @@ class TimeDelayEncoder(nn.Module):
 
     def forward(self, source: Padded) -> Padded:
         h = silent(source)
+        h = self.filters(h) if self.filters else h
         for n, delays in enumerate(self.delays):
             h = delays(h)
             h = self.norms[n](h) if self.norms else h

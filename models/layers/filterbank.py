@@ -68,12 +68,21 @@ class FilterBank(nn.Module):
     size: features of a frame. reduction: samples a frame.
     """
 
+    wavelets: Tensor  # (2 N, 1, W)
+    window: Tensor  # (N, 1, W)
+
     def __init__(self, config: TimeDomainFilters) -> None:
         super().__init__()
         self.config, self.size, self.reduction = config, config.filters, config.hop
-        self.wavelets = nn.Parameter(gabor(config)[:, None], requires_grad=config.learned)  # (2 N, 1, W)
+        self._hold("wavelets", gabor(config)[:, None], learned=config.learned)
         window = torch.hann_window(config.window, periodic=False).square()
-        self.window = nn.Parameter(window.expand(config.filters, 1, -1).clone(), requires_grad=config.learned_window)
+        self._hold("window", window.expand(config.filters, 1, -1).clone(), learned=config.learned_window)
+
+    def _hold(self, name: str, value: Tensor, *, learned: bool) -> None:
+        if learned:
+            self.register_parameter(name, nn.Parameter(value))
+        else:
+            self.register_buffer(name, value)
 
     def forward(self, samples: Padded) -> Padded:
         config, side = self.config, self.config.window // 2

@@ -39,7 +39,7 @@ def test_values_that_only_fit_together_are_set_together(first):
         ("fit", "KEY=VALUE"),
         ("fit=3", "name one of its keys"),
         ("zzz.at.all=3", "there are"),
-        ("features.kind=mel", "one of log_mel, mfcc, given"),
+        ("features.kind=mel", "one of log_mel, mfcc, waveform, given"),
         ("fit.optimiser=Sdg", "torch.optim"),
         ("fit.optimiser_options={", "JSON"),
         ("ingest.own_splits=perhaps", "true or false"),

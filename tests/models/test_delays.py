@@ -5,6 +5,7 @@ import torch
 
 from models.interface import Padded
 from models.layers.delays import Delays, TimeDelayEncoder, TimeDelays
+from models.layers.filterbank import FilterBank, TimeDomainFilters
 
 torch.set_num_threads(1)
 
@@ -72,6 +73,26 @@ def test_the_padding_s_values_are_not_read(edges, norm):
         for i, row in enumerate(rows()):
             alone = encoder(Padded.stack([row])).data[0]
             torch.testing.assert_close(clean.data[i, : clean.lengths[i]], alone, rtol=1e-12, atol=1e-12)
+
+
+def test_filters_read_the_samples_of_the_frames_and_are_learned_with_the_rest():
+    torch.manual_seed(0)
+    filters = TimeDomainFilters(sample_rate=800, filters=5, low_hz=20.0)
+    shape = TimeDelays(edges="same", waveform=True, filters=filters)
+    encoder, clips = TimeDelayEncoder(8, shape).eval(), [torch.randn(n, 8) for n in (30, 7)]
+    told = FilterBank(filters)(Padded.stack([clip.flatten() for clip in clips]))
+    plain = TimeDelayEncoder(5, TimeDelays(edges="same")).eval()
+    plain.load_state_dict({k: v for k, v in encoder.state_dict().items() if not k.startswith("filters.")})
+    expected = plain(encoder.filters.norm(told))
+    found = encoder(Padded.stack(clips, fill=float("nan")))
+    assert found.lengths.tolist() == [30, 7]
+    torch.testing.assert_close(found.data, expected.data)
+    encoder.train()(Padded.stack(clips)).data.square().sum().backward()
+    assert encoder.filters.bank.wavelets.grad.abs().sum() > 0
+    with pytest.raises(ValueError, match=r"16 numbers and the filters' hop 8 samples"):
+        TimeDelayEncoder(16, shape)
+    with pytest.raises(ValueError, match="waveform is off"):
+        TimeDelays(filters=filters)
 
 
 def test_a_sequence_shorter_than_the_field_is_followed_by_zeros():

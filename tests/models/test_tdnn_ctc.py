@@ -9,7 +9,12 @@ from models.tdnn_ctc import Config
 torch.set_num_threads(1)
 
 SMALL = {"channels": [24, 24, 24], "windows": [5, 2, 1], "dilations": [1, 3, 1], "strides": [2, 1, 1]}
-VARIANTS = [SMALL, SMALL | {"norm": "none", "strides": [1, 1, 1], "activation": "clipped_relu"}]
+HEARS = {"sample_rate": 800, "filters": 6, "low_hz": 20.0, "window_ms": 12.0}  # 8 samples a frame
+VARIANTS = [
+    SMALL,
+    SMALL | {"norm": "none", "strides": [1, 1, 1], "activation": "clipped_relu"},
+    SMALL | {"waveform": True, "filters": HEARS},
+]
 
 
 def test_parameters():

@@ -28,6 +28,19 @@ def test_mfcc_has_its_coefficients():
     assert extract(WAVE, 16000, FrontEnd(kind="mfcc", cepstra=13, mels=40)).shape == (101, 13)
 
 
+def test_a_waveform_is_its_samples_a_hop_a_frame():
+    read = FrontEnd(kind="waveform", hop_ms=7.5, normalise="level")
+    frames = extract(WAVE, 16000, read)
+    assert frames.shape == (134, dimension(read, 0)) == (134, 120)
+    np.testing.assert_array_equal(frames.flatten()[: len(WAVE)], WAVE)
+    assert not frames.flatten()[len(WAVE) :].any()
+    with pytest.raises(ValueError, match="samples have no bands"):
+        FrontEnd(kind="waveform")
+    with pytest.raises(ValueError, match=r"augment\.warp is for spectra"):
+        Augment(warp=0.1).check("waveform")
+    Augment(time_masks=2, noise=0.1).check("waveform")
+
+
 def test_resampling_keeps_a_tone_where_it_is():
     time = np.arange(44100) / 44100
     tone = np.sin(2 * np.pi * 1000 * time).astype(np.float32)
