@@ -102,7 +102,7 @@ def listen_attend_spell_demo() -> Recipe:
         ),
         augment=replace(shared.augment, from_epoch=6),
         batching=replace(shared.batching, sorted_epochs=2),
-        fit=adam(epochs=24, learning_rate=2e-3),
+        fit=adam(epochs=16, learning_rate=2e-3),
         beam=Beam(width=8, max_length=200, ctc_weight=0.3),
     )
 
