@@ -25,12 +25,18 @@ HINTS = {
 
 
 def place(uri: str) -> dict[str, str]:
+    """s3://bucket/key as the arguments of boto3's calls."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     return {"Bucket": bucket, "Key": key}
 
 
+def client() -> Any:
+    """The client for the endpoint of the settings, made once a process."""
+    return client_of(settings().s3_endpoint)
+
+
 @cache
-def client_of(process: int, endpoint: str) -> Any:  # noqa: ARG001  (a client does not survive a fork: one a process)
+def client_of(endpoint: str) -> Any:
     if endpoint:
         set_defaults(OTHER_SERVERS)
     import boto3  # half a second that a local run need not pay
@@ -40,8 +46,7 @@ def client_of(process: int, endpoint: str) -> Any:  # noqa: ARG001  (a client do
     return boto3.Session().client("s3", endpoint_url=endpoint or None, config=retries)
 
 
-def client() -> Any:
-    return client_of(os.getpid(), settings().s3_endpoint)
+os.register_at_fork(after_in_child=client_of.cache_clear)  # two processes cannot share a client's connections
 
 
 @contextmanager

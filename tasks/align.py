@@ -19,6 +19,7 @@ from models.vocabulary import UNK
 from tasks.audio import decode
 from tasks.bundle import Bundle, load_bundle
 from tasks.featurize import index_of, shards_of
+from tasks.lexicon import named
 from tasks.live import clockwork, finite, stored_frames
 from tasks.parallel import Job
 from tasks.parts import make_parts, put_part, rows_of_parts
@@ -29,7 +30,6 @@ from tasks.text import normalise
 from tasks.word_times import Timed, Words
 
 MOST_CELLS = 1 << 27  # steps times states of the tokens, some 10 bytes each
-NAMED = 3  # of the words that are wrong
 
 TIMED = pa.struct(
     {"text": pa.string(), "begin": pa.float64(), "end": pa.float64(), "confidence": pa.float64()}
@@ -98,8 +98,7 @@ class Aligner:
             raise Problem("the transcript is empty" + (" once it is normalised" if transcript.strip() else ""))
         if UNK in ids:
             wrong = list(dict.fromkeys(word for word in text.split() if UNK in tokenizer.encode(word)))
-            shown = ", ".join(map(repr, wrong[:NAMED])) + (f" and {len(wrong) - NAMED} more" if wrong[NAMED:] else "")
-            raise Problem(f"the model's tokens cannot spell {shown}: write such words in its alphabet")
+            raise Problem(f"the model's tokens cannot spell {named(wrong)}: write such words in its alphabet")
         return ids
 
     def _check_fit(self, steps: int, target: Padded, seconds: float) -> None:

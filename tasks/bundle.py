@@ -24,6 +24,7 @@ from infra.problem import Problem
 from infra.store import Artifact, at, draft
 from models.interface import Beam, Decoder, LanguageModel, Model, Padded, build, describe
 from models.search.translated import Translated
+from models.search.words import Words
 from tasks.checkpoints import Weights, from_bytes, to_bytes
 from tasks.features import FrontEnd, Normaliser
 from tasks.lexicon import fused, translated
@@ -138,9 +139,9 @@ def load_in_actor(artifact: Artifact) -> tuple[Bundle, torch.device]:
     torch.set_num_threads(1)
     bundle, device = load_bundle(artifact), torch.device("cuda" if torch.cuda.is_available() else "cpu")
     bundle.model.to(device)
-    for fusing in (bundle.lm, getattr(bundle.lm, "tokens", None)):
-        if isinstance(fusing, Translated):
-            fusing.to(device)
+    fused_model = bundle.lm.tokens if isinstance(bundle.lm, Words) else bundle.lm
+    if isinstance(fused_model, Translated):
+        fused_model.to(device)
     return bundle, device
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import torchaudio
+from torch import Tensor
 
 from infra.problem import Problem
 
@@ -85,12 +86,17 @@ def extract(wave: np.ndarray, sample_rate: int, front_end: FrontEnd) -> np.ndarr
         if sample_rate != front_end.sample_rate and len(samples):
             samples = resampler(sample_rate, front_end.sample_rate)(samples)
         if front_end.kind == "waveform":
-            return F.pad(samples, (0, -len(samples) % front_end.hop)).view(-1, front_end.hop).numpy()
+            return by_hops(samples, front_end.hop).numpy()
         if len(samples) < front_end.window:  # one whole window at least
             samples = F.pad(samples, (0, front_end.window - len(samples)))
         power = spectrogram(front_end)(samples)  # (D, T)
         frames = (power + FLOOR).log() if front_end.kind == "log_mel" else power
         return frames.T.contiguous().numpy()
+
+
+def by_hops(samples: Tensor, hop: int) -> Tensor:
+    """Samples (n,) to (ceil(n / hop), hop), at least one, with zeros at the end."""
+    return F.pad(samples, (0, max(-len(samples) % hop, hop - len(samples)))).view(-1, hop)
 
 
 def as_given(frames: np.ndarray, front_end: FrontEnd) -> np.ndarray:

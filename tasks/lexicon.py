@@ -17,6 +17,11 @@ from tasks.tokenizer import Labels, Pieces, Symbols, TextTokenizer
 NAMED = 3  # of the words that are wrong
 
 
+def named(wrong: Sequence[str]) -> str:
+    """The first of what is wrong, and how many more there are: for a line that a user reads."""
+    return ", ".join(map(repr, wrong[:NAMED])) + (f" and {len(wrong) - NAMED} more" if wrong[NAMED:] else "")
+
+
 def texts_of(tokenizer: TextTokenizer) -> tuple[str, ...]:
     """What each token adds to a text, with the space it begins with; "" for the special ones."""
     if isinstance(tokenizer, Labels) or tokenizer.first != len(SPECIALS):
@@ -40,10 +45,9 @@ def translated(tokenizer: TextTokenizer, model: nn.Module, own: TextTokenizer) -
     assert not isinstance(own, Labels), "a language model says text"
     texts, known = texts_of(tokenizer)[len(SPECIALS) :], {t: i for i, t in enumerate(_written(own), start=own.first)}
     if missing := [text for text in texts if text not in known]:
-        shown = ", ".join(map(repr, missing[:NAMED])) + (f" and {len(missing) - NAMED} more" if missing[NAMED:] else "")
         raise Problem(
-            f"the language model has no token {shown}, which the bundle writes: train it on text that is divided and "
-            "normalised alike (tokens.kind, tokens.text.*)"
+            f"the language model has no token {named(missing)}, which the bundle writes: train it on text that is "
+            "divided and normalised alike (tokens.kind, tokens.text.*)"
         )
     end = known.get("\n") if isinstance(own, Symbols) and not own.separator else EOS
     if end is None:
@@ -69,8 +73,9 @@ def fused(
     ngram = stored if isinstance(stored, Stored) else None
     texts, listed, hot = texts_of(tokenizer), _clean(lexicon, tokenizer), _clean(hotwords, tokenizer)
     if wrong := unspelled([*listed, *hot], texts):
-        shown = ", ".join(map(repr, wrong[:NAMED])) + (f" and {len(wrong) - NAMED} more" if wrong[NAMED:] else "")
-        raise Problem(f"the model's tokens cannot spell {shown}: take such words out of the lexicon and the hotwords")
+        raise Problem(
+            f"the model's tokens cannot spell {named(wrong)}: take such words out of the lexicon and the hotwords"
+        )
     if ngram is None or _of_tokens(ngram.spellings, tokenizer):
         model = stored.model if isinstance(stored, Stored) else stored
         return Words(texts, listed, hot, tokens=model) if listed or hot else model

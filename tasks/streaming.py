@@ -13,7 +13,7 @@ from torch import Tensor
 
 from infra.problem import Problem
 from tasks.bundle import Sound
-from tasks.features import FLOOR, FrontEnd, as_given, dimension, resampler, spectrogram
+from tasks.features import FLOOR, FrontEnd, as_given, by_hops, dimension, resampler, spectrogram
 
 
 def needs_whole(sound: Sound) -> str:
@@ -21,8 +21,6 @@ def needs_whole(sound: Sound) -> str:
     for name in ("trim_db", "range_db"):
         if getattr(sound.front_end, name):
             return f"features.{name}={getattr(sound.front_end, name):g}"
-    if sound.front_end.kind == "waveform":
-        return "features.kind=waveform"
     kind = sound.normaliser.kind
     return f"features.normalise={kind}" if kind in {"utterance", "level"} else ""
 
@@ -105,6 +103,8 @@ class Framed:
         """The next samples (n,) to the frames (T, D) that are now known."""
         held, hop, window = torch.cat((self.held, samples)), self.front_end.hop, self.front_end.window
         self.heard += len(samples)
+        if self.front_end.kind == "waveform":
+            return self._hops(held, last=last)
         if last:  # what is shorter than a window becomes one, as in `extract`
             held = F.pad(held, (0, max(0, window - self.heard)))
         if not self.begun and len(held) > self.half:
@@ -117,6 +117,13 @@ class Framed:
         dropped = max(0, min(following, len(held) - self.half - 1)) if self.begun else 0  # the rest may be reflected
         self.held, self.skip = held[dropped:], following - dropped
         return found
+
+    def _hops(self, held: Tensor, *, last: bool) -> Tensor:
+        whole = len(held) // self.front_end.hop * self.front_end.hop
+        self.held = held[whole:]
+        if last and (len(self.held) or not self.heard):  # what is left is filled up, as in `extract`
+            return by_hops(held, self.front_end.hop)
+        return held[:whole].view(-1, self.front_end.hop)
 
     def _frames(self, samples: Tensor, count: int) -> Tensor:
         if not count:

@@ -36,10 +36,6 @@ class Training:
     batching: Batching
     fit: Fit
 
-    def __post_init__(self) -> None:
-        """Raises ValueError for an augmentation that does not go with the features."""
-        self.augment.check(self.front_end.kind)
-
 
 @step
 def train(features: Artifact, tokenizer: Artifact, training: Training, workers: Workers) -> Artifact:

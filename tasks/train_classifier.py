@@ -39,8 +39,8 @@ class ClassifierTraining:
         """Raises ValueError for what cannot be honoured, before anything is read."""
         reads = "tokens" if isinstance(self.features, Tokens) else "frames"
         with torch.device("meta"):
-            read = 2 if isinstance(self.features, Tokens) else dimension(self.features, 40)
-            model: Model = self.model.build(read, 2)
+            source_size = 2 if isinstance(self.features, Tokens) else dimension(self.features, 40)
+            model: Model = self.model.build(source_size, 2)
         if model.reads != reads:
             raise ValueError(f"the model reads {model.reads}, and features gives {reads}")
         if not isinstance(model, Classifier):

@@ -94,7 +94,7 @@ class Recipe:
             raise ValueError("beam.lm_weight: no language model; set transcript_model.unit=words, or the weight to 0")
         if self.features.trim_db:
             raise ValueError("features.trim_db would shift the times of what is recognised; it is for classifiers")
-        assert self.training
+        self.augment.check(self.features.kind)
         rehearse(self.model, self.features, self.beam, self.transcript_model.unit)
 
     @property

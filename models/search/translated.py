@@ -29,9 +29,8 @@ class Translated(nn.Module):
     def __init__(self, model: nn.Module, ids: Sequence[int], end: int) -> None:
         super().__init__()
         self.model: Any = model
-        told = torch.tensor([end] * len(SPECIALS) + list(ids))
-        self.register_buffer("read", told)
-        self.register_buffer("said", told.where((torch.arange(len(told)) >= len(SPECIALS)), -1))
+        self.register_buffer("read", torch.tensor([end] * len(SPECIALS) + list(ids)))
+        self.register_buffer("said", torch.tensor([-1] * len(SPECIALS) + list(ids)))
         self.said[EOS] = end
 
     def encode(self, source: Padded | None) -> None:

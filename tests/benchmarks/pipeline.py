@@ -94,6 +94,7 @@ def clips() -> Corpus:
 
 
 def options(round_: int) -> Ingest:
+    """Shards of the default size, as a user has them."""
     return Ingest(seed=round_, error_budget=1.0)  # another seed: nothing is found finished
 
 

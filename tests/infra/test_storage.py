@@ -225,6 +225,17 @@ def test_no_key_at_all(moto, tmp_path, monkeypatch):
     s3.client_of.cache_clear()
 
 
+def test_a_forked_process_makes_a_client_of_its_own(moto, monkeypatch):
+    moto.use(monkeypatch)
+    storage.write("s3://bucket/there", b"x")
+    assert s3.client_of.cache_info().currsize
+    child = os.fork()
+    if not child:
+        os._exit(s3.client_of.cache_info().currsize)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert s3.client_of.cache_info().currsize
+
+
 def test_no_such_bucket(moto, tmp_path, monkeypatch):
     moto.use(monkeypatch)
     several = attempts("s3://no-such-bucket/x", tmp_path)

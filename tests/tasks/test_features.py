@@ -34,6 +34,7 @@ def test_a_waveform_is_its_samples_a_hop_a_frame():
     assert frames.shape == (134, dimension(read, 0)) == (134, 120)
     np.testing.assert_array_equal(frames.flatten()[: len(WAVE)], WAVE)
     assert not frames.flatten()[len(WAVE) :].any()
+    assert extract(WAVE[:0], 16000, read).shape == (1, 120)
     with pytest.raises(ValueError, match="samples have no bands"):
         FrontEnd(kind="waveform")
     with pytest.raises(ValueError, match=r"augment\.warp is for spectra"):

@@ -18,6 +18,7 @@ FRONT_ENDS = [
     FrontEnd(mels=20, window_ms=32.0, hop_ms=7.5),  # a window of 2^9 samples
     FrontEnd(mels=20, window_ms=20.0, hop_ms=30.0),  # samples that no window covers
     FrontEnd(mels=10, sample_rate=8000),
+    FrontEnd(kind="waveform", hop_ms=7.5, normalise="none"),
 ]
 
 
