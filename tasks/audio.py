@@ -76,14 +76,14 @@ def cut(wave: np.ndarray, sample_rate: int, span: tuple[float, float]) -> np.nda
 def _sound(data: bytes, max_seconds: float, *, scratch: bool) -> tuple[np.ndarray, int]:
     opened = False
     try:
-        with _memory_file(data) as descriptor, soundfile.SoundFile(descriptor, closefd=False) as file:
+        with _memory_file(data, kept=scratch) as descriptor, _Forward(descriptor, closefd=False) as file:
             opened = True
-            rate, declared, is_mp3 = file.samplerate, file.frames, file.format == "MP3"
+            rate, declared, is_mp3, channels = file.samplerate, file.frames, file.format == "MP3", file.channels
             if declared > (max_seconds + ESTIMATE_SECONDS) * rate:
                 raise BadClip("too long", f"{declared / rate:.2f} s")
-            memory = _scratch(1 << (declared * file.channels).bit_length()) if scratch else None
-            room = None if memory is None else memory[: declared * file.channels].reshape(declared, file.channels)
-            wave = file.read(dtype="float32", always_2d=True, out=room)
+            size = declared * channels
+            memory = _scratch(1 << size.bit_length())[:size] if scratch else np.empty(size, np.float32)
+            wave = file.read(out=memory.reshape(declared, channels))
             if not file.subtype.startswith(WHOLE_NUMBERS):
                 _finite(wave)
     except soundfile.SoundFileError as error:
@@ -107,18 +107,36 @@ def _scratch(samples: int) -> np.ndarray:
     return np.empty(samples, np.float32)
 
 
+class _Forward(soundfile.SoundFile):
+    """Read once from its start to its end. Of a file that can be sought in, soundfile seeks to where it is after every
+    read, for which an mp3 is decoded anew from some frames before.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
 @contextmanager
-def _memory_file(data: bytes) -> Iterator[int]:
-    """A file descriptor to read the bytes at: of a BytesIO, libsndfile reads each piece by a call back into Python."""
-    descriptor = os.memfd_create("clip")
+def _memory_file(data: bytes, *, kept: bool) -> Iterator[int]:
+    """A file descriptor to read the bytes at: of a BytesIO, libsndfile reads each piece by a call back into Python.
+    kept: one that the next such call fills anew, which costs less than another.
+    """
+    descriptor = _kept_file() if kept else os.memfd_create("clip")
     try:
+        os.truncate(descriptor, len(data))
         rest = memoryview(data)
         while rest:
-            rest = rest[os.write(descriptor, rest) :]
+            rest = rest[os.pwrite(descriptor, rest, len(data) - len(rest)) :]
         os.lseek(descriptor, 0, os.SEEK_SET)
         yield descriptor
     finally:
-        os.close(descriptor)
+        if not kept:
+            os.close(descriptor)
+
+
+@cache
+def _kept_file() -> int:
+    return os.memfd_create("clips")
 
 
 def cut_off(data: bytes) -> bool:

@@ -39,7 +39,7 @@ from tasks.training_run import Workers
 FOLDER = tempfile.TemporaryDirectory(prefix="scriptorium-bench-")
 PROCESSES = 2
 TAB = "\t"
-ROUNDS = 3
+ROUNDS = 5
 FRONT_END = FrontEnd(mels=40)
 
 

@@ -50,6 +50,18 @@ def test_truncated_clips_are_refused(container, share):
     assert reason_of(data[: int(len(data) * share)], container.lower()) == "truncated"
 
 
+@pytest.mark.parametrize("container", ["MP3", "WAV", "FLAC"])
+def test_a_clip_in_scratch_memory_shows_nothing_of_the_one_before(container):
+    whole, short = (encoded(NOISE[:size, 0], container) for size in (RATE, RATE // 3))
+    for data in (whole, short, whole):
+        alone, there = decode(data, container.lower()), decode(data, container.lower(), scratch=True)
+        assert np.array_equal(alone[0], there[0])
+        expected, _ = soundfile.read(io.BytesIO(data), dtype="float32")
+        assert np.allclose(there[0], expected, rtol=0, atol=1e-6)
+    with pytest.raises(BadClip, match="truncated"):
+        decode(whole[: len(short) - 5], container.lower(), scratch=True)
+
+
 def test_clips_that_are_none():
     assert reason_of(b"", "wav") == "empty file"
     assert reason_of(b"<html>not found</html>" * 50, "mp3") == "not audio"
