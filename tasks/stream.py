@@ -32,6 +32,8 @@ class Chunking:
     (as the lecture has it: their neighbours are in training) or are the end of the text. dev_share: of all chunks.
     carried: the text is read in contiguous streams, as many as a batch has rows, and the state goes on from chunk to
     chunk, in training and on dev: truncated back-propagation through time with k1 = length and k2 = reach x length.
+    shifted: every epoch cuts the training text at other places, so that a token is predicted from more and from less
+    of its past; nothing held out is read, for a chunk is shifted only into one that is of training, too.
     """
 
     length: int = 60
@@ -40,6 +42,7 @@ class Chunking:
     seed: int = 0
     carried: bool = False
     reach: int = 1
+    shifted: bool = False
 
     def __post_init__(self) -> None:
         if self.carried and self.held_out != "end":
@@ -115,8 +118,9 @@ class Chunks:
     """
 
     features: Artifact  # the stream
-    rows: np.ndarray  # (rows,) numbers of chunks in the whole stream
+    rows: np.ndarray  # (rows,) numbers of chunks in the whole stream, ascending
     length: int
+    shifts: int | None = None  # the seed of what each epoch shifts them by; None for nothing
 
     @cached_property
     def starts(self) -> np.ndarray:
@@ -143,7 +147,7 @@ class Chunks:
         return self._maps[shard]
 
     def __reduce__(self) -> tuple:
-        return Chunks, (self.features, self.rows, self.length)  # a worker opens its own maps
+        return Chunks, (self.features, self.rows, self.length, self.shifts)  # a worker opens its own maps
 
     @cached_property
     def frames(self) -> np.ndarray:
@@ -160,10 +164,22 @@ class Chunks:
     def keys(self, rows: Sequence[int] | np.ndarray) -> tuple[str, ...]:
         return tuple(str(self.rows[row]) for row in rows)
 
-    def read(self, row: int) -> np.ndarray:
+    @cached_property
+    def _followed(self) -> np.ndarray:
+        """(rows,) whether the chunk after it is one of these too, and in the same shard."""
+        after = self.rows + 1
+        return np.isin(after, self.rows) & (np.searchsorted(self.starts, after, side="right") - 1 == self.shard_numbers)
+
+    def _shift(self, epoch: int | None) -> int:
+        """By how many tokens the chunks that can be are shifted."""
+        if self.shifts is None or epoch is None:
+            return 0
+        return int(np.random.default_rng((self.shifts, epoch)).integers(self.length))
+
+    def read(self, row: int, shift: int = 0) -> np.ndarray:
         """(length + 1,) the ids of a chunk and the one after it."""
         shard = int(self.shard_numbers[row])
-        start = int(self.rows[row] - self.starts[shard]) * self.length
+        start = int(self.rows[row] - self.starts[shard]) * self.length + (shift if shift and self._followed[row] else 0)
         return np.asarray(self._ids(shard)[start : start + self.length + 1], np.int64)
 
     def first(self, count: int) -> dict[str, np.ndarray]:
@@ -174,9 +190,10 @@ class Chunks:
         for shard in np.unique(self.shard_numbers[rows]):
             self.features.file(self._names[shard])
 
-    def batch(self, rows: np.ndarray, epoch: int | None, reduction: int = 1) -> Batch:  # noqa: ARG002  (nothing is augmented)
+    def batch(self, rows: np.ndarray, epoch: int | None, reduction: int = 1) -> Batch:  # noqa: ARG002  (no time is reduced)
         """Each token with the one after it."""
-        ids = torch.from_numpy(np.stack([self.read(row) for row in rows.tolist()]))
+        shift = self._shift(epoch)
+        ids = torch.from_numpy(np.stack([self.read(row, shift) for row in rows.tolist()]))
         lengths = torch.full((len(rows),), self.length)
         return Batch(self.keys(rows), Padded(ids[:, :-1], lengths), Padded(ids[:, 1:], lengths))
 
@@ -199,7 +216,8 @@ def divided(stream: Artifact, chunking: Chunking) -> tuple[Chunks, Chunks]:
     random = np.random.default_rng(chunking.seed)
     order = np.arange(count) if chunking.held_out == "end" else random.permutation(count)
     parts = np.sort(order[: count - held]), np.sort(order[count - held :])
-    return Chunks(stream, parts[0], chunking.length), Chunks(stream, parts[1], chunking.length)
+    shifts = chunking.seed if chunking.shifted else None
+    return Chunks(stream, parts[0], chunking.length, shifts), Chunks(stream, parts[1], chunking.length)
 
 
 def chunks_of(stream: Artifact, chunking: Chunking, split: str) -> Chunks:

@@ -2,10 +2,12 @@
 
 import gzip
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -162,6 +164,35 @@ def test_every_chunk_is_in_one_part_and_predicts_its_next_tokens(tmp_path, monke
         assert told == [whole[row] for row in part.rows]
         assert (batch.source.data[:, 1:] == batch.target.data[:, :-1]).all()
         assert batch.keys == tuple(map(str, part.rows))
+
+
+@pytest.mark.parametrize("held_out", ["end", "anywhere"])
+def test_shifted_chunks_read_training_text_alone(tmp_path, monkeypatch, held_out):
+    monkeypatch.setattr(documents, "PIECE_CHARACTERS", 100)
+    (tmp_path / "a.txt").write_text("".join(map(chr, range(0x4E00, 0x4E00 + 1500))))  # each character once
+    stream, _ = stream_of(taken(tmp_path, shard_mb=0.001), replace(LETTERS, most_characters=1500))
+    length, fixed = 7, Chunking(length=7, held_out=held_out, dev_share=0.2)
+    (train, dev), (still, same) = divided(stream, replace(fixed, shifted=True)), divided(stream, fixed)
+    assert len(train.starts) > 3
+    every = np.arange(len(train.rows))
+    text = {number: still.read(row)[:length].tolist() for row, number in enumerate(still.rows)}
+    trained = {token for tokens in text.values() for token in tokens}
+    seen = set()
+    for epoch in range(20):
+        read = pickle.loads(pickle.dumps(train)).batch(every, epoch)
+        shifts = set()
+        for row, (tokens, after) in enumerate(zip(read.source.data.tolist(), read.target.data.tolist(), strict=True)):
+            here, following = text[train.rows[row]], text.get(train.rows[row] + 1, [])
+            shift = (here + following).index(tokens[0])
+            assert tokens == (here + following)[shift : shift + length]
+            assert not shift or trained.issuperset(after)
+            shifts.add(shift)
+        assert len(shifts) == 1 or (len(shifts) == 2 and 0 in shifts)  # all that can be, by the same
+        seen |= shifts
+    assert len(seen) == length
+    for epoch in (None, 0):
+        assert torch.equal(dev.batch(np.arange(9), epoch).source.data, same.batch(np.arange(9), 0).source.data)
+    assert torch.equal(train.batch(every, None).source.data, still.batch(every, 0).source.data)
 
 
 def test_a_chunk_longer_than_the_text(tmp_path):
