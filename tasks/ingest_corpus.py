@@ -8,7 +8,6 @@ a killed run is repeated.
 import hashlib
 import importlib
 import json
-import posixpath
 import re
 import tempfile
 from collections import Counter, defaultdict
@@ -36,6 +35,7 @@ from tasks.utterance import SPLITS, Reject, Utterance
 
 FIRST_ROWS, LAST_ROWS, SHARDS_A_STEP = 128, 4096, 8  # shards grow: few clips still make enough shards for all cores
 REJECTS_HELD = 4096
+NOT_IN_A_KEY = re.compile(r"[^A-Za-z0-9_-]")
 _json = lru_cache(json.dumps)  # of what most rows have in common
 
 Row = Utterance | Reject
@@ -138,7 +138,7 @@ def _located(rows: Iterator[Row], source: Source, rejects: _Rejects) -> Iterator
         else:
             job = {"key": key, "split": row.split, "text": row.text.strip(), "speaker": row.speaker}
             job |= {"source": row.source, "tags": canonical_json(row.tags), "content": row.content}
-            job |= {"clips": json.dumps(found), "pauses_ms": _json(row.pauses_ms), "span": _json(row.span)}
+            job |= {"clips": canonical_json(found), "pauses_ms": _json(row.pauses_ms), "span": _json(row.span)}
             yield job, sum(place[2] for place in found) + len(row.content.encode())
 
 
@@ -151,31 +151,26 @@ class _Keys:
 
     def new(self, row: Utterance) -> str:
         """The utterance's key, "" where one with the same source has come before."""
-        number = _number(row.source)
-        if number in self.sources:
+        source = row.source
+        if hash(source) in self.sources:
             return ""
-        self.sources.add(number)
-        name = posixpath.basename(row.clips[0])
-        stem = name if row.content else posixpath.splitext(name)[0]
-        key = re.sub(r"[^A-Za-z0-9_-]", "_", stem)[:64]
-        short = _number(key)
-        if short in self.keys or len(row.clips) > 1 or row.span or key.strip("_") == "":
-            key = f"{key}-{number:016x}"
-        self.keys.add(short)
+        self.sources.add(hash(source))
+        name = row.clips[0].rpartition("/")[2]
+        key = NOT_IN_A_KEY.sub("_", name if row.content else name.rpartition(".")[0] or name)[:64]
+        if hash(key) in self.keys or len(row.clips) > 1 or row.span or key.strip("_") == "":
+            key = f"{key}-{hashlib.blake2b(source.encode(), digest_size=8).hexdigest()}"
+        self.keys.add(hash(key))
         return key
 
 
-def _number(name: str) -> int:
-    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big")
-
-
 def _extension(clip: str) -> str:
-    return _letters(posixpath.splitext(clip)[1].lower()) or "audio"
+    stem, _, suffix = clip.rpartition("/")[2].rpartition(".")
+    return (_letters(suffix) if stem else "") or "audio"
 
 
 @lru_cache(256)
 def _letters(suffix: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", suffix)
+    return re.sub(r"[^a-z0-9]", "", suffix.lower())
 
 
 def _grouped(rows: Iterator[tuple[dict[str, str], int]], shard_bytes: float) -> Iterator[tuple[str, list[dict]]]:
