@@ -51,11 +51,14 @@ def halving(*, epochs: int, learning_rate: float, every: int) -> Fit:
 
 
 def char_rnn_fables_tuned() -> LanguageRecipe:
-    """The same network, text, split and epochs: orthogonal start, batches of 8, one-cycle rate; 1.418 nats, 55.8 %."""
+    """The same network, text, split and epochs: orthogonal start, batches of 8, one-cycle rate, chunks that begin
+    elsewhere each epoch; 1.413 nats, 56.1 %.
+    """
     lecture = char_rnn_fables()
     return replace(
         lecture,
         model=char_rnn.Config(recurrent=replace(lecture.model.recurrent, **ORTHOGONAL)),
+        chunks=replace(lecture.chunks, shifted=True),
         batching=replace(lecture.batching, utterances_per_batch=8),
         fit=one_cycle(epochs=30, learning_rate=0.006, weight_decay=0.05),
     )
