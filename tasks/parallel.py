@@ -5,7 +5,6 @@ from typing import Any
 
 from infra.cluster import connect
 from infra.problem import Problem, full_disk_named
-from infra.settings import settings
 from tasks.alone import is_alone
 from tasks.progress import Progress
 
@@ -19,7 +18,7 @@ def run_jobs(
     """`work(job)` for every job, in parallel, in no order.
 
     work: a module-level function, or with `arguments` a class whose instances, made with them once an actor, are called
-    with a job. actors: at most so many; None for as many as there are cores. A job and its result are flat dicts of
+    with a job. actors: at most so many; None for as many as Ray has cores. A job and its result are flat dicts of
     plain values. A Problem in a worker is raised here.
     """
     if not jobs:
@@ -29,7 +28,8 @@ def run_jobs(
         return
     ray = connect()
     if arguments:
-        most = min(actors or max(1, int(settings().cores)), len(jobs))
+        cores = int(ray.cluster_resources().get("CPU", 1))  # the cluster's, which may be other machines than this
+        most = min(actors or max(1, cores), len(jobs))
         pool = ray.data.ActorPoolStrategy(min_size=1, max_size=most)
         actor: Any = _actor_of(work, arguments)
         mapped = ray.data.from_items(jobs, override_num_blocks=len(jobs)).map(actor, num_cpus=1, compute=pool)
