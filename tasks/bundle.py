@@ -26,7 +26,7 @@ from models.interface import Beam, Decoder, LanguageModel, Model, Padded, build,
 from models.search.translated import Translated
 from models.search.words import Words
 from tasks.checkpoints import Weights, from_bytes, to_bytes
-from tasks.features import FrontEnd, Normaliser
+from tasks.features import OF_WHOLE_UTTERANCES, FrontEnd, Normaliser
 from tasks.lexicon import fused, translated
 from tasks.ngram.binary import load_ngram
 from tasks.tokenizer import FILE, LABELS, MODEL, SOURCE, Inner, TextTokenizer, load_source_tokenizer, load_tokenizer
@@ -165,7 +165,7 @@ def _fused(artifact: Artifact, tokenizer: TextTokenizer) -> Decoder | None:
 
 def _sound_of(told: dict[str, Any]) -> Sound:
     known = told["normaliser"]
-    limits = {name: known[name] for name in ("trim_db", "range_db")}
+    limits = {name: known[name] for name in OF_WHOLE_UTTERANCES if name in known}
     normaliser = Normaliser(known["kind"], tuple(known["mean"]), tuple(known["deviation"]), **limits)
     return Sound(FrontEnd(**told["front_end"]), normaliser)
 

@@ -12,9 +12,11 @@ import torchaudio
 from torch import Tensor
 
 from infra.problem import Problem
+from tasks.augment import interpolate
 
 Normalise = Literal["corpus", "utterance", "level", "none"]
 
+OF_WHOLE_UTTERANCES = ("trim_db", "range_db", "frames")  # the settings for which a frame depends on all others
 NATS_A_DECIBEL = math.log(10) / 10
 FLOOR = 1e-6  # added to a power before its logarithm, about -60 dB of a full-scale sine's frame
 
@@ -30,9 +32,11 @@ class FrontEnd:
     `mels`). low_hz, high_hz: the range of the mel filters, 0 for half the sample rate. trim_db: of log_mel, the frames
     before and after all that come within so many decibels of the loudest are left out, 0 for none; a word then begins
     where it is heard. range_db: of log_mel, what lies more than so many decibels below the highest value is raised to
-    there, 0 for none; rooms and microphones then differ less in what is no speech. Both are done when features are
-    read, as is normalise: mean 0 and variance 1 of each coefficient, over the training split or over each utterance;
-    "level": of all coefficients of an utterance together, which keeps what its spectrum is like.
+    there, 0 for none; rooms and microphones then differ less in what is no speech. frames: of log_mel, what is left is
+    stretched or compressed to so many frames, 0 for as many as there are (linear time normalisation, Sakoe & Chiba
+    1978, section I): a single word is then as long said fast as said slowly. The three are done when features are read,
+    as is normalise: mean 0 and variance 1 of each coefficient, over the training split or over each utterance; "level":
+    of all coefficients of an utterance together, which keeps what its spectrum is like.
     """
 
     kind: Literal["log_mel", "mfcc", "waveform", "given"] = "log_mel"
@@ -46,10 +50,11 @@ class FrontEnd:
     high_hz: float = 0.0
     trim_db: float = 0.0
     range_db: float = 0.0
+    frames: int = 0
     normalise: Normalise = "corpus"
 
     def __post_init__(self) -> None:
-        for name, value in (("trim_db", self.trim_db), ("range_db", self.range_db)):
+        for name, value in (("trim_db", self.trim_db), ("range_db", self.range_db), ("frames", self.frames)):
             if value < 0 or (value and self.kind != "log_mel"):
                 raise ValueError(f"features.{name} is not negative, and for log_mel alone")
         if self.bands < 0 or (self.bands and self.kind != "given"):
@@ -149,8 +154,8 @@ def spectrogram(front_end: FrontEnd, *, centred: bool = True) -> torch.nn.Module
 class Normaliser:
     """Mean and standard deviation of each coefficient (D,); empty tuples normalise nothing or each utterance.
 
-    trim_db, range_db: as `FrontEnd` says. They come after what training adds to the features, so that a word is cut out
-    of a noisy room as it is out of a quiet one.
+    trim_db, range_db, frames: as `FrontEnd` says. They come after what training adds to the features, so that a word is
+    cut out of a noisy room as it is out of a quiet one.
     """
 
     kind: Normalise
@@ -158,6 +163,7 @@ class Normaliser:
     deviation: tuple[float, ...] = ()
     trim_db: float = 0.0
     range_db: float = 0.0
+    frames: int = 0
 
     def __call__(self, frames: np.ndarray) -> np.ndarray:
         """Frames (T, D), any float type, to float32 (T', D)."""
@@ -168,6 +174,8 @@ class Normaliser:
             frames = frames[heard[0] : heard[-1] + 1]
         if self.range_db:
             frames = np.maximum(frames, frames.max() - np.float32(self.range_db * NATS_A_DECIBEL))
+        if self.frames:
+            frames = interpolate(frames, np.linspace(0, len(frames) - 1, self.frames))
         if self.kind == "none":
             return frames
         if self.kind == "utterance":
@@ -179,7 +187,7 @@ class Normaliser:
 
 def normaliser_of(statistics: dict, front_end: FrontEnd) -> Normaliser:
     """From `{"frames", "sum": [D], "squares": [D]}` of the training split."""
-    empty = Normaliser(front_end.normalise, trim_db=front_end.trim_db, range_db=front_end.range_db)
+    empty = Normaliser(front_end.normalise, **{name: getattr(front_end, name) for name in OF_WHOLE_UTTERANCES})
     if front_end.normalise != "corpus":
         return empty
     mean = np.asarray(statistics["sum"]) / statistics["frames"]

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from infra.problem import Problem
 from tasks.bundle import Sound
-from tasks.features import FLOOR, FrontEnd, as_given, by_hops, dimension, resampler, spectrogram
+from tasks.features import FLOOR, OF_WHOLE_UTTERANCES, FrontEnd, as_given, by_hops, dimension, resampler, spectrogram
 
 
 def needs_whole(sound: Sound) -> str:
     """The setting for which a frame depends on all others of the utterance; "" where none does."""
-    for name in ("trim_db", "range_db"):
+    for name in OF_WHOLE_UTTERANCES:
         if getattr(sound.front_end, name):
             return f"features.{name}={getattr(sound.front_end, name):g}"
     kind = sound.normaliser.kind

@@ -92,8 +92,9 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.beam.lm_weight and self.transcript_model.unit == "none":
             raise ValueError("beam.lm_weight: no language model; set transcript_model.unit=words, or the weight to 0")
-        if self.features.trim_db:
-            raise ValueError("features.trim_db would shift the times of what is recognised; it is for classifiers")
+        for name in ("trim_db", "frames"):
+            if getattr(self.features, name):
+                raise ValueError(f"features.{name} would shift the times of what is recognised; it is for classifiers")
         self.augment.check(self.features.kind)
         rehearse(self.model, self.features, self.beam, self.transcript_model.unit)
 

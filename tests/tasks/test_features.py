@@ -153,6 +153,21 @@ def test_the_range_is_limited_from_the_peak_down():
     np.testing.assert_allclose(found, np.maximum(whole, lowest), rtol=1e-6)
 
 
+def test_what_is_said_fast_or_slowly_becomes_as_long():
+    with_frames = normaliser_of({}, FrontEnd(frames=30, trim_db=30, range_db=40, normalise="none"))
+    slopes = np.arange(1, 4, dtype=np.float32) / 40
+    for length in (1, 2, 17, 30, 61, 200):
+        place = np.linspace(-1, 1, length, dtype=np.float32) if length > 1 else np.full(1, -1, np.float32)
+        straight = with_frames(place[:, None] * slopes)  # linear in time, and nothing of it quiet: so is what comes out
+        expected = (np.linspace(-1, 1, 30) if length > 1 else np.full(30, -1))[:, None] * slopes
+        np.testing.assert_allclose(straight, expected, atol=1e-6)
+    quiet = np.full((50, 3), -20, np.float32)
+    spoken = np.concatenate([quiet, np.linspace(-1, 1, 11)[:, None] * slopes, quiet]).astype(np.float32)
+    np.testing.assert_allclose(with_frames(spoken), expected, atol=1e-6)  # cut off first
+    with pytest.raises(ValueError, match=r"features\.frames is not negative, and for log_mel alone"):
+        FrontEnd(kind="mfcc", frames=20)
+
+
 def test_level_keeps_the_shape_of_the_spectrum():
     frames = np.random.default_rng(1).standard_normal((30, 5)).astype(np.float32) + np.arange(5, dtype=np.float32)
     found = Normaliser("level")(frames)

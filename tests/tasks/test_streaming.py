@@ -84,6 +84,7 @@ def test_a_frame_comes_as_soon_as_its_samples_are_there():
     [
         ({"trim_db": 30.0}, "corpus", "features.trim_db=30"),
         ({"range_db": 40.0}, "none", "features.range_db=40"),
+        ({"frames": 32}, "none", "features.frames=32"),
         ({}, "utterance", "features.normalise=utterance"),
         ({}, "level", "features.normalise=level"),
     ],
