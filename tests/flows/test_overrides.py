@@ -44,6 +44,8 @@ def test_values_that_only_fit_together_are_set_together(first):
         ("fit.optimiser_options={", "JSON"),
         ("ingest.own_splits=perhaps", "true or false"),
         ("model.layers=0", "at least 1"),
+        ("features.frames=32", "features.frames would shift the times"),
+        ("features.trim_db=30", "features.trim_db would shift the times"),
         ("fit.epochs.x=1", "single value"),
     ],
 )
