@@ -33,8 +33,8 @@ class FrontEnd:
     before and after all that come within so many decibels of the loudest are left out, 0 for none; a word then begins
     where it is heard. range_db: of log_mel, what lies more than so many decibels below the highest value is raised to
     there, 0 for none; rooms and microphones then differ less in what is no speech. frames: of log_mel, what is left is
-    stretched or compressed to so many frames, 0 for as many as there are (linear time normalisation, Sakoe & Chiba
-    1978, section I): a single word is then as long said fast as said slowly. The three are done when features are read,
+    stretched or compressed to so many frames, 0 for as many as there are (linear time
+    normalisation): a single word is then as long said fast as said slowly. The three are done when features are read,
     as is normalise: mean 0 and variance 1 of each coefficient, over the training split or over each utterance; "level":
     of all coefficients of an utterance together, which keeps what its spectrum is like.
     """
@@ -54,7 +54,8 @@ class FrontEnd:
     normalise: Normalise = "corpus"
 
     def __post_init__(self) -> None:
-        for name, value in (("trim_db", self.trim_db), ("range_db", self.range_db), ("frames", self.frames)):
+        for name in OF_WHOLE_UTTERANCES:
+            value = getattr(self, name)
             if value < 0 or (value and self.kind != "log_mel"):
                 raise ValueError(f"features.{name} is not negative, and for log_mel alone")
         if self.bands < 0 or (self.bands and self.kind != "given"):

@@ -38,10 +38,9 @@ class Source:
 
     def locate(self, name: str) -> Location | None:
         """Where the file's bytes are. Absolute paths and s3:// URIs too, unless an archive names them."""
-        inside = name
-        if name not in self.files:
-            name = name if storage.is_s3(name) else posixpath.normpath(name)
-            inside = name.removeprefix(self.uri + "/")
+        plain = name in self.files or storage.is_s3(name)  # most are, and need not be taken apart
+        name = name if plain else posixpath.normpath(name)
+        inside = name.removeprefix(self.uri + "/")
         if found := self.files.get(inside):
             return (found[0] or storage.join(self.uri, inside), *found[1:])
         if self.archive or not name.startswith(("/", "s3://")):

@@ -190,8 +190,9 @@ class Chunks:
         for shard in np.unique(self.shard_numbers[rows]):
             self.features.file(self._names[shard])
 
-    def batch(self, rows: np.ndarray, epoch: int | None, reduction: int = 1) -> Batch:  # noqa: ARG002  (no time is reduced)
+    def batch(self, rows: np.ndarray, epoch: int | None, reduction: int = 1) -> Batch:
         """Each token with the one after it."""
+        del reduction  # no time is reduced: there is no least length to keep
         shift = self._shift(epoch)
         ids = torch.from_numpy(np.stack([self.read(row, shift) for row in rows.tolist()]))
         lengths = torch.full((len(rows),), self.length)

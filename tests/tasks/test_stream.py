@@ -2,6 +2,7 @@
 
 import gzip
 import pickle
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
@@ -179,7 +180,7 @@ def test_shifted_chunks_read_training_text_alone(tmp_path, monkeypatch, held_out
     trained = {token for tokens in text.values() for token in tokens}
     seen = set()
     for epoch in range(20):
-        read = pickle.loads(pickle.dumps(train)).batch(every, epoch)
+        read = copy(train).batch(every, epoch)  # by __reduce__, as a worker gets it: the shifts must come along
         shifts = set()
         for row, (tokens, after) in enumerate(zip(read.source.data.tolist(), read.target.data.tolist(), strict=True)):
             here, following = text[train.rows[row]], text.get(train.rows[row] + 1, [])
