@@ -51,8 +51,8 @@ def speech_data(place: Corpus, plan: Recipe) -> Data:
 def speech_scores(trained: Artifact, data: Data, plan: Recipe) -> Artifact:
     features, tokenizer, shards = data
     bundle = equipped(trained, shards, tokenizer, plan)
-    how = Decoding(beam=plan.beam, architecture=plan.architecture, split="dev", batching=plan.batching)
-    return evaluate(decode(bundle, features, how), plan.scoring)
+    how = {"architecture": plan.architecture, "batching": plan.batching, "adapt": plan.adapt}
+    return evaluate(decode(bundle, features, Decoding(beam=plan.beam, split="dev", **how)), plan.scoring)
 
 
 def language_data(place: Corpus, plan: LanguageRecipe) -> Data:
@@ -73,8 +73,8 @@ def classification_data(place: Corpus, plan: ClassificationRecipe) -> Data:
 
 
 def classification_scores(bundle: Artifact, data: Data, plan: ClassificationRecipe) -> Artifact:
-    how = Predicting(architecture=plan.architecture, split="dev", batching=plan.batching)
-    return evaluate_classifier(predict(bundle, data[0], how), data[1], plan.scoring)
+    how = {"architecture": plan.architecture, "batching": plan.batching, "adapt": plan.adapt}
+    return evaluate_classifier(predict(bundle, data[0], Predicting(split="dev", **how)), data[1], plan.scoring)
 
 
 SPEECH = Ranking(metric="wer", curve="dev_wer", curve_label="dev WER")

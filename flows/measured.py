@@ -7,7 +7,8 @@ from typing import Any
 from infra.problem import Problem
 from infra.store import Artifact
 from models.interface import Beam
-from tasks.bundle import front_end_of, is_classifier, replay, tokenizer_of
+from tasks.adapt import Adaptation
+from tasks.bundle import front_end_of, is_classifier, load_bundle, replay, tokenizer_of
 from tasks.companions import Equipment, equip, language_model_at, words_at
 from tasks.corpus import Corpus, Ingest, fingerprint
 from tasks.decode import Decoding, decode
@@ -34,6 +35,7 @@ class Plan:
 
     ingest: Ingest = field(default_factory=Ingest)
     batching: Batching = field(default_factory=Batching)
+    adapt: Adaptation = field(default_factory=Adaptation)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +91,20 @@ def equipped(bundle: Artifact, plan: SearchPlan, beam: Beam) -> Artifact:
     return equip(bundle, language_model_at(plan.lm), Equipment(beam=beam, **words))
 
 
+def adaptation_of(bundle: Artifact) -> Adaptation:
+    """As it was trained to be used."""
+    return Adaptation(**bundle.read_json("training.json").get("adapt", {}))
+
+
+def adaptable(bundle: Artifact, plan: Plan) -> Artifact:
+    """The bundle. Raises Problem where the plan asks for an adaptation that its model does not allow."""
+    try:
+        plan.adapt.check(load_bundle(bundle).model)
+    except ValueError as error:
+        raise Problem(f"{bundle}: {error}") from error
+    return bundle
+
+
 def kind_of(bundle: Artifact) -> Kind:
     if is_classifier(bundle):
         return CLASSIFIER
@@ -107,16 +123,17 @@ def tokenized(place: Corpus, _split: str, bundle: Artifact, plan: TextPlan) -> D
 
 def transcribed(bundle: Artifact, data: Data, plan: SearchPlan, about: tuple[str, str]) -> Found:
     (split, title), architecture = about, bundle.read_json("model.json")["architecture"]
-    how = Decoding(beam=plan.beam, architecture=architecture, split=split, batching=plan.batching)
-    transcripts = decode(bundle, data[1], how)
+    how = {"architecture": architecture, "batching": plan.batching, "adapt": plan.adapt}
+    transcripts = decode(bundle, data[1], Decoding(beam=plan.beam, split=split, **how))
     scores = evaluate(transcripts, Scoring())
-    page = Page(title=title, architecture=architecture, splits=(split,))
+    page = Page(title=title, architecture=architecture, splits=(split,), adapt=plan.adapt)
     return scores, report(Material(bundle, *data, (transcripts,), (scores,)), page), (transcripts,)
 
 
 def classified(bundle: Artifact, data: Data, plan: Plan, about: tuple[str, str]) -> Found:
     (split, title), architecture = about, bundle.read_json("model.json")["architecture"]
-    predictions = predict(bundle, data[1], Predicting(architecture=architecture, split=split, batching=plan.batching))
+    how = {"architecture": architecture, "batching": plan.batching, "adapt": plan.adapt}
+    predictions = predict(bundle, data[1], Predicting(split=split, **how))
     scores = evaluate_classifier(predictions, tokenizer_of(bundle), Scoring())
     page = report_classifier(bundle, *data, (scores,), ClassifierPage(title=title, splits=(split,)))
     return scores, page, (predictions,)
@@ -136,10 +153,10 @@ def text_plan(bundle: Artifact) -> TextPlan:
 
 RECOGNISER = Kind(
     "utterances",
-    lambda bundle: SearchPlan(beam=Beam(**bundle.read_json("decode.json"))),
-    lambda bundle, plan: equipped(bundle, plan, plan.beam),
+    lambda bundle: SearchPlan(beam=Beam(**bundle.read_json("decode.json")), adapt=adaptation_of(bundle)),
+    lambda bundle, plan: adaptable(equipped(bundle, plan, plan.beam), plan),
     featurized,
     transcribed,
 )
-CLASSIFIER = Kind("labelled", lambda _: Plan(), lambda bundle, _: bundle, featurized, classified)
+CLASSIFIER = Kind("labelled", lambda bundle: Plan(adapt=adaptation_of(bundle)), adaptable, featurized, classified)
 LANGUAGE_MODEL = Kind("documents", text_plan, lambda bundle, _: bundle, tokenized, read)

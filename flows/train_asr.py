@@ -62,12 +62,12 @@ def train_asr(
     splits = tuple(split for split in ("test", "dev") if split in splits_of(shards))
     transcripts, scores = [], []
     for split in splits:
-        how = Decoding(beam=plan.beam, architecture=plan.architecture, split=split, batching=plan.batching)
-        transcripts.append(decode(bundle, features, how))
+        how = {"architecture": plan.architecture, "batching": plan.batching, "adapt": plan.adapt}
+        transcripts.append(decode(bundle, features, Decoding(beam=plan.beam, split=split, **how)))
         scores.append(evaluate(transcripts[-1], plan.scoring))
 
     material = Material(bundle, shards, features, tuple(transcripts), tuple(scores))
-    page = report(material, Page(title=title, architecture=plan.architecture, splits=splits))
+    page = report(material, Page(title=title, architecture=plan.architecture, splits=splits, adapt=plan.adapt))
     publication = Publication(run_name=title, corpus=str(place), recipe=recipe, name=model_name, alias=alias)
     data = (shards, features, *transcripts[:1])
     outcome = Outcome(bundle=bundle, page=page, splits=splits, scores=tuple(scores), data=data)

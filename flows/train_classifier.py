@@ -57,8 +57,8 @@ def train_classifier(
     splits = tuple(split for split in ("test", "dev") if split in splits_of(shards))
     predictions, scores = [], []
     for split in splits:
-        how = Predicting(architecture=plan.architecture, split=split, batching=plan.batching)
-        predictions.append(predict(bundle, features, how))
+        how = {"architecture": plan.architecture, "batching": plan.batching, "adapt": plan.adapt}
+        predictions.append(predict(bundle, features, Predicting(split=split, **how)))
         scores.append(evaluate_classifier(predictions[-1], vocabularies, plan.scoring))
 
     page = report_classifier(bundle, shards, features, tuple(scores), ClassifierPage(title=title, splits=splits))

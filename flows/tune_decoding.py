@@ -12,7 +12,7 @@ from typing import Any
 from prefect import flow
 
 from flows.command_line import Parser, model_arguments, run
-from flows.measured import SearchPlan, equipped, recogniser
+from flows.measured import SearchPlan, adaptable, adaptation_of, equipped, recogniser
 from flows.overrides import override
 from flows.results import summarise
 from infra import tracking
@@ -60,10 +60,11 @@ def tune_decoding(
     """
     given = recogniser(adopt(tracking.resolve_model(model)))
     place = parse(corpus, "utterances")
-    plan = override(TuningPlan(beam=Beam(**given.read_json("decode.json"))), settings)
-    how = {"architecture": given.read_json("model.json")["architecture"], "split": split, "batching": plan.batching}
+    plan = override(TuningPlan(beam=Beam(**given.read_json("decode.json")), adapt=adaptation_of(given)), settings)
+    how = {"split": split, "batching": plan.batching, "adapt": plan.adapt}
+    how |= {"architecture": given.read_json("model.json")["architecture"]}
     tuning = Tuning(grid=plan.grid, beam=plan.beam, **how)
-    bundle = equipped(given, plan, tuning.beams[-1])
+    bundle = adaptable(equipped(given, plan, tuning.beams[-1]), plan)
     replay(bundle, tuning.beams[0])
 
     tokenizer = tokenizer_of(bundle)

@@ -171,8 +171,9 @@ def mpeg_extent(data: bytes) -> tuple[int, int]:
     while at <= last:
         length, count = _frame(data[at : at + 4])
         if length:
-            at += length
-            samples += count
+            alike = 1 if samples else _alike(data, at, length)
+            at += length * alike
+            samples += count * alike
         elif samples:
             break  # tags at the end
         else:
@@ -180,6 +181,16 @@ def mpeg_extent(data: bytes) -> tuple[int, int]:
             if at < 0:
                 break
     return (at, samples) if samples else (0, 0)
+
+
+def _alike(data: bytes, at: int, length: int) -> int:
+    """How many headers from this one on stand `length` bytes apart and say the same of length and samples: all that
+    there is room for, as in most files of a constant bit rate, looked at in one go; else this one.
+    """
+    stop = len(data) - 3
+    count = len(range(at, stop, length))
+    same = all(data[at + i : stop + i : length] == data[at + i : at + i + 1] * count for i in range(3))
+    return count if same else 1
 
 
 KBPS_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0)

@@ -58,7 +58,7 @@ def transcripts_as_text(shards: Artifact) -> Artifact:
             for number, piece in enumerate(_pieces(training_texts(shards))):
                 data, key = piece.encode(), f"00000-00000-{number:06}"
                 place = {"shard": name, "offset": file.tell() + tar.BLOCK, "size": len(data)}
-                tar.append(file, f"{key}.txt", data)
+                tar.append(file, {f"{key}.txt": data})
                 index.append({"key": key, "characters": len(piece), "source": "transcripts"} | place)
             file.write(tar.END)
         if not index:

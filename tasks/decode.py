@@ -11,12 +11,13 @@ import torch
 
 from infra.store import Artifact, Draft, open_draft
 from models.interface import Beam, Hypothesis
-from tasks.batches import Utterances, ahead
+from tasks.adapt import Adaptation, Speakers, speakers_of, spoken
+from tasks.batches import Utterances
 from tasks.bundle import Bundle, load_in_actor, replay
 from tasks.featurize import index_of, shards_of
 from tasks.parallel import Job
 from tasks.parts import make_parts, put_part
-from tasks.plan import Batching, by_length
+from tasks.plan import Batching
 from tasks.step import step
 
 TOKEN = pa.struct({"id": pa.int32(), "text": pa.string(), "begin_seconds": pa.float32(), "end_seconds": pa.float32()})
@@ -46,6 +47,7 @@ class Decoding:
     architecture: str
     split: str
     batching: Batching
+    adapt: Adaptation = Adaptation()
 
     @property
     def code(self) -> tuple[str, ...]:
@@ -67,23 +69,25 @@ class ShardDecoder:
     def __init__(self, bundle: Artifact, features: Artifact, decoding: Decoding, out: Draft) -> None:
         self.bundle, self.device = load_in_actor(bundle)
         self.features, self.decoding, self.out = features, decoding, out
+        data, normaliser = (features, decoding.split), self.bundle.normaliser
+        self.speakers = speakers_of(decoding.adapt, self.bundle.model, data, normaliser)
 
     def __call__(self, job: Job) -> Job:
         index = index_of(self.features, self.decoding.split, job["shard"])
         utterances = Utterances(self.features, index, self.bundle.normaliser)
-        rows = transcribe(self.bundle, utterances, self.decoding, self.device)
+        rows = transcribe(self.bundle, utterances, self.decoding, self.device, self.speakers)
         put_part(self.out, job["shard"], rows, TRANSCRIPTS)
         return {"utterances": len(rows)}
 
 
 @torch.inference_mode()
 def transcribe(
-    bundle: Bundle, utterances: Utterances, decoding: Decoding, device: torch.device
+    bundle: Bundle, utterances: Utterances, decoding: Decoding, device: torch.device, speakers: Speakers | None = None
 ) -> list[dict[str, Any]]:
     """A row of TRANSCRIPTS for each utterance, in their order; searched in batches of similar length."""
     step_seconds = bundle.front_end.hop_ms / 1000 * bundle.model.reduction
     found: dict[str, list[Hypothesis]] = {}
-    for batch in ahead(utterances, by_length(utterances.frames, decoding.batching), None):
+    for batch in spoken(utterances, decoding.batching, speakers):
         hypotheses = bundle.model.search(batch.to(device).given, decoding.beam, bundle.lm)
         found |= zip(batch.keys, hypotheses, strict=True)
     columns = ("key", "text", "speaker", "seconds", "source")

@@ -136,8 +136,9 @@ def _frames(sample: Sample, front_end: FrontEnd) -> np.ndarray:
 
 def _append(file: Any, row: dict[str, Any], text: str, frames: np.ndarray, ids: list[int]) -> dict[str, Any]:
     offset = file.tell()
-    tar.append(file, f"{row['key']}.npy", _npy(frames if frames.dtype == np.int32 else frames.astype(np.float16)))
-    tar.append(file, f"{row['key']}.tokens.npy", _npy(np.asarray(ids, np.int32)))
+    kept = frames if frames.dtype == np.int32 else frames.astype(np.float16)
+    arrays = {"npy": kept, "tokens.npy": np.asarray(ids, np.int32)}
+    tar.append(file, {f"{row['key']}.{name}": _npy(array) for name, array in arrays.items()})
     same = {name: row[name] for name in ("key", "split", "shard", "seconds", "speaker", "source")}
     return same | {
         "offset": offset,

@@ -122,7 +122,7 @@ class _Shards:
                 self.file = self._path.open("wb")
             data, key = piece.encode(), f"{document}-{number:06}"
             place = {"shard": self._path.name, "offset": self.file.tell() + tar.BLOCK, "size": len(data)}
-            tar.append(self.file, f"{key}.txt", data)
+            tar.append(self.file, {f"{key}.txt": data})
             self.index.append({"key": key, "characters": len(piece), "source": source} | place)
 
     def close(self) -> None:

@@ -12,13 +12,14 @@ import torch
 from infra.problem import Problem
 from infra.store import Artifact, Draft, open_draft
 from models.interface import Classifier
-from tasks.batches import Utterances, ahead
+from tasks.adapt import Adaptation, Speakers, speakers_of, spoken
+from tasks.batches import Utterances
 from tasks.bundle import Bundle, load_in_actor, replay
 from tasks.features import Normaliser
 from tasks.featurize import index_of, shards_of
 from tasks.parallel import Job
 from tasks.parts import make_parts, put_part
-from tasks.plan import Batching, by_length
+from tasks.plan import Batching
 from tasks.step import step
 
 PREDICTIONS = pa.schema(
@@ -42,6 +43,7 @@ class Predicting:
     architecture: str
     split: str
     batching: Batching
+    adapt: Adaptation = Adaptation()
 
     @property
     def code(self) -> tuple[str, ...]:
@@ -63,26 +65,28 @@ class ShardPredictor:
     def __init__(self, bundle: Artifact, features: Artifact, predicting: Predicting, out: Draft) -> None:
         self.bundle, self.device = load_in_actor(bundle)
         self.features, self.predicting, self.out = features, predicting, out
+        self.normaliser = self.bundle.normaliser if self.bundle.sound else Normaliser("none")
+        data = (features, predicting.split)
+        self.speakers = speakers_of(predicting.adapt, self.bundle.model, data, self.normaliser)
 
     def __call__(self, job: Job) -> Job:
         index = index_of(self.features, self.predicting.split, job["shard"])
-        normaliser = self.bundle.normaliser if self.bundle.sound else Normaliser("none")
-        sequences = Utterances(self.features, index, normaliser)
-        rows = predictions_of(self.bundle, sequences, self.predicting.batching, self.device)
+        sequences = Utterances(self.features, index, self.normaliser)
+        rows = predictions_of(self.bundle, sequences, self.predicting.batching, self.device, self.speakers)
         put_part(self.out, job["shard"], rows, PREDICTIONS)
         return {"sequences": len(rows)}
 
 
 @torch.inference_mode()
 def predictions_of(
-    bundle: Bundle, sequences: Utterances, batching: Batching, device: torch.device
+    bundle: Bundle, sequences: Utterances, batching: Batching, device: torch.device, speakers: Speakers | None = None
 ) -> list[dict[str, Any]]:
     """A row of PREDICTIONS for each sequence, in their order; read in batches of similar length."""
     model = bundle.model
     if not isinstance(model, Classifier):
         raise Problem("this bundle holds no classifier; give one that train_classifier made")
     found: dict[str, dict[str, Any]] = {}
-    for prepared in ahead(sequences, by_length(sequences.frames, batching), None):
+    for prepared in spoken(sequences, batching, speakers):
         batch = prepared.to(device)
         log_probs = model.classify(batch.given).double()
         nats = -log_probs.gather(1, batch.target.data)[:, 0]

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from models.interface import Beam, Decoder, FrameSearcher, Padded
+from models.interface import Beam, Decoder, FrameSearcher, Model, Padded
 from models.search.ngram import Level, NGram
 from models.search.words import Words
 from models.vocabulary import SPECIALS
@@ -15,9 +15,9 @@ LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
 TEXTS = ("",) * len(SPECIALS) + (" ", *LETTERS)  # a tokenizer's, for the time being
 
 
-def rehearse(config: Any, front_end: FrontEnd, beam: Beam, unit: str) -> None:
-    """Raises ValueError for a term of the beam that the search of this config's model does not have, or has nothing to
-    work on. unit: of the language model that it is given, "words", "tokens" or "none".
+def rehearse(config: Any, front_end: FrontEnd, beam: Beam, unit: str) -> Model:
+    """The model, without memory. Raises ValueError for a term of the beam that the search of this config's model does
+    not have, or has nothing to work on. unit: of the language model that it is given, "words", "tokens" or "none".
 
     The model's own search is called with no utterances; its weights are on the meta device and take no memory.
     """
@@ -30,6 +30,7 @@ def rehearse(config: Any, front_end: FrontEnd, beam: Beam, unit: str) -> None:
         model.search_emissions(Padded(torch.empty(0, 1, len(TEXTS)), nobody), beam, lm)
     else:
         model.search(Padded(torch.empty(0, 1, size, device="meta"), nobody), beam, lm)
+    return model
 
 
 def stand_in(unit: str) -> Decoder | None:

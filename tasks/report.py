@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from infra.store import Artifact, draft
+from tasks.adapt import Adaptation
 from tasks.draw import learning_curve
 from tasks.draw_reliability import reliability_diagram
 from tasks.page import image, whole_page
@@ -17,11 +18,14 @@ from tasks.step import step
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """title: what the page is about. architecture: of the model, whose code is part of the task's key."""
+    """title: what the page is about. architecture: of the model, whose code is part of the task's key. adapt: as
+    the transcripts were made.
+    """
 
     title: str
     architecture: str
     splits: tuple[str, ...]
+    adapt: Adaptation = Adaptation()
 
     @property
     def code(self) -> tuple[str, ...]:
@@ -59,9 +63,8 @@ def report(material: Material, page: Page) -> Artifact:
         body += [_breakdown(told["by_seconds"]), _breakdown(told["by_speaker"])]
         body += [f"<h2>{html.escape(split)}: worst utterances</h2>", _worst(told["worst"])]
     body += [f"<h2>{html.escape(main)}: what the model heard, and when</h2>"]
-    body += utterance_sections(
-        Heard(material.bundle, material.shards, material.features, material.transcripts[0]), main
-    )
+    heard = Heard(material.bundle, material.shards, material.features, material.transcripts[0], page.adapt)
+    body += utterance_sections(heard, main)
     with draft("report") as out:
         out.put("report.html", whole_page(page.title, body))
         out.put_json("report.json", {"title": page.title, "scores": scores, "corpus": corpus})

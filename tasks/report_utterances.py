@@ -1,6 +1,7 @@
 """Utterances on a page: the clip, the text, and what the model offers to look at."""
 
 import html
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from infra.store import Artifact
 from models.interface import Decoder, Emitter, Padded, Transducer
 from models.search.attended import attended
 from models.search.transducer_lattice import best_path, lattice_of, occupancy
+from tasks.adapt import Adaptation, speakers_of
 from tasks.batches import Utterances
 from tasks.bundle import Bundle, load_bundle
 from tasks.draw_utterance import Lattice, Look, utterance_picture
@@ -30,12 +32,13 @@ MEANINGS = {
 
 @dataclass(frozen=True)
 class Heard:
-    """A bundle, and the transcripts that it made of the features."""
+    """A bundle, and the transcripts that it made of the features, adapted or not."""
 
     bundle: Artifact
     shards: Artifact
     features: Artifact
     transcripts: Artifact
+    adapt: Adaptation
 
 
 def utterance_sections(heard: Heard, split: str) -> list[str]:
@@ -46,8 +49,13 @@ def utterance_sections(heard: Heard, split: str) -> list[str]:
     bundle, index = load_bundle(heard.bundle), index_of(heard.features, split)
     places = {key: i for i, key in enumerate(index["key"].to_pylist())}
     utterances = Utterances(heard.features, index, bundle.normaliser)
-    looks = (look_at(bundle, utterances.read(places[row["key"]])[0], row) for row in chosen)
-    return [_section(heard.shards, look, row) for look, row in zip(looks, chosen, strict=True)]
+    speakers = speakers_of(heard.adapt, bundle.model, (heard.features, split), bundle.normaliser)
+    sections = []
+    for row in chosen:
+        with speakers.heard(row["speaker"]) if speakers else nullcontext():
+            look = look_at(bundle, utterances.read(places[row["key"]])[0], row)
+        sections.append(_section(heard.shards, look, row))
+    return sections
 
 
 @torch.inference_mode()

@@ -64,8 +64,8 @@ def add(file: BinaryIO, sample: Sample) -> tuple[int, int]:
     """The sample at the end of an open shard; offset and size of its region. End the shard with tar.END."""
     start = file.tell()
     known = {name: getattr(sample, name) for name in KNOWN}
-    tar.append(file, f"{sample.key}.{sample.extension}", sample.data)
-    tar.append(file, f"{sample.key}.json", canonical_json(known).encode())
+    told = canonical_json(known).encode()
+    tar.append(file, {f"{sample.key}.{sample.extension}": sample.data, f"{sample.key}.json": told})
     return start, file.tell() - start
 
 

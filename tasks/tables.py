@@ -21,4 +21,4 @@ def to_parquet(table: pa.Table) -> bytes:
 
 
 def from_parquet(data: bytes, columns: list[str] | None = None) -> pa.Table:
-    return pq.read_table(io.BytesIO(data), columns=columns)
+    return pq.ParquetFile(pa.BufferReader(data)).read(columns)

@@ -8,9 +8,12 @@ BLOCK = 512
 END = bytes(20 * BLOCK)  # two empty blocks, filled up to a record, as tar ends
 
 
-def append(file: BinaryIO, name: str, content: bytes) -> None:
-    """One member at the end of an open file."""
-    file.write(b"".join((header(name, len(content)), content, bytes(-len(content) % BLOCK))))
+def append(file: BinaryIO, members: dict[str, bytes]) -> None:
+    """Members, by their names, at the end of an open file."""
+    parts: list[bytes] = []
+    for name, content in members.items():
+        parts += header(name, len(content)), content, bytes(-len(content) % BLOCK)
+    file.write(b"".join(parts))
 
 
 def header(name: str, size: int) -> bytes:
@@ -19,12 +22,14 @@ def header(name: str, size: int) -> bytes:
         info = tarfile.TarInfo(name)
         info.size = size
         return info.tobuf(tarfile.USTAR_FORMAT)
-    block = b"%-100b%b%011o\0%b" % (name.encode().ljust(100, b"\0"), _OWNER, size, _REST)
-    return b"%b%06o\0%b" % (block[:148], sum(block), block[155:])
+    named, sized = name.encode(), b"%011o" % size
+    checksum = _SAME_SUM + sum(named) + sum(sized)
+    return b"%b%b%b\0%b%06o\0 %b" % (named.ljust(100, b"\0"), _OWNER, sized, _CLOCK, checksum, _KIND)
 
 
 _PLAIN = tarfile.TarInfo("x").tobuf(tarfile.USTAR_FORMAT)
-_OWNER, _REST = _PLAIN[100:124], _PLAIN[136:148] + b" " * 8 + _PLAIN[156:]  # the sum is taken with blanks in its place
+_OWNER, _CLOCK, _KIND = _PLAIN[100:124], _PLAIN[136:148], _PLAIN[156:]
+_SAME_SUM = sum(_OWNER + _CLOCK + b" " * 8 + _KIND)  # the sum is taken with blanks in its place
 
 
 def members(file: BinaryIO) -> Iterator[tuple[str, bytes]]:

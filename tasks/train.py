@@ -10,6 +10,7 @@ import torch
 from infra.problem import Problem
 from infra.store import Artifact, Draft, open_draft
 from models.interface import Emitter
+from tasks.adapt import Adaptation
 from tasks.augment import Augment
 from tasks.batches import Utterances
 from tasks.bundle import Sound
@@ -28,20 +29,23 @@ from tasks.training_run import Workers
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """What is trained, and how. model: the Config of a file in models/."""
+    """What is trained, and how. model: the Config of a file in models/. adapt: how the model is to be used, which its
+    bundle remembers.
+    """
 
     model: Any
     front_end: FrontEnd
     augment: Augment
     batching: Batching
     fit: Fit
+    adapt: Adaptation = Adaptation()
 
 
 @step
 def train(features: Artifact, tokenizer: Artifact, training: Training, workers: Workers) -> Artifact:
     key = train.key(features, tokenizer, training, workers)
     job, rejects = prepare(open_draft("training", key[:32]), features, tokenizer, training)
-    configs = {name: asdict(getattr(training, name)) for name in ("fit", "batching", "augment")}
+    configs = {name: asdict(getattr(training, name)) for name in ("fit", "batching", "augment", "adapt")}
     told, sound = {"features": features.digest} | configs, Sound(training.front_end, job.dev.normaliser)
     return trained(key, job, workers, told, sound, to_parquet(rejects))
 

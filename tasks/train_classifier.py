@@ -8,6 +8,7 @@ import torch
 from infra.problem import Problem
 from infra.store import Artifact, Draft, open_draft
 from models.interface import Classifier, Model
+from tasks.adapt import Adaptation
 from tasks.augment import Augment
 from tasks.batches import Utterances
 from tasks.bundle import Sound
@@ -26,7 +27,7 @@ from tasks.training_run import Workers
 @dataclass(frozen=True, kw_only=True)
 class ClassifierTraining:
     """What is trained, and how. model: the Config of a file in models/ that is a `Classifier`. features: the front end
-    of clips, or how texts are cut into tokens.
+    of clips, or how texts are cut into tokens. adapt: how the model is to be used, which its bundle remembers.
     """
 
     model: Any
@@ -34,6 +35,7 @@ class ClassifierTraining:
     augment: Augment
     batching: Batching
     fit: Fit
+    adapt: Adaptation = Adaptation()
 
     def __post_init__(self) -> None:
         """Raises ValueError for what cannot be honoured, before anything is read."""
@@ -45,6 +47,7 @@ class ClassifierTraining:
             raise ValueError(f"the model reads {model.reads}, and features gives {reads}")
         if not isinstance(model, Classifier):
             raise ValueError(f"model: {type(model).__name__} is no classifier")
+        self.adapt.check(model)
         if isinstance(self.features, FrontEnd):
             self.augment.check(self.features.kind)
         else:
@@ -60,7 +63,7 @@ def train_classifier(
 ) -> Artifact:
     key = train_classifier.key(features, vocabularies, training, workers)
     job = prepare(open_draft("training", key[:32]), features, vocabularies, training)
-    configs = {name: asdict(getattr(training, name)) for name in ("fit", "batching", "augment")}
+    configs = {name: asdict(getattr(training, name)) for name in ("fit", "batching", "augment", "adapt")}
     sound = Sound(training.features, job.dev.normaliser) if isinstance(training.features, FrontEnd) else None
     return trained(key, job, workers, {"features": features.digest} | configs, sound)
 

@@ -17,12 +17,13 @@ import torch
 from infra.problem import Problem
 from infra.store import Artifact, draft
 from models.interface import Beam, FrameSearcher, Hypothesis, Padded
-from tasks.batches import Utterances, ahead
+from tasks.adapt import Adaptation, speakers_of, spoken
+from tasks.batches import Utterances
 from tasks.bundle import load_in_actor, replay
 from tasks.error_counts import errors_of
 from tasks.featurize import index_of, shards_of
 from tasks.parallel import Job, run_jobs
-from tasks.plan import Batching, by_length
+from tasks.plan import Batching
 from tasks.step import step
 
 MOST_POINTS = 1000
@@ -64,6 +65,7 @@ class Tuning:
     architecture: str
     split: str
     batching: Batching
+    adapt: Adaptation = Adaptation()
 
     @property
     def code(self) -> tuple[str, ...]:
@@ -107,6 +109,8 @@ class ShardTuner:
     def __init__(self, bundle: Artifact, features: Artifact, tuning: Tuning) -> None:
         self.bundle, self.device = load_in_actor(bundle)
         self.features, self.tuning = features, tuning
+        data, normaliser = (features, tuning.split), self.bundle.normaliser
+        self.speakers = speakers_of(tuning.adapt, self.bundle.model, data, normaliser)
 
     def __call__(self, job: Job) -> Job:
         index = index_of(self.features, self.tuning.split, job["shard"])
@@ -114,20 +118,20 @@ class ShardTuner:
         texts = dict(zip(index["key"].to_pylist(), index["text"].to_pylist(), strict=True))
         sums = np.zeros((len(self.tuning.beams), 9))
         for keys, search in self._searches(utterances):
-            spoken = [texts[key] for key in keys]
+            references = [texts[key] for key in keys]
             for i, beam in enumerate(self.tuning.beams):
                 begun = time.perf_counter()
                 found = search(beam)
                 sums[i, 8] += time.perf_counter() - begun
                 heard = [" ".join(self.bundle.tokenizer.decode(nbest[0].tokens).split()) for nbest in found]
-                sums[i, :4] += errors_of(jiwer.process_words(spoken, heard))
-                sums[i, 4:8] += errors_of(jiwer.process_characters(spoken, heard))
+                sums[i, :4] += errors_of(jiwer.process_words(references, heard))
+                sums[i, 4:8] += errors_of(jiwer.process_characters(references, heard))
         return {"sums": json.dumps(sums.tolist())}
 
     @torch.inference_mode()
     def _searches(self, utterances: Utterances) -> Iterator[tuple[tuple[str, ...], Search]]:
         """The keys of each batch, and its search."""
-        for batch in ahead(utterances, by_length(utterances.frames, self.tuning.batching), None):
+        for batch in spoken(utterances, self.tuning.batching, self.speakers):
             yield batch.keys, self._search_of(batch.to(self.device).given)
 
     def _search_of(self, source: Padded) -> Search:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from models.interface import Beam
+from tasks.adapt import Adaptation
 from tasks.augment import Augment
 from tasks.companions import TranscriptModel
 from tasks.corpus import Ingest
@@ -75,7 +76,8 @@ class NGramRecipe:
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """Every config of a run. model: the Config of a file in models/ that maps audio to text. transcript_model: what the
-    search fuses. A beam that the model's search does not take is refused here, before anything is read.
+    search fuses. adapt: to whom it listens. A beam that the model's search does not take, or an adaptation of nothing,
+    is refused here, before anything is read.
     """
 
     model: Any
@@ -87,6 +89,7 @@ class Recipe:
     fit: Fit = field(default_factory=Fit)
     transcript_model: TranscriptModel = field(default_factory=TranscriptModel)
     beam: Beam = field(default_factory=Beam)
+    adapt: Adaptation = field(default_factory=Adaptation)
     scoring: Scoring = field(default_factory=Scoring)
 
     def __post_init__(self) -> None:
@@ -96,7 +99,7 @@ class Recipe:
             if getattr(self.features, name):
                 raise ValueError(f"features.{name} would shift the times of what is recognised; it is for classifiers")
         self.augment.check(self.features.kind)
-        rehearse(self.model, self.features, self.beam, self.transcript_model.unit)
+        self.adapt.check(rehearse(self.model, self.features, self.beam, self.transcript_model.unit))
 
     @property
     def architecture(self) -> str:
@@ -110,6 +113,7 @@ class Recipe:
             augment=self.augment,
             batching=self.batching,
             fit=self.fit,
+            adapt=self.adapt,
         )
 
 
@@ -126,6 +130,7 @@ class ClassificationRecipe:
     augment: Augment = field(default_factory=Augment)
     batching: Batching = field(default_factory=Batching)
     fit: Fit = field(default_factory=Fit)
+    adapt: Adaptation = field(default_factory=Adaptation)
     scoring: Scoring = field(default_factory=Scoring)
 
     def __post_init__(self) -> None:
@@ -144,5 +149,10 @@ class ClassificationRecipe:
     @property
     def training(self) -> ClassifierTraining:
         return ClassifierTraining(
-            model=self.model, features=self.features, augment=self.augment, batching=self.batching, fit=self.fit
+            model=self.model,
+            features=self.features,
+            augment=self.augment,
+            batching=self.batching,
+            fit=self.fit,
+            adapt=self.adapt,
         )

@@ -6,6 +6,7 @@ from flows.recipes import Recipe, asr_an4, asr_demo
 from flows.recipes.training import adam, small
 from models import deep_speech_2
 from models.interface import Beam
+from tasks.adapt import Adaptation
 from tasks.augment import Augment
 from tasks.corpus import Ingest
 from tasks.features import FrontEnd
@@ -38,6 +39,7 @@ def deep_speech_2_digits() -> Recipe:
         batching=Batching(frames_per_batch=6000, utterances_per_batch=16, sorted_epochs=1),
         fit=replace(adam(epochs=40, learning_rate=2e-3), average_last=5),
         beam=Beam(width=8, max_length=100),
+        adapt=Adaptation(speakers=True),
     )
 
 

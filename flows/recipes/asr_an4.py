@@ -7,6 +7,7 @@ from flows.recipes.training import adam
 from models import deep_speech_2, listen_attend_spell, rnn_transducer
 from models.interface import Beam
 from models.layers.stack import Recurrent
+from tasks.adapt import Adaptation
 from tasks.augment import Augment
 from tasks.companions import TranscriptModel
 from tasks.corpus import Ingest
@@ -41,6 +42,7 @@ def deep_speech_2_an4() -> Recipe:
         batching=Batching(frames_per_batch=4000, utterances_per_batch=4, sorted_epochs=2),
         fit=replace(adam(epochs=40, learning_rate=1.5e-3, batches_per_step=2), average_last=5),
         beam=Beam(width=1, max_length=400),
+        adapt=Adaptation(speakers=True),
     )
 
 

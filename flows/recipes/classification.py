@@ -5,6 +5,7 @@ from dataclasses import replace
 from flows.recipes import ClassificationRecipe
 from models import sequence_classifier, tdnn
 from models.layers.stack import Recurrent
+from tasks.adapt import Adaptation
 from tasks.augment import Augment
 from tasks.corpus import Ingest
 from tasks.features import FrontEnd
@@ -48,6 +49,7 @@ def tdnn_digits() -> ClassificationRecipe:
         augment=Augment(speed=0.15, tilt=1.0, noise=0.3, snr_db=(10, 50)),
         batching=Batching(frames_per_batch=6000, utterances_per_batch=32, sorted_epochs=0),
         fit=replace(adam(epochs=12, learning_rate=3e-3), average_last=5),
+        adapt=Adaptation(speakers=True),
     )
 
 

@@ -6,8 +6,10 @@ import struct
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tasks.audio import BadClip, cut, decode, encode_wav, join, mpeg_extent
+from tasks.audio import BadClip, _frame, cut, decode, encode_wav, join, mpeg_extent
 
 RATE = 16000
 NOISE = (0.1 * np.random.default_rng(0).standard_normal((RATE, 2))).astype(np.float32)
@@ -17,6 +19,9 @@ def encoded(wave, container, rate=RATE, subtype=None):
     out = io.BytesIO()
     soundfile.write(out, wave, rate, format=container, subtype=subtype)
     return out.getvalue()
+
+
+MP3 = encoded(NOISE[:, 0], "MP3")
 
 
 def reason_of(data, extension, **limits):
@@ -41,6 +46,17 @@ def test_mpeg_frames_are_followed_to_the_end_of_the_file(rate, channels):
     assert 0 <= samples - RATE < 4 * 1152  # the encoder's delay and padding
     tagged = b"ID3\x04\0\0\0\0\x01\x00" + bytes(128) + data + b"TAG" + bytes(125)
     assert mpeg_extent(tagged) == (len(data) + 138, samples)
+
+
+@given(at=st.integers(0, 20_000), byte=st.integers(0, 255), cut=st.integers(0, 1000))
+def test_frames_alike_are_followed_as_one_by_one(at, byte, cut):
+    data = bytearray(MP3[: len(MP3) - cut])
+    data[at % len(data)] = byte
+    place, samples = 0, 0
+    while place <= len(data) - 4 and (found := _frame(bytes(data[place : place + 4])))[0]:
+        place, samples = place + found[0], samples + found[1]
+    if samples:  # the first header is whole, so there is nothing to search for
+        assert mpeg_extent(bytes(data)) == (place, samples)
 
 
 @pytest.mark.parametrize("share", [0.31, 0.5, 0.77])
