@@ -8,8 +8,10 @@ from models import deep_speech_2
 from models.interface import Beam
 from tasks.adapt import Adaptation
 from tasks.augment import Augment
+from tasks.companions import TranscriptModel
 from tasks.corpus import Ingest
 from tasks.features import FrontEnd
+from tasks.ngram.train import NGrams
 from tasks.plan import Batching
 from tasks.text import Normalisation
 from tasks.tokenizer import Tokens
@@ -19,10 +21,11 @@ PARTS = (asr_demo, asr_an4)  # whose recipes are offered with these
 
 
 def deep_speech_2_digits() -> Recipe:
-    """Connected digits of `--corpus fsdd:...`, for a speaker who is not in training: augmentation decides."""
+    """Connected digits of `--corpus fsdd:...`, for a speaker who is not in training: 5.0 % WER on theo. Noise at
+    training and letters, searched with the ten words alone, make the difference: 13.4 % without.
+    """
     return Recipe(
         ingest=Ingest(shard_mb=4),
-        tokens=Tokens(kind="words"),
         features=FrontEnd(sample_rate=8000, mels=40, normalise="utterance"),
         model=small(hidden_size=96, layers=2, dropout=0.4),
         augment=Augment(
@@ -34,11 +37,13 @@ def deep_speech_2_digits() -> Recipe:
             warp=0.2,
             tilt=1.0,
             noise=0.5,
+            snr_db=(10, 50),
             from_epoch=1,
         ),
         batching=Batching(frames_per_batch=6000, utterances_per_batch=16, sorted_epochs=1),
         fit=replace(adam(epochs=40, learning_rate=2e-3), average_last=5),
-        beam=Beam(width=8, max_length=100),
+        transcript_model=TranscriptModel(unit="words", ngram=NGrams(order=1)),
+        beam=Beam(width=8, max_length=100, lm_weight=0.3, lexicon_only=True),
         adapt=Adaptation(speakers=True),
     )
 

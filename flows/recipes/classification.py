@@ -30,7 +30,7 @@ VARIED = Augment(
 
 
 def tdnn_digits() -> ClassificationRecipe:
-    """Single digits of `--corpus fsdd:...`, for a speaker who is not in training: 89.0 % on average over the five."""
+    """Single digits of `--corpus fsdd:...`, for a speaker who is not in training: 90.6 % on average over the five."""
     return ClassificationRecipe(
         ingest=Ingest(shard_mb=1),
         features=FrontEnd(sample_rate=8000, mels=20, trim_db=35, range_db=35, frames=32, normalise="level"),
