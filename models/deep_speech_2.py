@@ -10,6 +10,9 @@ The defaults are the paper's best English net: 3 convolutions, 7 plain layers of
 spectrogram bins and 29 characters that is 36,367,037 parameters (the paper says 35 million). 7 GRU layers whose
 directions share the input product too, the cell "shared_gru", have 107.1 million. The library's gated cells share none
 and are faster: with "gru" 144.4 million, with "lstm" 192.2 million.
+
+Several networks that differ in their random beginning alone can stand side by side, each trained by its own loss, and
+emit the mean of their probabilities (Hansen & Salamon 1990, https://doi.org/10.1109/34.58871), as models/tdnn.py has it.
 """
 
 import math
@@ -31,7 +34,7 @@ class Config:
     """One entry a convolution in `channels`, kernels (odd) and strides; none at all leaves the recurrence.
 
     merge: the directions' vectors are summed (the paper) or concatenated. dropout: between recurrent
-    layers and before the output; the paper uses none.
+    layers and before the output; the paper uses none. members: how many networks emit together.
     """
 
     channels: tuple[int, ...] = (32, 32, 96)
@@ -44,6 +47,7 @@ class Config:
     layers: int = 7
     merge: Merge = "sum"
     dropout: float = 0.0
+    members: int = 1
 
     def __post_init__(self) -> None:
         for name in ("channels", "time_kernels", "time_strides", "frequency_kernels", "frequency_strides"):
@@ -54,8 +58,8 @@ class Config:
                 raise ValueError(f"{name} are at least 1, not {getattr(self, name)}")
         if any(k % 2 == 0 for k in self.time_kernels + self.frequency_kernels):
             raise ValueError("time_kernels and frequency_kernels are odd, so that a step has its own centre")
-        if self.layers < 1 or self.hidden_size < 1 or not 0 <= self.dropout < 1:
-            raise ValueError("layers and hidden_size are at least 1, dropout is in [0, 1)")
+        if min(self.layers, self.hidden_size, self.members) < 1 or not 0 <= self.dropout < 1:
+            raise ValueError("layers, hidden_size and members are at least 1, dropout is in [0, 1)")
         bidirectional(self.cell, 1, 1, self.merge)
 
     def build(self, source_size: int, target_size: int) -> "DeepSpeech2":
@@ -86,11 +90,11 @@ def reduced(lengths: torch.Tensor, stride: int) -> torch.Tensor:
     return (lengths + stride - 1) // stride
 
 
-class DeepSpeech2(FrameSearcher):
+class Network(nn.Module):
+    """Frames (B, T, D) to log-probabilities (B, ceil(T / reduction), V)."""
+
     def __init__(self, config: Config, source_size: int, target_size: int) -> None:
         super().__init__()
-        self.config = config
-        self.reduction = math.prod(config.time_strides)
         kernels = zip(config.time_kernels, config.frequency_kernels, strict=True)
         strides = zip(config.time_strides, config.frequency_strides, strict=True)
         channels = (1, *config.channels)
@@ -105,8 +109,7 @@ class DeepSpeech2(FrameSearcher):
         self.norm = SequenceNorm(size)
         self.output = nn.Linear(size, target_size)
 
-    def emit(self, source: Padded) -> Padded:
-        """Frames (B, T, D) to log-probabilities (B, ceil(T / reduction), V)."""
+    def forward(self, source: Padded) -> Padded:
         silent = source.data.masked_fill(~source.mask()[..., None], 0)
         h = Padded(silent[:, :, None], source.lengths)  # (B, T, 1, bands)
         for convolution in self.convolutions:
@@ -118,8 +121,24 @@ class DeepSpeech2(FrameSearcher):
         h = self.norm(h)
         return Padded(self.output(h.data).log_softmax(-1), h.lengths)
 
+
+class DeepSpeech2(FrameSearcher):
+    def __init__(self, config: Config, source_size: int, target_size: int) -> None:
+        super().__init__()
+        self.config = config
+        self.reduction = math.prod(config.time_strides)
+        self.members = nn.ModuleList(Network(config, source_size, target_size) for _ in range(config.members))
+
+    def emit(self, source: Padded) -> Padded:
+        """Frames (B, T, D) to log-probabilities (B, ceil(T / reduction), V)."""
+        said = [member(source) for member in self.members]
+        together = torch.stack([emissions.data for emissions in said]).logsumexp(0) - math.log(len(said))
+        return Padded(together, said[0].lengths)
+
     def loss(self, batch: Batch) -> Loss:
-        return ctc(self.emit(batch.given), batch.target)
+        """The mean of the members' losses."""
+        losses = [ctc(member(batch.given), batch.target) for member in self.members]
+        return Loss(torch.stack([loss.total for loss in losses]).mean(), losses[0].count)
 
     def search_emissions(self, emissions: Padded, beam: Beam, lm: Decoder | None = None) -> list[list[Hypothesis]]:
         return ctc_beam(emissions, beam, lm)

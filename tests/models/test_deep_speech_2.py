@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from models.criteria.ctc import ctc
 from models.deep_speech_2 import Config
-from models.interface import Beam, Emitter, Padded
+from models.interface import Batch, Beam, Emitter, Padded
 
 torch.set_num_threads(1)
 
@@ -22,6 +23,7 @@ VARIANTS = [
     SMALL | {"cell": "gru"},
     SMALL | {"cell": "shared_gru"},
     SMALL | {"cell": "lstm", "merge": "concat", "dropout": 0.1},
+    SMALL | {"members": 2},
 ]
 
 
@@ -64,6 +66,24 @@ def test_the_padding_s_values_are_not_read(options):
     clean = model.emit(Padded.stack(rows))
     dirty = model.emit(Padded.stack(rows, fill=float("nan")))
     torch.testing.assert_close(dirty.data[dirty.mask()], clean.data[clean.mask()], rtol=1e-12, atol=1e-12)
+
+
+def test_members_emit_the_mean_of_their_probabilities_and_learn_apart():
+    torch.manual_seed(0)
+    model = Config(**SMALL, members=3).build(13, 7).double().eval()
+    source = Padded(torch.randn(2, 12, 13, dtype=torch.float64), torch.tensor([12, 9]))
+    said = torch.stack([member(source).data.exp() for member in model.members])
+    assert (said.std(0) > 1e-4).any()  # no two begin alike
+    torch.testing.assert_close(model.emit(source).data.exp(), said.mean(0), rtol=1e-12, atol=1e-12)
+    target = Padded(torch.tensor([[2, 3], [4, 0]]), torch.tensor([2, 1]))
+    alone = [ctc(member(source), target) for member in model.members]
+    together = model.loss(Batch(("a", "b"), source, target))
+    assert together.count == 3
+    torch.testing.assert_close(together.total, sum(loss.total for loss in alone) / 3)
+    weights = [next(member.parameters()) for member in model.members]
+    grads = torch.autograd.grad(together.total, weights)
+    for loss, weight, grad in zip(alone, weights, grads, strict=True):
+        torch.testing.assert_close(grad, torch.autograd.grad(loss.total, weight)[0] / 3)
 
 
 def test_without_convolutions():
