@@ -12,7 +12,7 @@ directions share the input product too, the cell "shared_gru", have 107.1 millio
 and are faster: with "gru" 144.4 million, with "lstm" 192.2 million.
 
 Several networks that differ in their random beginning alone can stand side by side, each trained by its own loss, and
-emit the mean of their probabilities (Hansen & Salamon 1990, https://doi.org/10.1109/34.58871), as models/tdnn.py has it.
+emit the mean of their probabilities (Hansen & Salamon 1990, https://doi.org/10.1109/34.58871), as in models/tdnn.py.
 """
 
 import math
