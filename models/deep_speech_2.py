@@ -11,8 +11,10 @@ spectrogram bins and 29 characters that is 36,367,037 parameters (the paper says
 directions share the input product too, the cell "shared_gru", have 107.1 million. The library's gated cells share none
 and are faster: with "gru" 144.4 million, with "lstm" 192.2 million.
 
-Several networks that differ in their random beginning alone can stand side by side, each trained by its own loss, and
-emit the mean of their probabilities (Hansen & Salamon 1990, https://doi.org/10.1109/34.58871), as in models/tdnn.py.
+Several networks that differ in their random beginning alone can stand side by side and emit the mean of their
+probabilities (Hansen & Salamon 1990, https://doi.org/10.1109/34.58871). CTC leaves each of them free where in a sound
+it puts a letter, and a letter at two places is two letters; so they are trained by their own losses and, as much, by
+that of what they emit together.
 """
 
 import math
@@ -131,14 +133,21 @@ class DeepSpeech2(FrameSearcher):
 
     def emit(self, source: Padded) -> Padded:
         """Frames (B, T, D) to log-probabilities (B, ceil(T / reduction), V)."""
-        said = [member(source) for member in self.members]
-        together = torch.stack([emissions.data for emissions in said]).logsumexp(0) - math.log(len(said))
-        return Padded(together, said[0].lengths)
+        return together([member(source) for member in self.members])
 
     def loss(self, batch: Batch) -> Loss:
-        """The mean of the members' losses."""
-        losses = [ctc(member(batch.given), batch.target) for member in self.members]
-        return Loss(torch.stack([loss.total for loss in losses]).mean(), losses[0].count)
+        """Of a network, or the mean of the members' own (on average) and of what they emit together."""
+        said = [member(batch.given) for member in self.members]
+        losses = [ctc(emissions, batch.target) for emissions in said]
+        if len(said) == 1:
+            return losses[0]
+        alone = torch.stack([loss.total for loss in losses]).mean()
+        return Loss((alone + ctc(together(said), batch.target).total) / 2, losses[0].count)
 
     def search_emissions(self, emissions: Padded, beam: Beam, lm: Decoder | None = None) -> list[list[Hypothesis]]:
         return ctc_beam(emissions, beam, lm)
+
+
+def together(said: list[Padded]) -> Padded:
+    """Log-probabilities of several networks to those of the mean of their probabilities."""
+    return Padded(torch.stack([e.data for e in said]).logsumexp(0) - math.log(len(said)), said[0].lengths)

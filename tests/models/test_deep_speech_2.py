@@ -68,22 +68,32 @@ def test_the_padding_s_values_are_not_read(options):
     torch.testing.assert_close(dirty.data[dirty.mask()], clean.data[clean.mask()], rtol=1e-12, atol=1e-12)
 
 
-def test_members_emit_the_mean_of_their_probabilities_and_learn_apart():
-    torch.manual_seed(0)
-    model = Config(**SMALL, members=3).build(13, 7).double().eval()
-    source = Padded(torch.randn(2, 12, 13, dtype=torch.float64), torch.tensor([12, 9]))
+def test_members_emit_the_mean_of_their_probabilities():
+    model, source, _ = committee()
     said = torch.stack([member(source).data.exp() for member in model.members])
     assert (said.std(0) > 1e-4).any()  # no two begin alike
     torch.testing.assert_close(model.emit(source).data.exp(), said.mean(0), rtol=1e-12, atol=1e-12)
-    target = Padded(torch.tensor([[2, 3], [4, 0]]), torch.tensor([2, 1]))
-    alone = [ctc(member(source), target) for member in model.members]
-    together = model.loss(Batch(("a", "b"), source, target))
-    assert together.count == 3
-    torch.testing.assert_close(together.total, sum(loss.total for loss in alone) / 3)
-    weights = [next(member.parameters()) for member in model.members]
-    grads = torch.autograd.grad(together.total, weights)
-    for loss, weight, grad in zip(alone, weights, grads, strict=True):
-        torch.testing.assert_close(grad, torch.autograd.grad(loss.total, weight)[0] / 3)
+
+
+def test_members_learn_by_their_own_losses_and_by_that_of_them_together():
+    model, source, target = committee()
+    alone = [ctc(member(source), target).total for member in model.members]
+    whole = ctc(model.emit(source), target).total
+    loss = model.loss(Batch(("a", "b"), source, target))
+    assert loss.count == 3
+    torch.testing.assert_close(loss.total, (sum(alone) / 3 + whole) / 2)
+    for own, member in zip(alone, model.members, strict=True):
+        weight = next(member.parameters())
+        found, mine, shared = (torch.autograd.grad(x, weight, retain_graph=True)[0] for x in (loss.total, own, whole))
+        torch.testing.assert_close(found, mine / 6 + shared / 2)
+
+
+def committee():
+    """Three networks, and two utterances with their targets."""
+    torch.manual_seed(0)
+    model = Config(**SMALL, members=3).build(13, 7).double().eval()
+    source = Padded(torch.randn(2, 12, 13, dtype=torch.float64), torch.tensor([12, 9]))
+    return model, source, Padded(torch.tensor([[2, 3], [4, 0]]), torch.tensor([2, 1]))
 
 
 def test_without_convolutions():

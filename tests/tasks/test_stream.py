@@ -82,7 +82,7 @@ def test_the_offset_of_what_is_not_utf8_is_exact(cut):
         ("a.txt", b"", r"a\.txt: empty file"),
         ("a.txt", b"\xef\xbb\xbf", r"a\.txt: empty file"),
         ("a.txt", b"abc\xe9d", r"a\.txt: not UTF-8 \(at byte 3: invalid continuation byte\)"),
-        ("a.txt.gz", gzip.compress(b"abc" * 99, mtime=0)[:-9], r"a\.txt\.gz: damaged gzip file \(it ends in the middle\)"),
+        ("a.txt.gz", gzip.compress(b"abc", mtime=0)[:-9], r"a\.txt\.gz: damaged gzip file \(it ends in the middle\)"),
         ("a.txt.gz", b"no gzip at all", r"a\.txt\.gz: damaged gzip file"),
         ("a.txt.zst", b"no zstd at all", r"a\.txt\.zst: damaged zstd file"),
         ("a.txt.gz", gzip.compress(bytes(400 << 20), 9, mtime=0), r"unpacks without end"),
