@@ -17,7 +17,7 @@ demo: .venv/.stamp-demo
 	.venv/bin/python -m flows.train_asr --corpus demo: --recipe deep_speech_2_demo --workers 2
 
 test: .venv/.stamp
-	OMP_NUM_THREADS=1 .venv/bin/python -m pytest
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile
 
 check: .venv/.stamp
 	.venv/bin/ruff check --no-cache .

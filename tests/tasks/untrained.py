@@ -50,10 +50,12 @@ def bundle_of(config, sound=None, *, seed=0, tokens=None, max_length=10_000):
     tokens, sound = tokens or tokenizer(), sound or Sound(FrontEnd(mels=BANDS), NORMALISER)
     model = config.build(*sizes_of(tokens, sound))
     weights = {n: louder(n) * w if w.dim() > 1 else w for n, w in model.state_dict().items()}
-    weights["output.bias"] = weights["output.bias"].clone()
-    weights["output.bias"][1:4] -= 50.0  # no special tokens
-    weights["output.bias"][0] += blank
-    weights["output.bias"][4] += space
+    (named,) = (name for name in weights if name.endswith("output.bias"))
+    bias = weights[named].clone()
+    bias[1:4] -= 50.0  # no special tokens
+    bias[0] += blank
+    bias[4] += space
+    weights[named] = bias
     return bundled(config, weights, tokens, sound, max_length)
 
 
