@@ -33,7 +33,7 @@ from tasks.step import step
 from tasks.tables import QUARANTINE, table_of, to_parquet
 from tasks.utterance import SPLITS, Reject, Utterance
 
-FIRST_ROWS, LAST_ROWS, SHARDS_A_STEP = 128, 4096, 4  # shards grow: few clips still make enough shards for all cores
+FIRST_ROWS, LAST_ROWS, SHARDS_A_STEP = 128, 4096, 8  # shards grow: few clips still make enough shards for all cores
 REJECTS_HELD = 4096
 NOT_IN_A_KEY = re.compile(r"[^A-Za-z0-9_-]")
 _json = lru_cache(json.dumps)  # of what most rows have in common
