@@ -19,6 +19,7 @@ that of what they emit together.
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -130,6 +131,7 @@ class DeepSpeech2(FrameSearcher):
         self.config = config
         self.reduction = math.prod(config.time_strides)
         self.members = nn.ModuleList(Network(config, source_size, target_size) for _ in range(config.members))
+        self.register_load_state_dict_pre_hook(_of_one)
 
     def emit(self, source: Padded) -> Padded:
         """Frames (B, T, D) to log-probabilities (B, ceil(T / reduction), V)."""
@@ -151,3 +153,10 @@ class DeepSpeech2(FrameSearcher):
 def together(said: list[Padded]) -> Padded:
     """Log-probabilities of several networks to those of the mean of their probabilities."""
     return Padded(torch.stack([e.data for e in said]).logsumexp(0) - math.log(len(said)), said[0].lengths)
+
+
+def _of_one(_model: nn.Module, weights: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Weights of bundles from before there could be several networks are those of the first."""
+    for name in [name for name in weights if name.startswith(prefix)]:
+        if not (own := name.removeprefix(prefix)).startswith("members."):
+            weights[f"{prefix}members.0.{own}"] = weights.pop(name)

@@ -129,7 +129,7 @@ def load_bundle(artifact: Artifact) -> Bundle:
     if spelling and spec["source_size"] != len(spelling):
         told = f"{spec['source_size']} source tokens, {SOURCE}{FILE} has {len(spelling)}"
         raise Problem(f"{artifact.uri}: the model has {told}")
-    model = _model(spec, artifact.read("weights.pt"))
+    model = _model(artifact)
     beam = Beam(**artifact.read_json("decode.json"))
     return Bundle(model, tokenizer, features and _sound_of(features), beam, spelling, _fused(artifact, tokenizer))
 
@@ -145,9 +145,14 @@ def load_in_actor(artifact: Artifact) -> tuple[Bundle, torch.device]:
     return bundle, device
 
 
-def _model(spec: dict[str, Any], weights: bytes) -> Model:
-    model = build(**spec)
-    model.load_state_dict(from_bytes(weights))
+def _model(artifact: Artifact, prefix: str = "") -> Model:
+    spec = artifact.read_json(f"{prefix}model.json")
+    try:
+        model = build(**spec)
+        model.load_state_dict(from_bytes(artifact.read(f"{prefix}weights.pt")))
+    except (TypeError, RuntimeError) as error:  # other options, other weights
+        told = f"{prefix}weights.pt is of another version of {spec['architecture']}"
+        raise Problem(f"{artifact.uri}: {told}; use the version that made it, or train again") from error
     return model.eval()
 
 
@@ -156,8 +161,7 @@ def _fused(artifact: Artifact, tokenizer: TextTokenizer) -> Decoder | None:
     if NGRAM in names:
         lm = load_ngram(artifact.file(NGRAM))
     elif LM + "model.json" in names:
-        model = _model(artifact.read_json(LM + "model.json"), artifact.read(LM + "weights.pt"))
-        lm = translated(tokenizer, model, load_tokenizer(Inner(artifact, LM)))
+        lm = translated(tokenizer, _model(artifact, LM), load_tokenizer(Inner(artifact, LM)))
     elif WORDS not in names:
         return None
     return fused(tokenizer, lm, **(artifact.read_json(WORDS) if WORDS in names else {}))

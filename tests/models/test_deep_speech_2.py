@@ -88,6 +88,16 @@ def test_members_learn_by_their_own_losses_and_by_that_of_them_together():
         torch.testing.assert_close(found, mine / 6 + shared / 2)
 
 
+def test_a_network_from_before_there_were_several():
+    torch.manual_seed(0)
+    model, again = (Config(**SMALL).build(13, 7).eval() for _ in range(2))
+    again.load_state_dict({name.removeprefix("members.0."): w for name, w in model.state_dict().items()})
+    source = Padded(torch.randn(2, 12, 13), torch.tensor([12, 9]))
+    assert torch.equal(again.emit(source).data, model.emit(source).data)
+    with pytest.raises(RuntimeError, match=r"members\.1"):
+        Config(**SMALL, members=2).build(13, 7).load_state_dict(model.state_dict())
+
+
 def committee():
     """Three networks, and two utterances with their targets."""
     torch.manual_seed(0)
