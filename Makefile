@@ -16,6 +16,7 @@ help:
 demo: .venv/.stamp-demo
 	.venv/bin/python -m flows.train_asr --corpus demo: --recipe deep_speech_2_demo --workers 2
 
+# A file's tests stay in one process, for they share what they train.
 test: .venv/.stamp
 	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile
 

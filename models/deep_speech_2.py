@@ -27,6 +27,7 @@ from torch import nn
 
 from models.criteria.ctc import ctc
 from models.interface import Batch, Beam, Decoder, FrameSearcher, Hypothesis, Loss, Padded
+from models.layers.committee import mean_of_probabilities
 from models.layers.recurrent import CLIP, CellName, Merge, bidirectional, merged_size
 from models.layers.sequence_norm import SequenceNorm
 from models.search.ctc_beam import ctc_beam
@@ -135,24 +136,23 @@ class DeepSpeech2(FrameSearcher):
 
     def emit(self, source: Padded) -> Padded:
         """Frames (B, T, D) to log-probabilities (B, ceil(T / reduction), V)."""
-        return together([member(source) for member in self.members])
+        return _together([member(source) for member in self.members])
 
     def loss(self, batch: Batch) -> Loss:
-        """Of a network, or the mean of the members' own (on average) and of what they emit together."""
+        """Of one network, its own; of several, half the mean of their own and half that of what they emit together."""
         said = [member(batch.given) for member in self.members]
         losses = [ctc(emissions, batch.target) for emissions in said]
         if len(said) == 1:
             return losses[0]
         alone = torch.stack([loss.total for loss in losses]).mean()
-        return Loss((alone + ctc(together(said), batch.target).total) / 2, losses[0].count)
+        return Loss((alone + ctc(_together(said), batch.target).total) / 2, losses[0].count)
 
     def search_emissions(self, emissions: Padded, beam: Beam, lm: Decoder | None = None) -> list[list[Hypothesis]]:
         return ctc_beam(emissions, beam, lm)
 
 
-def together(said: list[Padded]) -> Padded:
-    """Log-probabilities of several networks to those of the mean of their probabilities."""
-    return Padded(torch.stack([e.data for e in said]).logsumexp(0) - math.log(len(said)), said[0].lengths)
+def _together(said: list[Padded]) -> Padded:
+    return Padded(mean_of_probabilities([emissions.data for emissions in said]), said[0].lengths)
 
 
 def _of_one(_model: nn.Module, weights: dict[str, Any], prefix: str, *_: Any) -> None:

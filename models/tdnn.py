@@ -17,7 +17,6 @@ probabilities (Hansen & Salamon 1990, https://doi.org/10.1109/34.58871): where t
 in common carries over to a new one better than what any of them has found.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,6 +25,7 @@ from torch import Tensor, nn
 
 from models.criteria.classification import classification
 from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Model, Padded
+from models.layers.committee import mean_of_probabilities
 from models.layers.delays import TimeDelayEncoder, TimeDelays
 from models.search.labels import best_labels
 
@@ -127,8 +127,7 @@ class TimeDelayNetwork(Model):
 
     def classify(self, source: Padded) -> Tensor:
         """Frames (B, T, D) to the log-probabilities (B, V) of the labels."""
-        said = torch.stack([member(source) for member in self.members])  # (members, B, V)
-        return said.logsumexp(0) - math.log(len(self.members))
+        return mean_of_probabilities([member(source) for member in self.members])
 
     def loss(self, batch: Batch) -> Loss:
         """The mean of the members' losses."""
