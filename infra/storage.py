@@ -10,9 +10,8 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from infra import s3
 
@@ -20,8 +19,7 @@ RANGE_BYTES = 8 << 20  # what one request of a sequential read fetches
 PARTIAL = ".partial-"  # the name of a file that is being written
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """size: bytes. version: changes whenever the content may have (mtime and size, or the ETag)."""
 
     size: int
@@ -39,9 +37,7 @@ def join(uri: str, *names: str) -> str:
 def read(uri: str, offset: int = 0, size: int | None = None) -> bytes:
     """The file's bytes, or the range of `size` bytes at `offset`. Raises FileNotFoundError."""
     if not is_s3(uri):
-        with open(uri, "rb", buffering=0) as file:
-            file.seek(offset)
-            return file.readall() if size is None else _filled(file, size)
+        return _read_local(uri, offset, size)
     if size == 0:
         return b""
     span = f"bytes={offset}-" if size is None else f"bytes={offset}-{offset + size - 1}"
@@ -53,12 +49,17 @@ def read(uri: str, offset: int = 0, size: int | None = None) -> bytes:
         return b""
 
 
-def _filled(file: io.FileIO, size: int) -> bytes:
-    """So many bytes, or as many as there are: one call of the system brings at most 2 GiB."""
-    data = file.read(size)
-    while len(data) < size and (more := file.read(size - len(data))):
-        data += more
-    return data
+def _read_local(path: str, offset: int, size: int | None) -> bytes:
+    """By the system's own calls: a corpus is millions of small files, and Python's file objects double the time."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        size = max(0, os.fstat(descriptor).st_size - offset) if size is None else size
+        data = os.pread(descriptor, size, offset)
+        while len(data) < size and (more := os.pread(descriptor, size - len(data), offset + len(data))):
+            data += more  # one call brings at most 2 GiB
+        return data
+    finally:
+        os.close(descriptor)
 
 
 def open_binary(uri: str) -> BinaryIO:
@@ -198,13 +199,16 @@ def _list_local(folder: Path, below: str = "", above: tuple[Path, ...] = ()) -> 
     above = (*above, folder.resolve())
     with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as found:
         for item in found:
-            with contextlib.suppress(FileNotFoundError):  # deleted by another process meanwhile, or a dangling link
-                if item.is_dir():
-                    inner = Path(item.path)
-                    if not (item.is_symlink() and inner.resolve() in above):
-                        yield from _list_local(inner, f"{below}{item.name}/", above)
-                elif not item.name.startswith(PARTIAL) and item.is_file():
-                    yield below + item.name, _local_entry(item.stat())
+            if item.is_dir():
+                inner = Path(item.path)
+                if not (item.is_symlink() and inner.resolve() in above):
+                    yield from _list_local(inner, f"{below}{item.name}/", above)
+            elif not item.name.startswith(PARTIAL) and item.is_file():
+                try:
+                    status = item.stat()
+                except FileNotFoundError:  # deleted by another process meanwhile
+                    continue
+                yield below + item.name, _local_entry(status)
 
 
 def _list_s3(uri: str) -> Iterator[tuple[str, Entry]]:

@@ -102,8 +102,8 @@ class Draft:
     def put_json(self, name: str, value: Any) -> None:
         self.put(name, (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode())
 
-    def read(self, name: str) -> bytes:
-        return storage.read(storage.join(self.uri, name))
+    def read(self, name: str, offset: int = 0, size: int | None = None) -> bytes:
+        return storage.read(storage.join(self.uri, name), offset, size)
 
     def finished(self) -> set[str]:
         """The names of the files that were stored whole."""

@@ -7,9 +7,8 @@ longer recordings are new: 16-bit WAV. A row that is a text brings its bytes wit
 import hashlib
 import json
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import fields
 from typing import Any
 
 import pyarrow as pa
@@ -28,10 +27,21 @@ LARGEST_BYTES = 1 << 28  # of one clip: what is larger is refused unread
 AHEAD, AHEAD_BYTES = 8, 4 << 20  # rows whose clips, none of them larger, are fetched from S3 before they are needed
 NO_SPAN = "null"
 TEXT_COLUMNS = ("key", "split", "text", "speaker", "tags", "source")
+JOBS = "jobs"  # one file: a Parquet table for each shard to be, one after the other
 JOB = pa.schema([(name, pa.string()) for name in (*TEXT_COLUMNS, "clips", "pauses_ms", "span", "content")])
-TOLD = {field.name for field in fields(Sample)}.intersection(INDEX.names) - {"tags"}  # what index and sample both say
 
 Fetched = dict[Location, Future[bytes]]
+Clip = tuple[str, int, int, str]  # URI, offset, size, extension
+
+
+def packed(clips: Iterable[Clip]) -> str:
+    """Clips as one field of a job's table; no name has a NUL in it."""
+    return "\0".join([f"{uri}\0{offset}\0{size}\0{extension}" for uri, offset, size, extension in clips])
+
+
+def unpacked(text: str) -> list[Clip]:
+    fields = text.split("\0")
+    return [(fields[i], int(fields[i + 1]), int(fields[i + 2]), fields[i + 3]) for i in range(0, len(fields) - 3, 4)]
 
 
 def take_in(job: Job) -> Job:
@@ -40,18 +50,19 @@ def take_in(job: Job) -> Job:
     index: list[dict[str, Any]] = []
     rejects: list[dict[str, Any]] = []
     with full_disk_named(f"{name}.tar"):
-        rows = from_parquet(out.read(f"jobs/{name}.parquet")).to_pylist()
+        rows = from_parquet(out.read(JOBS, job["offset"], job["size"])).to_pylist()
         with out.writing(f"{name}.tar") as file:
             cached = _LastClip()
             for row, cached.fetched in _fetched_ahead(rows):
                 if sample := _sample(row, cached, job, rejects):
                     offset, size = add(file, sample)
                     place = {"shard": f"{name}.tar", "offset": offset, "size": size}
-                    index.append(_index_row(sample) | place | {"tags": row["tags"]})
+                    index.append(sample._asdict() | place | {"tags": row["tags"], "data": None})
             file.write(tar.END)
         if not index:
             out.remove(f"{name}.tar")
-        out.put(f"parts/{name}.rejects.parquet", to_parquet(table_of(rejects, QUARANTINE)))
+        if rejects:
+            out.put(f"parts/{name}.rejects.parquet", to_parquet(table_of(rejects, QUARANTINE)))
         out.put(f"parts/{name}.index.parquet", to_parquet(table_of(index, INDEX)))
     return {"kept": len(index), "rejected": len(rejects)}
 
@@ -63,8 +74,8 @@ def _fetched_ahead(rows: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any],
     waiting: deque[tuple[dict[str, Any], Fetched]] = deque()
     with ThreadPoolExecutor(AHEAD) as pool:
         for row in rows:
-            remote = row["span"] == NO_SPAN and '"s3://' in row["clips"]  # looked at before it is taken apart
-            places = [tuple(clip[:3]) for clip in json.loads(row["clips"])] if remote else []
+            remote = row["span"] == NO_SPAN and "s3://" in row["clips"]  # looked at before it is taken apart
+            places = [clip[:3] for clip in unpacked(row["clips"])] if remote else []
             small = [place for place in places if storage.is_s3(place[0]) and place[2] <= AHEAD_BYTES]
             waiting.append((row, {place: pool.submit(storage.read, *place) for place in small}))
             if len(waiting) > AHEAD:
@@ -127,7 +138,7 @@ def _content(row: dict[str, Any], cached: _LastClip, max_seconds: float) -> tupl
     """What the shard keeps: bytes, extension, seconds, sample rate."""
     if row["content"]:
         return row["content"].encode(), TEXT, 0.0, 0
-    clips, span = json.loads(row["clips"]), row["span"] != NO_SPAN and json.loads(row["span"])
+    clips, span = unpacked(row["clips"]), row["span"] != NO_SPAN and json.loads(row["span"])
     if len(clips) == 1:
         uri, offset, size, extension = clips[0]
         data = cached.read(uri, offset, size)
@@ -145,7 +156,3 @@ def _content(row: dict[str, Any], cached: _LastClip, max_seconds: float) -> tupl
             raise BadClip("mixed sample rates", ", ".join(str(other) for _, other in decoded))
         wave = join([part for part, _ in decoded], tuple(json.loads(row["pauses_ms"])), rate)
     return encode_wav(wave, rate), "wav", len(wave) / rate, rate
-
-
-def _index_row(sample: Sample) -> dict[str, Any]:
-    return {name: getattr(sample, name) for name in TOLD}

@@ -12,7 +12,7 @@ import re
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import astuple, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,10 @@ import pyarrow.parquet as pq
 
 from infra.store import Artifact, Draft, open_draft
 from tasks import archive
-from tasks.clips import JOB, take_in
+from tasks.clips import JOB, JOBS, packed, take_in
 from tasks.corpus import Corpus, Ingest
 from tasks.ingest_merge import merged
-from tasks.parallel import run_jobs
+from tasks.parallel import Job, run_jobs
 from tasks.shards import canonical_json
 from tasks.source import Source, generated_source, open_source
 from tasks.split import divided
@@ -50,14 +50,12 @@ def ingest(corpus: Corpus, fingerprint: str, options: Ingest, splits: tuple[str,
     source = _source(corpus, options, out, reader)
     read = getattr(reader, corpus.verb)
     rows = divided(lambda wanted: _checked(read(source, options, wanted)), options, splits)
-    names = _write_jobs(rows, source, options, out)
-    done = out.finished()
-    limits = {"min_seconds": options.min_seconds, "max_seconds": options.max_seconds}
-    unfinished = [n for n in reversed(names) if f"parts/{n}.index.parquet" not in done]  # the small ones end last
-    jobs = [{"name": name, "out": out.uri, **limits} for name in unfinished]
-    for _ in run_jobs(take_in, jobs, "ingest"):
+    limits = {"out": out.uri, "min_seconds": options.min_seconds, "max_seconds": options.max_seconds}
+    jobs = [limits | place for place in _write_jobs(rows, source, options, out)]
+    jobs.reverse()  # the small ones end last
+    for _ in run_jobs(take_in, _unfinished(jobs, out), "ingest"):
         pass
-    return merged(out, names, corpus, options, splits)
+    return merged(out, [job["name"] for job in jobs], corpus, options, splits)
 
 
 def splits_of(shards: Artifact) -> tuple[str, ...]:
@@ -88,18 +86,30 @@ def _checked(rows: Iterator[Row]) -> Iterator[Row]:
             yield row
 
 
-def _write_jobs(rows: Iterator[Row], source: Source, options: Ingest, out: Draft) -> list[str]:
-    """Lists of utterances into the draft, each as large as a shard, and the rejects. The names of the lists."""
-    done, names = out.finished(), []
-    with out.writing("parts/rows.rejects.parquet") as file, pq.ParquetWriter(file, QUARANTINE) as table:
+def _write_jobs(rows: Iterator[Row], source: Source, options: Ingest, out: Draft) -> list[Job]:
+    """Lists of utterances into the draft, each as large as a shard, and the rejects. Names and places of the lists."""
+    jobs: list[Job] = []
+    with (
+        out.writing(JOBS) as lists,
+        out.writing("parts/rows.rejects.parquet") as file,
+        pq.ParquetWriter(file, QUARANTINE) as table,
+    ):
         rejects = _Rejects(table)
         located = _located(rows, source, rejects)
         for name, group in _grouped(located, options.shard_mb * 2**20):
-            names.append(name)
-            if f"jobs/{name}.parquet" not in done:
-                out.put(f"jobs/{name}.parquet", to_parquet(table_of(group, JOB)))
+            offset, size = lists.tell(), lists.write(to_parquet(table_of(group, JOB)))
+            jobs.append({"name": name, "offset": offset, "size": size})
         rejects.flush()
-    return names
+    return jobs
+
+
+def _unfinished(jobs: list[Job], out: Draft) -> list[Job]:
+    """The jobs without an index; what one that was killed has rejected is forgotten, for it may now find the clip."""
+    done = out.finished()
+    todo = [job for job in jobs if f"parts/{job['name']}.index.parquet" not in done]
+    for name in done.intersection(f"parts/{job['name']}.rejects.parquet" for job in todo):
+        out.remove(name)
+    return todo
 
 
 class _Rejects:
@@ -109,8 +119,7 @@ class _Rejects:
         self.table, self.held = table, list[dict[str, str]]()
 
     def add(self, reject: Reject) -> None:
-        fields = ("split", "source", "stage", "reason", "detail", "sha256")
-        self.held.append(dict(zip(fields, astuple(reject), strict=True)))
+        self.held.append(reject._asdict())
         if len(self.held) >= REJECTS_HELD:
             self.flush()
 
@@ -128,18 +137,26 @@ def _located(rows: Iterator[Row], source: Source, rejects: _Rejects) -> Iterator
             rejects.add(row)
             continue
         clips = () if row.content else row.clips
-        places = [source.locate(clip) for clip in clips]
-        found = [(*place, _extension(clip)) for place, clip in zip(places, clips, strict=True) if place]
+        found = [(*place, _extension(clip)) for clip in clips if (place := source.locate(clip))]
         if len(found) < len(clips):
-            missing = next(clip for clip, place in zip(clips, places, strict=True) if not place)
+            missing = next(clip for clip in clips if not source.locate(clip))
             rejects.add(Reject(row.split, row.source, "read", "missing clip", missing))
         elif not (key := keys.new(row)):
             rejects.add(Reject(row.split, row.source, "read", "duplicate clip", "named twice"))
         else:
-            job = {"key": key, "split": row.split, "text": row.text.strip(), "speaker": row.speaker}
-            job |= {"source": row.source, "tags": canonical_json(row.tags), "content": row.content}
-            job |= {"clips": canonical_json(found), "pauses_ms": _json(row.pauses_ms), "span": _json(row.span)}
-            yield job, sum(place[2] for place in found) + len(row.content.encode())
+            job = {
+                "key": key,
+                "split": row.split,
+                "text": row.text.strip(),
+                "speaker": row.speaker,
+                "source": row.source,
+                "tags": canonical_json(dict(row.tags)),
+                "content": row.content,
+                "clips": packed(found),
+                "pauses_ms": _json(row.pauses_ms),
+                "span": _json(row.span),
+            }
+            yield job, sum([clip[2] for clip in found]) + len(row.content.encode())
 
 
 class _Keys:

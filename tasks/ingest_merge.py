@@ -14,13 +14,14 @@ import pyarrow.parquet as pq
 
 from infra.problem import Problem
 from infra.store import Artifact, Draft, draft
+from tasks.clips import JOBS
 from tasks.corpus import Corpus, Ingest
 from tasks.shards import INDEX, TEXT
 from tasks.split import sentence_hash
 from tasks.tables import QUARANTINE, from_parquet
 from tasks.utterance import NOT_CHARGED, SPLITS
 
-SCRATCH = ("jobs", "parts", "pieces")
+SCRATCH = (JOBS, "parts", "pieces")
 TABLES = ("index.parquet", "quarantine.parquet", "summary.json")
 
 
@@ -65,16 +66,18 @@ def _join(
 ) -> dict[str, dict[str, int]]:
     """Write both tables, count, and say how many sentences and speakers train shares with dev and test."""
     good, bad = tables
-    wanted = _wanted(out, names)
+    wanted, done = _wanted(out, names), out.finished()
     shared: dict[str, dict[str, set]] = defaultdict(lambda: {"sentences": set(), "speakers": set()})
     at = 0
     for name in names:
         part = _read(out, f"parts/{name}.index.parquet")
         keep = wanted[at : at + len(part)]
         at += len(part)
-        _write_rejects(bad, _duplicates(part.filter(pa.array(~keep))), counts)
-        _write_rejects(bad, _read(out, f"parts/{name}.rejects.parquet"), counts)
-        part = part.filter(pa.array(keep))
+        if not keep.all():
+            _write_rejects(bad, _duplicates(part.filter(pa.array(~keep))), counts)
+            part = part.filter(pa.array(keep))
+        if (rejects := f"parts/{name}.rejects.parquet") in done:
+            _write_rejects(bad, _read(out, rejects), counts)
         if len(part):
             good.write_table(part)
         _count(part, name.rpartition("-")[0], counts, shared)
@@ -117,7 +120,7 @@ def _write_rejects(table: pq.ParquetWriter, rows: pa.Table, counts: dict[str, Co
 
 
 def _count(rows: pa.Table, split: str, counts: dict[str, Count], shared: dict[str, dict[str, set]]) -> None:
-    count, speakers = counts[split], {speaker for speaker in rows["speaker"].to_pylist() if speaker}
+    count, speakers = counts[split], set(rows["speaker"].unique().to_pylist()) - {""}
     sentences = {sentence_hash(text) for text in rows["text"].to_pylist()}
     count.kept += len(rows)
     count.seconds += sum(rows["seconds"].to_pylist())

@@ -8,9 +8,8 @@ import io
 import json
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import pyarrow as pa
 
@@ -37,8 +36,7 @@ INDEX = pa.schema(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(NamedTuple):
     """One clip or text with what is known of it. extension: without a dot. text: the transcript, or the label. tags:
     age, gender, accent, ...
     """

@@ -38,15 +38,20 @@ class Source:
 
     def locate(self, name: str) -> Location | None:
         """Where the file's bytes are. Absolute paths and s3:// URIs too, unless an archive names them."""
-        plain = name in self.files or storage.is_s3(name)  # most are, and need not be taken apart
-        name = name if plain else posixpath.normpath(name)
+        if name in self.files:
+            return self._place(name)  # as most are
+        name = name if storage.is_s3(name) else posixpath.normpath(name)
         inside = name.removeprefix(self.uri + "/")
-        if found := self.files.get(inside):
-            return (found[0] or storage.join(self.uri, inside), *found[1:])
+        if inside in self.files:
+            return self._place(inside)
         if self.archive or not name.startswith(("/", "s3://")):
             return None
         entry = storage.entry(name)
         return (name, 0, entry.size) if entry else None
+
+    def _place(self, name: str) -> Location:
+        uri, offset, size = self.files[name]
+        return uri or storage.join(self.uri, name), offset, size
 
     def first(self, *candidates: str) -> str:
         """The first of these names that is there; the first of all where none is."""

@@ -8,7 +8,7 @@ import hashlib
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -58,7 +58,7 @@ def divided(reader: Reader, options: Ingest, splits: tuple[str, ...]) -> Iterato
     for row in reader(wanted):
         split = next(places, "train") if row.split == movable else row.split
         if split in splits:
-            yield row if split == row.split else replace(row, split=split)
+            yield row if split == row.split else row._replace(split=split)
         elif not split and "train" in splits:
             yield Reject("train", row.source, "divide", NOT_CHARGED)
 

@@ -19,6 +19,7 @@ from infra.store import Draft, file_sha256, open_draft
 from tasks import clips, ingest_corpus
 from tasks.ingest_corpus import splits_of
 from tasks.shards import read_sample, samples
+from tasks.tables import QUARANTINE, table_of, to_parquet
 
 
 def test_every_clip_is_in_a_shard_with_its_own_bytes(common_voice, ingested):
@@ -132,6 +133,9 @@ def test_a_killed_run_is_continued(common_voice, ingested, monkeypatch, tmp_path
     (draft / f"parts/{done[0]}.index.parquet").unlink()  # written, but its mark was not: as good as not there
     (draft / f".marks/parts/{done[0]}.index.parquet").unlink()
     (draft / f"{done[0]}.tar").write_bytes(b"half a shard")
+    for_a_moment = dict.fromkeys(QUARANTINE.names, "") | {"source": "a.mp3", "split": "train", "reason": "missing clip"}
+    rejects = to_parquet(table_of([for_a_moment], QUARANTINE))
+    Draft("shards", str(draft)).put(f"parts/{done[0]}.rejects.parquet", rejects)
     again = []
     take_in = clips.take_in
     monkeypatch.setattr(ingest_corpus, "take_in", lambda job: again.append(job["name"]) or take_in(job))
@@ -160,6 +164,13 @@ def test_shards_grow_so_that_few_clips_still_make_many(monkeypatch):
     assert max(sizes) == 4096
     by_bytes = [len(g) for _, g in ingest_corpus._grouped((({"split": "dev"}, 10) for _ in range(100)), 100)]
     assert by_bytes == [10] * 10
+
+
+def test_places_of_clips_survive_their_way_into_a_table():
+    names = ["/a/b.mp3", "s3://bucket/a b.wav", "quo\"te's\\.mp3", "two\nlines\t.flac", "گفتار/سخن.mp3", ""]
+    places = [(name, 7 * i, 2**40 + i, "mp3") for i, name in enumerate(names)]
+    for count in range(len(places) + 1):
+        assert clips.unpacked(clips.packed(places[:count])) == places[:count]
 
 
 def test_keys_are_unique_and_readable(tmp_path):
