@@ -34,7 +34,7 @@ class Source:
     asked: str = ""
 
     def names(self, suffix: str | tuple[str, ...] = "") -> list[str]:
-        return sorted(name for name in self.files if name.endswith(suffix))
+        return sorted([name for name in self.files if name.endswith(suffix)])
 
     def locate(self, name: str) -> Location | None:
         """Where the file's bytes are. Absolute paths and s3:// URIs too, unless an archive names them."""
@@ -65,11 +65,11 @@ class Source:
             rest += storage.read(uri, offset + start, min(LINES_BYTES, size - start))
             if start == 0:
                 rest = rest.removeprefix(b"\xef\xbb\xbf")
-            *whole, rest = rest.split(b"\n")
-            for line in whole:
-                yield line.rstrip(b"\r").decode(errors="replace")
+            whole, newline, rest = rest.rpartition(b"\n")
+            for line in whole.decode(errors="replace").split("\n") if newline else ():
+                yield line.rstrip("\r")
         if rest:
-            yield rest.rstrip(b"\r").decode(errors="replace")
+            yield rest.decode(errors="replace").rstrip("\r")
 
 
 def open_source(corpus: Corpus, draft: Draft) -> Source:
