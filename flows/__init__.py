@@ -1,6 +1,12 @@
 """Pipelines: one file a flow, which reads as the DAG; recipes in flows/recipes/."""
 
+import sys
+
+from infra.interrupt import tells_one_line
 from infra.settings import set_defaults
+
+if sys.argv[:1] == ["-m"]:  # `python -m flows...` is being imported, which takes seconds
+    tells_one_line()
 
 # Prefect reads its settings when it is imported, so they are here, before any flow imports it.
 set_defaults(

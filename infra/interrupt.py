@@ -9,12 +9,24 @@ import os
 import signal
 import sys
 import threading
-from types import FrameType
+from types import FrameType, TracebackType
 
 from infra import processes
 from infra.problem import INTERRUPTED
 
 PATIENCE_SECONDS = 10.0
+
+
+def tells_one_line() -> None:
+    """From now on a Ctrl-C that nothing catches, as while a command is still being imported, is told in one line."""
+
+    def told(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            print("scriptorium: interrupted", file=sys.stderr)
+        else:
+            sys.__excepthook__(kind, error, trace)
+
+    sys.excepthook = told
 
 
 def ends_soon(message: str) -> None:

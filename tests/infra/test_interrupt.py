@@ -1,12 +1,15 @@
 """Ctrl-C ends a command in seconds, whatever it is waiting for, with what it started."""
 
+import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
+import flows
 from infra.processes import Process, _status
 
 CODE = """
@@ -50,6 +53,18 @@ def test_it_ends(after, presses, status, told):
     while alive(child) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not alive(child)
+
+
+def test_a_command_that_is_still_being_imported_ends_in_one_line(tmp_path):
+    (tmp_path / "prefect.py").write_text("import time; print('importing', flush=True); time.sleep(99)")
+    command = [sys.executable, "-m", "flows.train_asr", "--help"]
+    places = os.pathsep.join([str(tmp_path), str(Path(flows.__file__).parents[1])])
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(command, text=True, env=os.environ | {"PYTHONPATH": places}, cwd=tmp_path, **pipes)
+    assert process.stdout.readline() == "importing\n"
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=30)[1] == "scriptorium: interrupted\n"
+    assert process.returncode == -signal.SIGINT  # which a shell says as 130
 
 
 def alive(pid):
