@@ -60,7 +60,10 @@ def test_a_command_that_is_still_being_imported_ends_in_one_line(tmp_path):
     command = [sys.executable, "-m", "flows.train_asr", "--help"]
     places = os.pathsep.join([str(tmp_path), str(Path(flows.__file__).parents[1])])
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    process = subprocess.Popen(command, text=True, env=os.environ | {"PYTHONPATH": places}, cwd=tmp_path, **pipes)
+    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # a job in the background ignores it
+    process = subprocess.Popen(
+        command, text=True, env=os.environ | {"PYTHONPATH": places}, cwd=tmp_path, **heard, **pipes
+    )
     assert process.stdout.readline() == "importing\n"
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=30)[1] == "scriptorium: interrupted\n"
