@@ -156,7 +156,7 @@ def _located(rows: Iterator[Row], source: Source, rejects: _Rejects) -> Iterator
                 "pauses_ms": _json(row.pauses_ms),
                 "span": _json(row.span),
             }
-            yield job, sum([clip[2] for clip in found]) + len(row.content.encode())
+            yield job, sum(clip[2] for clip in found) + len(row.content.encode())
 
 
 class _Keys:

@@ -34,7 +34,7 @@ class Source:
     asked: str = ""
 
     def names(self, suffix: str | tuple[str, ...] = "") -> list[str]:
-        return sorted([name for name in self.files if name.endswith(suffix)])
+        return sorted(name for name in self.files if name.endswith(suffix))
 
     def locate(self, name: str) -> Location | None:
         """Where the file's bytes are. Absolute paths and s3:// URIs too, unless an archive names them."""

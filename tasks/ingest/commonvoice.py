@@ -70,8 +70,7 @@ def _rows(source: Source, root: str, table: str, split: str) -> Iterator[Utteran
             detail = f"{len(fields)} fields for {len(columns)} columns"
             yield Reject(split, f"{name}:{number}", "read", "malformed row", detail)
             continue
-        if len(fields) <= max(speaker, len(columns) - 1):
-            fields += [""] * (len(columns) + 1 - len(fields))  # one more, which is a speaker without a column
+        fields += [""] * (len(columns) + 1 - len(fields))  # one more, which is a speaker without a column
         clip = clips + fields[path]
         if clip not in source.files:
             clip = posixpath.join(clips, fields[path])  # which may be absolute

@@ -56,17 +56,20 @@ def test_it_ends(after, presses, status, told):
 
 
 def test_a_command_that_is_still_being_imported_ends_in_one_line(tmp_path):
-    (tmp_path / "prefect.py").write_text("import time; print('importing', flush=True); time.sleep(99)")
-    command = [sys.executable, "-m", "flows.train_asr", "--help"]
+    # in Prefect's place an import that lasts until standard input ends, so that a failed test leaves no process
+    (tmp_path / "prefect.py").write_text("import sys; print('importing', flush=True); sys.stdin.read()")
     places = os.pathsep.join([str(tmp_path), str(Path(flows.__file__).parents[1])])
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}  # a job in the background ignores it
-    process = subprocess.Popen(
-        command, text=True, env=os.environ | {"PYTHONPATH": places}, cwd=tmp_path, **heard, **pipes
-    )
-    assert process.stdout.readline() == "importing\n"
-    process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=30)[1] == "scriptorium: interrupted\n"
+    with subprocess.Popen(
+        [sys.executable, "-m", "flows.train_asr", "--help"],
+        **dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
+        env=os.environ | {"PYTHONPATH": places},
+        cwd=tmp_path,
+        text=True,
+    ) as process:
+        assert process.stdout.readline() == "importing\n"
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=30)[1] == "scriptorium: interrupted\n"
     assert process.returncode == -signal.SIGINT  # which a shell says as 130
 
 
