@@ -40,10 +40,10 @@ peers: .venv/.stamp
 	$(INSTALL) '.[peers]'
 
 up: .venv/.stamp-demo
-	@.venv/bin/python -m infra.local up
+	@.venv/bin/python -m infra.local_services up
 
 down:
-	@if [ -x .venv/bin/python ]; then .venv/bin/python -m infra.local down; else echo "nothing is up"; fi
+	@if [ -x .venv/bin/python ]; then .venv/bin/python -m infra.local_services down; else echo "nothing is up"; fi
 
 # The MLflow record (.scriptorium/mlflow.db) and the artifacts stay, for they belong together; ARTIFACTS=1 takes both.
 clean: down

@@ -2,11 +2,11 @@
 
 import sys
 
-from infra.interrupt import tells_one_line
+from infra.keyboard_interrupt import quiet_interrupt
 from infra.settings import set_defaults
 
 if sys.argv[:1] == ["-m"]:  # `python -m flows...` is being imported, which takes seconds
-    tells_one_line()
+    quiet_interrupt()
 
 # Prefect reads its settings when it is imported, so they are here, before any flow imports it.
 set_defaults(

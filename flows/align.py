@@ -14,49 +14,49 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from flows.command_line import Parser
-from flows.measured import recogniser
+from flows.shared.command_line import Parser
+from flows.shared.model_kinds import require_recognizer
 from infra import tracking
-from infra.problem import Problem, one_line_errors
-from infra.store import Artifact
-from tasks.align import Aligner, Aligning, align_split, read_alignments
-from tasks.bundle import adopt, load_bundle
-from tasks.corpus import Ingest, fingerprint, parse
-from tasks.ingest_corpus import ingest
-from tasks.recording import read_recording
-from tasks.time_marks import SUFFIXES, Format, marks, write, write_split
+from infra.artifact_store import Artifact
+from infra.errors import UserError, one_line_errors
+from tasks.audio.audio_input import read_audio_input
+from tasks.bundles.model_bundle import import_model, load_bundle
+from tasks.corpora.corpus_uri import IngestConfig, fingerprint, parse_corpus
+from tasks.decoding.alignment_formats import SUFFIXES, Format, format_alignment, write_file, write_split
+from tasks.decoding.forced_alignment import AlignmentConfig, CTCAligner, align_split, read_alignments
+from tasks.ingest.ingest_corpus import ingest_corpus
 
 
 def align_recording(model: str, audio: str, text: str, how: Format) -> str:
     """The marks of one recording."""
-    bundle = load_bundle(recogniser(adopt(tracking.resolve_model(model))))
+    bundle = load_bundle(require_recognizer(import_model(tracking.resolve_model(model))))
     try:
-        aligned = Aligner(bundle, model)(read_recording(audio), words_of(text))
-    except Problem as problem:
+        aligned = CTCAligner(bundle, model)(read_audio_input(audio), read_transcript(text))
+    except UserError as problem:
         told = str(problem)
-        raise Problem(told if audio in told or model in told else f"{audio}: {told}") from problem
-    return marks(aligned, Path(audio).stem, how)
+        raise UserError(told if audio in told or model in told else f"{audio}: {told}") from problem
+    return format_alignment(aligned, Path(audio).stem, how)
 
 
-def words_of(text: str) -> str:
+def read_transcript(text: str) -> str:
     if not os.path.isfile(text):
         return text
     try:
         return Path(text).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise Problem(f"{text}: cannot be read as UTF-8 text ({error})") from error
+        raise UserError(f"{text}: cannot be read as UTF-8 text ({error})") from error
 
 
 def align_corpus(model: str, corpus: str, split: str) -> Artifact:
     """The alignments of a split."""
-    bundle, place = recogniser(adopt(tracking.resolve_model(model))), parse(corpus, "utterances")
-    shards = ingest(place, fingerprint(place), Ingest(), (split,))
+    bundle, place = require_recognizer(import_model(tracking.resolve_model(model))), parse_corpus(corpus, "utterances")
+    shards = ingest_corpus(place, fingerprint(place), IngestConfig(), (split,))
     return align_split(
-        bundle, shards, Aligning(architecture=bundle.read_json("model.json")["architecture"], split=split)
+        bundle, shards, AlignmentConfig(architecture=bundle.read_json("model.json")["architecture"], split=split)
     )
 
 
-def parsed() -> Namespace:
+def parse_arguments() -> Namespace:
     parser = Parser(description=__doc__)
     parser.add_argument("--model", required=True, metavar="NAME@ALIAS|PATH")
     parser.add_argument("--audio", metavar="FILE")
@@ -74,7 +74,7 @@ def parsed() -> Namespace:
 
 
 def main() -> None:
-    given = parsed()
+    given = parse_arguments()
     with one_line_errors():
         if given.corpus:
             from prefect import flow  # one recording need not wait for it
@@ -83,7 +83,7 @@ def main() -> None:
             print(write_split(read_alignments(found), given.split, Path(given.out), given.format))
         else:
             written = align_recording(given.model, given.audio, given.text, given.format)
-            write(Path(given.out), written) if given.out else sys.stdout.write(written)
+            write_file(Path(given.out), written) if given.out else sys.stdout.write(written)
 
 
 if __name__ == "__main__":

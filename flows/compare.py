@@ -18,17 +18,17 @@ from typing import Any
 
 from prefect import flow
 
-from flows.command_line import comparison_arguments, run
-from flows.disciplines import DISCIPLINES, Data
-from flows.results import columns_compared, summarise_comparison
-from flows.start import chosen_several
-from infra.problem import Problem
-from tasks.leaderboard import Entry
-from tasks.publish_comparison import publish_comparison
-from tasks.report_comparison import Comparison, report_comparison
-from tasks.train_apart import Apart, train_apart
+from flows.shared.command_line import comparison_arguments, run_flow
+from flows.shared.run_summary import comparison_columns, summarize_comparison
+from flows.shared.training_kinds import TRAINING_KINDS, Data
+from flows.shared.validate_inputs import resolve_recipes
+from infra.errors import UserError
+from tasks.publishing.publish_comparison import publish_comparison
+from tasks.reports.report_comparison import Comparison, report_comparison
+from tasks.training.leaderboard import LeaderboardEntry
+from tasks.training.train_trials import Trial, train_trials
 
-MODULES = {discipline.recipes: discipline for discipline in DISCIPLINES}
+MODULES = {discipline.recipes: discipline for discipline in TRAINING_KINDS}
 
 
 @flow(name="compare", flow_run_name="{names} on {corpus}")
@@ -41,50 +41,50 @@ def compare(corpus: str, names: str, settings: tuple[str, ...] = (), seeds: tupl
         settings: values to replace in every recipe, such as fit.epochs=20.
         seeds: each recipe is trained once with each.
     """
-    module, place, plans = chosen_several(corpus, names, settings, MODULES)
+    module, place, plans = resolve_recipes(corpus, names, settings, MODULES)
     discipline, title = MODULES[module], f"compare {names} on {place}"
     data: dict[str, Data] = {}
     failed: dict[str, str] = {}
     for recipe, plan in plans.items():
-        with noted(failed, recipe):
+        with collect_failures(failed, recipe):
             data[recipe] = discipline.data(place, plan)
     if not data:
-        raise Problem(next(iter(failed.values())))
+        raise UserError(next(iter(failed.values())))
 
-    trainings: list[Apart] = []
+    trainings: list[Trial] = []
     for recipe, seed in ((recipe, seed) for recipe in data for seed in seeds):
         plan = replace(plans[recipe], fit=replace(plans[recipe].fit, seed=seed))  # the corpus' split has its own seed
         scored = partial(discipline.scores, data=data[recipe], plan=plan)
         inputs = (*data[recipe][:2], plan.training)
-        trainings.append(Apart(recipe=recipe, seed=seed, step=discipline.train, inputs=inputs, scored=scored))
+        trainings.append(Trial(recipe=recipe, seed=seed, step=discipline.train, inputs=inputs, scored=scored))
     key = hashlib.sha256("".join(one.key for one in trainings).encode()).hexdigest()
-    failed |= train_apart(trainings, key, title)
+    failed |= train_trials(trainings, key, title)
 
-    entries: list[Entry] = []
+    entries: list[LeaderboardEntry] = []
     for one in trainings:
-        with noted(failed, one.label):
+        with collect_failures(failed, one.label):
             if one.label not in failed:
                 bundle = discipline.train(*one.arguments)
                 entries.append(one.entry(bundle, one.scored(bundle)))
     if not entries:
-        raise Problem(next(iter(failed.values())))
+        raise UserError(next(iter(failed.values())))
 
-    columns = tuple((name, *told) for name, told in columns_compared().items())
+    columns = tuple((name, *told) for name, told in comparison_columns().items())
     about = {"title": title, "corpus": str(place), "ranking": discipline.ranking, "columns": columns}
     comparison = Comparison(key=key, failed=tuple(failed.items()), **about)
     page = report_comparison(tuple(entries), comparison)
     published = publish_comparison(tuple(entries), page, comparison)
-    return summarise_comparison(page, published, {entry.label: entry.bundle for entry in entries}, failed)
+    return summarize_comparison(page, published, {entry.label: entry.bundle for entry in entries}, failed)
 
 
 @contextmanager
-def noted(failed: dict[str, str], label: str) -> Iterator[None]:
+def collect_failures(failed: dict[str, str], label: str) -> Iterator[None]:
     """What is wrong with one recipe is noted, and the others go on."""
     try:
         yield
-    except Problem as problem:
+    except UserError as problem:
         failed[label] = str(problem)
 
 
 if __name__ == "__main__":
-    run(compare, comparison_arguments(__doc__, MODULES))
+    run_flow(compare, comparison_arguments(__doc__, MODULES))

@@ -12,14 +12,14 @@ from typing import Any
 
 from prefect import flow
 
-from flows.command_line import Parser, model_arguments, run
-from flows.measured import kind_of
-from flows.overrides import override
-from flows.results import summarise
+from flows.shared.command_line import Parser, model_arguments, run_flow
+from flows.shared.model_kinds import model_kind
+from flows.shared.overrides import override
+from flows.shared.run_summary import summarize_run
 from infra import tracking
-from tasks.bundle import adopt
-from tasks.corpus import parse
-from tasks.publish import Measured, Outcome, record
+from tasks.bundles.model_bundle import import_model
+from tasks.corpora.corpus_uri import parse_corpus
+from tasks.publishing.publish_model import EvaluationRun, RunOutcome, log_evaluation
 
 
 @flow(name="evaluate", flow_run_name="{model} on {corpus} {split}")
@@ -38,16 +38,18 @@ def evaluate_model(
         settings: values to replace, such as beam.width=32 or ingest.max_seconds=90; of a recogniser also lm=NAME@ALIAS,
             lexicon=PATH and hotwords=WORD,WORD.
     """
-    bundle = adopt(tracking.resolve_model(model))
-    kind = kind_of(bundle)
-    place, plan = parse(corpus, kind.verb), override(kind.plan(bundle), settings)
+    bundle = import_model(tracking.resolve_model(model))
+    kind = model_kind(bundle)
+    place, plan = parse_corpus(corpus, kind.verb), override(kind.plan(bundle), settings)
     ready = kind.ready(bundle, plan)
 
     data = kind.data(place, split, bundle, plan)
     scores, page, said = kind.measure(ready, data, plan, (split, f"{model} on {place}"))
-    outcome = Outcome(bundle=bundle, page=page, splits=(split,), scores=(scores,), data=(*data, *said))
-    return summarise(outcome, record(outcome, Measured(model=model, corpus=str(place), split=split)))
+    outcome = RunOutcome(bundle=bundle, page=page, splits=(split,), scores=(scores,), data=(*data, *said))
+    return summarize_run(outcome, log_evaluation(outcome, EvaluationRun(model=model, corpus=str(place), split=split)))
 
 
 if __name__ == "__main__":
-    run(evaluate_model, model_arguments(Parser(description=__doc__), "test", "utterances", "labelled", "documents"))
+    run_flow(
+        evaluate_model, model_arguments(Parser(description=__doc__), "test", "utterances", "labelled", "documents")
+    )

@@ -18,19 +18,19 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from flows.command_line import Parser
-from flows.measured import recogniser as checked
+from flows.shared.command_line import Parser
+from flows.shared.model_kinds import require_recognizer as checked
 from infra import tracking
-from infra.problem import one_line_errors
+from infra.errors import one_line_errors
 from models.interface import Beam
-from tasks.bundle import adopt, load_bundle
-from tasks.captions import Appended, Captions, Lines, Rewritten
-from tasks.live import listen, recogniser
-from tasks.recording import pcm_chunks, read_recording
+from tasks.audio.audio_input import pcm_chunks, read_audio_input
+from tasks.bundles.model_bundle import import_model, load_bundle
+from tasks.decoding.live_transcript import JsonLinesWriter, TerminalWriter, TextWriter, TranscriptWriter
+from tasks.decoding.streaming_recognizer import make_recognizer, transcribe_stream
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class AudioSource:
     """file: a path or s3://, - for standard input. rate: of its samples there. chunk_ms: how much comes at a time."""
 
     file: str
@@ -41,45 +41,49 @@ class Place:
         """The chunks, their sample rate, and what is to be said of them."""
         if self.file == "-":
             return pcm_chunks(sys.stdin.buffer, self.rate, self.chunk_ms), self.rate, ""
-        recording = read_recording(self.file)
+        recording = read_audio_input(self.file)
         return recording.chunks(self.chunk_ms), recording.rate, recording.said
 
 
-def hear(model: str, place: Place, captions: Captions, most_tokens: int) -> None:
+def transcribe(model: str, place: AudioSource, captions: TranscriptWriter, most_tokens: int) -> None:
     """Write to the captions, and what is to be said about it to standard error. most_tokens: 0 for the bundle's."""
     torch.set_num_threads(1)  # a chunk is too small to share
-    bundle = load_bundle(checked(adopt(tracking.resolve_model(model))))
+    bundle = load_bundle(checked(import_model(tracking.resolve_model(model))))
     chunks, rate, said = place.open()
     if bundle.front_end.kind != "given" and rate != bundle.front_end.sample_rate:
         said = "; ".join(filter(None, (said, f"resampled from {rate} to {bundle.front_end.sample_rate} Hz")))
     beam = Beam(width=1, max_length=most_tokens or bundle.beam.max_length)
-    ear = recogniser(bundle, rate, beam)
-    tell(f"{model}: {ear.said}" + (f" ({said})" if said else ""))
+    ear = make_recognizer(bundle, rate, beam)
+    print_note(f"{model}: {ear.said}" + (f" ({said})" if said else ""))
     try:
-        delays = listen(ear, chunks, rate, captions.show)
+        delays = transcribe_stream(ear, chunks, rate, captions.show)
     finally:
         captions.close()
     if delays.tokens == beam.max_length:
-        tell(f"after {delays.tokens} tokens nothing more was written: raise --max-length")
-    tell(str(delays))
+        print_note(f"after {delays.tokens} tokens nothing more was written: raise --max-length")
+    print_note(str(delays))
 
 
-def tell(line: str) -> None:
+def print_note(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def captions_for(*, as_json: bool) -> Captions:
+def make_writer(*, as_json: bool) -> TranscriptWriter:
     if as_json:
-        return Lines(sys.stdout)
-    return Rewritten(sys.stdout, shutil.get_terminal_size().columns) if sys.stdout.isatty() else Appended(sys.stdout)
+        return JsonLinesWriter(sys.stdout)
+    return (
+        TerminalWriter(sys.stdout, shutil.get_terminal_size().columns)
+        if sys.stdout.isatty()
+        else TextWriter(sys.stdout)
+    )
 
 
 def main() -> None:
     parser = Parser(description=__doc__)
     parser.add_argument("--model", required=True, metavar="NAME@ALIAS|PATH")
     parser.add_argument("file", metavar="FILE|-", help="a recording, or - for samples on standard input")
-    parser.add_argument("--rate", type=int, default=Place.rate, help="samples a second on standard input")
-    parser.add_argument("--chunk-ms", type=int, default=Place.chunk_ms, help="how much sound comes at a time")
+    parser.add_argument("--rate", type=int, default=AudioSource.rate, help="samples a second on standard input")
+    parser.add_argument("--chunk-ms", type=int, default=AudioSource.chunk_ms, help="how much sound comes at a time")
     parser.add_argument("--max-length", type=int, default=0, help="tokens to write at most (default: the model's)")
     parser.add_argument("--json", action="store_true", help="an object a line: text, final, begin, end (seconds)")
     given = parser.parse_args()
@@ -87,8 +91,8 @@ def main() -> None:
         parser.error("--rate and --chunk-ms are at least 1, --max-length is not negative")
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it without a word
     with one_line_errors():
-        place = Place(file=given.file, rate=given.rate, chunk_ms=given.chunk_ms)
-        hear(given.model, place, captions_for(as_json=given.json), given.max_length)
+        place = AudioSource(file=given.file, rate=given.rate, chunk_ms=given.chunk_ms)
+        transcribe(given.model, place, make_writer(as_json=given.json), given.max_length)
 
 
 if __name__ == "__main__":

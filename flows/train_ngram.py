@@ -10,17 +10,17 @@ from typing import Any
 
 from prefect import flow
 
-from flows.command_line import arguments, run
 from flows.recipes import ngram
-from flows.results import summarise
-from flows.start import chosen
-from tasks.corpus import fingerprint
-from tasks.ingest_text import ingest_text
-from tasks.ngram.evaluate import evaluate_ngram
-from tasks.ngram.report import NGramPage, report_ngram
-from tasks.ngram.tokenizer import fit_line_tokenizer
-from tasks.ngram.train import train_ngram as train
-from tasks.publish import Outcome, Publication, publish
+from flows.shared.command_line import run_flow, training_arguments
+from flows.shared.run_summary import summarize_run
+from flows.shared.validate_inputs import resolve_recipe
+from tasks.corpora.corpus_uri import fingerprint
+from tasks.ingest.ingest_text import ingest_text
+from tasks.ngram.evaluate_ngram import evaluate_ngram
+from tasks.ngram.line_tokenizer import fit_line_tokenizer
+from tasks.ngram.train_ngram import train_ngram as train
+from tasks.publishing.publish_model import Registration, RunOutcome, publish_model
+from tasks.reports.report_ngram import NGramPage, report_ngram
 
 
 @flow(name="train-ngram", flow_run_name="{recipe} on {corpus}")
@@ -40,7 +40,7 @@ def train_ngram(
         model_name: what the model is registered as in MLflow.
         alias: the alias that its new version gets.
     """
-    place, plan = chosen(corpus, recipe, settings, ngram)
+    place, plan = resolve_recipe(corpus, recipe, settings, ngram)
     text = ingest_text(place, fingerprint(place), plan.ingest)
     tokenizer = fit_line_tokenizer(text, plan.tokens, plan.split)
     model = train(text, tokenizer, plan.training)
@@ -48,11 +48,11 @@ def train_ngram(
 
     title = f"{recipe} on {place}"
     page = report_ngram(model, text, scores, NGramPage(title=title))
-    outcome = Outcome(bundle=model, page=page, splits=("dev",), scores=(scores,), data=(text,))
-    publication = Publication(run_name=title, corpus=str(place), recipe=recipe, name=model_name, alias=alias)
+    outcome = RunOutcome(bundle=model, page=page, splits=("dev",), scores=(scores,), data=(text,))
+    publication = Registration(run_name=title, corpus=str(place), recipe=recipe, name=model_name, alias=alias)
     run_key = train.key(text, tokenizer, plan.training)
-    return summarise(outcome, publish(outcome, tokenizer, plan.training, run_key, publication))
+    return summarize_run(outcome, publish_model(outcome, tokenizer, plan.training, run_key, publication))
 
 
 if __name__ == "__main__":
-    run(train_ngram, arguments(__doc__, ngram, workers=False))
+    run_flow(train_ngram, training_arguments(__doc__, ngram, workers=False))

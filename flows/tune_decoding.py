@@ -11,29 +11,35 @@ from typing import Any
 
 from prefect import flow
 
-from flows.command_line import Parser, model_arguments, run
-from flows.measured import SearchPlan, adaptable, adaptation_of, equipped, recogniser
-from flows.overrides import override
-from flows.results import summarise
+from flows.shared.command_line import Parser, model_arguments, run_flow
+from flows.shared.model_kinds import (
+    SearchPlan,
+    add_search_resources,
+    bundle_adaptation,
+    check_adaptation,
+    require_recognizer,
+)
+from flows.shared.overrides import override
+from flows.shared.run_summary import summarize_run
 from infra import tracking
 from models.interface import Beam
-from tasks.bundle import adopt, front_end_of, replay, tokenizer_of
-from tasks.companions import Equipment, equip
-from tasks.corpus import fingerprint, parse
-from tasks.decode import Decoding, decode
-from tasks.evaluate import Scoring, evaluate
-from tasks.featurize import featurize
-from tasks.ingest_corpus import ingest
-from tasks.publish import Outcome, Publication, publish
-from tasks.report_tuning import report_tuning
-from tasks.tune import Grid, Tuning, tune
+from tasks.bundles.decoding_resources import DecodingResources, add_decoding_resources
+from tasks.bundles.model_bundle import bundle_front_end, bundle_tokenizer, check_golden_outputs, import_model
+from tasks.corpora.corpus_uri import fingerprint, parse_corpus
+from tasks.decoding.decode_speech import DecodingConfig, decode_speech
+from tasks.decoding.tune_decoding import SearchGrid, TuningConfig, grid_search
+from tasks.features.extract_features import extract_features
+from tasks.ingest.ingest_corpus import ingest_corpus
+from tasks.publishing.publish_model import Registration, RunOutcome, publish_model
+from tasks.reports.report_tuning import report_tuning
+from tasks.scoring.evaluate_asr import ScoringConfig, evaluate_asr
 
 
 @dataclass(frozen=True, kw_only=True)
 class TuningPlan(SearchPlan):
     """What `--set` may replace. The grid's default is for a model of words; for one of tokens set insertion_bonus."""
 
-    grid: Grid = field(default_factory=lambda: Grid(lm_weight=WEIGHTS, word_bonus=BONUSES))
+    grid: SearchGrid = field(default_factory=lambda: SearchGrid(lm_weight=WEIGHTS, word_bonus=BONUSES))
 
 
 WEIGHTS, BONUSES = (0.2, 0.4, 0.6, 0.8, 1.0, 1.3, 1.6), (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
@@ -58,32 +64,34 @@ def tune_decoding(
         model_name: what the tuned model is registered as in MLflow.
         alias: the alias that its new version gets.
     """
-    given = recogniser(adopt(tracking.resolve_model(model)))
-    place = parse(corpus, "utterances")
-    plan = override(TuningPlan(beam=Beam(**given.read_json("decode.json")), adapt=adaptation_of(given)), settings)
+    given = require_recognizer(import_model(tracking.resolve_model(model)))
+    place = parse_corpus(corpus, "utterances")
+    plan = override(TuningPlan(beam=Beam(**given.read_json("decode.json")), adapt=bundle_adaptation(given)), settings)
     how = {"split": split, "batching": plan.batching, "adapt": plan.adapt}
     how |= {"architecture": given.read_json("model.json")["architecture"]}
-    tuning = Tuning(grid=plan.grid, beam=plan.beam, **how)
-    bundle = adaptable(equipped(given, plan, tuning.beams[-1]), plan)
-    replay(bundle, tuning.beams[0])
+    tuning = TuningConfig(grid=plan.grid, beam=plan.beam, **how)
+    bundle = check_adaptation(add_search_resources(given, plan, tuning.beams[-1]), plan)
+    check_golden_outputs(bundle, tuning.beams[0])
 
-    tokenizer = tokenizer_of(bundle)
-    shards = ingest(place, fingerprint(place), plan.ingest, (split,))
-    features = featurize(shards, tokenizer, front_end_of(bundle), plan.ingest.error_budget)
-    table, title = tune(bundle, features, tuning), f"tune {model} on {place} {split}"
+    tokenizer = bundle_tokenizer(bundle)
+    shards = ingest_corpus(place, fingerprint(place), plan.ingest, (split,))
+    features = extract_features(shards, tokenizer, bundle_front_end(bundle), plan.ingest.error_budget)
+    table, title = grid_search(bundle, features, tuning), f"tune {model} on {place} {split}"
     best = Beam(**table.read_json("tuning.json")["beam"])
-    tuned = equip(bundle, None, Equipment(beam=best))
+    tuned = add_decoding_resources(bundle, None, DecodingResources(beam=best))
 
-    transcripts = decode(tuned, features, Decoding(beam=best, **how))
-    scores, page = evaluate(transcripts, Scoring()), report_tuning(table, title)
+    transcripts = decode_speech(tuned, features, DecodingConfig(beam=best, **how))
+    scores, page = evaluate_asr(transcripts, ScoringConfig()), report_tuning(table, title)
     recipe = f"tuned {model}"
-    publication = Publication(run_name=title, corpus=str(place), recipe=recipe, name=model_name, alias=alias)
-    outcome = Outcome(bundle=tuned, page=page, splits=(split,), scores=(scores,), data=(shards, features, transcripts))
-    return summarise(outcome, publish(outcome, tokenizer, plan, tuned.digest, publication))
+    publication = Registration(run_name=title, corpus=str(place), recipe=recipe, name=model_name, alias=alias)
+    outcome = RunOutcome(
+        bundle=tuned, page=page, splits=(split,), scores=(scores,), data=(shards, features, transcripts)
+    )
+    return summarize_run(outcome, publish_model(outcome, tokenizer, plan, tuned.digest, publication))
 
 
 if __name__ == "__main__":
     parser = Parser(description=__doc__)
     parser.add_argument("--model-name", default="asr", help="registered in MLflow as")
     parser.add_argument("--alias", default="champion")
-    run(tune_decoding, model_arguments(parser, "dev", "utterances"))
+    run_flow(tune_decoding, model_arguments(parser, "dev", "utterances"))

@@ -50,7 +50,7 @@ def start(command: list[str], environment: dict[str, str], log: Path) -> Process
     return Process(child.pid, found.started if found else 0)
 
 
-def all_of(leaders: list[Process], mark: str = "") -> set[Process]:
+def find_processes(leaders: list[Process], mark: str = "") -> set[Process]:
     """The living among the leaders, whatever carries the mark if there is one, and their sessions and descendants."""
     table = _living()
     mine = {leader.id for leader in leaders if leader.alive()}
@@ -94,19 +94,19 @@ def end(leaders: list[Process], mark: str, patience_seconds: float = 20) -> set[
 
     Returns what remains.
     """
-    everything = all_of(leaders, mark)
+    everything = find_processes(leaders, mark)
     for leader in reversed(leaders):
-        family = all_of([leader])
+        family = find_processes([leader])
         _signal(family, signal.SIGTERM)
         _wait(family, patience_seconds)
     for number, seconds in ((signal.SIGTERM, patience_seconds / 4), (signal.SIGKILL, patience_seconds)):
-        everything |= all_of(leaders, mark)
+        everything |= find_processes(leaders, mark)
         _signal(everything, number)
         _wait(everything, seconds)
-    return {process for process in everything | all_of(leaders, mark) if process.alive()}
+    return {process for process in everything | find_processes(leaders, mark) if process.alive()}
 
 
-def why_taken(host: str, port: int) -> str:
+def port_owner(host: str, port: int) -> str:
     """Empty where a server may listen there."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-from infra.problem import Problem
-from infra.settings import set_defaults, settings, without_password
+from infra.errors import UserError
+from infra.settings import redact_url, set_defaults, settings
 
 # Servers other than AWS often know no checksums in trailers; the manifest holds SHA-256 of every file anyway.
 OTHER_SERVERS = {
@@ -24,7 +24,7 @@ HINTS = {
 }
 
 
-def place(uri: str) -> dict[str, str]:
+def bucket_and_key(uri: str) -> dict[str, str]:
     """s3://bucket/key as the arguments of boto3's calls."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     return {"Bucket": bucket, "Key": key}
@@ -32,11 +32,11 @@ def place(uri: str) -> dict[str, str]:
 
 def client() -> Any:
     """The client for the endpoint of the settings, made once a process."""
-    return client_of(settings().s3_endpoint)
+    return make_client(settings().s3_endpoint)
 
 
 @cache
-def client_of(endpoint: str) -> Any:
+def make_client(endpoint: str) -> Any:
     if endpoint:
         set_defaults(OTHER_SERVERS)
     import boto3  # half a second that a local run need not pay
@@ -46,11 +46,11 @@ def client_of(endpoint: str) -> Any:
     return boto3.Session().client("s3", endpoint_url=endpoint or None, config=retries)
 
 
-os.register_at_fork(after_in_child=client_of.cache_clear)  # two processes cannot share a client's connections
+os.register_at_fork(after_in_child=make_client.cache_clear)  # two processes cannot share a client's connections
 
 
 @contextmanager
-def named_errors(uri: str) -> Iterator[None]:
+def explain_s3_errors(uri: str) -> Iterator[None]:
     """Botocore's errors as FileNotFoundError or EOFError, or as a line that says what to mend."""
     from boto3.exceptions import Boto3Error
     from botocore import exceptions as known
@@ -58,10 +58,10 @@ def named_errors(uri: str) -> Iterator[None]:
     try:
         yield
     except known.NoCredentialsError as error:
-        raise Problem(f"{uri}: no S3 credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from error
+        raise UserError(f"{uri}: no S3 credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") from error
     except (known.ConnectionError, known.HTTPClientError) as error:
-        server = without_password(settings().s3_endpoint) or "AWS"
-        raise Problem(f"{uri}: no S3 server answers at {server}; see AWS_ENDPOINT_URL") from error
+        server = redact_url(settings().s3_endpoint) or "AWS"
+        raise UserError(f"{uri}: no S3 server answers at {server}; see AWS_ENDPOINT_URL") from error
     except (known.ClientError, known.BotoCoreError, Boto3Error) as error:
         raise _named(uri, error) from error
 
@@ -73,4 +73,4 @@ def _named(uri: str, error: Exception) -> Exception:
         return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), uri)
     if code in {"InvalidRange", "416"}:
         return EOFError(uri)
-    return Problem(f"{uri}: {HINTS.get(code, ' '.join(str(error).split()))}")
+    return UserError(f"{uri}: {HINTS.get(code, ' '.join(str(error).split()))}")

@@ -60,7 +60,7 @@ def set_defaults(variables: dict[str, str]) -> None:
         os.environ.setdefault(name, value)
 
 
-def without_password(value: str) -> str:
+def redact_url(value: str) -> str:
     """The value with the password of a URL (`scheme://user:password@host`) left out."""
     return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", value)
 
@@ -68,7 +68,7 @@ def without_password(value: str) -> str:
 def main() -> None:
     now = settings()
     for f in fields(now):
-        value = without_password(getattr(now, f.name)) or "(none)"
+        value = redact_url(getattr(now, f.name)) or "(none)"
         print(f"{f.metadata['variable']:<24} {value:<60} {f.metadata['meaning']}")
 
 

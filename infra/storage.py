@@ -19,7 +19,7 @@ RANGE_BYTES = 8 << 20  # what one request of a sequential read fetches
 PARTIAL = ".partial-"  # the name of a file that is being written
 
 
-class Entry(NamedTuple):
+class FileStat(NamedTuple):
     """size: bytes. version: changes whenever the content may have (mtime and size, or the ETag)."""
 
     size: int
@@ -43,8 +43,8 @@ def read(uri: str, offset: int = 0, size: int | None = None) -> bytes:
     span = f"bytes={offset}-" if size is None else f"bytes={offset}-{offset + size - 1}"
     ranged = {} if offset == 0 and size is None else {"Range": span}
     try:
-        with s3.named_errors(uri):
-            return s3.client().get_object(**s3.place(uri), **ranged)["Body"].read()
+        with s3.explain_s3_errors(uri):
+            return s3.client().get_object(**s3.bucket_and_key(uri), **ranged)["Body"].read()
     except EOFError:  # the range begins at the end or beyond
         return b""
 
@@ -71,8 +71,8 @@ def open_binary(uri: str) -> BinaryIO:
 
 def write(uri: str, data: bytes) -> None:
     if is_s3(uri):
-        with s3.named_errors(uri):
-            s3.client().put_object(**s3.place(uri), Body=data)
+        with s3.explain_s3_errors(uri):
+            s3.client().put_object(**s3.bucket_and_key(uri), Body=data)
         return
     with _whole(Path(uri)) as partial:
         partial.write_bytes(data)
@@ -81,15 +81,15 @@ def write(uri: str, data: bytes) -> None:
 def upload(path: Path, uri: str) -> None:
     """Copy a local file to `uri`."""
     if is_s3(uri):
-        with s3.named_errors(uri):
-            s3.client().upload_file(str(path), *s3.place(uri).values())
+        with s3.explain_s3_errors(uri):
+            s3.client().upload_file(str(path), *s3.bucket_and_key(uri).values())
         return
     with _whole(Path(uri)) as partial:
         shutil.copyfile(path, partial)
 
 
 @contextmanager
-def writing(uri: str) -> Iterator[Path]:
+def stage_file(uri: str) -> Iterator[Path]:
     """An empty local file to fill; the file at `uri` when the block ends, gone where it fails."""
     if not is_s3(uri):
         with _whole(Path(uri)) as partial:
@@ -108,24 +108,24 @@ def download(uri: str, path: Path) -> None:
         if not is_s3(uri):
             shutil.copyfile(uri, partial)
             return
-        with s3.named_errors(uri):
-            s3.client().download_file(*s3.place(uri).values(), str(partial))
+        with s3.explain_s3_errors(uri):
+            s3.client().download_file(*s3.bucket_and_key(uri).values(), str(partial))
 
 
-def entry(uri: str) -> Entry | None:
+def stat(uri: str) -> FileStat | None:
     """Size and version of one file, None where there is none."""
     if is_s3(uri):
         try:
-            with s3.named_errors(uri):
-                head = s3.client().head_object(**s3.place(uri))
+            with s3.explain_s3_errors(uri):
+                head = s3.client().head_object(**s3.bucket_and_key(uri))
         except FileNotFoundError:
             return None
-        return Entry(head["ContentLength"], head["ETag"].strip('"'))
+        return FileStat(head["ContentLength"], head["ETag"].strip('"'))
     path = Path(uri)
     return _local_entry(path.stat()) if path.is_file() else None
 
 
-def listing(uri: str) -> dict[str, Entry]:
+def list_files(uri: str) -> dict[str, FileStat]:
     """Every file below a folder or prefix, by its name relative to it, sorted. Empty where there is none."""
     found = dict(_list_s3(uri) if is_s3(uri) else _list_local(Path(uri)))
     return dict(sorted(found.items()))
@@ -140,13 +140,13 @@ def remove(uri: str) -> None:
         else:
             path.unlink(missing_ok=True)
         return
-    with s3.named_errors(uri):
+    with s3.explain_s3_errors(uri):
         for name in _list_s3(uri):
-            s3.client().delete_object(**s3.place(join(uri, name[0])))
-        s3.client().delete_object(**s3.place(uri))
+            s3.client().delete_object(**s3.bucket_and_key(join(uri, name[0])))
+        s3.client().delete_object(**s3.bucket_and_key(uri))
 
 
-def sweep(uri: str) -> None:
+def remove_stale(uri: str) -> None:
     """Delete what killed writers left half-written below a folder that none writes to now. S3 shows nothing of it."""
     if not is_s3(uri):
         for partial in Path(uri).rglob(f"{PARTIAL}*"):
@@ -158,8 +158,8 @@ def copy(source: str, target: str) -> None:
     if not is_s3(source):
         upload(Path(source), target)
         return
-    with s3.named_errors(source):
-        s3.client().copy(s3.place(source), *s3.place(target).values())
+    with s3.explain_s3_errors(source):
+        s3.client().copy(s3.bucket_and_key(source), *s3.bucket_and_key(target).values())
 
 
 def move(source: str, target: str) -> None:
@@ -168,7 +168,7 @@ def move(source: str, target: str) -> None:
         Path(target).parent.mkdir(parents=True, exist_ok=True)
         os.rename(source, target)
         return
-    for name in listing(source):
+    for name in list_files(source):
         copy(join(source, name), join(target, name))
     remove(source)
 
@@ -190,11 +190,11 @@ def _whole(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def _local_entry(status: os.stat_result) -> Entry:
-    return Entry(status.st_size, f"{status.st_mtime_ns:x}-{status.st_size:x}")
+def _local_entry(status: os.stat_result) -> FileStat:
+    return FileStat(status.st_size, f"{status.st_mtime_ns:x}-{status.st_size:x}")
 
 
-def _list_local(folder: Path, below: str = "", above: tuple[Path, ...] = ()) -> Iterator[tuple[str, Entry]]:
+def _list_local(folder: Path, below: str = "", above: tuple[Path, ...] = ()) -> Iterator[tuple[str, FileStat]]:
     """The files under a folder, those behind links too, but no folder inside itself."""
     above = (*above, folder.resolve())
     with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as found:
@@ -211,13 +211,13 @@ def _list_local(folder: Path, below: str = "", above: tuple[Path, ...] = ()) -> 
                 yield below + item.name, _local_entry(status)
 
 
-def _list_s3(uri: str) -> Iterator[tuple[str, Entry]]:
-    place = s3.place(uri.rstrip("/") + "/")
+def _list_s3(uri: str) -> Iterator[tuple[str, FileStat]]:
+    place = s3.bucket_and_key(uri.rstrip("/") + "/")
     pages = s3.client().get_paginator("list_objects_v2").paginate(Bucket=place["Bucket"], Prefix=place["Key"])
-    with s3.named_errors(uri):
+    with s3.explain_s3_errors(uri):
         for page in pages:
             for item in page.get("Contents", []):
-                yield item["Key"].removeprefix(place["Key"]), Entry(item["Size"], item["ETag"].strip('"'))
+                yield item["Key"].removeprefix(place["Key"]), FileStat(item["Size"], item["ETag"].strip('"'))
 
 
 class _RemoteFile(io.RawIOBase):
@@ -225,7 +225,7 @@ class _RemoteFile(io.RawIOBase):
 
     def __init__(self, uri: str) -> None:
         super().__init__()
-        found = entry(uri)
+        found = stat(uri)
         if found is None:
             raise FileNotFoundError(uri)
         self.uri, self.size, self.position = uri, found.size, 0

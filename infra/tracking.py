@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from infra import s3, storage
-from infra.problem import Problem
-from infra.settings import set_defaults, settings, without_password
+from infra.errors import UserError
+from infra.settings import redact_url, set_defaults, settings
 
 KEY_TAG, BUNDLE_TAG = "scriptorium.key", "scriptorium.bundle"
 BUNDLE_FOLDER = "bundle"
@@ -43,7 +43,7 @@ def open_run(key: str, name: str, tags: dict[str, str]) -> str:
     return run_id
 
 
-def key_for(key: str, bundle: str) -> str:
+def run_key_for(key: str, bundle: str) -> str:
     """The key of the run that is to hold a bundle: the training's own, or where that holds another one, a new run's.
 
     One training can be published with several searches, and what was registered stays as it was.
@@ -61,7 +61,7 @@ def log_params(run_id: str, params: dict[str, Any]) -> None:
 
     with _named_errors():
         held = _client().get_run(run_id).data.params
-        told = {name: without_password(str(value))[:LONGEST_PARAMETER] for name, value in sorted(params.items())}
+        told = {name: redact_url(str(value))[:LONGEST_PARAMETER] for name, value in sorted(params.items())}
         rows = [Param(name, value) for name, value in told.items() if name not in held]
         for i in range(0, len(rows), PARAMETERS_AT_ONCE):
             _client().log_batch(run_id, params=rows[i : i + PARAMETERS_AT_ONCE])
@@ -134,7 +134,7 @@ def resolve_model(model: str) -> str:
     if Path(model).is_dir():
         return str(Path(model).absolute())
     if "@" not in model and "/" not in model:
-        raise Problem(f"model {model!r}: write NAME@ALIAS, NAME/VERSION or the path of a bundle")
+        raise UserError(f"model {model!r}: write NAME@ALIAS, NAME/VERSION or the path of a bundle")
     with _named_errors():
         run_id = _registered(model)
         return _downloaded(model, run_id)
@@ -160,8 +160,8 @@ def _registered(model: str) -> str:
             raise
         known = [f"{m.name}@{alias}" for m in client.search_registered_models() for alias in m.aliases]
         there = f"there are {', '.join(known)}" if known else "none is registered yet"
-        place = without_password(settings().tracking_uri)
-        raise Problem(f"model {model!r}: not a folder and not registered at {place}; {there}") from error
+        place = redact_url(settings().tracking_uri)
+        raise UserError(f"model {model!r}: not a folder and not registered at {place}; {there}") from error
 
 
 def _downloaded(model: str, run_id: str) -> str:
@@ -175,7 +175,7 @@ def _downloaded(model: str, run_id: str) -> str:
         return download_artifacts(artifact_uri=uri, dst_path=str(target), tracking_uri=settings().tracking_uri)
     except (MlflowException, OSError) as error:
         reason = str(error).splitlines()[0][:200]
-        raise Problem(f"model {model!r} is registered, but {uri} cannot be fetched: {reason}") from error
+        raise UserError(f"model {model!r} is registered, but {uri} cannot be fetched: {reason}") from error
 
 
 def _experiment(client: Any) -> str:
@@ -217,13 +217,13 @@ def _client_of(uri: str) -> Any:
         client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
     except (MlflowException, SQLAlchemyError) as error:
-        raise Problem(_away(uri, error)) from error
+        raise UserError(_away(uri, error)) from error
     return client
 
 
 def _away(uri: str, error: Exception) -> str:
-    reason = without_password(str(error).splitlines()[0])[:200]
-    return f"no MLflow answers at {without_password(uri)} (MLFLOW_TRACKING_URI): {reason}"
+    reason = redact_url(str(error).splitlines()[0])[:200]
+    return f"no MLflow answers at {redact_url(uri)} (MLFLOW_TRACKING_URI): {reason}"
 
 
 def _is_away(error: Exception) -> bool:
@@ -240,4 +240,4 @@ def _named_errors() -> Iterator[None]:
     except MlflowException as error:
         if not _is_away(error):
             raise
-        raise Problem(_away(settings().tracking_uri, error)) from error
+        raise UserError(_away(settings().tracking_uri, error)) from error

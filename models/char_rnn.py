@@ -1,7 +1,7 @@
 """Character language model of stacked recurrence (Graves 2013, https://arxiv.org/abs/1308.0850), the lecture's network.
 
 e_t = E y_{t-1}                                  embedding
-h_t = recurrent layers of e_1 .. e_t             models/layers/stack.py
+h_t = recurrent layers of e_1 .. e_t             models/layers/rnn_stack.py
 z_t = relu(W_2 relu(W_1 h_t + b_1) + b_2)        read-out, any number of layers
 p(y_t | y_1 .. y_{t-1}) = softmax(W z_t + b)
 
@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from models.criteria.cross_entropy import cross_entropy, next_tokens
-from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Model, Padded, State, Step, restore
-from models.layers.stack import Recurrent, Stack
-from models.search.continuation import continuation
+from models.criteria.cross_entropy import cross_entropy, shift_targets
+from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Model, Padded, State, Step, restore_config
+from models.layers.rnn_stack import Recurrent, Stack
+from models.search.attention.continuation import continuation_beam
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class Config:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        restore(self)
+        restore_config(self)
         if min(self.embedding_size, *self.readout, 1) < 1 or not 0 <= self.dropout < 1:
             raise ValueError("embedding_size and readout are at least 1, dropout is in [0, 1)")
         if not self.recurrent.streams:
@@ -60,11 +60,11 @@ class CharRNN(Model):
         self.output = nn.Linear(sizes[-1], vocabulary)
 
     def loss(self, batch: Batch) -> Loss:
-        tokens, target = next_tokens(batch)
+        tokens, target = shift_targets(batch)
         return cross_entropy(self._logits(tokens, None, own_ends=False)[0], target)
 
     def advance(self, batch: Batch, state: State | None) -> tuple[Loss, State]:
-        tokens, target = next_tokens(batch)
+        tokens, target = shift_targets(batch)
         logits, state = self._logits(tokens, state)
         return cross_entropy(logits, target), state
 
@@ -93,4 +93,4 @@ class CharRNN(Model):
 
     @torch.no_grad()
     def search(self, source: Padded, beam: Beam, lm: Decoder | None = None) -> list[list[Hypothesis]]:
-        return continuation(self, source, beam, lm)
+        return continuation_beam(self, source, beam, lm)

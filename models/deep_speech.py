@@ -21,10 +21,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from models.criteria.ctc import ctc
-from models.interface import Batch, Beam, Decoder, FrameSearcher, Hypothesis, Loss, Padded
-from models.layers.delays import TimeDelayEncoder, TimeDelays
-from models.layers.recurrent import CLIP, clipped_recurrence, joined, permute, reversal
-from models.search.ctc_beam import ctc_beam
+from models.interface import Batch, Beam, Decoder, FrameSynchronousModel, Hypothesis, Loss, Padded
+from models.layers.bidirectional import CLIP, clipped_recurrence, merge_directions, permute_rows, reversal_order
+from models.layers.time_delay import TimeDelayConfig, TimeDelayEncoder
+from models.search.ctc.beam import ctc_beam
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,18 +58,18 @@ class Recurrence(nn.Module):
         self.recurrence = nn.Parameter(torch.empty(2, size, size).uniform_(-bound, bound))
 
     def forward(self, x: Padded) -> Padded:
-        z, order = self.product(x.data), reversal(x)
-        both = torch.stack((z, permute(z, order))).transpose(1, 2)  # (2, B, T, H) to (2, T, B, H)
+        z, order = self.product(x.data), reversal_order(x)
+        both = torch.stack((z, permute_rows(z, order))).transpose(1, 2)  # (2, B, T, H) to (2, T, B, H)
         ahead, back = clipped_recurrence(both, self.recurrence.to(both.dtype)).transpose(1, 2)
-        return joined(ahead, permute(back, order), x, "sum")
+        return merge_directions(ahead, permute_rows(back, order), x, "sum")
 
 
-class DeepSpeech(FrameSearcher):
+class DeepSpeech(FrameSynchronousModel):
     def __init__(self, config: Config, source_size: int, target_size: int) -> None:
         super().__init__()
         self.config, self.reduction = config, config.stride
         size = config.hidden_size
-        dense = TimeDelays(
+        dense = TimeDelayConfig(
             channels=(size, size, size),
             windows=(2 * config.context + 1, 1, 1),
             dilations=(1, 1, 1),

@@ -26,11 +26,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from models.criteria.ctc import ctc
-from models.interface import Batch, Beam, Decoder, FrameSearcher, Hypothesis, Loss, Padded
-from models.layers.committee import mean_of_probabilities
-from models.layers.recurrent import CLIP, CellName, Merge, bidirectional, merged_size
+from models.interface import Batch, Beam, Decoder, FrameSynchronousModel, Hypothesis, Loss, Padded
+from models.layers.bidirectional import CLIP, CellName, Merge, bidirectional, merged_size
+from models.layers.ensemble import mean_of_probabilities
 from models.layers.sequence_norm import SequenceNorm
-from models.search.ctc_beam import ctc_beam
+from models.search.ctc.beam import ctc_beam
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +126,7 @@ class Network(nn.Module):
         return Padded(self.output(h.data).log_softmax(-1), h.lengths)
 
 
-class DeepSpeech2(FrameSearcher):
+class DeepSpeech2(FrameSynchronousModel):
     def __init__(self, config: Config, source_size: int, target_size: int) -> None:
         super().__init__()
         self.config = config

@@ -95,7 +95,7 @@ class Beam:
 
         log p(y|x) / ((5 + |y|) / 6)^length_norm  +  coverage * cp(x, y)
             +  lm_weight * log p_lm(y)  +  ctc_weight * log p_ctc(y|x)  +  insertion_bonus * |y|
-        +  what models/search/words.py says of words
+        +  what models/search/language/word_constraints.py says of words
 
     `width` hypotheses are kept and returned; width 1 is the greedy search. lexicon_only: only words of the lexicon, and
     hotwords. skip_blank: a CTC search reads a step whose blank is more probable than this as blank; 1 skips none.
@@ -147,7 +147,7 @@ class Model(nn.Module, ABC):
 
 
 @runtime_checkable
-class Emitter(Protocol):
+class EmissionModel(Protocol):
     """What frame-synchronous searches, CTC feasibility and the report ask of a model."""
 
     reduction: int
@@ -157,8 +157,8 @@ class Emitter(Protocol):
         ...
 
 
-class FrameSearcher(Model):
-    """An `Emitter` whose search asks for its emissions alone."""
+class FrameSynchronousModel(Model):
+    """An `EmissionModel` whose search asks for its emissions alone."""
 
     @abstractmethod
     def emit(self, source: Padded) -> Padded: ...
@@ -280,12 +280,12 @@ def build(architecture: str, options: dict[str, Any], source_size: int, target_s
     return module.Config(**options).build(source_size, target_size)
 
 
-def describe(config: Any) -> dict[str, Any]:
+def describe_config(config: Any) -> dict[str, Any]:
     """The JSON that rebuilds a model: the inverse of `build`."""
     return {"architecture": type(config).__module__.rsplit(".", 1)[-1], "options": asdict(config)}
 
 
-def restore(config: Any) -> None:
+def restore_config(config: Any) -> None:
     """For a config's `__post_init__`: nested configs and tuples, which JSON brings as dicts and lists, as they were."""
     for field in fields(config):
         value, made = getattr(config, field.name), field.default

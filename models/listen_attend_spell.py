@@ -25,13 +25,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from models.criteria.cross_entropy import cross_entropy, with_bos, with_eos
+from models.criteria.cross_entropy import append_eos, cross_entropy, prepend_bos
 from models.criteria.ctc import ctc
-from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Model, Padded, Step, restore
-from models.layers.attention import Attention, Parts, Score
-from models.layers.stack import Recurrent, recurrent_layer
-from models.layers.unroll import concatenate_steps
-from models.search.attention_beam import attention_beam
+from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Model, Padded, Step, restore_config
+from models.layers.attention import AttendedMemory, Attention, Score
+from models.layers.rnn_layer import concatenate_steps
+from models.layers.rnn_stack import Recurrent, recurrent_layer
+from models.search.attention.beam import attention_beam
 
 FRAMES_A_TOKEN = 2  # no search writes more: at 10 ms a frame that is 50 characters a second, twice the fastest speech
 
@@ -60,7 +60,7 @@ class Config:
     initial_range: float = 0.1
 
     def __post_init__(self) -> None:
-        restore(self)
+        restore_config(self)
         sizes = (self.listener_size, self.embedding_size, self.speller_size, self.speller_layers, self.attention_size)
         if not self.reductions or min(*sizes, *self.reductions) < 1:
             raise ValueError("sizes, layers and reductions are at least 1, and there is a reduction for each BLSTM")
@@ -91,13 +91,13 @@ def chiu_2018() -> Config:
     )
 
 
-class Memory(NamedTuple):
+class SpellerLayerState(NamedTuple):
     h: Tensor  # (N, speller_size)
     c: Tensor  # (N, speller_size)
 
 
-class Spelled(NamedTuple):
-    layers: tuple[Memory, ...]
+class SpellerState(NamedTuple):
+    layers: tuple[SpellerLayerState, ...]
     context: Tensor  # (N, 2 listener_size)
 
 
@@ -133,7 +133,7 @@ class ListenAttendSpell(Model):
 
     def spelled(self, h: Padded, target: Padded) -> Loss:
         """The cross-entropy of a target (B, U) and EOS, from what was listened to."""
-        memory, read = self.attention.prepare(h), with_bos(target)
+        memory, read = self.attention.prepare(h), prepend_bos(target)
         state, features, drawn = self.start(memory, len(h.lengths)), [], None
         parts = self.attention.parts(memory)
         for truth in read.data.unbind(1):
@@ -142,7 +142,7 @@ class ListenAttendSpell(Model):
             features.append(z)
             if self.training and self.config.sampling_rate:
                 drawn = self._drawn(z.detach())
-        return cross_entropy(self._logits(torch.stack(features, 1)), with_eos(target), self.config.label_smoothing)
+        return cross_entropy(self._logits(torch.stack(features, 1)), append_eos(target), self.config.label_smoothing)
 
     @torch.no_grad()
     def _drawn(self, z: Tensor) -> Tensor:
@@ -154,15 +154,17 @@ class ListenAttendSpell(Model):
         coin = torch.rand(truth.shape, device=truth.device)
         return torch.where(coin < self.config.sampling_rate, drawn, truth)
 
-    def _spell(self, tokens: Tensor, state: Spelled, memory: Parts) -> tuple[Tensor, Spelled, Tensor]:
+    def _spell(
+        self, tokens: Tensor, state: SpellerState, memory: AttendedMemory
+    ) -> tuple[Tensor, SpellerState, Tensor]:
         """Tokens y_{i-1} (N,) to [s_i, c_i] (N, F), the state after them, and alpha_i (N, T)."""
         x, layers = torch.cat((self.embedding(tokens), state.context), -1), []
         for cell, before in zip(self.speller, state.layers, strict=True):
-            after = Memory(*cell(x, tuple(before)))
+            after = SpellerLayerState(*cell(x, tuple(before)))
             x = self.dropout(after.h)
             layers.append(after)
         context, weights = self.attention(x, memory)
-        return torch.cat((x, context), -1), Spelled(tuple(layers), context), weights
+        return torch.cat((x, context), -1), SpellerState(tuple(layers), context), weights
 
     def _logits(self, z: Tensor) -> Tensor:
         return self.output(self.hidden(z).tanh())
@@ -173,13 +175,13 @@ class ListenAttendSpell(Model):
             raise ValueError("listen_attend_spell needs a source: audio frames (B, T, D)")
         return self.attention.prepare(self.listen(source))
 
-    def start(self, memory: Padded | None, batch_size: int) -> Spelled:
+    def start(self, memory: Padded | None, batch_size: int) -> SpellerState:
         assert memory is not None, "a speller attends to a memory"
         zero = memory.data.new_zeros(batch_size, self.config.speller_size)
         context = zero.new_zeros(batch_size, self.attention.context_size)
-        return Spelled(tuple(Memory(zero, zero) for _ in self.speller), context)
+        return SpellerState(tuple(SpellerLayerState(zero, zero) for _ in self.speller), context)
 
-    def step(self, tokens: Tensor, state: Spelled, memory: Padded | None) -> Step:
+    def step(self, tokens: Tensor, state: SpellerState, memory: Padded | None) -> Step:
         """Tokens (N,) to the log-probabilities (N, V) of their successors."""
         assert memory is not None, "a speller attends to a memory"
         z, state, weights = self._spell(tokens, state, self.attention.parts(memory))
@@ -188,7 +190,7 @@ class ListenAttendSpell(Model):
     @torch.no_grad()
     def search(self, source: Padded, beam: Beam, lm: Decoder | None = None) -> list[list[Hypothesis]]:
         """A hypothesis has at most a token for each `FRAMES_A_TOKEN` frames: one that never ends costs no more."""
-        return attention_beam(self, self.encode(source), beam, lm, limits=most_tokens(source))
+        return attention_beam(self, self.encode(source), beam, lm, limits=max_output_length(source))
 
 
 class JointListenAttendSpell(ListenAttendSpell):
@@ -217,9 +219,9 @@ class JointListenAttendSpell(ListenAttendSpell):
     def search(self, source: Padded, beam: Beam, lm: Decoder | None = None) -> list[list[Hypothesis]]:
         h = self.listen(source)
         memory = self.attention.prepare(h)
-        return attention_beam(self, memory, beam, lm, self._emitted(h), most_tokens(source))
+        return attention_beam(self, memory, beam, lm, self._emitted(h), max_output_length(source))
 
 
-def most_tokens(source: Padded) -> Tensor:
+def max_output_length(source: Padded) -> Tensor:
     """(B,) the most tokens that a search writes for frames (B, T, D)."""
     return (source.lengths + FRAMES_A_TOKEN - 1) // FRAMES_A_TOKEN

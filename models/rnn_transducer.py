@@ -28,13 +28,13 @@ from torch import Tensor, nn
 
 from models.cells.lstm import Config as LSTMOptions
 from models.criteria.transducer import transducer
-from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Model, Padded, State, restore
+from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Model, Padded, State, restore_config
+from models.layers.rnn_layer import concatenate_steps
+from models.layers.rnn_stack import Recurrent, Stack
 from models.layers.sequence_norm import SequenceNorm
-from models.layers.stack import Recurrent, Stack
-from models.layers.unroll import concatenate_steps
-from models.search.transducer_beam import Wide, start_search, transducer_beam
-from models.search.transducer_greedy import Greedy
-from models.vocabulary import BLANK
+from models.search.transducer.beam import BeamSearch, start_search, transducer_beam
+from models.search.transducer.greedy import GreedySearch
+from models.special_tokens import BLANK
 
 PEEPHOLES = LSTMOptions(peepholes=True)
 
@@ -63,7 +63,7 @@ class Config:
     symbols_per_step: int = 4
 
     def __post_init__(self) -> None:
-        restore(self)
+        restore_config(self)
         if min(self.stride, self.time_reduction, self.reduce_after, self.joint_size, self.symbols_per_step) < 1:
             raise ValueError("stride, time_reduction, reduce_after, joint_size and symbols_per_step are at least 1")
         if min(self.left_frames, self.embedding_size, self.linear_size) < 0 or not 0 <= self.dropout < 1:
@@ -79,7 +79,7 @@ class Config:
         return RNNTransducer(self, source_size, target_size)
 
 
-class Stream(NamedTuple):
+class EncoderStream(NamedTuple):
     """Where an encoder stands in frames that come in chunks. waiting: frames of a step that is not whole yet."""
 
     waiting: Tensor  # (B, w, D)
@@ -100,7 +100,7 @@ class RNNTransducer(Model):
         for k in range(config.encoder.layers):
             size *= config.time_reduction if k == config.reduce_after else 1
             self.norms.append(SequenceNorm(size) if config.normalise else nn.Identity())
-            self.encoder.append(Stack(layer_of(config.encoder, k), size))
+            self.encoder.append(Stack(encoder_layer(config.encoder, k), size))
             size = config.encoder.output_size
         self.norms.append(SequenceNorm(size) if config.normalise else nn.Identity())
         inputs = config.embedding_size or target_size - 1
@@ -120,18 +120,18 @@ class RNNTransducer(Model):
         x = Padded(source.data.masked_fill(~source.mask()[..., None], 0), source.lengths)
         return self._encode(x, self.begin(len(x.lengths)), own_ends=False)[0]
 
-    def begin(self, batch_size: int) -> Stream:
+    def begin(self, batch_size: int) -> EncoderStream:
         """Before the first frame of a stream."""
         none = self.output.weight.new_zeros(batch_size, 0, self.source_size)
         left = F.pad(none, (0, 0, self.config.left_frames, 0))
-        return Stream(none, left, tuple(stack.begin(batch_size) for stack in self.encoder))  # pyright: ignore[reportCallIssue]
+        return EncoderStream(none, left, tuple(stack.begin(batch_size) for stack in self.encoder))  # pyright: ignore[reportCallIssue]
 
     @property
     def streams(self) -> bool:
         """Whether `listen` can read this model's frames as they come."""
         return self.config.encoder.streams
 
-    def listen(self, frames: Tensor, stream: Stream, *, last: bool) -> tuple[Tensor, Stream]:
+    def listen(self, frames: Tensor, stream: EncoderStream, *, last: bool) -> tuple[Tensor, EncoderStream]:
         """The next frames (B, n, D) of streams to what `encode` makes of them (B, n', J), as far as it is known.
 
         A step waits until all its frames are there, or for the last. Raises ValueError for a bidirectional encoder.
@@ -144,9 +144,9 @@ class RNNTransducer(Model):
         found, after = self._encode(Padded(frames[:, :ready], lengths), stream, own_ends=True)
         return found.data, after._replace(waiting=frames[:, ready:])
 
-    def _encode(self, x: Padded, stream: Stream, *, own_ends: bool) -> tuple[Padded, Stream]:
+    def _encode(self, x: Padded, stream: EncoderStream, *, own_ends: bool) -> tuple[Padded, EncoderStream]:
         seen, after = torch.cat((stream.left, x.data), 1), []
-        h = stacked(seen, x.lengths, self.config.left_frames, self.config.stride)
+        h = stack_frames(seen, x.lengths, self.config.left_frames, self.config.stride)
         h = Padded(self.dropout(h.data), h.lengths)
         for k, (layer, state) in enumerate(zip(self.encoder, stream.layers, strict=True)):
             h = Padded(self.between(h.data) if k else h.data, h.lengths)
@@ -156,7 +156,7 @@ class RNNTransducer(Model):
         h = self.norms[-1](h)
         left = seen[:, seen.shape[1] - self.config.left_frames :]
         joining = self.join_frames(self.linear(self.dropout(h.data)))
-        return Padded(joining, h.lengths), Stream(x.data, left, tuple(after))
+        return Padded(joining, h.lengths), EncoderStream(x.data, left, tuple(after))
 
     def prefixes(self, target: Padded) -> Tensor:
         """W_ph p of tokens (B, U): (B, U + 1, J)."""
@@ -181,7 +181,7 @@ class RNNTransducer(Model):
             return self.dropout(self.embedding(tokens))
         return F.one_hot(tokens, self.tokens)[..., 1:].to(self.output.weight.dtype)
 
-    def start_search(self, beam: Beam) -> Greedy | Wide:
+    def start_search(self, beam: Beam) -> GreedySearch | BeamSearch:
         """A search of one utterance whose encoded frames come one after the other."""
         return start_search(self, 1, beam, None, self.config.symbols_per_step)
 
@@ -190,12 +190,12 @@ class RNNTransducer(Model):
         return transducer_beam(self, source, beam, lm, symbols=self.config.symbols_per_step)
 
 
-def layer_of(encoder: Recurrent, k: int) -> Recurrent:
+def encoder_layer(encoder: Recurrent, k: int) -> Recurrent:
     """Layer k alone: dropout is between layers, and noise on the input of the first."""
     return replace(encoder, layers=1, dropout=0.0, input_noise=0.0 if k else encoder.input_noise)
 
 
-def stacked(seen: Tensor, lengths: Tensor, left: int, stride: int) -> Padded:
+def stack_frames(seen: Tensor, lengths: Tensor, left: int, stride: int) -> Padded:
     """Frames (B, left + T, D) to steps (B, ceil(T / stride), (left + stride) D): `stride` frames and those before.
 
     lengths: (B,) without those before. The last step of a sequence is filled up with zeros.

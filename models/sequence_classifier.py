@@ -12,7 +12,7 @@ r_k = max_t h_{t,k}                              max (Conneau et al. 2017, https
 p = softmax(W r + b),  L = -log p(label)
 
 T is each sequence's own length (with a pyramid, that of the top layer); nothing beyond it is read. F is any cell of
-models/layers/stack.py.
+models/layers/rnn_stack.py.
 """
 
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from models.criteria.classification import classification
-from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Model, Padded, restore
-from models.layers.stack import Recurrent, Stack
-from models.search.labels import best_labels
+from models.criteria.label_cross_entropy import label_cross_entropy
+from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Model, Padded, restore_config
+from models.layers.rnn_stack import Recurrent, Stack
+from models.search.top_labels import top_labels
 
 Source = Literal["frames", "tokens"]
 Readout = Literal["last", "mean", "max"]
@@ -43,7 +43,7 @@ class Config:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        restore(self)
+        restore_config(self)
         for name, known in (("source", Source), ("readout", Readout)):
             if getattr(self, name) not in get_args(known):
                 raise ValueError(f"{name} is one of {', '.join(get_args(known))}, not {getattr(self, name)!r}")
@@ -90,8 +90,8 @@ class SequenceClassifier(Model):
         return torch.cat((ends[:, :size], h.data[:, 0, size:]), -1)
 
     def loss(self, batch: Batch) -> Loss:
-        return classification(self.classify(batch.given), batch.target)
+        return label_cross_entropy(self.classify(batch.given), batch.target)
 
     @torch.no_grad()
     def search(self, source: Padded, beam: Beam, lm: Decoder | None = None) -> list[list[Hypothesis]]:
-        return best_labels(self.classify(source), beam, lm)
+        return top_labels(self.classify(source), beam, lm)

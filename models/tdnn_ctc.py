@@ -1,7 +1,7 @@
-"""A time-delay network that emits letters: Peddinti et al. 2015's layers (https://doi.org/10.21437/Interspeech.2015-647)
-under CTC (Graves et al. 2006, https://doi.org/10.1145/1143844.1143891).
+"""A time-delay network that emits letters: Peddinti et al. 2015's layers
+(https://doi.org/10.21437/Interspeech.2015-647) under CTC (Graves et al. 2006, https://doi.org/10.1145/1143844.1143891).
 
-h^l_t = f(B(sum_{i=0}^{N_l} W^l_i h^{l-1}_{t + o_l + d_l i} + b^l))      delays d_l apart; models/layers/delays.py
+h^l_t = f(B(sum_{i=0}^{N_l} W^l_i h^{l-1}_{t + o_l + d_l i} + b^l))      delays d_l apart; models/layers/time_delay.py
 p_t   = softmax(V h^L_t + c)                                           over letters and blank
 loss: CTC
 
@@ -17,14 +17,14 @@ from typing import Literal
 from torch import nn
 
 from models.criteria.ctc import ctc
-from models.interface import Batch, Beam, Decoder, FrameSearcher, Hypothesis, Loss, Padded
-from models.layers.delays import TimeDelayEncoder, TimeDelays
-from models.search.ctc_beam import ctc_beam
+from models.interface import Batch, Beam, Decoder, FrameSynchronousModel, Hypothesis, Loss, Padded
+from models.layers.time_delay import TimeDelayConfig, TimeDelayEncoder
+from models.search.ctc.beam import ctc_beam
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(TimeDelays):
-    """The layers (`TimeDelays`). edges is "same": an emitter has a step for every `reduction` frames."""
+class Config(TimeDelayConfig):
+    """The layers (`TimeDelayConfig`). edges is "same": an emitter has a step for every `reduction` frames."""
 
     channels: tuple[int, ...] = (600,) * 5
     windows: tuple[int, ...] = (5, 2, 2, 2, 1)
@@ -43,7 +43,7 @@ class Config(TimeDelays):
         return TimeDelayCTC(self, source_size, target_size)
 
 
-class TimeDelayCTC(FrameSearcher):
+class TimeDelayCTC(FrameSynchronousModel):
     def __init__(self, config: Config, source_size: int, target_size: int) -> None:
         super().__init__()
         self.config = config

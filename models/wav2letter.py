@@ -20,15 +20,15 @@ from torch import nn
 
 from models.criteria.asg import asg
 from models.criteria.ctc import ctc
-from models.interface import Batch, Beam, Decoder, FrameSearcher, Hypothesis, Loss, Padded
-from models.layers.delays import TimeDelayEncoder, TimeDelays
-from models.search.asg_beam import asg_beam
-from models.search.ctc_beam import ctc_beam
+from models.interface import Batch, Beam, Decoder, FrameSynchronousModel, Hypothesis, Loss, Padded
+from models.layers.time_delay import TimeDelayConfig, TimeDelayEncoder
+from models.search.asg.beam import asg_beam
+from models.search.ctc.beam import ctc_beam
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(TimeDelays):
-    """The convolutions (`TimeDelays`) and the criterion that letters are learned and searched by."""
+class Config(TimeDelayConfig):
+    """The convolutions (`TimeDelayConfig`) and the criterion that letters are learned and searched by."""
 
     channels: tuple[int, ...] = (*[250] * 8, 2000, 2000)
     windows: tuple[int, ...] = (48, *[7] * 7, 32, 1)
@@ -49,7 +49,7 @@ class Config(TimeDelays):
         return Wav2Letter(self, source_size, target_size)
 
 
-class Wav2Letter(FrameSearcher):
+class Wav2Letter(FrameSynchronousModel):
     def __init__(self, config: Config, source_size: int, target_size: int) -> None:
         super().__init__()
         self.config = config

@@ -1,1 +1,3 @@
-"""The steps of a pipeline: the only code that touches Ray, Prefect's tasks and the contents of the disk."""
+"""The steps of a pipeline, in packages by stage; the only code that touches Ray, Prefect's tasks and the disk's
+contents.
+"""

@@ -17,7 +17,7 @@ FOREIGN_TO_MODELS = {"prefect", "ray", "mlflow", "webdataset", "boto3", "pathlib
 UNSAFE = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "base", "core", "constants", "manager", "handler"}
 VAGUE_IN_NAMES = re.compile(r"Manager|Handler|^_*(get|do)_|(^|_)(utils?|helpers?)($|_)", re.ASCII)
-READS_ENVIRONMENT = {"infra/settings.py", "infra/cluster.py", "infra/local.py", "infra/processes.py"}
+READS_ENVIRONMENT = {"infra/settings.py", "infra/ray_cluster.py", "infra/local_services.py", "infra/processes.py"}
 NO_PAPER = {"__init__", "interface", "vocabulary"}
 LONGEST_MODULE, LONGEST_FUNCTION, MOST_PARAMETERS = 300, 50, 6
 

@@ -4,25 +4,25 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from models.interface import Beam
-from tasks.adapt import Adaptation
-from tasks.augment import Augment
-from tasks.companions import TranscriptModel
-from tasks.corpus import Ingest
-from tasks.evaluate import Scoring
-from tasks.features import FrontEnd
-from tasks.ingest_text import TextIngest
-from tasks.ngram.lines import LineSplit
-from tasks.ngram.train import NGrams, NGramTraining
-from tasks.optimise import Fit
-from tasks.plan import Batching
-from tasks.rehearsal import rehearse
-from tasks.sampling import Prompt
-from tasks.stream import Chunking
-from tasks.tokenizer import Tokens
-from tasks.train import Training
-from tasks.train_classifier import ClassifierTraining
-from tasks.train_language_model import LanguageTraining
-from tasks.vocabularies import LabelSet
+from tasks.batches.batch_sampler import BatchingConfig
+from tasks.batches.token_stream import ChunkConfig
+from tasks.bundles.decoding_resources import TranscriptLMConfig
+from tasks.bundles.label_set import LabelSetConfig
+from tasks.bundles.search_dry_run import dry_run_search
+from tasks.bundles.speaker_adaptation import AdaptationConfig
+from tasks.corpora.corpus_uri import IngestConfig
+from tasks.decoding.generate_text import Prompt
+from tasks.features.augment import AugmentConfig
+from tasks.features.front_end import FrontEnd
+from tasks.ingest.ingest_text import TextIngestConfig
+from tasks.ngram.text_lines import LineSplitConfig
+from tasks.ngram.train_ngram import NGramConfig, NGramTrainingConfig
+from tasks.scoring.evaluate_asr import ScoringConfig
+from tasks.text.tokenizer import TokenizerConfig
+from tasks.training.optimizer import FitConfig
+from tasks.training.train_asr import TrainingConfig
+from tasks.training.train_classifier import ClassifierTrainingConfig
+from tasks.training.train_language_model import LMTrainingConfig
 
 
 def architecture_of(model: Any) -> str:
@@ -35,11 +35,11 @@ class LanguageRecipe:
     """Every config of a language model's run. model: the Config of a file in models/ that is a `LanguageModel`."""
 
     model: Any
-    ingest: TextIngest = field(default_factory=TextIngest)
-    tokens: Tokens = field(default_factory=Tokens)
-    chunks: Chunking = field(default_factory=Chunking)
-    batching: Batching = field(default_factory=Batching)
-    fit: Fit = field(default_factory=Fit)
+    ingest: TextIngestConfig = field(default_factory=TextIngestConfig)
+    tokens: TokenizerConfig = field(default_factory=TokenizerConfig)
+    chunks: ChunkConfig = field(default_factory=ChunkConfig)
+    batching: BatchingConfig = field(default_factory=BatchingConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
     prompt: Prompt = field(default_factory=Prompt)
 
     @property
@@ -47,8 +47,8 @@ class LanguageRecipe:
         return architecture_of(self.model)
 
     @property
-    def training(self) -> LanguageTraining:
-        return LanguageTraining(
+    def training(self) -> LMTrainingConfig:
+        return LMTrainingConfig(
             model=self.model, chunks=self.chunks, batching=self.batching, fit=self.fit, prompt=self.prompt
         )
 
@@ -57,10 +57,10 @@ class LanguageRecipe:
 class NGramRecipe:
     """Every config of an n-gram model's run."""
 
-    ingest: TextIngest = field(default_factory=TextIngest)
-    tokens: Tokens = field(default_factory=Tokens)
-    split: LineSplit = field(default_factory=LineSplit)
-    ngram: NGrams = field(default_factory=NGrams)
+    ingest: TextIngestConfig = field(default_factory=TextIngestConfig)
+    tokens: TokenizerConfig = field(default_factory=TokenizerConfig)
+    split: LineSplitConfig = field(default_factory=LineSplitConfig)
+    ngram: NGramConfig = field(default_factory=NGramConfig)
 
     def __post_init__(self) -> None:
         if not self.tokens.specials:
@@ -69,8 +69,8 @@ class NGramRecipe:
             raise ValueError("split.dev_share=0: the model is measured on the lines that are held out")
 
     @property
-    def training(self) -> NGramTraining:
-        return NGramTraining(ngram=self.ngram, split=self.split)
+    def training(self) -> NGramTrainingConfig:
+        return NGramTrainingConfig(ngram=self.ngram, split=self.split)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,16 +81,16 @@ class Recipe:
     """
 
     model: Any
-    ingest: Ingest = field(default_factory=Ingest)
-    tokens: Tokens = field(default_factory=Tokens)
+    ingest: IngestConfig = field(default_factory=IngestConfig)
+    tokens: TokenizerConfig = field(default_factory=TokenizerConfig)
     features: FrontEnd = field(default_factory=FrontEnd)
-    augment: Augment = field(default_factory=Augment)
-    batching: Batching = field(default_factory=Batching)
-    fit: Fit = field(default_factory=Fit)
-    transcript_model: TranscriptModel = field(default_factory=TranscriptModel)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    batching: BatchingConfig = field(default_factory=BatchingConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+    transcript_model: TranscriptLMConfig = field(default_factory=TranscriptLMConfig)
     beam: Beam = field(default_factory=Beam)
-    adapt: Adaptation = field(default_factory=Adaptation)
-    scoring: Scoring = field(default_factory=Scoring)
+    adapt: AdaptationConfig = field(default_factory=AdaptationConfig)
+    scoring: ScoringConfig = field(default_factory=ScoringConfig)
 
     def __post_init__(self) -> None:
         if self.beam.lm_weight and self.transcript_model.unit == "none":
@@ -99,15 +99,15 @@ class Recipe:
             if getattr(self.features, name):
                 raise ValueError(f"features.{name} would shift the times of what is recognised; it is for classifiers")
         self.augment.check(self.features.kind)
-        self.adapt.check(rehearse(self.model, self.features, self.beam, self.transcript_model.unit))
+        self.adapt.check(dry_run_search(self.model, self.features, self.beam, self.transcript_model.unit))
 
     @property
     def architecture(self) -> str:
         return architecture_of(self.model)
 
     @property
-    def training(self) -> Training:
-        return Training(
+    def training(self) -> TrainingConfig:
+        return TrainingConfig(
             model=self.model,
             front_end=self.features,
             augment=self.augment,
@@ -120,18 +120,18 @@ class Recipe:
 @dataclass(frozen=True, kw_only=True)
 class ClassificationRecipe:
     """Every config of a classifier's run. model: the Config of a file in models/ that is a `Classifier`. features: the
-    front end of clips, or `Tokens`: how texts are cut into tokens.
+    front end of clips, or `TokenizerConfig`: how texts are cut into tokens.
     """
 
     model: Any
-    ingest: Ingest = field(default_factory=Ingest)
-    labels: LabelSet = field(default_factory=LabelSet)
-    features: FrontEnd | Tokens = field(default_factory=FrontEnd)
-    augment: Augment = field(default_factory=Augment)
-    batching: Batching = field(default_factory=Batching)
-    fit: Fit = field(default_factory=Fit)
-    adapt: Adaptation = field(default_factory=Adaptation)
-    scoring: Scoring = field(default_factory=Scoring)
+    ingest: IngestConfig = field(default_factory=IngestConfig)
+    labels: LabelSetConfig = field(default_factory=LabelSetConfig)
+    features: FrontEnd | TokenizerConfig = field(default_factory=FrontEnd)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    batching: BatchingConfig = field(default_factory=BatchingConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+    adapt: AdaptationConfig = field(default_factory=AdaptationConfig)
+    scoring: ScoringConfig = field(default_factory=ScoringConfig)
 
     def __post_init__(self) -> None:
         """Raises ValueError where the model cannot read what the features give it."""
@@ -147,8 +147,8 @@ class ClassificationRecipe:
         return self.features if isinstance(self.features, FrontEnd) else None
 
     @property
-    def training(self) -> ClassifierTraining:
-        return ClassifierTraining(
+    def training(self) -> ClassifierTrainingConfig:
+        return ClassifierTrainingConfig(
             model=self.model,
             features=self.features,
             augment=self.augment,

@@ -3,27 +3,29 @@
 from dataclasses import replace
 
 from flows.recipes import Recipe
-from flows.recipes.training import adam
+from flows.recipes.asr_defaults import adam
 from models import deep_speech_2, listen_attend_spell, rnn_transducer
 from models.interface import Beam
-from models.layers.stack import Recurrent
-from tasks.adapt import Adaptation
-from tasks.augment import Augment
-from tasks.companions import TranscriptModel
-from tasks.corpus import Ingest
-from tasks.features import FrontEnd
-from tasks.plan import Batching
-from tasks.tokenizer import Tokens
+from models.layers.rnn_stack import Recurrent
+from tasks.batches.batch_sampler import BatchingConfig
+from tasks.bundles.decoding_resources import TranscriptLMConfig
+from tasks.bundles.speaker_adaptation import AdaptationConfig
+from tasks.corpora.corpus_uri import IngestConfig
+from tasks.features.augment import AugmentConfig
+from tasks.features.front_end import FrontEnd
+from tasks.text.tokenizer import TokenizerConfig
 
-PIECES = Tokens(kind="bpe", vocabulary_size=128)  # of 848 sentences: the usual words and spelled letters are one each
-VARIED = Augment(time_masks=2, time_mask_frames=20, speed=0.12, noise=0.3)
+PIECES = TokenizerConfig(
+    kind="bpe", vocabulary_size=128
+)  # of 848 sentences: the usual words and spelled letters are one each
+VARIED = AugmentConfig(time_masks=2, time_mask_frames=20, speed=0.12, noise=0.3)
 VARIED_SPECTRA = replace(VARIED, frequency_masks=2, frequency_mask_bins=5, warp=0.12, tilt=0.5, gain=0.5)
 
 
 def deep_speech_2_an4() -> Recipe:
     """AN4's cepstra as spectra that training warps, tilts and masks; 2.5 M parameters, greedy: dev WER 14.4 %."""
     return Recipe(
-        ingest=Ingest(shard_mb=1),
+        ingest=IngestConfig(shard_mb=1),
         tokens=PIECES,
         features=FrontEnd(kind="given", bands=24),
         model=deep_speech_2.Config(
@@ -39,23 +41,23 @@ def deep_speech_2_an4() -> Recipe:
             dropout=0.4,
         ),
         augment=replace(VARIED_SPECTRA, from_epoch=4),
-        batching=Batching(frames_per_batch=4000, utterances_per_batch=4, sorted_epochs=2),
+        batching=BatchingConfig(frames_per_batch=4000, utterances_per_batch=4, sorted_epochs=2),
         fit=replace(adam(epochs=40, learning_rate=1.5e-3, batches_per_step=2), average_last=5),
         beam=Beam(width=1, max_length=400),
-        adapt=Adaptation(speakers=True),
+        adapt=AdaptationConfig(speakers=True),
     )
 
 
 def deep_speech_2_an4_lm() -> Recipe:
     """The same network, searched with a trigram of the training transcripts, weights tuned on dev: dev WER 12.0 %."""
     beam = Beam(width=32, max_length=400, lm_weight=0.6, word_bonus=2.0, unknown_bonus=-4.0)
-    return replace(deep_speech_2_an4(), transcript_model=TranscriptModel(unit="words"), beam=beam)
+    return replace(deep_speech_2_an4(), transcript_model=TranscriptLMConfig(unit="words"), beam=beam)
 
 
 def rnn_transducer_an4() -> Recipe:
     """AN4's cepstra, 1.7 M parameters: dev WER 28.1 % without a language model."""
     return Recipe(
-        ingest=Ingest(shard_mb=1),
+        ingest=IngestConfig(shard_mb=1),
         tokens=PIECES,
         features=FrontEnd(kind="given", cepstra=13),
         model=rnn_transducer.Config(
@@ -69,7 +71,7 @@ def rnn_transducer_an4() -> Recipe:
             normalise=True,
         ),
         augment=replace(VARIED, from_epoch=6),
-        batching=Batching(frames_per_batch=4000, utterances_per_batch=8, sorted_epochs=2),
+        batching=BatchingConfig(frames_per_batch=4000, utterances_per_batch=8, sorted_epochs=2),
         fit=replace(adam(epochs=60, learning_rate=2e-3), average_last=5),
         beam=Beam(width=8, max_length=400),
     )
@@ -78,7 +80,7 @@ def rnn_transducer_an4() -> Recipe:
 def listen_attend_spell_an4() -> Recipe:
     """AN4's cepstra as spectra, 3 frames as one, a CTC head beside the speller: dev WER 22.3 %."""
     return Recipe(
-        ingest=Ingest(shard_mb=1),
+        ingest=IngestConfig(shard_mb=1),
         tokens=PIECES,
         features=FrontEnd(kind="given", bands=24),
         model=listen_attend_spell.Config(
@@ -94,7 +96,7 @@ def listen_attend_spell_an4() -> Recipe:
             ctc_weight=0.5,
         ),
         augment=replace(VARIED_SPECTRA, from_epoch=5),
-        batching=Batching(frames_per_batch=4000, utterances_per_batch=4, sorted_epochs=2),
+        batching=BatchingConfig(frames_per_batch=4000, utterances_per_batch=4, sorted_epochs=2),
         fit=replace(adam(epochs=40, learning_rate=1.5e-3, batches_per_step=2), average_last=5),
         beam=Beam(width=8, max_length=400, ctc_weight=0.5),
     )

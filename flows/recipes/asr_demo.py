@@ -4,24 +4,24 @@ from dataclasses import replace
 from typing import Literal
 
 from flows.recipes import Recipe
-from flows.recipes.training import adam, small
+from flows.recipes.asr_defaults import adam, small_network
 from models import deep_speech, listen_attend_spell, rnn_transducer, tdnn_ctc, wav2letter
 from models.interface import Beam
-from models.layers.filterbank import TimeDomainFilters
-from models.layers.stack import Recurrent
-from tasks.augment import Augment
-from tasks.corpus import Ingest
-from tasks.features import FrontEnd
-from tasks.plan import Batching
+from models.layers.rnn_stack import Recurrent
+from models.layers.time_domain_filterbank import TimeDomainFilters
+from tasks.batches.batch_sampler import BatchingConfig
+from tasks.corpora.corpus_uri import IngestConfig
+from tasks.features.augment import AugmentConfig
+from tasks.features.front_end import FrontEnd
 
 
 def deep_speech_2_demo() -> Recipe:
     """A small Deep Speech 2 for the generated demo corpus: minutes on two cores."""
     return Recipe(
-        ingest=Ingest(shard_mb=4),
+        ingest=IngestConfig(shard_mb=4),
         features=FrontEnd(mels=40),
-        model=small(hidden_size=128, layers=2),
-        augment=Augment(
+        model=small_network(hidden_size=128, layers=2),
+        augment=AugmentConfig(
             time_masks=2,
             time_mask_frames=20,
             frequency_masks=2,
@@ -32,7 +32,7 @@ def deep_speech_2_demo() -> Recipe:
             gain=0.5,
             from_epoch=3,
         ),
-        batching=Batching(frames_per_batch=4000, utterances_per_batch=16, sorted_epochs=1),
+        batching=BatchingConfig(frames_per_batch=4000, utterances_per_batch=16, sorted_epochs=1),
         fit=adam(epochs=8, learning_rate=2e-3),
         beam=Beam(width=8, max_length=200),
     )
@@ -73,7 +73,7 @@ def tdnn_ctc_waveform_demo() -> Recipe:
         spectral,
         features=FrontEnd(kind="waveform", sample_rate=8000, normalise="level"),
         model=replace(spectral.model, waveform=True, filters=TimeDomainFilters(sample_rate=8000)),
-        augment=Augment(time_masks=2, time_mask_frames=20, from_epoch=3),
+        augment=AugmentConfig(time_masks=2, time_mask_frames=20, from_epoch=3),
         fit=adam(epochs=8, learning_rate=2e-3),
     )
 

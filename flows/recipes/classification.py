@@ -3,21 +3,21 @@
 from dataclasses import replace
 
 from flows.recipes import ClassificationRecipe
-from models import sequence_classifier, tdnn
-from models.layers.stack import Recurrent
-from tasks.adapt import Adaptation
-from tasks.augment import Augment
-from tasks.corpus import Ingest
-from tasks.features import FrontEnd
-from tasks.optimise import Fit
-from tasks.plan import Batching
-from tasks.text import Normalisation
-from tasks.tokenizer import Tokens
+from models import sequence_classifier, tdnn_classifier
+from models.layers.rnn_stack import Recurrent
+from tasks.batches.batch_sampler import BatchingConfig
+from tasks.bundles.speaker_adaptation import AdaptationConfig
+from tasks.corpora.corpus_uri import IngestConfig
+from tasks.features.augment import AugmentConfig
+from tasks.features.front_end import FrontEnd
+from tasks.text.normalization import NormalizationConfig
+from tasks.text.tokenizer import TokenizerConfig
+from tasks.training.optimizer import FitConfig
 
 VERB, MODEL_NAME = "labelled", "classifier"  # what a corpus' reader must offer; what a model is registered as
 
 # Other speakers, rooms and microphones than the few there are.
-VARIED = Augment(
+VARIED = AugmentConfig(
     time_masks=1,
     time_mask_frames=8,
     frequency_masks=2,
@@ -32,9 +32,9 @@ VARIED = Augment(
 def tdnn_digits() -> ClassificationRecipe:
     """Single digits of `--corpus fsdd:...`, for a speaker who is not in training: 90.6 % on average over the five."""
     return ClassificationRecipe(
-        ingest=Ingest(shard_mb=1),
+        ingest=IngestConfig(shard_mb=1),
         features=FrontEnd(sample_rate=8000, mels=20, trim_db=35, range_db=35, frames=32, normalise="level"),
-        model=tdnn.Config(
+        model=tdnn_classifier.Config(
             channels=(96, 96, 96, 96, 128),
             windows=(5, 3, 3, 3, 1),
             dilations=(1, 1, 2, 4, 1),
@@ -46,21 +46,21 @@ def tdnn_digits() -> ClassificationRecipe:
             dropout=0.2,
             members=5,
         ),
-        augment=Augment(speed=0.15, tilt=1.0, noise=0.3, snr_db=(10, 50)),
-        batching=Batching(frames_per_batch=6000, utterances_per_batch=32, sorted_epochs=0),
+        augment=AugmentConfig(speed=0.15, tilt=1.0, noise=0.3, snr_db=(10, 50)),
+        batching=BatchingConfig(frames_per_batch=6000, utterances_per_batch=32, sorted_epochs=0),
         fit=replace(adam(epochs=12, learning_rate=3e-3), average_last=5),
-        adapt=Adaptation(speakers=True),
+        adapt=AdaptationConfig(speakers=True),
     )
 
 
 def tdnn_digits_1989() -> ClassificationRecipe:
     """The same task with the network of Waibel et al. 1989: 16 bands, 8 hidden units, 10 evidence units."""
     return ClassificationRecipe(
-        ingest=Ingest(shard_mb=1),
+        ingest=IngestConfig(shard_mb=1),
         features=FrontEnd(sample_rate=8000, mels=16, normalise="utterance"),
-        model=tdnn.Config(),
+        model=tdnn_classifier.Config(),
         augment=VARIED,
-        batching=Batching(frames_per_batch=6000, utterances_per_batch=32, sorted_epochs=0),
+        batching=BatchingConfig(frames_per_batch=6000, utterances_per_batch=32, sorted_epochs=0),
         fit=adam(epochs=40, learning_rate=1e-2),
     )
 
@@ -68,13 +68,13 @@ def tdnn_digits_1989() -> ClassificationRecipe:
 def lstm_digits() -> ClassificationRecipe:
     """The same task with a bidirectional LSTM that reads out the mean of its states."""
     return ClassificationRecipe(
-        ingest=Ingest(shard_mb=1),
+        ingest=IngestConfig(shard_mb=1),
         features=FrontEnd(sample_rate=8000, mels=40, normalise="utterance"),
         model=sequence_classifier.Config(
             recurrent=Recurrent(hidden_size=64, bidirectional=True), readout="mean", dropout=0.3
         ),
         augment=VARIED,
-        batching=Batching(frames_per_batch=6000, utterances_per_batch=32, sorted_epochs=0),
+        batching=BatchingConfig(frames_per_batch=6000, utterances_per_batch=32, sorted_epochs=0),
         fit=adam(epochs=40, learning_rate=3e-3),
     )
 
@@ -82,7 +82,7 @@ def lstm_digits() -> ClassificationRecipe:
 def lstm_text() -> ClassificationRecipe:
     """Texts of `--corpus labelled:...` by a bidirectional LSTM over characters: for language, topic or tone."""
     return ClassificationRecipe(
-        features=Tokens(kind="characters", text=Normalisation(case="keep", punctuation="keep")),
+        features=TokenizerConfig(kind="characters", text=NormalizationConfig(case="keep", punctuation="keep")),
         model=sequence_classifier.Config(
             source="tokens",
             embedding_size=64,
@@ -90,14 +90,14 @@ def lstm_text() -> ClassificationRecipe:
             readout="max",
             dropout=0.3,
         ),
-        batching=Batching(frames_per_batch=8000, utterances_per_batch=32, sorted_epochs=0),
+        batching=BatchingConfig(frames_per_batch=8000, utterances_per_batch=32, sorted_epochs=0),
         fit=adam(epochs=10, learning_rate=2e-3),
     )
 
 
-def adam(*, epochs: int, learning_rate: float) -> Fit:
+def adam(*, epochs: int, learning_rate: float) -> FitConfig:
     """AdamW with a rate that rises over a tenth of the updates and falls to nothing (Smith & Topin 2017)."""
-    return Fit(
+    return FitConfig(
         epochs=epochs,
         optimiser="AdamW",
         learning_rate=learning_rate,

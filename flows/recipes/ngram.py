@@ -1,13 +1,13 @@
 """n-gram models. Each docstring: what it is for and the number it reached, with the command."""
 
 from flows.recipes import NGramRecipe
-from tasks.ingest_text import TextIngest
-from tasks.ngram.train import NGrams
-from tasks.text import AS_WRITTEN
-from tasks.tokenizer import Tokens
+from tasks.ingest.ingest_text import TextIngestConfig
+from tasks.ngram.train_ngram import NGramConfig
+from tasks.text.normalization import AS_WRITTEN
+from tasks.text.tokenizer import TokenizerConfig
 
 VERB, MODEL_NAME = "documents", "ngram"  # what a corpus' reader must offer; what a model is registered as
-SHARDS = TextIngest(shard_mb=16)  # one job each: a text of 100 MB keeps six cores busy
+SHARDS = TextIngestConfig(shard_mb=16)  # one job each: a text of 100 MB keeps six cores busy
 
 
 def word_trigram() -> NGramRecipe:
@@ -15,8 +15,8 @@ def word_trigram() -> NGramRecipe:
 
     `--corpus text:fabulistes.txt`: perplexity 384.5, 5.2 % of the words unknown (of two words 401.6, of one 796.5).
     """
-    tokens = Tokens(kind="words", vocabulary_size=200_000)
-    return NGramRecipe(ingest=SHARDS, tokens=tokens, ngram=NGrams(order=3, arpa=True, lower=True))
+    tokens = TokenizerConfig(kind="words", vocabulary_size=200_000)
+    return NGramRecipe(ingest=SHARDS, tokens=tokens, ngram=NGramConfig(order=3, arpa=True, lower=True))
 
 
 def character_6gram() -> NGramRecipe:
@@ -24,8 +24,8 @@ def character_6gram() -> NGramRecipe:
 
     `--corpus text:fabulistes.txt`: 1.392 nats, 2.008 bits a character. Lines drawn anywhere are held out, not chunks.
     """
-    tokens = Tokens(kind="characters", text=AS_WRITTEN)
-    return NGramRecipe(ingest=SHARDS, tokens=tokens, ngram=NGrams(order=6, arpa=True, lower=True))
+    tokens = TokenizerConfig(kind="characters", text=AS_WRITTEN)
+    return NGramRecipe(ingest=SHARDS, tokens=tokens, ngram=NGramConfig(order=6, arpa=True, lower=True))
 
 
 def bpe_4gram() -> NGramRecipe:
@@ -33,5 +33,5 @@ def bpe_4gram() -> NGramRecipe:
 
     `--corpus text:fabulistes.txt`: perplexity 55.9, 2.006 bits a character.
     """
-    tokens = Tokens(kind="bpe", vocabulary_size=2000, text=AS_WRITTEN)
-    return NGramRecipe(ingest=SHARDS, tokens=tokens, ngram=NGrams(order=4, arpa=True, lower=True))
+    tokens = TokenizerConfig(kind="bpe", vocabulary_size=2000, text=AS_WRITTEN)
+    return NGramRecipe(ingest=SHARDS, tokens=tokens, ngram=NGramConfig(order=4, arpa=True, lower=True))

@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.cells.elman import ACTIVATIONS, Hidden, Nonlinearity
+from models.cells.elman import ACTIVATIONS, Nonlinearity, RNNState
 from models.interface import State
-from models.layers.initialise import lecun
-from models.layers.scan import scan_steps
+from models.layers.step_loop import scan_steps
+from models.layers.weight_init import init_lecun
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,24 +50,24 @@ class DeepTransition(nn.Module):
         self.weight_hh_deep = nn.ParameterList(torch.empty(hidden_size, hidden_size) for _ in deep)
         self.bias_hh_deep = nn.ParameterList(torch.empty(hidden_size) for _ in deep)
         for module in (self, self.weight_hh_deep, self.bias_hh_deep):
-            lecun(module, hidden_size)
+            init_lecun(module, hidden_size)
         self.output = nn.ModuleList(nn.Linear(hidden_size, hidden_size) for _ in range(config.output_depth))
 
-    def begin(self, batch_size: int) -> Hidden:
-        return Hidden(self.weight_hh.new_zeros(batch_size, self.output_size))
+    def begin(self, batch_size: int) -> RNNState:
+        return RNNState(self.weight_hh.new_zeros(batch_size, self.output_size))
 
     def drive(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight_ih, self.bias_ih)
 
-    def step(self, driven: Tensor, state: Hidden) -> Hidden:
+    def step(self, driven: Tensor, state: RNNState) -> RNNState:
         z = torch.addmm(driven, state.h, self.weight_hh.t())
         for weight, bias in zip(self.weight_hh_deep, self.bias_hh_deep, strict=True):
             z = F.linear(self.activation(z), weight, bias)
         if self.weight_hh_short is not None:
             z = torch.addmm(z, state.h, self.weight_hh_short.t())
-        return Hidden(self.activation(z))
+        return RNNState(self.activation(z))
 
-    def read(self, state: Hidden) -> Tensor:
+    def read(self, state: RNNState) -> Tensor:
         y = state.h
         for layer in self.output:
             y = self.activation(layer(y))
@@ -76,6 +76,6 @@ class DeepTransition(nn.Module):
     def scan(self, driven: Tensor, state: State) -> State:
         return scan_steps(self.step, driven, state)
 
-    def forward(self, x: Tensor, state: Hidden) -> tuple[Tensor, Hidden]:
+    def forward(self, x: Tensor, state: RNNState) -> tuple[Tensor, RNNState]:
         state = self.step(self.drive(x), state)
         return self.read(state), state

@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.cells.elman import Hidden
+from models.cells.elman import RNNState
 from models.interface import State
-from models.layers.scan import scan_steps
+from models.layers.step_loop import scan_steps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,23 +47,23 @@ class EchoState(nn.Module):
         self.register_buffer("weight_ih", torch.empty(hidden_size, input_size).uniform_(-bound, bound))
         self.register_buffer("weight_hh", reservoir(hidden_size, config.density, config.spectral_radius))
 
-    def begin(self, batch_size: int) -> Hidden:
-        return Hidden(self.weight_hh.new_zeros(batch_size, self.output_size))
+    def begin(self, batch_size: int) -> RNNState:
+        return RNNState(self.weight_hh.new_zeros(batch_size, self.output_size))
 
     def drive(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight_ih)
 
-    def step(self, driven: Tensor, state: Hidden) -> Hidden:
+    def step(self, driven: Tensor, state: RNNState) -> RNNState:
         now = torch.addmm(driven, state.h, self.weight_hh.t()).tanh()
-        return Hidden(now if self.leak == 1 else torch.lerp(state.h, now, self.leak))
+        return RNNState(now if self.leak == 1 else torch.lerp(state.h, now, self.leak))
 
-    def read(self, state: Hidden) -> Tensor:
+    def read(self, state: RNNState) -> Tensor:
         return state.h
 
     def scan(self, driven: Tensor, state: State) -> State:
         return scan_steps(self.step, driven, state)
 
-    def forward(self, x: Tensor, state: Hidden) -> tuple[Tensor, Hidden]:
+    def forward(self, x: Tensor, state: RNNState) -> tuple[Tensor, RNNState]:
         state = self.step(self.drive(x), state)
         return self.read(state), state
 

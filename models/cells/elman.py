@@ -18,9 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.interface import State
-from models.layers.initialise import lecun
-from models.layers.recurrent import CLIP
-from models.layers.scan import scan_steps
+from models.layers.bidirectional import CLIP
+from models.layers.step_loop import scan_steps
+from models.layers.weight_init import init_lecun
 
 Nonlinearity = Literal["tanh", "relu", "clipped_relu"]
 
@@ -48,7 +48,7 @@ class Config:
             raise ValueError(f"nonlinearity is one of {', '.join(ACTIVATIONS)}, not {self.nonlinearity!r}")
 
 
-class Hidden(NamedTuple):
+class RNNState(NamedTuple):
     h: Tensor  # (B, H)
 
 
@@ -61,24 +61,24 @@ class Elman(nn.Module):
         self.weight_hh = nn.Parameter(torch.empty(hidden_size, hidden_size))
         self.bias_ih = nn.Parameter(torch.empty(hidden_size))
         self.bias_hh = nn.Parameter(torch.empty(hidden_size))
-        lecun(self, hidden_size)
+        init_lecun(self, hidden_size)
 
-    def begin(self, batch_size: int) -> Hidden:
-        return Hidden(self.weight_hh.new_zeros(batch_size, self.output_size))
+    def begin(self, batch_size: int) -> RNNState:
+        return RNNState(self.weight_hh.new_zeros(batch_size, self.output_size))
 
     def drive(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight_ih, self.bias_ih + self.bias_hh)
 
-    def step(self, driven: Tensor, state: Hidden) -> Hidden:
-        return Hidden(self.activation(torch.addmm(driven, state.h, self.weight_hh.t())))
+    def step(self, driven: Tensor, state: RNNState) -> RNNState:
+        return RNNState(self.activation(torch.addmm(driven, state.h, self.weight_hh.t())))
 
-    def read(self, state: Hidden) -> Tensor:
+    def read(self, state: RNNState) -> Tensor:
         return state.h
 
     def scan(self, driven: Tensor, state: State) -> State:
         return scan_steps(self.step, driven, state)
 
-    def forward(self, x: Tensor, state: Hidden) -> tuple[Tensor, Hidden]:
+    def forward(self, x: Tensor, state: RNNState) -> tuple[Tensor, RNNState]:
         state = self.step(self.drive(x), state)
         return self.read(state), state
 
@@ -95,24 +95,24 @@ class Jordan(nn.Module):
         self.bias_ih = nn.Parameter(torch.empty(hidden_size))
         self.weight_out = nn.Parameter(torch.empty(hidden_size, hidden_size))
         self.bias_out = nn.Parameter(torch.empty(hidden_size))
-        lecun(self, hidden_size)
+        init_lecun(self, hidden_size)
 
-    def begin(self, batch_size: int) -> Hidden:
-        return Hidden(self.weight_hh.new_zeros(batch_size, self.output_size))
+    def begin(self, batch_size: int) -> RNNState:
+        return RNNState(self.weight_hh.new_zeros(batch_size, self.output_size))
 
     def drive(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight_ih, self.bias_ih)
 
-    def step(self, driven: Tensor, state: Hidden) -> Hidden:
+    def step(self, driven: Tensor, state: RNNState) -> RNNState:
         h = self.activation(torch.addmm(driven, state.h, self.weight_hh.t()))
-        return Hidden(self.activation(F.linear(h, self.weight_out, self.bias_out)))
+        return RNNState(self.activation(F.linear(h, self.weight_out, self.bias_out)))
 
-    def read(self, state: Hidden) -> Tensor:
+    def read(self, state: RNNState) -> Tensor:
         return state.h
 
     def scan(self, driven: Tensor, state: State) -> State:
         return scan_steps(self.step, driven, state)
 
-    def forward(self, x: Tensor, state: Hidden) -> tuple[Tensor, Hidden]:
+    def forward(self, x: Tensor, state: RNNState) -> tuple[Tensor, RNNState]:
         state = self.step(self.drive(x), state)
         return self.read(state), state

@@ -17,10 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.cells.elman import Hidden
+from models.cells.elman import RNNState
 from models.interface import State
-from models.layers.initialise import lecun
-from models.layers.scan import scan_steps
+from models.layers.step_loop import scan_steps
+from models.layers.weight_init import init_lecun
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,15 +44,15 @@ class GRU(nn.Module):
         self.weight_hh = nn.Parameter(torch.empty(3 * hidden_size, hidden_size))
         self.bias_ih = nn.Parameter(torch.empty(3 * hidden_size))
         self.bias_hh = nn.Parameter(torch.empty(3 * hidden_size))
-        lecun(self, hidden_size)
+        init_lecun(self, hidden_size)
         self.norms = nn.ModuleDict()
         if config.layer_norm:
             for name in ("ih", "hh"):
                 self.norms[f"gates_{name}"] = nn.LayerNorm(2 * hidden_size, bias=False)
                 self.norms[f"unit_{name}"] = nn.LayerNorm(hidden_size, bias=False)
 
-    def begin(self, batch_size: int) -> Hidden:
-        return Hidden(self.weight_hh.new_zeros(batch_size, self.output_size))
+    def begin(self, batch_size: int) -> RNNState:
+        return RNNState(self.weight_hh.new_zeros(batch_size, self.output_size))
 
     def drive(self, x: Tensor) -> Tensor:
         if not self.norms:
@@ -60,7 +60,7 @@ class GRU(nn.Module):
         gates, unit = F.linear(x, self.weight_ih).split((2 * self.output_size, self.output_size), -1)
         return torch.cat((self.norms["gates_ih"](gates), self.norms["unit_ih"](unit)), -1) + self.bias_ih
 
-    def step(self, driven: Tensor, state: Hidden) -> Hidden:
+    def step(self, driven: Tensor, state: RNNState) -> RNNState:
         h, sizes = state.h, (2 * self.output_size, self.output_size)
         driven_gates, driven_unit = driven.split(sizes, 1)
         of_gates, of_unit = self.weight_hh.split(sizes)
@@ -73,7 +73,7 @@ class GRU(nn.Module):
             r, z = self._gates(driven_gates, gates, bias_gates)
             recurrent = r * (self._normed("unit_hh", unit) + bias_unit)
         n = (driven_unit + recurrent).tanh()
-        return Hidden(torch.lerp(n, h, z))
+        return RNNState(torch.lerp(n, h, z))
 
     def _gates(self, driven: Tensor, recurrent: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
         r, z = (driven + self._normed("gates_hh", recurrent) + bias).sigmoid().chunk(2, 1)
@@ -82,12 +82,12 @@ class GRU(nn.Module):
     def _normed(self, name: str, product: Tensor) -> Tensor:
         return self.norms[name](product) if self.norms else product
 
-    def read(self, state: Hidden) -> Tensor:
+    def read(self, state: RNNState) -> Tensor:
         return state.h
 
     def scan(self, driven: Tensor, state: State) -> State:
         return scan_steps(self.step, driven, state)
 
-    def forward(self, x: Tensor, state: Hidden) -> tuple[Tensor, Hidden]:
+    def forward(self, x: Tensor, state: RNNState) -> tuple[Tensor, RNNState]:
         state = self.step(self.drive(x), state)
         return self.read(state), state

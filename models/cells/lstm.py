@@ -24,10 +24,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.cells.lstm_scan import scan_lstm
+from models.cells.lstm_bptt import scan_lstm
 from models.interface import State
-from models.layers.initialise import lecun
-from models.layers.scan import scan_steps
+from models.layers.step_loop import scan_steps
+from models.layers.weight_init import init_lecun
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ class Config:
         return self == known
 
 
-class Memory(NamedTuple):
+class LSTMState(NamedTuple):
     """gates: I, F, O of the step before where gates recur. mask: rnnDrop's, ones and zeros."""
 
     h: Tensor  # (B, H)
@@ -97,19 +97,19 @@ class LSTM(nn.Module):
         self.bias_hh = None if config.layer_norm else nn.Parameter(torch.empty(rows))
         self.peepholes = nn.Parameter(torch.empty(gates, hidden_size)) if config.peepholes else None
         self.weight_gg = nn.Parameter(torch.empty(3 * hidden_size, 3 * hidden_size)) if config.gate_recurrence else None
-        lecun(self, hidden_size)
+        init_lecun(self, hidden_size)
         set_forget_bias(self, config, hidden_size)
         if config.layer_norm:
             self.norm_ih = nn.LayerNorm(rows, bias=False)
             self.norm_hh = nn.LayerNorm(rows, bias=False)
             self.norm_c = nn.LayerNorm(hidden_size)
 
-    def begin(self, batch_size: int) -> Memory:
+    def begin(self, batch_size: int) -> LSTMState:
         config, zero = self.config, self.weight_hh.new_zeros(batch_size, self.output_size)
         mask = torch.ones_like(zero) if config.drop else None
         if mask is not None and self.training:
             mask.bernoulli_(1 - config.drop)
-        return Memory(zero, zero, zero.repeat(1, 3) if config.gate_recurrence else None, mask)
+        return LSTMState(zero, zero, zero.repeat(1, 3) if config.gate_recurrence else None, mask)
 
     def drive(self, x: Tensor) -> Tensor:
         if self.bias_hh is None:
@@ -117,7 +117,7 @@ class LSTM(nn.Module):
             return F.layer_norm(F.linear(x, self.weight_ih), norm.normalized_shape, norm.weight, self.bias_ih, norm.eps)
         return F.linear(x, self.weight_ih, self.bias_ih + self.bias_hh)
 
-    def step(self, driven: Tensor, state: Memory) -> Memory:
+    def step(self, driven: Tensor, state: LSTMState) -> LSTMState:
         config = self.config
         z = dict(zip(config.rows, self._sums(driven, state), strict=True))
         n = z["n"].tanh() if config.input_activation else z["n"]
@@ -133,9 +133,9 @@ class LSTM(nn.Module):
         if state.mask is not None and self.training:
             h = h / (1 - config.drop)
         gates = torch.cat((i, f, o), 1) if i is not None and f is not None and o is not None else None
-        return Memory(h, c, gates if config.gate_recurrence else None, state.mask)
+        return LSTMState(h, c, gates if config.gate_recurrence else None, state.mask)
 
-    def _sums(self, driven: Tensor, state: Memory) -> tuple[Tensor, ...]:
+    def _sums(self, driven: Tensor, state: LSTMState) -> tuple[Tensor, ...]:
         """What each row's activation is applied to, but for the peepholes."""
         if self.config.layer_norm:
             sums = driven + self.norm_hh(F.linear(state.h, self.weight_hh))
@@ -155,16 +155,16 @@ class LSTM(nn.Module):
             return z[name].sigmoid()
         return torch.addcmul(z[name], self.peepholes[self.config.gates.index(name)], c).sigmoid()
 
-    def read(self, state: Memory) -> Tensor:
+    def read(self, state: LSTMState) -> Tensor:
         return state.h
 
-    def scan(self, driven: Tensor, state: Memory) -> State:
+    def scan(self, driven: Tensor, state: LSTMState) -> State:
         if not self.config.plain:
             return scan_steps(self.step, driven, state)
         norms = (self.norm_hh.weight, self.norm_c.weight, self.norm_c.bias) if self.config.layer_norm else None
-        return Memory(*scan_lstm(driven, self.weight_hh, norms, state.h, state.c))
+        return LSTMState(*scan_lstm(driven, self.weight_hh, norms, state.h, state.c))
 
-    def forward(self, x: Tensor, state: Memory) -> tuple[Tensor, Memory]:
+    def forward(self, x: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
         state = self.step(self.drive(x), state)
         return self.read(state), state
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models.interface import Cell, State
-from models.layers.scan import scan_steps
+from models.layers.step_loop import scan_steps
 
 
 class ZoneOut(nn.Module):

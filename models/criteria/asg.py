@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.interface import Loss, Padded
-from models.vocabulary import BLANK
+from models.special_tokens import BLANK
 
 REPEAT = BLANK
 
@@ -46,7 +46,7 @@ def asg(emissions: Padded, target: Padded, transitions: Tensor) -> Loss:
     return Loss(total.to(emissions.data.dtype), count)
 
 
-def repeated(target: Padded) -> Tensor:
+def mark_repeats(target: Padded) -> Tensor:
     """Token ids (B, U) as symbols (B, U), no two neighbours the same: each second token of a run is REPEAT."""
     tokens = target.data
     if not tokens.shape[1]:
@@ -59,10 +59,10 @@ def repeated(target: Padded) -> Tensor:
 
 def path_states(target: Padded) -> Tensor:
     """(B, U + 1) the symbols a path of each target goes through in order; the first may be left out."""
-    return F.pad(repeated(target), (1, 0), value=REPEAT)
+    return F.pad(mark_repeats(target), (1, 0), value=REPEAT)
 
 
-def read(path: list[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def read_path(path: list[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The tokens that a path's symbols say, and the step at which each begins."""
     tokens: list[int] = []
     begins: list[int] = []
@@ -75,7 +75,7 @@ def read(path: list[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return tuple(tokens), tuple(begins)
 
 
-def occupancy(emissions: Padded, transitions: Tensor) -> tuple[Tensor, Tensor]:
+def path_occupancy(emissions: Padded, transitions: Tensor) -> tuple[Tensor, Tensor]:
     """log p(pi_t = v | x) (B, T, V) float64, over every path, and logadd of all paths' scores (B,)."""
     scores, g, steps = _silenced(emissions).transpose(0, 1), transitions.double(), emissions.lengths
     alpha, total = _full_forward(scores, g, steps.to(scores.device))

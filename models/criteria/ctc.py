@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.interface import Loss, Padded
-from models.vocabulary import BLANK
+from models.special_tokens import BLANK
 
 
 def ctc(emissions: Padded, target: Padded) -> Loss:
@@ -30,7 +30,7 @@ def ctc(emissions: Padded, target: Padded) -> Loss:
     return Loss(total, target.lengths.sum())
 
 
-def steps_needed(target: Padded) -> Tensor:
+def min_input_length(target: Padded) -> Tensor:
     """(B,) the fewest output steps that can carry each target: its tokens, and a blank between equal neighbours."""
     repeats = (target.data[:, 1:] == target.data[:, :-1]) & target.mask()[:, 1:]
     return target.lengths + repeats.sum(1).to(target.lengths.device)
@@ -38,4 +38,4 @@ def steps_needed(target: Padded) -> Tensor:
 
 def feasible(steps: Tensor, target: Padded) -> Tensor:
     """(B,) bool: whether any alignment of the target fits into `steps` (B,) output steps."""
-    return steps_needed(target) <= steps.to(target.lengths.device)
+    return min_input_length(target) <= steps.to(target.lengths.device)

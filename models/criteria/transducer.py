@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from models.interface import Loss, Padded
-from models.vocabulary import BLANK
+from models.special_tokens import BLANK
 
 LOGITS = {"cpu": 1 << 18, "cuda": 1 << 24}  # of a block: a CPU's cache holds them
 STEEP = 20.0  # tanh is 1 long before, and e^4x is finite
@@ -35,7 +35,7 @@ class Lattice(NamedTuple):
     label: Tensor  # of the next token of the target
 
 
-class Plan(NamedTuple):
+class BlockPlan(NamedTuple):
     labels: Tensor  # (B, U), BLANK on the padding
     sizes: Sizes
     logits: int
@@ -65,7 +65,7 @@ class Block(NamedTuple):
         return (self.t.stop - self.t.start) * (self.u.stop - self.u.start)
 
 
-class Room(NamedTuple):
+class Workspace(NamedTuple):
     """Of one block (cells, J or V), used again for the next."""
 
     h: Tensor
@@ -74,13 +74,13 @@ class Room(NamedTuple):
     log_p: Tensor
 
     @classmethod
-    def of(cls, joint: Joint, logits: int) -> "Room":
+    def of(cls, joint: Joint, logits: int) -> "Workspace":
         cells = max(joint.g.shape[1], logits // len(joint.bias))
         sizes = (joint.f.shape[2],) * 2 + (len(joint.bias),) * 2
         return cls(*(joint.f.new_empty(cells, size) for size in sizes))
 
 
-class Hidden(NamedTuple):
+class JointHidden(NamedTuple):
     """h = tanh(f + g) = 1 - 2 / (1 + e^2f e^2g), where nothing overflows: without an exponential for each cell."""
 
     f: Tensor  # f, or e^2f
@@ -88,7 +88,7 @@ class Hidden(NamedTuple):
     factors: bool
 
     @classmethod
-    def of(cls, f: Tensor, g: Tensor) -> "Hidden":
+    def of(cls, f: Tensor, g: Tensor) -> "JointHidden":
         factors = all(x.numel() > 0 and bool(x.abs().max() < STEEP) for x in (f, g))
         return cls((2 * f).exp_(), (2 * g).exp_(), factors) if factors else cls(f, g, factors)
 
@@ -121,16 +121,16 @@ def transducer(frames: Padded, prefixes: Tensor, output: nn.Linear, target: Padd
     data = frames.data if frames.data.shape[1] else frames.data.new_zeros(batch, 1, size)
     given = [x.float() if x.itemsize < 4 else x for x in (data, prefixes, output.weight, bias)]
     with torch.autocast(device.type, enabled=False):
-        total: Tensor = _Transducer.apply(*given, Plan(labels, sizes, logits))  # pyright: ignore[reportAssignmentType]
+        total: Tensor = _Transducer.apply(*given, BlockPlan(labels, sizes, logits))  # pyright: ignore[reportAssignmentType]
     return Loss(total, target.lengths.sum())
 
 
 class _Transducer(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, f: Tensor, g: Tensor, weight: Tensor, bias: Tensor, plan: Plan) -> Tensor:
+    def forward(ctx: Any, f: Tensor, g: Tensor, weight: Tensor, bias: Tensor, plan: BlockPlan) -> Tensor:
         joint = Joint(f, g, weight, bias)
         lattice, norms = log_probs(joint, plan)
-        total, blank, label = occupy(lattice, plan.sizes)
+        total, blank, label = lattice_occupancy(lattice, plan.sizes)
         ctx.save_for_backward(*joint, norms, blank, label)
         ctx.plan = plan
         return total.to(f.dtype)
@@ -139,16 +139,16 @@ class _Transducer(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         f, g, weight, bias, *cells = ctx.saved_tensors
-        found = gradients(Joint(f, g, weight, bias), cells, ctx.plan)
+        found = lattice_gradients(Joint(f, g, weight, bias), cells, ctx.plan)
         return *(x.mul_(grads[0]) for x in found), None
 
 
-def log_probs(joint: Joint, plan: Plan) -> tuple[Lattice, Tensor]:
+def log_probs(joint: Joint, plan: BlockPlan) -> tuple[Lattice, Tensor]:
     """The lattice, and of each cell the logarithm of what its softmax divides by (B, T, U + 1)."""
     f, g, weight, bias = joint
     shape = (len(f), f.shape[1], g.shape[1])
     lattice = Lattice(*(f.new_full(shape, -torch.inf) for _ in range(2)))
-    norms, room, hidden = f.new_zeros(shape), Room.of(joint, plan.logits), Hidden.of(f, g)
+    norms, room, hidden = f.new_zeros(shape), Workspace.of(joint, plan.logits), JointHidden.of(f, g)
     weight = weight.t().contiguous()
     for block in blocks(plan, len(bias)):
         row, t, u = block
@@ -163,14 +163,14 @@ def log_probs(joint: Joint, plan: Plan) -> tuple[Lattice, Tensor]:
     return lattice, norms
 
 
-def gradients(joint: Joint, cells: Sequence[Tensor], plan: Plan) -> tuple[Tensor, ...]:
+def lattice_gradients(joint: Joint, cells: Sequence[Tensor], plan: BlockPlan) -> tuple[Tensor, ...]:
     """Of f, g, W and b. cells: the norms, and omega of blank and of the next token."""
     f, g, weight, bias = joint
     norms, blank, label = cells
     df, dg, dw, db = (torch.zeros_like(x) for x in joint)
-    room, hidden = Room.of(joint, plan.logits), Hidden.of(f, g)
+    room, hidden = Workspace.of(joint, plan.logits), JointHidden.of(f, g)
     transposed, passed = weight.t().contiguous(), blank + label
-    for block in occupied(plan, passed, bias):
+    for block in occupied_blocks(plan, passed, bias):
         row, t, u = block
         h = hidden.at(block, room.h)
         z = torch.addmm(bias, h.flatten(0, 1), transposed, out=room.z[: block.cells])
@@ -189,7 +189,7 @@ def gradients(joint: Joint, cells: Sequence[Tensor], plan: Plan) -> tuple[Tensor
     return df, dg, dw, db
 
 
-def blocks(plan: Plan, outputs: int) -> Iterator[Block]:
+def blocks(plan: BlockPlan, outputs: int) -> Iterator[Block]:
     """All cells, a few frames of an utterance at a time."""
     for row, (time, tokens) in enumerate(plan.sizes):
         height = max(1, plan.logits // outputs // (tokens + 1))
@@ -197,7 +197,7 @@ def blocks(plan: Plan, outputs: int) -> Iterator[Block]:
             yield Block(row, slice(t, min(t + height, time)), slice(0, tokens + 1))
 
 
-def occupied(plan: Plan, passed: Tensor, bias: Tensor) -> Iterator[Block]:
+def occupied_blocks(plan: BlockPlan, passed: Tensor, bias: Tensor) -> Iterator[Block]:
     """The blocks without the cells that no alignment passes. That changes no gradient beyond its rounding.
 
     passed: (B, T, U + 1), the probability that an alignment of the target passes a cell; it passes T + U of them. A
@@ -212,12 +212,12 @@ def occupied(plan: Plan, passed: Tensor, bias: Tensor) -> Iterator[Block]:
             yield block._replace(u=slice(int(seen[0]), int(seen[-1]) + 1))
 
 
-def occupy(lattice: Lattice, sizes: tuple[tuple[int, int], ...]) -> tuple[Tensor, Tensor, Tensor]:
+def lattice_occupancy(lattice: Lattice, sizes: tuple[tuple[int, int], ...]) -> tuple[Tensor, Tensor, Tensor]:
     """L summed, and omega of blank and of the next token in each cell (B, T, U + 1).
 
     All cells with the same t + u, a diagonal, come from the diagonal before; double precision.
     """
-    blank, label = (skewed(x.double()) for x in lattice)  # (T + U, B, U + 1)
+    blank, label = (to_diagonals(x.double()) for x in lattice)  # (T + U, B, U + 1)
     diagonals, batch, width = blank.shape
     ends = blank.new_full((diagonals + 1, batch, width), -torch.inf)
     time, tokens = torch.tensor(sizes, dtype=torch.long, device=blank.device).view(-1, 2).unbind(1)
@@ -225,32 +225,32 @@ def occupy(lattice: Lattice, sizes: tuple[tuple[int, int], ...]) -> tuple[Tensor
     ends[time + tokens, rows, tokens] = 0
     betas, beta = [ends[-1]], ends[-1]
     for d in range(diagonals - 1, -1, -1):
-        beta = torch.logaddexp(blank[d] + beta, label[d] + up(beta))
+        beta = torch.logaddexp(blank[d] + beta, label[d] + shift_up(beta))
         betas.append(torch.maximum(beta, ends[d]))
         beta = betas[-1]
     after = torch.stack(betas[::-1])
     alphas = [torch.full_like(beta, -torch.inf)]
     alphas[0][:, 0] = 0
     for d in range(diagonals - 1):
-        alphas.append(torch.logaddexp(alphas[-1] + blank[d], down(alphas[-1] + label[d])))
+        alphas.append(torch.logaddexp(alphas[-1] + blank[d], shift_down(alphas[-1] + label[d])))
     evidence = torch.where(time > 0, after[0, :, 0], 0.0)  # log p(y | x)
     alpha = torch.stack(alphas) - evidence[:, None]
-    omega = (alpha + blank + after[1:], alpha + label + up(after[1:]))
-    found = [straight(x.exp().to(lattice.blank.dtype), lattice.blank.shape[1]) for x in omega]
+    omega = (alpha + blank + after[1:], alpha + label + shift_up(after[1:]))
+    found = [from_diagonals(x.exp().to(lattice.blank.dtype), lattice.blank.shape[1]) for x in omega]
     return -evidence.sum(), found[0], found[1]
 
 
-def up(x: Tensor) -> Tensor:
+def shift_up(x: Tensor) -> Tensor:
     """In the place of prefix u what x has of u + 1."""
     return torch.cat((x[..., 1:], torch.full_like(x[..., :1], -torch.inf)), -1)
 
 
-def down(x: Tensor) -> Tensor:
+def shift_down(x: Tensor) -> Tensor:
     """In the place of prefix u what x has of u - 1."""
     return torch.cat((torch.full_like(x[..., :1], -torch.inf), x[..., :-1]), -1)
 
 
-def skewed(x: Tensor) -> Tensor:
+def to_diagonals(x: Tensor) -> Tensor:
     """(B, T, U + 1) by diagonals: (T + U, B, U + 1), -inf where a diagonal has left the lattice."""
     batch, time, width = x.shape
     t = torch.arange(time + width - 1, device=x.device)[:, None] - torch.arange(width, device=x.device)
@@ -259,8 +259,8 @@ def skewed(x: Tensor) -> Tensor:
     return found.transpose(0, 1).contiguous()
 
 
-def straight(x: Tensor, time: int) -> Tensor:
-    """The inverse of `skewed`."""
+def from_diagonals(x: Tensor, time: int) -> Tensor:
+    """The inverse of `to_diagonals`."""
     width = x.shape[2]
     d = torch.arange(time, device=x.device)[:, None] + torch.arange(width, device=x.device)
     return x.transpose(0, 1).gather(1, d.expand(x.shape[1], -1, -1))

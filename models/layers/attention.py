@@ -27,7 +27,7 @@ class Glimpse(NamedTuple):
     weights: Tensor  # (N, T), the mean of the heads; rows sum to 1
 
 
-class Parts(NamedTuple):
+class AttendedMemory(NamedTuple):
     """What is attended to."""
 
     values: Tensor  # (B, M, T, C / M) v, for each of M heads
@@ -66,13 +66,13 @@ class Attention(nn.Module):
         key = self.key(h)
         return Padded(torch.cat((self.value(h), key.tanh() if self.score == "dot" else key), -1), memory.lengths)
 
-    def parts(self, memory: Padded) -> Parts:
+    def parts(self, memory: Padded) -> AttendedMemory:
         """A memory of `prepare` taken apart: once for all steps where a gradient is wished, which is faster."""
         sizes = (self.context_size, memory.data.shape[-1] - self.context_size)
         values, keys = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in memory.data.split(sizes, -1))
-        return Parts(values, keys, memory.mask()[:, None, None])
+        return AttendedMemory(values, keys, memory.mask()[:, None, None])
 
-    def forward(self, query: Tensor, memory: Parts) -> Glimpse:
+    def forward(self, query: Tensor, memory: AttendedMemory) -> Glimpse:
         """Queries s (N, query_size) of a memory of B rows: N = B K, the first K are of row 0, and so on.
 
         A row without any step has context and weights 0.

@@ -31,7 +31,7 @@ def begin_influence(cell: Elman, batch_size: int) -> Influence:
 
 
 @torch.no_grad()
-def carry(cell: Elman, x: Tensor, before: Influence) -> Influence:
+def rtrl_step(cell: Elman, x: Tensor, before: Influence) -> Influence:
     """One step of the cell, x (B, D), with its influence. The weights may change between steps."""
     v = torch.cat((x, before.h, torch.ones_like(x[:, :1])), 1)  # (B, D + H + 1)
     p = torch.einsum("kl,blij->bkij", cell.weight_hh, before.p)
@@ -43,7 +43,7 @@ def carry(cell: Elman, x: Tensor, before: Influence) -> Influence:
     return Influence(h.detach(), slope[:, :, None, None] * p)
 
 
-def gradients(cell: Elman, influence: Influence, to_h: Tensor) -> dict[str, Tensor]:
+def rtrl_gradients(cell: Elman, influence: Influence, to_h: Tensor) -> dict[str, Tensor]:
     """The gradient of a loss at this step by each parameter of the cell, given that by h(t): `to_h` (B, H)."""
     of_w = torch.einsum("bk,bkij->ij", to_h, influence.p)
     size = cell.weight_ih.shape[1]

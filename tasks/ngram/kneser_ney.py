@@ -25,9 +25,9 @@ from pathlib import Path
 
 import numpy as np
 
-from models.vocabulary import BLANK, BOS
-from tasks.ngram.binary import Arrays
-from tasks.ngram.count import Count, contexts
+from models.special_tokens import BLANK, BOS
+from tasks.ngram.binary_file import Arrays
+from tasks.ngram.count_ngrams import OrderCounts, contexts
 
 FALLBACK = (0.5, 1.0, 1.5)
 BLOCK_ROWS = 1 << 18  # smoothed at a time
@@ -56,7 +56,7 @@ def discounts(times: Sequence[int]) -> Discounts:
 
 
 @dataclass(frozen=True)
-class Smoothed:
+class SmoothedModel:
     """levels: of the model. discounts: of each order. lower: the levels of the models of orders 1, 2, ... if wanted."""
 
     levels: list[Arrays]
@@ -91,7 +91,7 @@ Weighing = tuple[int, Discounts]  # the column of the rows that is c, and what i
 Block = Sequence[np.ndarray]  # of some n-grams of an order, what FILES has; top is empty where it is not wanted
 
 
-def smooth(counts: Sequence[Count], prune: Sequence[int], folder: Path, *, lower: bool = False) -> Smoothed:
+def smooth(counts: Sequence[OrderCounts], prune: Sequence[int], folder: Path, *, lower: bool = False) -> SmoothedModel:
     """The model of the counts, in files of `folder`, with the models of all lower orders where they are wanted.
 
     prune: for each order, n-grams seen so often or less are left out; 0 at order 1, and never falling.
@@ -106,7 +106,7 @@ def smooth(counts: Sequence[Count], prune: Sequence[int], folder: Path, *, lower
     under = [Arrays(order.keys, order.log10, order.under_top) for order in orders]
     tops = [Arrays(order.keys, order.top, np.zeros(0, "<f4")) for order in orders]
     smaller = [[*levels[: max(0, k - 1)], *under[max(0, k - 1) : k], tops[k]] for k in range(len(orders) - 1)]
-    return Smoothed(levels, found, smaller if lower else [])
+    return SmoothedModel(levels, found, smaller if lower else [])
 
 
 def _stored(blocks: Iterable[Block], folder: Path, room: tuple[bool, bool]) -> _Order:
@@ -129,7 +129,7 @@ def _mapped(path: Path, dtype: str) -> np.ndarray:
     return np.memmap(path, dtype, "r+") if path.stat().st_size else np.zeros(0, dtype)
 
 
-def _unigrams(count: Count, weighings: Sequence[Weighing]) -> Block:
+def _unigrams(count: OrderCounts, weighings: Sequence[Weighing]) -> Block:
     size = count.packing.size
     rows = count.run.read(0, len(count.run))
     found = []
@@ -144,7 +144,9 @@ def _unigrams(count: Count, weighings: Sequence[Weighing]) -> Block:
         return np.arange(size), np.log10(found[0]), found[0], np.log10(found[-1] if found[1:] else [])
 
 
-def _longer(count: Count, weighings: Sequence[Weighing], prune: int, shorter: Sequence[_Order]) -> Iterator[Block]:
+def _longer(
+    count: OrderCounts, weighings: Sequence[Weighing], prune: int, shorter: Sequence[_Order]
+) -> Iterator[Block]:
     """The next order, block by block; the backoff of its contexts goes into the order below."""
     below, size = shorter[-1], count.packing.size
     for rows, starts in contexts(count, BLOCK_ROWS):

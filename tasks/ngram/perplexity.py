@@ -7,9 +7,9 @@ from dataclasses import astuple, dataclass
 import torch
 from torch import Tensor
 
-from models.search.ngram import NGram
-from models.vocabulary import BOS, EOS, UNK, Tokenizer
-from tasks.ngram.lines import streams
+from models.search.language.ngram_lm import NGram
+from models.special_tokens import BOS, EOS, UNK, Tokenizer
+from tasks.ngram.text_lines import token_streams
 
 STREAM_TOKENS = 1 << 18  # scored at a time
 
@@ -50,11 +50,11 @@ def _exp(nats: float, tokens: int) -> float:
 
 def perplexity(model: NGram, tokenizer: Tokenizer, sentences: Iterable[str]) -> Perplexity:
     """Of a text, one sentence a string; those without tokens are left out."""
-    arrays = map(torch.from_numpy, streams(sentences, tokenizer, STREAM_TOKENS))
-    return sum((measured(stream, model.score(stream)) for stream in arrays), Perplexity())
+    arrays = map(torch.from_numpy, token_streams(sentences, tokenizer, STREAM_TOKENS))
+    return sum((perplexity_from_scores(stream, model.score(stream)) for stream in arrays), Perplexity())
 
 
-def measured(stream: Tensor, score: Tensor) -> Perplexity:
+def perplexity_from_scores(stream: Tensor, score: Tensor) -> Perplexity:
     """Of a stream of sentences (T,) and the log-probability of each token (T,)."""
     unknown = stream == UNK
     return Perplexity(

@@ -11,8 +11,8 @@ from torch import nn
 
 from models.cells.zoneout import ZoneOut
 from models.interface import Padded
-from models.layers.stack import CELLS, OPTIONS, Recurrent
-from models.layers.unroll import Unroll
+from models.layers.rnn_layer import Unroll
+from models.layers.rnn_stack import CELLS, OPTIONS, Recurrent
 
 PEERS = {"lstm": nn.LSTM, "gru": nn.GRU}
 SIZES = ((32, 60, 64), (64, 60, 64), (32, 100, 128), (64, 100, 256))  # batch, steps, units

@@ -26,15 +26,15 @@ import numpy as np
 import torch
 
 from models.interface import Beam, Decoder, Padded
-from models.search.ctc_beam import ctc_beam
-from tasks.lexicon import fused
-from tasks.ngram.arpa import read_arpa
-from tasks.ngram.binary import Stored, model_of
-from tasks.ngram.spelling import spellings
-from tasks.text import Normalisation, normalise
-from tasks.tokenizer import Symbols
+from models.search.ctc.beam import ctc_beam
+from tasks.bundles.lexicon import build_fusion_lm
+from tasks.ngram.arpa_file import read_arpa
+from tasks.ngram.arpa_tokens import escape_tokens
+from tasks.ngram.binary_file import StoredNGram, build_model
+from tasks.text.normalization import NormalizationConfig, normalize_text
+from tasks.text.tokenizer import SymbolTokenizer
 
-LETTERS = Symbols((" ", "'", *"abcdefghijklmnopqrstuvwxyz"), "", Normalisation())  # 28, and the blank
+LETTERS = SymbolTokenizer((" ", "'", *"abcdefghijklmnopqrstuvwxyz"), "", NormalizationConfig())  # 28, and the blank
 SENTENCES, REPEATS, WIDTHS = 100, 3, (10, 50)
 GAIN, NOISE = 4.0, 0.97
 DISCOUNT = 0.75
@@ -142,7 +142,7 @@ def sentences() -> Iterator[str]:
     for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py")):
         for text in re.findall(r'"""(.*?)"""', path.read_text(encoding="utf-8"), re.DOTALL):
             for line in re.split(r"[.:;,()]\s", " ".join(text.split())):
-                clean = normalise(re.sub(r"[^A-Za-z ]", " ", line), LETTERS.text)
+                clean = normalize_text(re.sub(r"[^A-Za-z ]", " ", line), LETTERS.text)
                 if 55 <= len(clean) <= 80:
                     yield clean
 
@@ -192,8 +192,8 @@ def model_for(model: str, place: Path) -> Decoder | None:
     """The model of an ARPA file; a model of words brings the lexicon."""
     if model == "none":
         return None
-    read = read_arpa(place / f"{model}.arpa", spellings(LETTERS) if model == "characters" else None)
-    return fused(LETTERS, Stored(model_of(read.levels), read.spellings))
+    read = read_arpa(place / f"{model}.arpa", escape_tokens(LETTERS) if model == "characters" else None)
+    return build_fusion_lm(LETTERS, StoredNGram(build_model(read.levels), read.spellings))
 
 
 if __name__ == "__main__":

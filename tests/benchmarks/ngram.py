@@ -22,15 +22,15 @@ import psutil
 import torch
 
 from flows.recipes import NGramRecipe, ngram
-from infra.store import Artifact
-from models.vocabulary import BOS, EOS
-from tasks.alone import alone
-from tasks.corpus import fingerprint, parse
-from tasks.ingest_text import ingest_text
-from tasks.ngram.lines import LineSplit, lines
-from tasks.ngram.tokenizer import fit_line_tokenizer
-from tasks.ngram.train import train_ngram
-from tasks.tokenizer import load_tokenizer
+from infra.artifact_store import Artifact
+from models.special_tokens import BOS, EOS
+from tasks.corpora.corpus_uri import fingerprint, parse_corpus
+from tasks.ingest.ingest_text import ingest_text
+from tasks.ngram.line_tokenizer import fit_line_tokenizer
+from tasks.ngram.text_lines import LineSplitConfig, read_lines
+from tasks.ngram.train_ngram import train_ngram
+from tasks.steps.in_process import run_in_process
+from tasks.text.tokenizer import load_tokenizer
 
 FOLDER = tempfile.TemporaryDirectory(prefix="scriptorium-bench-")
 CORPORA = ("fables_fr/*.txt", "tinyshakespeare/*.txt", "multi30k/raw/train.*.gz")
@@ -39,7 +39,7 @@ RECIPES = {"word 3-gram": ngram.word_trigram, "character 6-gram": ngram.characte
 FLOOR, CEILING = 1.5, 1.2
 
 
-@alone()
+@run_in_process()
 def main() -> None:
     os.environ["SCRIPTORIUM_ARTIFACTS"] = f"{FOLDER.name}/artifacts"
     torch.set_num_threads(1)
@@ -81,7 +81,7 @@ def known_lines() -> Iterator[str]:
 
 def taken_in(path: Path, recipe: NGramRecipe) -> tuple[Artifact, Artifact]:
     """The text and its tokenizer."""
-    corpus = parse(f"text:{path}", "documents")
+    corpus = parse_corpus(f"text:{path}", "documents")
     text = ingest_text.fn(corpus, fingerprint(corpus), recipe.ingest)
     return text, fit_line_tokenizer.fn(text, recipe.tokens, recipe.split)
 
@@ -100,10 +100,10 @@ def seconds(path: Path, recipe: NGramRecipe) -> tuple[int, float, float]:
     return told["text"]["tokens"] + told["text"]["sentences"], ours, peer
 
 
-def counted(text: Artifact, tokenizer: Artifact, split: LineSplit, order: int) -> list[Counter[tuple[int, ...]]]:
+def counted(text: Artifact, tokenizer: Artifact, split: LineSplitConfig, order: int) -> list[Counter[tuple[int, ...]]]:
     """The n-grams of every order of the same sentences, each n-gram a tuple of ids."""
     counts, tokens = [Counter[tuple[int, ...]]() for _ in range(order)], load_tokenizer(tokenizer)
-    every = chain.from_iterable(lines(text, shard) for shard in text.names(".tar"))
+    every = chain.from_iterable(read_lines(text, shard) for shard in text.names(".tar"))
     for line in every:
         if not split.holds_out(line) and (ids := tokens.encode(line)):
             sentence = [BOS, *ids, EOS]
@@ -131,7 +131,7 @@ def peak_memory(path: Path) -> float:
     return peak
 
 
-@alone()
+@run_in_process()
 def train_alone(path: Path, folder: str) -> None:
     os.environ["SCRIPTORIUM_ARTIFACTS"] = f"{folder}/alone"
     torch.set_num_threads(1)

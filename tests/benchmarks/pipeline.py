@@ -20,21 +20,21 @@ import torch
 import torchaudio
 
 from flows.recipes import asr_demo
-from infra.store import Artifact, open_draft
+from infra.artifact_store import Artifact, open_draft
 from models.interface import Batch, Beam
-from tasks.audio import decode as decode_clip
-from tasks.batches import Utterances, ahead
-from tasks.corpus import Corpus, Ingest, fingerprint
-from tasks.decode import Decoding, ShardDecoder, transcribe
-from tasks.features import FLOOR, FrontEnd, extract
-from tasks.featurize import featurize, featurize_shard, index_of, shards_of
-from tasks.ingest_corpus import ingest
-from tasks.parallel import run_jobs
-from tasks.plan import plan
-from tasks.shards import samples
-from tasks.tokenizer import Tokens, fit_tokenizer
-from tasks.train import prepare, train
-from tasks.training_run import Workers
+from tasks.audio.load_audio import decode_clip
+from tasks.batches.batch_loader import UtteranceDataset, prefetch
+from tasks.batches.batch_sampler import plan_batches
+from tasks.corpora.corpus_uri import Corpus, IngestConfig, fingerprint
+from tasks.decoding.decode_speech import DecodingConfig, ShardDecoder, transcribe
+from tasks.features.extract_features import extract_features, extract_shard_features, list_shards, read_index
+from tasks.features.front_end import FLOOR, FrontEnd, extract_frames
+from tasks.ingest.ingest_corpus import ingest_corpus
+from tasks.ingest.shards import read_shard
+from tasks.steps.ray_jobs import run_jobs
+from tasks.text.tokenizer import TokenizerConfig, fit_tokenizer
+from tasks.training.ray_trainer import Workers
+from tasks.training.train_asr import prepare_asr, train_asr
 
 FOLDER = tempfile.TemporaryDirectory(prefix="scriptorium-bench-")
 PROCESSES = 2
@@ -54,9 +54,9 @@ def pipeline() -> None:
     shards, few = bench_ingest(repeated(corpus, 2000), 9)  # two seconds each, so that more rounds cost nothing
     show("ingest, 2,000 clips", "soundfile in as many processes", few, 0.7)
     show("ingest, 8,000 clips", "soundfile in as many processes", bench_ingest(repeated(corpus, 8000))[1], 0.7)
-    tokenizer = fit_tokenizer.fn(shards, Tokens())
+    tokenizer = fit_tokenizer.fn(shards, TokenizerConfig())
     show("features", "torchaudio in a loop", bench_features(shards, tokenizer), 0.8)
-    features = featurize.fn(shards, tokenizer, FRONT_END, 1.0)
+    features = extract_features.fn(shards, tokenizer, FRONT_END, 1.0)
     show("training epoch", "the same batches in memory", bench_training(features, tokenizer), 0.9)
     show("decoding on Ray Data", "the bare search loop", bench_decoding(features, tokenizer), 0.8)
     small, large = bench_memory(corpus)
@@ -93,9 +93,9 @@ def clips() -> Corpus:
     return Corpus(kind="commonvoice", uri=str(folder))
 
 
-def options(round_: int) -> Ingest:
+def options(round_: int) -> IngestConfig:
     """Shards of the default size, as a user has them."""
-    return Ingest(seed=round_, error_budget=1.0)  # another seed: nothing is found finished
+    return IngestConfig(seed=round_, error_budget=1.0)  # another seed: nothing is found finished
 
 
 def plain_decode(path: str) -> int:
@@ -104,7 +104,7 @@ def plain_decode(path: str) -> int:
 
 def bench_ingest(corpus: Corpus, rounds: int = ROUNDS) -> tuple[Artifact, float]:
     mark, seeds = fingerprint(corpus), iter(range(1, 100))
-    shards = ingest.fn(corpus, mark, options(0), ("train", "dev"))  # starts Ray and its workers
+    shards = ingest_corpus.fn(corpus, mark, options(0), ("train", "dev"))  # starts Ray and its workers
     head, *lines = table_of(corpus)
     place = head.split(TAB).index("path")
     used = [f"{corpus.uri}/clips/{line.split(TAB)[place]}" for line in lines]
@@ -112,7 +112,7 @@ def bench_ingest(corpus: Corpus, rounds: int = ROUNDS) -> tuple[Artifact, float]
         pool.map(plain_decode, used[:20])
         found = ratio(
             lambda: pool.map(plain_decode, used, chunksize=16),
-            lambda: ingest.fn(corpus, mark, options(next(seeds)), ("train", "dev")),
+            lambda: ingest_corpus.fn(corpus, mark, options(next(seeds)), ("train", "dev")),
             rounds,
         )
     return shards, found
@@ -151,23 +151,23 @@ def bench_features(shards: Artifact, tokenizer: Artifact) -> float:
 
     def peer() -> None:
         with torch.inference_mode():
-            for sample in samples(shards.file(name)):
+            for sample in read_shard(shards.file(name)):
                 wave, found = decode_clip(sample.data, sample.extension)
                 resample = resamplers.setdefault(found, torchaudio.transforms.Resample(found, rate))
                 (mel(resample(torch.from_numpy(wave))) + FLOOR).log()
 
-    extract(np.zeros(1600, np.float32), rate, FRONT_END)
+    extract_frames(np.zeros(1600, np.float32), rate, FRONT_END)
     peer()
-    return ratio(peer, lambda: featurize_shard(job), 5)
+    return ratio(peer, lambda: extract_shard_features(job), 5)
 
 
 def bench_training(features: Artifact, tokenizer: Artifact) -> float:
     recipe = asr_demo.deep_speech_2_demo()
     work = replace(recipe.training, front_end=FRONT_END, fit=replace(recipe.fit, error_budget=1.0, epochs=4))
-    job, _ = prepare(open_draft("training"), features, tokenizer, work)
+    job, _ = prepare_asr(open_draft("training"), features, tokenizer, work)
     model = job.model.build(*job.sizes)
     optimiser = torch.optim.AdamW(model.parameters())
-    chosen = plan(job.train.frames, job.train.shard_numbers, job.batching, 0, 1)[:40]
+    chosen = plan_batches(job.train.frames, job.train.shard_numbers, job.batching, 0, 1)[:40]
     held = [job.train.batch(rows, 3, model.reduction) for rows in chosen]
 
     def epoch(batches: Iterable[Batch]) -> None:
@@ -177,7 +177,7 @@ def bench_training(features: Artifact, tokenizer: Artifact) -> float:
             optimiser.zero_grad(set_to_none=True)
 
     epoch(held[:2])
-    return ratio(lambda: epoch(held), lambda: epoch(ahead(job.train, chosen, 3, model.reduction)), 5)
+    return ratio(lambda: epoch(held), lambda: epoch(prefetch(job.train, chosen, 3, model.reduction)), 5)
 
 
 def bench_decoding(features: Artifact, tokenizer: Artifact) -> float:
@@ -185,15 +185,15 @@ def bench_decoding(features: Artifact, tokenizer: Artifact) -> float:
     recipe = asr_demo.deep_speech_2_demo()
     fit = replace(recipe.fit, epochs=1, error_budget=1.0)
     work = replace(recipe.training, front_end=FRONT_END, fit=fit, augment=replace(recipe.augment, from_epoch=9))
-    bundle = train.fn(features, tokenizer, work, Workers(count=0))
-    how = Decoding(beam=Beam(width=8), architecture="deep_speech_2", split="train", batching=recipe.batching)
-    names = shards_of(features, "train")[:8]
+    bundle = train_asr.fn(features, tokenizer, work, Workers(count=0))
+    how = DecodingConfig(beam=Beam(width=8), architecture="deep_speech_2", split="train", batching=recipe.batching)
+    names = list_shards(features, "train")[:8]
     arguments = (bundle, features, how, open_draft("transcripts"))
     times = [time.perf_counter() for _ in run_jobs(ShardDecoder, [{"shard": n} for n in names], "decode", arguments, 1)]
     loop = ShardDecoder(*arguments)
     seconds = []
     for name in names:
-        utterances = Utterances(features, index_of(features, "train", name), loop.bundle.normaliser)
+        utterances = UtteranceDataset(features, read_index(features, "train", name), loop.bundle.normaliser)
         begun = time.perf_counter()
         transcribe(loop.bundle, utterances, how, torch.device("cpu"))
         seconds.append(time.perf_counter() - begun)
@@ -231,4 +231,4 @@ def family_memory(process: psutil.Process) -> float:
 
 
 def ingest_alone(corpus: Corpus) -> None:
-    ingest.fn(corpus, fingerprint(corpus), options(0), ("train",))
+    ingest_corpus.fn(corpus, fingerprint(corpus), options(0), ("train",))

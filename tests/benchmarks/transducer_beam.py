@@ -12,7 +12,7 @@ import torch
 
 from models import rnn_transducer
 from models.interface import Batch, Beam, Hypothesis, Padded
-from models.layers.stack import Recurrent
+from models.layers.rnn_stack import Recurrent
 
 UTTERANCES, FRAMES, BANDS, VOCABULARY, WIDTH = 32, (150, 250), 40, 32, 8
 STEPS, ROUNDS, FASTER = 40, 2, 5.0

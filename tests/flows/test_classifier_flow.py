@@ -35,7 +35,7 @@ def test_the_whole_way(prefect_server, tmp_path, monkeypatch):
     from flows.evaluate import evaluate_model
     from flows.train_classifier import train_classifier
     from infra import storage
-    from infra.store import at
+    from infra.artifact_store import artifact_at
 
     monkeypatch.setenv("SCRIPTORIUM_ARTIFACTS", str(tmp_path / "artifacts"))
     monkeypatch.setenv("SCRIPTORIUM_CORES", "2")
@@ -50,7 +50,7 @@ def test_the_whole_way(prefect_server, tmp_path, monkeypatch):
     page = storage.read(result["report"])
     assert page.startswith(b"<!doctype html>")
     assert b"what is taken for what" in page
-    told = at(result["paths"]["shards"]).read_json("summary.json")["splits"]
+    told = artifact_at(result["paths"]["shards"]).read_json("summary.json")["splits"]
     assert sum(split["rows"] for split in told.values()) == 120
     again, second = states_of(train_classifier, **call)
     assert again == result
@@ -63,12 +63,12 @@ def test_the_whole_way(prefect_server, tmp_path, monkeypatch):
 
 def test_a_label_that_training_lacks_is_named(prefect_server, tmp_path, monkeypatch):
     from flows.train_classifier import train_classifier
-    from infra.problem import Problem
+    from infra.errors import UserError
 
     monkeypatch.setenv("SCRIPTORIUM_ARTIFACTS", str(tmp_path / "artifacts"))
     path = table(tmp_path / "lists.csv")
     path.write_text(path.read_text() + "parsnip,of roots,dev\n" * 3)
-    with pytest.raises(Problem, match=r"first lists\.csv:122: label missing from training, of roots") as caught:
+    with pytest.raises(UserError, match=r"first lists\.csv:122: label missing from training, of roots") as caught:
         train_classifier(corpus=f"labelled:{path}", recipe="lstm_text", settings=SMALL, workers=0)
     assert "\n" not in str(caught.value)
     assert re.search(r"split dev: 3 of \d+ rows", str(caught.value))
@@ -88,20 +88,20 @@ def test_a_label_that_training_lacks_is_named(prefect_server, tmp_path, monkeypa
 )
 def test_settings_that_cannot_be_honoured(recipe, setting, says):
     from flows.recipes import classification
-    from flows.start import chosen
-    from infra.problem import Problem
+    from flows.shared.validate_inputs import resolve_recipe
+    from infra.errors import UserError
 
-    with pytest.raises(Problem, match=says) as caught:
-        chosen("fsdd:/", recipe, [setting], classification)
+    with pytest.raises(UserError, match=says) as caught:
+        resolve_recipe("fsdd:/", recipe, [setting], classification)
     assert "\n" not in str(caught.value)
 
 
 def test_every_recipe_is_listed_and_can_be_built():
     from flows.recipes import classification
-    from flows.start import recipes
+    from flows.shared.validate_inputs import list_recipes
 
-    assert set(recipes(classification)) == {"tdnn_digits", "tdnn_digits_1989", "lstm_digits", "lstm_text"}
-    for name, line in recipes(classification).items():
+    assert set(list_recipes(classification)) == {"tdnn_digits", "tdnn_digits_1989", "lstm_digits", "lstm_text"}
+    for name, line in list_recipes(classification).items():
         assert line, name
         plan = getattr(classification, name)()
         assert plan.training.model.build(40, 10)
@@ -110,13 +110,13 @@ def test_every_recipe_is_listed_and_can_be_built():
 
 
 def test_what_reads_no_frames_and_says_no_labels_is_a_language_model(artifact_root):
-    from flows.measured import LANGUAGE_MODEL, kind_of, recogniser
-    from infra.problem import Problem
-    from infra.store import draft
+    from flows.shared.model_kinds import LANGUAGE_MODEL, model_kind, require_recognizer
+    from infra.artifact_store import new_draft
+    from infra.errors import UserError
 
-    with draft("bundle") as out:
+    with new_draft("bundle") as out:
         out.put_json("tokenizer.json", {"kind": "characters"})
         out.put_json("features.json", None)
-    assert kind_of(out.result()) is LANGUAGE_MODEL
-    with pytest.raises(Problem, match="not a speech recogniser"):
-        recogniser(out.result())
+    assert model_kind(out.result()) is LANGUAGE_MODEL
+    with pytest.raises(UserError, match="not a speech recogniser"):
+        require_recognizer(out.result())

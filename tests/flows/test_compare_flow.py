@@ -7,9 +7,9 @@ import pytest
 import torch
 from test_flows import states_of
 
-from flows.recipes import asr, cells, language
-from flows.start import chosen, chosen_several, recipes
-from infra.problem import Problem
+from flows.recipes import asr, language_model, rnn_ablation
+from flows.shared.validate_inputs import list_recipes, resolve_recipe, resolve_recipes
+from infra.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore::Warning")  # of servers and clients that are not ours
 SMALL = (
@@ -41,8 +41,8 @@ def test_the_whole_way(prefect_server, text):
 
     from flows import compare as comparing
     from infra import storage
+    from infra.artifact_store import artifact_at
     from infra.settings import settings
-    from infra.store import at
 
     client = MlflowClient(settings().tracking_uri)
     registered = {(m.name, *m.aliases.items()) for m in client.search_registered_models()}
@@ -51,7 +51,7 @@ def test_the_whole_way(prefect_server, text):
     trained = {name: state for name, state in first.items() if name.startswith(("train_", "evaluate_"))}
     assert len(trained) == 4
     assert set(trained.values()) == {"Cached"}, "they were done apart"
-    board = at(result["paths"]["report"]).read_json("leaderboard.json")
+    board = artifact_at(result["paths"]["report"]).read_json("leaderboard.json")
     assert [row["recipe"] for row in board["recipes"]] == list(result["metrics"])
     assert set(result["metrics"]) == {"cell_elman", "cell_gru"}
     assert board["recipes"][0]["loss"] < board["recipes"][1]["loss"]
@@ -88,7 +88,7 @@ def test_the_whole_way(prefect_server, text):
     assert set(second.values()) == {"Cached"}
 
     more, _ = states_of(comparing.compare, **call, seeds=(0, 1))
-    rows = at(more["paths"]["report"]).read_json("leaderboard.json")["trainings"]
+    rows = artifact_at(more["paths"]["report"]).read_json("leaderboard.json")["trainings"]
     assert [row for row in rows if row["seed"] == 0] == board["trainings"], "what was trained is not trained again"
     assert len(rows) == 4
     assert all(row["seeds"] == 2 and row["spread"] > 0 for row in more["metrics"].values())
@@ -96,37 +96,37 @@ def test_the_whole_way(prefect_server, text):
 
 
 def test_one_that_fails_leaves_the_others(prefect_server, text, monkeypatch, capsys):
-    from flows import command_line
     from flows import compare as comparing
+    from flows.shared import command_line
 
     def failing(place, plan):
         if plan.model.recurrent.cell == "gru":
-            raise Problem("this recipe wants another corpus")
+            raise UserError("this recipe wants another corpus")
         return discipline.data(place, plan)
 
-    discipline = comparing.MODULES[language]
-    monkeypatch.setitem(comparing.MODULES, language, replace(discipline, data=failing))
+    discipline = comparing.MODULES[language_model]
+    monkeypatch.setitem(comparing.MODULES, language_model, replace(discipline, data=failing))
     given = {"corpus": text, "names": "cell_elman,cell_gru", "settings": SMALL}
     monkeypatch.setattr(command_line, "end_orphans", lambda: None)
     monkeypatch.setattr(command_line, "ends_soon", lambda _: None)
     with pytest.raises(SystemExit) as ended:
-        command_line.run(comparing.compare, Namespace(**given, seeds=(0,), json=False))
+        command_line.run_flow(comparing.compare, Namespace(**given, seeds=(0,), json=False))
     assert ended.value.code == 1
     out, told = capsys.readouterr()
     assert "failed      cell_gru: this recipe wants another corpus\n" in out, told
     assert out.splitlines()[1].startswith("cell_elman")
 
-    monkeypatch.setitem(comparing.MODULES, language, discipline)
+    monkeypatch.setitem(comparing.MODULES, language_model, discipline)
     given["settings"] = (*SMALL, "prompt.context=Ω")
-    with pytest.raises(Problem, match=r"cell_elman, seed 0: .*not in the vocabulary.*others failed too"):
+    with pytest.raises(UserError, match=r"cell_elman, seed 0: .*not in the vocabulary.*others failed too"):
         comparing.compare(**given)
 
 
 def test_patterns_and_what_is_wrong_with_them(tmp_path):
     (tmp_path / "a.txt").write_text("abc")
-    corpus, modules = f"text:{tmp_path}/a.txt", (asr, language)
-    module, place, plans = chosen_several(corpus, "cell_gru*,cell_lstm", ("fit.epochs=3",), modules)
-    assert module is language
+    corpus, modules = f"text:{tmp_path}/a.txt", (asr, language_model)
+    module, place, plans = resolve_recipes(corpus, "cell_gru*,cell_lstm", ("fit.epochs=3",), modules)
+    assert module is language_model
     assert str(place) == corpus
     assert set(plans) == {"cell_gru", "cell_gru_inside", "cell_gru_layer_norm", "cell_lstm"}
     assert {plan.fit.epochs for plan in plans.values()} == {3}
@@ -137,21 +137,23 @@ def test_patterns_and_what_is_wrong_with_them(tmp_path):
         ("cell_lstm,cell_gated_convnet", ("model.recurrent.layers=1",), "recipe cell_gated_convnet: --set"),
         ("cell_lstm", ("fit.seed=3",), "--seeds"),
     ):
-        with pytest.raises(Problem, match=says) as caught:
-            chosen_several(corpus, patterns, settings, modules)
+        with pytest.raises(UserError, match=says) as caught:
+            resolve_recipes(corpus, patterns, settings, modules)
         assert "\n" not in str(caught.value)
-    assert chosen(corpus, "cell_irnn", (), language)[1] == cells.cell_irnn(), "the flow of language models knows them"
+    assert resolve_recipe(corpus, "cell_irnn", (), language_model)[1] == rnn_ablation.cell_irnn(), (
+        "the flow of language models knows them"
+    )
 
 
 def test_every_cell_has_the_budget():
     """Parameters within 5 % of the lecture's network; all else that could decide a comparison is the same."""
-    plans = {name: getattr(cells, name)() for name in recipes(cells)}
+    plans = {name: getattr(rnn_ablation, name)() for name in list_recipes(rnn_ablation)}
     assert len(plans) == 32
     for name, plan in plans.items():
         with torch.device("meta"):
             count = sum(p.numel() for p in plan.model.build(105, 105).parameters())
         assert abs(count / LECTURE - 1) < 0.05, (name, count)
         assert replace(plan, model=None) == replace(plans["cell_lstm"], model=None), name
-    assert plans["cell_lstm"].model == language.char_rnn_fables().model, "the lecture's network itself"
-    described = [line for name, line in recipes(language).items() if name in plans]
+    assert plans["cell_lstm"].model == language_model.char_rnn_fables().model, "the lecture's network itself"
+    described = [line for name, line in list_recipes(language_model).items() if name in plans]
     assert len(described) == len(set(described)) == 32

@@ -80,7 +80,7 @@ def the_whole_way(corpus, root):
     from flows.evaluate import evaluate_model
     from flows.train_asr import train_asr
     from infra import storage
-    from infra.store import at
+    from infra.artifact_store import artifact_at
 
     name = "s3" if storage.is_s3(root) else "local"
     call = {"corpus": corpus, "recipe": "deep_speech_2_demo", "settings": SMALL, "workers": 0, "model_name": name}
@@ -90,7 +90,7 @@ def the_whole_way(corpus, root):
     assert storage.read(result["report"]).startswith(b"<!doctype html>")
     assert set(result["metrics"]) == {"test", "dev"}
     assert result["metrics"]["test"]["utterances"] == 6
-    shards = at(result["paths"]["shards"])
+    shards = artifact_at(result["paths"]["shards"])
     told = shards.read_json("summary.json")["splits"]
     assert {s: t["kept"] for s, t in told.items()} == {"train": 40, "dev": 6, "test": 6}
     again, second = states_of(train_asr, **call)
@@ -113,27 +113,27 @@ def test_the_search_is_tuned_with_a_model_of_the_transcripts(prefect_server, tmp
     from flows.train_asr import train_asr
     from flows.tune_decoding import tune_decoding
     from infra import storage, tracking
-    from infra.problem import Problem
-    from infra.store import at
-    from tasks.bundle import load_bundle
+    from infra.artifact_store import artifact_at
+    from infra.errors import UserError
+    from tasks.bundles.model_bundle import load_bundle
 
     monkeypatch.setenv("SCRIPTORIUM_ARTIFACTS", str(tmp_path / "artifacts"))
     corpus, fused = f"manifest:{tones(tmp_path / 'corpus')}", ["transcript_model.unit=words", "beam.lm_weight=0.3"]
     call = {"corpus": corpus, "recipe": "deep_speech_2_demo", "workers": 0, "model_name": "tuned"}
     trained = train_asr(settings=[*SMALL, *fused], **call)
-    bundle = load_bundle(at(trained["paths"]["bundle"]))
+    bundle = load_bundle(artifact_at(trained["paths"]["bundle"]))
     assert bundle.lm is not None
     assert bundle.beam.lm_weight == 0.3
     other, states = states_of(train_asr, settings=[*SMALL, *fused[:1], "beam.lm_weight=0.9"], **call)
     assert [name for name, state in states.items() if state == "Completed" and name.startswith("train")] == []
     assert other["run_id"] != trained["run_id"], "what was registered first stays as it was"
-    assert at(tracking.resolve_model("tuned/1")).digest == trained["digests"]["bundle"]
+    assert artifact_at(tracking.resolve_model("tuned/1")).digest == trained["digests"]["bundle"]
 
     grid = ("grid.lm_weight=0,0.5,1", "grid.word_bonus=0,1")
     tuned = tune_decoding(model="tuned@champion", corpus=corpus, settings=grid, model_name="tuned")
     page = storage.read(tuned["report"]).decode()
     assert page.count("data:image/png;base64") == 1
-    told = at(tuned["paths"]["bundle"]).read_json("decode.json")
+    told = artifact_at(tuned["paths"]["bundle"]).read_json("decode.json")
     assert told["lm_weight"] in {0, 0.5, 1}
     assert tuned["metrics"]["dev"]["wer"] <= trained["metrics"]["dev"]["wer"]
     measured = evaluate_model(model="tuned@champion", corpus=corpus, split="dev")
@@ -141,7 +141,7 @@ def test_the_search_is_tuned_with_a_model_of_the_transcripts(prefect_server, tmp
 
     (tmp_path / "nothing").mkdir()
     for flow in (evaluate_model, tune_decoding):
-        with pytest.raises(Problem, match="has no coverage"):  # before it is found that the corpus has nothing in it
+        with pytest.raises(UserError, match="has no coverage"):  # before it is found that the corpus has nothing in it
             flow(model="tuned@champion", corpus=f"manifest:{tmp_path}/nothing", settings=("beam.coverage=1",))
 
 

@@ -9,11 +9,11 @@ SMALL = ("fit.epochs=2", "model.recurrent.hidden_size=16", "chunks.length=20", "
 
 def test_the_whole_way(prefect_server, tmp_path, monkeypatch, capsys):
     from flows.evaluate import evaluate_model
-    from flows.sample import sample
+    from flows.generate import generate
     from flows.train_language_model import train_language_model
     from infra import storage
-    from infra.problem import Problem
-    from tasks.sampling import Prompt
+    from infra.errors import UserError
+    from tasks.decoding.generate_text import Prompt
 
     monkeypatch.setenv("SCRIPTORIUM_ARTIFACTS", str(tmp_path / "artifacts"))
     monkeypatch.setenv("SCRIPTORIUM_CORES", "2")
@@ -43,13 +43,13 @@ def test_the_whole_way(prefect_server, tmp_path, monkeypatch, capsys):
     measured = evaluate_model(model="language-model@champion", corpus=f"text:{tmp_path}/other.txt", split="test")
     assert measured["metrics"]["test"]["tokens"] == (len(other) - 1) // 20 * 20, "all of it"
     (tmp_path / "other.txt").write_text("\u03a9")
-    with pytest.raises(Problem, match="not in the vocabulary"):
+    with pytest.raises(UserError, match="not in the vocabulary"):
         evaluate_model(model="language-model@champion", corpus=f"text:{tmp_path}/other.txt", split="test")
 
     capsys.readouterr()
-    sample("language-model@champion", Prompt(context="le ", length=25, seed=3))
+    generate("language-model@champion", Prompt(context="le ", length=25, seed=3))
     out = capsys.readouterr().out
     assert out.startswith("le ")
     assert len(out) == len("le ") + 25 + 1
-    with pytest.raises(Problem, match="not in the vocabulary"):
-        sample("language-model@champion", Prompt(context="Ω"))
+    with pytest.raises(UserError, match="not in the vocabulary"):
+        generate("language-model@champion", Prompt(context="Ω"))

@@ -23,13 +23,13 @@ def _store(tmp_path, monkeypatch):
 
 
 def test_the_whole_way(prefect_server, tmp_path, capsys):
-    from flows.sample import sample
+    from flows.generate import generate
     from flows.train_ngram import train_ngram
     from infra import storage, tracking
-    from infra.store import at
-    from tasks.ngram.arpa import read_arpa
-    from tasks.ngram.binary import load_ngram
-    from tasks.sampling import Prompt
+    from infra.artifact_store import artifact_at
+    from tasks.decoding.generate_text import Prompt
+    from tasks.ngram.arpa_file import read_arpa
+    from tasks.ngram.binary_file import load_ngram
 
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "a.txt").write_text("\n".join(LINES[:100]))
@@ -42,7 +42,7 @@ def test_the_whole_way(prefect_server, tmp_path, capsys):
     assert set(found) == set(names)
     assert found["perplexity"] < len(ANIMALS), "what it foresees is the animals, and who speaks"
     assert storage.read(result["report"]).startswith(b"<!doctype html>")
-    counted = at(result["paths"]["bundle"]).read_json("summary.json")["text"]["sentences"]
+    counted = artifact_at(result["paths"]["bundle"]).read_json("summary.json")["text"]["sentences"]
     assert counted + found["tokens"] // 8 == len(LINES)
     again, second = states_of(train_ngram, **call)
     assert again == result
@@ -59,7 +59,7 @@ def test_the_whole_way(prefect_server, tmp_path, capsys):
     assert data.params["ngram.order"] == "3"
 
     capsys.readouterr()
-    sample("ngram@champion", Prompt(context="le renard", length=40, seed=3))
+    generate("ngram@champion", Prompt(context="le renard", length=40, seed=3))
     out = capsys.readouterr().out
     assert out.startswith("le renard")
     assert set(out.split()) <= set(" ".join(LINES).split())
@@ -67,7 +67,7 @@ def test_the_whole_way(prefect_server, tmp_path, capsys):
 
 def test_bad_input_is_one_line(prefect_server, tmp_path):
     from flows.train_ngram import train_ngram
-    from infra.problem import Problem
+    from infra.errors import UserError
 
     path, many = tmp_path / "text.txt", "\n".join(map(chr, range(0x4E00, 0x4F00))).encode()
     for data, setting, says in (
@@ -77,7 +77,7 @@ def test_bad_input_is_one_line(prefect_server, tmp_path):
         (b"le renard\n", "split.dev_share=1e-9", r"text\.txt: none of its lines is held out .*; raise it"),
     ):
         path.write_bytes(data)
-        with pytest.raises(Problem, match=says) as caught:
+        with pytest.raises(UserError, match=says) as caught:
             train_ngram(f"text:{path}", "character_6gram", (setting,))
         assert "\n" not in str(caught.value)
 

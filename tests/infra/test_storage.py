@@ -9,8 +9,8 @@ import tarfile
 
 import pytest
 
-from infra import cache, s3, storage
-from infra.problem import Problem
+from infra import s3, s3_cache, storage
+from infra.errors import UserError
 
 DATA = random.Random(1).randbytes(300_000)
 
@@ -37,7 +37,7 @@ def test_an_empty_file(root):
     uri = storage.join(root, "empty")
     storage.write(uri, b"")
     assert storage.read(uri) == b""
-    assert storage.entry(uri).size == 0
+    assert storage.stat(uri).size == 0
     with storage.open_binary(uri) as file:
         assert file.read() == b""
 
@@ -45,7 +45,7 @@ def test_an_empty_file(root):
 def test_names_that_are_not_plain(root):
     for name in ("with space", "plus+percent%20", "日本語", "quote'\"", "#hash?query=1"):
         storage.write(storage.join(root, name), name.encode())
-    assert {name: storage.read(storage.join(root, name)).decode() for name in storage.listing(root)} == {
+    assert {name: storage.read(storage.join(root, name)).decode() for name in storage.list_files(root)} == {
         name: name for name in ("with space", "plus+percent%20", "日本語", "quote'\"", "#hash?query=1")
     }
 
@@ -55,8 +55,8 @@ def test_a_file_that_is_not_there(root):
     for act in (storage.read, storage.open_binary):
         with pytest.raises(FileNotFoundError, match="nothing"):
             act(uri)
-    assert storage.entry(uri) is None
-    assert storage.listing(uri) == {}
+    assert storage.stat(uri) is None
+    assert storage.list_files(uri) == {}
     storage.remove(uri)
 
 
@@ -99,25 +99,25 @@ def test_a_large_file_in_several_requests(root, tmp_path, monkeypatch):
 def test_listing_move_remove(root):
     for name in ("a/1", "a/b/2", "a/b/3", "ab"):
         storage.write(storage.join(root, name), name.encode())
-    assert list(storage.listing(root)) == ["a/1", "a/b/2", "a/b/3", "ab"]
-    assert list(storage.listing(storage.join(root, "a"))) == ["1", "b/2", "b/3"]
+    assert list(storage.list_files(root)) == ["a/1", "a/b/2", "a/b/3", "ab"]
+    assert list(storage.list_files(storage.join(root, "a"))) == ["1", "b/2", "b/3"]
     storage.move(storage.join(root, "a"), storage.join(root, "new/place"))
-    assert list(storage.listing(root)) == ["ab", "new/place/1", "new/place/b/2", "new/place/b/3"]
+    assert list(storage.list_files(root)) == ["ab", "new/place/1", "new/place/b/2", "new/place/b/3"]
     assert storage.read(storage.join(root, "new/place/b/3")) == b"a/b/3"
     storage.copy(storage.join(root, "ab"), storage.join(root, "copy/ab"))
     assert storage.read(storage.join(root, "copy/ab")) == storage.read(storage.join(root, "ab")) == b"ab"
     storage.remove(storage.join(root, "new"))
     storage.remove(storage.join(root, "ab"))
-    assert list(storage.listing(root)) == ["copy/ab"]
+    assert list(storage.list_files(root)) == ["copy/ab"]
 
 
 def test_a_version_follows_the_content(root):
     uri = storage.join(root, "file")
     storage.write(uri, b"one")
-    first = storage.entry(uri)
-    assert storage.entry(uri) == first == storage.listing(root)["file"]
+    first = storage.stat(uri)
+    assert storage.stat(uri) == first == storage.list_files(root)["file"]
     storage.write(uri, b"three")
-    assert storage.entry(uri) != first
+    assert storage.stat(uri) != first
 
 
 def test_a_move_onto_something_is_refused(tmp_path):
@@ -143,12 +143,12 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monke
     assert caught.value.filename == uri
     assert storage.read(uri) == b"old"
     assert os.listdir(tmp_path) == ["file"]
-    assert list(storage.listing(str(tmp_path))) == ["file"]
+    assert list(storage.list_files(str(tmp_path))) == ["file"]
 
 
 def test_what_is_being_written_is_not_listed(tmp_path):
     (tmp_path / f"{storage.PARTIAL}abc").write_bytes(b"half")
-    assert storage.listing(str(tmp_path)) == {}
+    assert storage.list_files(str(tmp_path)) == {}
 
 
 def test_a_full_disk_is_said_to_be_full(tmp_path):
@@ -168,7 +168,7 @@ def test_a_full_disk_is_said_to_be_full(tmp_path):
                 act(str(place / "large"))
             assert caught.value.errno == errno.ENOSPC
             assert caught.value.filename
-            assert list(storage.listing(str(place))) == ["kept"]
+            assert list(storage.list_files(str(place))) == ["kept"]
             assert os.listdir(place) == ["kept"]
     finally:
         subprocess.run(["umount", str(place)], check=True)
@@ -182,15 +182,15 @@ def attempts(uri, tmp_path):
         "write": lambda: storage.write(uri, b"x"),
         "upload": lambda: storage.upload(path, uri),
         "download": lambda: storage.download(uri, path),
-        "entry": lambda: storage.entry(uri),
-        "listing": lambda: storage.listing(uri),
+        "entry": lambda: storage.stat(uri),
+        "listing": lambda: storage.list_files(uri),
         "copy": lambda: storage.copy(uri, uri + "-2"),
         "remove": lambda: storage.remove(uri),
     }
 
 
 def told(act):
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(UserError) as caught:
         act()
     line = str(caught.value)
     assert "\n" not in line
@@ -205,13 +205,13 @@ def test_a_wrong_key_is_one_line(rclone, tmp_path, monkeypatch, key, secret, hin
     rclone.use(monkeypatch)
     storage.write("s3://bucket/there", b"x")
     rclone.use(monkeypatch, key, secret)
-    s3.client_of.cache_clear()
+    s3.make_client.cache_clear()
     for name, act in attempts("s3://bucket/there", tmp_path).items():
         line = told(act)
         assert "check" in line, f"{name}: {line}"
         assert "AWS_" in line, f"{name}: {line}"
     rclone.use(monkeypatch)
-    s3.client_of.cache_clear()
+    s3.make_client.cache_clear()
     assert storage.read("s3://bucket/there") == b"x"
 
 
@@ -219,21 +219,21 @@ def test_no_key_at_all(moto, tmp_path, monkeypatch):
     moto.use(monkeypatch)
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    s3.client_of.cache_clear()
+    s3.make_client.cache_clear()
     for act in attempts("s3://bucket/there", tmp_path).values():
         assert "set AWS_ACCESS_KEY_ID" in told(act)
-    s3.client_of.cache_clear()
+    s3.make_client.cache_clear()
 
 
 def test_a_forked_process_makes_a_client_of_its_own(moto, monkeypatch):
     moto.use(monkeypatch)
     storage.write("s3://bucket/there", b"x")
-    assert s3.client_of.cache_info().currsize
+    assert s3.make_client.cache_info().currsize
     child = os.fork()
     if not child:
-        os._exit(s3.client_of.cache_info().currsize)
+        os._exit(s3.make_client.cache_info().currsize)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert s3.client_of.cache_info().currsize
+    assert s3.make_client.cache_info().currsize
 
 
 def test_no_such_bucket(moto, tmp_path, monkeypatch):
@@ -260,11 +260,11 @@ def test_the_cache_is_bounded_and_drops_what_was_read_longest_ago(moto, tmp_path
     for i in range(6):
         uri = f"s3://bucket/{tmp_path.name}/{i}"
         storage.write(uri, bytes([i]) * 300_000)
-        copies[i] = cache.cached(uri)
+        copies[i] = s3_cache.local_copy(uri)
         assert copies[i].read_bytes() == bytes([i]) * 300_000
         os.utime(copies[i], (i, i))
         if i == 3:
-            cache.cached(f"s3://bucket/{tmp_path.name}/1")  # read again: 2 is now the one to leave
+            s3_cache.local_copy(f"s3://bucket/{tmp_path.name}/1")  # read again: 2 is now the one to leave
     files = [path for path in (tmp_path / "cache").iterdir() if path.is_file()]
     assert sum(path.stat().st_size for path in files) <= 1 << 20
     assert [i for i, path in copies.items() if path.exists()] == [1, 4, 5]
@@ -277,12 +277,12 @@ def test_a_copy_is_fetched_once_and_a_running_download_is_left_alone(moto, tmp_p
     uri = f"s3://bucket/{tmp_path.name}/once"
     storage.write(uri, b"first")
     running, abandoned = (tmp_path / "cache" / f"{storage.PARTIAL}{name}" for name in ("a", "b"))
-    path = cache.cached(uri)
+    path = s3_cache.local_copy(uri)
     running.write_bytes(b"half")
     abandoned.write_bytes(b"half")
     os.utime(abandoned, (1, 1))
     storage.remove(uri)
-    assert cache.cached(uri) == path
+    assert s3_cache.local_copy(uri) == path
     assert path.read_bytes() == b"first"
-    cache.make_room(tmp_path / "cache", 1)
+    s3_cache.make_room(tmp_path / "cache", 1)
     assert list((tmp_path / "cache").iterdir()) == [running]

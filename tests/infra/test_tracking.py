@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from infra import tracking
-from infra.problem import Problem
+from infra.errors import UserError
 
 
 @pytest.fixture(autouse=True)
@@ -91,22 +91,22 @@ def test_a_registered_model_comes_back_byte_for_byte(run_id, tmp_path):
 def test_an_unknown_model_is_told_what_there_is(run_id, name):
     tracking.log_files(run_id, [("model.json", b"{}")], "bundle")
     tracking.register(run_id, "asr", "champion", {})
-    with pytest.raises(Problem, match=r"asr@champion$") as caught:
+    with pytest.raises(UserError, match=r"asr@champion$") as caught:
         tracking.resolve_model(name)
     assert name in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_no_model_yet_and_a_name_that_is_none():
-    with pytest.raises(Problem, match="none is registered yet"):
+    with pytest.raises(UserError, match="none is registered yet"):
         tracking.resolve_model("asr@champion")
-    with pytest.raises(Problem, match="write NAME@ALIAS"):
+    with pytest.raises(UserError, match="write NAME@ALIAS"):
         tracking.resolve_model("asr")
 
 
 def test_registered_files_that_are_gone(run_id):
     tracking.register(run_id, "asr", "champion", {})
-    with pytest.raises(Problem, match="is registered, but"):
+    with pytest.raises(UserError, match="is registered, but"):
         tracking.resolve_model("asr@champion")
 
 
@@ -116,7 +116,7 @@ def test_a_server_that_is_away(monkeypatch):
         port = free.getsockname()[1]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{port}")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with pytest.raises(Problem, match="no MLflow answers at") as caught:
+    with pytest.raises(UserError, match="no MLflow answers at") as caught:
         tracking.open_run("key", "name", {})
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -126,5 +126,5 @@ def test_a_file_that_is_no_record(tmp_path, monkeypatch):
     path = tmp_path / "record.db"
     path.write_bytes(b"this is not a database" * 100)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
-    with pytest.raises(Problem, match="no MLflow answers at .*not a database"):
+    with pytest.raises(UserError, match="no MLflow answers at .*not a database"):
         tracking.open_run("key", "name", {})

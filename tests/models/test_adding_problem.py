@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from models.interface import Padded
-from models.layers.stack import Recurrent, Stack
+from models.layers.rnn_stack import Recurrent, Stack
 
 torch.set_num_threads(1)
 

@@ -11,9 +11,19 @@ import pytest
 import torch
 
 import models
-from models.interface import Batch, Beam, Classifier, Emitter, FrameSearcher, LanguageModel, Padded, build, describe
-from models.search.state import select
-from models.vocabulary import BOS
+from models.interface import (
+    Batch,
+    Beam,
+    Classifier,
+    EmissionModel,
+    FrameSynchronousModel,
+    LanguageModel,
+    Padded,
+    build,
+    describe_config,
+)
+from models.search.state_tree import select_rows
+from models.special_tokens import BOS
 
 torch.set_num_threads(1)
 
@@ -92,7 +102,7 @@ def test_padding_changes_nothing(model, batch):
     if batch.source and batch.source.data.is_floating_point():
         batch = Batch(batch.keys, Padded(batch.source.data.double(), batch.source.lengths), batch.target)
     check_padding(model, batch)
-    if isinstance(model, Emitter):
+    if isinstance(model, EmissionModel):
         together = model.emit(batch.source)
         for i in range(3):
             one = model.emit(row(batch, i).source).data[0]
@@ -133,7 +143,7 @@ def test_stepping_equals_the_parallel_pass(model, stream):
         real = stream.source.lengths > t
         torch.testing.assert_close(log_probs[real], together.data[real, t], rtol=1e-9, atol=1e-9)
     rows = torch.tensor([2, 0, 0])
-    chosen, _, _ = model.step(torch.tensor([5, 5, 6]), select(state, rows), None)
+    chosen, _, _ = model.step(torch.tensor([5, 5, 6]), select_rows(state, rows), None)
     every, _, _ = model.step(torch.tensor([5, 5, 5]), state, None)
     torch.testing.assert_close(chosen[:2], every[rows[:2]], rtol=1e-9, atol=1e-9)
 
@@ -144,7 +154,7 @@ def test_loss_counts_targets_not_padding(model, batch):
 
 
 def test_config_survives_json(model, batch):
-    spec = json.loads(json.dumps(describe(model.config)))
+    spec = json.loads(json.dumps(describe_config(model.config)))
     twin = build(spec["architecture"], spec["options"], FRAME, VOCABULARY).eval()
     assert twin.config == model.config
     twin.load_state_dict(model.state_dict())
@@ -183,7 +193,7 @@ def test_learns_and_reads_back(model, batch):
     for width in (1, 4):
         found = model.search(source, Beam(width=width, max_length=8))
         assert [nbest[0].tokens for nbest in found] == expected
-        if isinstance(model, FrameSearcher):
+        if isinstance(model, FrameSynchronousModel):
             with torch.no_grad():  # with gradients a layer may take another kernel, which rounds otherwise
                 again = model.search_emissions(model.emit(source), Beam(width=width, max_length=8))
             assert [[h[:3] for h in nbest] for nbest in again] == [[h[:3] for h in nbest] for nbest in found]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from models.deep_speech import Config
-from models.interface import Emitter, Padded
+from models.interface import EmissionModel, Padded
 
 torch.set_num_threads(1)
 
@@ -51,7 +51,7 @@ def test_the_paper_s_equations(steps):
             states.append(state)
     h5 = [clipped(model.last(a + b)) for a, b in zip(ahead, back[::-1], strict=True)]
     expected = torch.stack([model.output(h).log_softmax(-1) for h in h5])
-    assert isinstance(model, Emitter)
+    assert isinstance(model, EmissionModel)
     torch.testing.assert_close(model.emit(Padded.stack([x])).data[0], expected, rtol=1e-9, atol=1e-9)
 
 

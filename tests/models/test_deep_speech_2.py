@@ -5,7 +5,7 @@ import torch
 
 from models.criteria.ctc import ctc
 from models.deep_speech_2 import Config
-from models.interface import Batch, Beam, Emitter, Padded
+from models.interface import Batch, Beam, EmissionModel, Padded
 
 torch.set_num_threads(1)
 
@@ -48,7 +48,7 @@ def test_parameters_of_the_paper_s_net(cell, parameters):
 @pytest.mark.parametrize("strides", [[1, 1], [2, 1], [2, 2], [3, 2]])
 def test_lengths_are_the_ceiling(bands, strides):
     model = Config(**(SMALL | {"time_strides": strides})).build(bands, 7).eval()
-    assert isinstance(model, Emitter)
+    assert isinstance(model, EmissionModel)
     assert model.reduction == strides[0] * strides[1]
     lengths = torch.arange(1, 20)
     out = model.emit(Padded(torch.randn(19, 19, bands), lengths))

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from models.criteria.ctc import ctc
-from models.interface import Batch, Beam, Decoder, Emitter, Padded
+from models.interface import Batch, Beam, Decoder, EmissionModel, Padded
 from models.listen_attend_spell import Config, JointListenAttendSpell, ListenAttendSpell, chiu_2018
-from models.search.ctc_prefix import CTCPrefix
-from models.search.state import select
-from models.vocabulary import BOS, EOS
+from models.search.ctc.prefix_score import CTCPrefixScorer
+from models.search.state_tree import select_rows
+from models.special_tokens import BOS, EOS
 
 torch.set_num_threads(1)
 
@@ -118,7 +118,9 @@ def test_several_hypotheses_of_a_source_share_its_memory(options):
         _, before, _ = model.step(torch.tensor([BOS]), model.start(alone, 1), alone)
         one = model.step(tokens[n : n + 1], before, alone)
         torch.testing.assert_close(step.log_probs[n : n + 1], one.log_probs, rtol=1e-9, atol=1e-9)
-        torch.testing.assert_close(select(state, torch.tensor([n])).context, one.state.context, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(
+            select_rows(state, torch.tensor([n])).context, one.state.context, rtol=1e-9, atol=1e-9
+        )
 
 
 def test_sampling_is_the_seed_s_and_of_training_only():
@@ -167,8 +169,8 @@ def test_the_padding_s_values_are_not_read(options):
 def test_only_a_joint_model_emits():
     assert type(small(SMALL)) is ListenAttendSpell
     assert isinstance(small(JOINT), JointListenAttendSpell)
-    assert not isinstance(small(SMALL), Emitter)
-    assert isinstance(small(JOINT), Emitter)
+    assert not isinstance(small(SMALL), EmissionModel)
+    assert isinstance(small(JOINT), EmissionModel)
     assert isinstance(small(SMALL), Decoder)
 
 
@@ -182,7 +184,7 @@ def test_hypotheses_of_an_untrained_model_end():
 
 
 def test_the_joint_search_adds_what_ctc_says():
-    model, batch, ctc = small(JOINT).eval(), utterances(), CTCPrefix()
+    model, batch, ctc = small(JOINT).eval(), utterances(), CTCPrefixScorer()
     emissions = model.emit(batch.source)
     for b, nbest in enumerate(model.search(batch.source, Beam(width=4, ctc_weight=0.5))):
         one = ctc.encode(Padded(emissions.data[b : b + 1], emissions.lengths[b : b + 1]))

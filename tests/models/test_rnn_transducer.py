@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from models.interface import Batch, Beam, Padded, Transducer
-from models.layers.stack import Recurrent
+from models.layers.rnn_stack import Recurrent
 from models.rnn_transducer import Config
 
 torch.set_num_threads(1)

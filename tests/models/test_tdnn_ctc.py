@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from models.interface import Emitter, Padded
+from models.interface import EmissionModel, Padded
 from models.tdnn_ctc import Config
 
 torch.set_num_threads(1)
@@ -40,7 +40,7 @@ def test_the_context_is_the_paper_s():
 def test_lengths_are_the_ceiling_and_padding_is_not_read(options):
     torch.manual_seed(0)
     model = Config(**options).build(8, 7).double().eval()
-    assert isinstance(model, Emitter)
+    assert isinstance(model, EmissionModel)
     rows = [torch.randn(n, 8, dtype=torch.float64) for n in (1, 2, 7, 12)]
     out = model.emit(Padded.stack(rows, fill=float("nan")))
     assert out.lengths.tolist() == [-(-n // model.reduction) for n in (1, 2, 7, 12)]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from models.criteria.asg import asg
-from models.interface import Batch, Beam, Emitter, Padded
+from models.interface import Batch, Beam, EmissionModel, Padded
 from models.wav2letter import Config
 
 torch.set_num_threads(1)
@@ -38,7 +38,7 @@ def test_parameters_of_the_paper_s_net():
 def test_lengths_are_the_ceiling_and_padding_is_not_read(options):
     torch.manual_seed(0)
     model = Config(**options).build(8, 7).double().eval()
-    assert isinstance(model, Emitter)
+    assert isinstance(model, EmissionModel)
     rows = [torch.randn(n, 8, dtype=torch.float64) for n in (1, 2, 7, 12)]
     out = model.emit(Padded.stack(rows, fill=float("nan")))
     assert out.lengths.tolist() == [1, 1, 4, 6]

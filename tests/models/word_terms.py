@@ -6,8 +6,8 @@ import torch
 from test_ngram import Tables
 
 from models.interface import Padded
-from models.search.words import Words
-from models.vocabulary import BOS, EOS, SPECIALS, UNK
+from models.search.language.word_constraints import WordConstraints
+from models.special_tokens import BOS, EOS, SPECIALS, UNK
 
 LETTERS = ("", "", "", "", "a", "b", " ")
 PIECES = ("", "", "", "", " a", "a", "b", " ba")
@@ -95,4 +95,4 @@ def given(terms, texts, order=2):
     tables = Tables(order, seed=order, size=len(SPELLINGS)) if terms.get("lm_weight") else None
     hotwords = ("bab", "bb", "aba") if terms.get("hotword_weight") else ()
     model = {"ngram": tables.trie(), "spellings": SPELLINGS} if tables else {}
-    return Words(texts, LEXICON, hotwords, **model), tables
+    return WordConstraints(texts, LEXICON, hotwords, **model), tables

@@ -4,13 +4,13 @@ import pytest
 from small_classifier import LETTERS, texts, training
 from small_corpora import write_common_voice
 
-from tasks.alone import alone
-from tasks.corpus import Corpus, Ingest, fingerprint, parse
-from tasks.featurize import featurize
-from tasks.ingest_corpus import ingest
-from tasks.train_classifier import train_classifier
-from tasks.training_run import Workers
-from tasks.vocabularies import LabelSet, fit_vocabularies
+from tasks.bundles.label_set import LabelSetConfig, fit_label_set
+from tasks.corpora.corpus_uri import Corpus, IngestConfig, fingerprint, parse_corpus
+from tasks.features.extract_features import extract_features
+from tasks.ingest.ingest_corpus import ingest_corpus
+from tasks.steps.in_process import run_in_process
+from tasks.training.ray_trainer import Workers
+from tasks.training.train_classifier import train_classifier
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def common_voice(tmp_path):
 @pytest.fixture
 def in_this_process(artifact_root):
     """Jobs one after the other, without Ray."""
-    with alone():
+    with run_in_process():
         yield
 
 
@@ -30,8 +30,8 @@ def ingested(in_this_process):
     """`ingested("kind:place", **options)`: ingest in this process, without Ray."""
 
     def run(place, splits=("train", "dev", "test"), **options):
-        corpus = parse(place)
-        return ingest.fn(corpus, fingerprint(corpus), Ingest(**options), splits)
+        corpus = parse_corpus(place)
+        return ingest_corpus.fn(corpus, fingerprint(corpus), IngestConfig(**options), splits)
 
     return run
 
@@ -41,8 +41,8 @@ def taken_in(in_this_process):
     """`taken_in("labelled:place", **options)`: the same for rows with labels."""
 
     def run(place, **options):
-        corpus = parse(place, "labelled")
-        return ingest.fn(corpus, fingerprint(corpus), Ingest(**options), ("train", "dev", "test"))
+        corpus = parse_corpus(place, "labelled")
+        return ingest_corpus.fn(corpus, fingerprint(corpus), IngestConfig(**options), ("train", "dev", "test"))
 
     return run
 
@@ -51,12 +51,12 @@ def taken_in(in_this_process):
 def trained(taken_in, tmp_path):
     """Shards, vocabularies, features and the bundle of a small text classifier."""
     shards = taken_in(texts(tmp_path / "lists.jsonl"))
-    vocabularies = fit_vocabularies.fn(shards, LabelSet(), LETTERS)
-    features = featurize.fn(shards, vocabularies, None, 0.05)
+    vocabularies = fit_label_set.fn(shards, LabelSetConfig(), LETTERS)
+    features = extract_features.fn(shards, vocabularies, None, 0.05)
     return shards, vocabularies, features, train_classifier.fn(features, vocabularies, training(), Workers(count=0))
 
 
 @pytest.fixture
 def generated(ingested):
     """The same for a kind without a place."""
-    return lambda kind, options: ingest.fn(Corpus(kind=kind, uri=""), "", options, ("train",))
+    return lambda kind, options: ingest_corpus.fn(Corpus(kind=kind, uri=""), "", options, ("train",))

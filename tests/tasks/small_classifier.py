@@ -7,15 +7,15 @@ import soundfile
 from small_corpora import tone
 
 from models import sequence_classifier
-from models.layers.stack import Recurrent
-from tasks.augment import Augment
-from tasks.optimise import Fit
-from tasks.plan import Batching
-from tasks.tokenizer import Tokens
-from tasks.train_classifier import ClassifierTraining
+from models.layers.rnn_stack import Recurrent
+from tasks.batches.batch_sampler import BatchingConfig
+from tasks.features.augment import AugmentConfig
+from tasks.text.tokenizer import TokenizerConfig
+from tasks.training.optimizer import FitConfig
+from tasks.training.train_classifier import ClassifierTrainingConfig
 
 WORDS = {"of animals": ["fox", "dog", "cat"], "of fruit": ["plum", "pear", "fig"]}
-LETTERS = Tokens()
+LETTERS = TokenizerConfig()
 
 
 def texts(path, rows=()):
@@ -46,5 +46,10 @@ def training(epochs=2, **changes):
         source="tokens", embedding_size=8, recurrent=Recurrent(hidden_size=12, bidirectional=True), readout="max"
     )
     how = {"optimiser": "AdamW", "optimiser_options": {}, "schedule": "", "clip_norm": 5.0, "learning_rate": 2e-2}
-    told = {"model": model, "features": LETTERS, "augment": Augment(), "batching": Batching(utterances_per_batch=8)}
-    return ClassifierTraining(**(told | {"fit": Fit(epochs=epochs, best_by="error", **how)} | changes))
+    told = {
+        "model": model,
+        "features": LETTERS,
+        "augment": AugmentConfig(),
+        "batching": BatchingConfig(utterances_per_batch=8),
+    }
+    return ClassifierTrainingConfig(**(told | {"fit": FitConfig(epochs=epochs, best_by="error", **how)} | changes))

@@ -5,8 +5,8 @@ import torch
 from untrained import BANDS, TRANSDUCER, bundled, tokenizer
 
 from models.interface import Batch, Padded
-from tasks.bundle import Sound
-from tasks.features import FrontEnd, Normaliser, extract
+from tasks.bundles.model_bundle import AudioConfig
+from tasks.features.front_end import CMVN, FrontEnd, extract_frames
 
 RATE = 8000
 HERTZ = {" ": 0, "a": 400, "b": 800, "c": 1400, "d": 2200}
@@ -23,8 +23,8 @@ def spoken(text, random):
 def recogniser_of_tones(max_length):
     """Its bundle, after some 20 s of training on texts that are new each time."""
     random = np.random.default_rng(0)
-    frames = extract(spoken("abcd ", random), RATE, FRONT_END)
-    normaliser = Normaliser("corpus", tuple(frames.mean(0).tolist()), tuple(frames.std(0).tolist()))
+    frames = extract_frames(spoken("abcd ", random), RATE, FRONT_END)
+    normaliser = CMVN("corpus", tuple(frames.mean(0).tolist()), tuple(frames.std(0).tolist()))
     torch.manual_seed(0)
     model = TRANSDUCER.build(BANDS, 4 + len(HERTZ)).train()
     optimiser = torch.optim.Adam(model.parameters(), 1e-2)
@@ -32,7 +32,7 @@ def recogniser_of_tones(max_length):
         optimiser.zero_grad()
         model.loss(lesson(random, normaliser)).mean().backward()
         optimiser.step()
-    sound = Sound(FRONT_END, normaliser)
+    sound = AudioConfig(FRONT_END, normaliser)
     return bundled(TRANSDUCER, model.state_dict(), tokenizer(list(HERTZ)), sound, max_length)
 
 
@@ -40,6 +40,6 @@ def lesson(random, normaliser):
     """Eight texts in which no character comes twice in a row."""
     jumps = [random.integers(1, len(HERTZ), random.integers(2, 10)) for _ in range(8)]
     texts = ["".join(list(HERTZ)[k] for k in steps.cumsum() % len(HERTZ)).strip() for steps in jumps]
-    heard = [torch.from_numpy(normaliser(extract(spoken(text, random), RATE, FRONT_END))) for text in texts]
+    heard = [torch.from_numpy(normaliser(extract_frames(spoken(text, random), RATE, FRONT_END))) for text in texts]
     written = [torch.tensor([4 + list(HERTZ).index(character) for character in text]) for text in texts]
     return Batch(tuple(texts), Padded.stack(heard), Padded.stack(written))

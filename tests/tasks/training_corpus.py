@@ -6,19 +6,19 @@ from pathlib import Path
 
 import numpy as np
 
-from infra.interrupt import ends_soon
-from infra.problem import one_line_errors
-from infra.store import Artifact, draft
+from infra.artifact_store import Artifact, new_draft
+from infra.errors import one_line_errors
+from infra.keyboard_interrupt import force_exit_on_interrupt
 from models import deep_speech_2
-from tasks import tar
-from tasks.augment import Augment
-from tasks.features import FrontEnd
-from tasks.featurize import INDEX, _add, _append
-from tasks.optimise import Fit
-from tasks.plan import Batching
-from tasks.tables import QUARANTINE, table_of, to_parquet
-from tasks.train import Training, train
-from tasks.training_run import Workers
+from tasks.batches.batch_sampler import BatchingConfig
+from tasks.features.augment import AugmentConfig
+from tasks.features.extract_features import INDEX, _add, _append
+from tasks.features.front_end import FrontEnd
+from tasks.ingest import tar
+from tasks.steps.parquet_io import QUARANTINE, to_parquet, to_table
+from tasks.training.optimizer import FitConfig
+from tasks.training.ray_trainer import Workers
+from tasks.training.train_asr import TrainingConfig, train_asr
 
 LETTERS = "abcde"
 SIZE = 8
@@ -27,9 +27,9 @@ SIZE = 8
 def made(folder: Path, utterances: int, frames_a_letter: int = 6) -> tuple[Artifact, Artifact]:
     """Features (train and dev) and tokenizer."""
     random, kept, sums = np.random.default_rng(0), [], {}
-    with draft("tokenizer") as out:
+    with new_draft("tokenizer") as out:
         out.put_json("tokenizer.json", {"kind": "characters", "text": {}, "symbols": list(LETTERS)})
-    with draft("features") as made_features:
+    with new_draft("features") as made_features:
         for split, count in (("train", utterances), ("dev", 8)):
             name = f"{split}-00000.tar"
             with (folder / name).open("wb") as file:
@@ -48,35 +48,35 @@ def made(folder: Path, utterances: int, frames_a_letter: int = 6) -> tuple[Artif
                         _add(sums, frames)
                 file.write(tar.END)
             made_features.put(name, folder / name)
-        made_features.put("index.parquet", to_parquet(table_of(kept, INDEX)))
+        made_features.put("index.parquet", to_parquet(to_table(kept, INDEX)))
         made_features.put("quarantine.parquet", to_parquet(QUARANTINE.empty_table()))
         numbers = {k: v if k == "frames" else v.tolist() for k, v in sums.items()}
         made_features.put_json("statistics.json", numbers)
     return made_features.result(), out.result()
 
 
-def training(epochs: int, hidden_size: int = 16, **fit) -> Training:
+def training(epochs: int, hidden_size: int = 16, **fit) -> TrainingConfig:
     options = {"time_kernels": (3,), "time_strides": (2,), "frequency_kernels": (3,), "frequency_strides": (2,)}
     model = deep_speech_2.Config(channels=(4,), cell="gru", hidden_size=hidden_size, layers=1, **options)
     how = {"optimiser": "AdamW", "optimiser_options": {}, "schedule": "", "clip_norm": 5.0, "learning_rate": 1e-2}
-    return Training(
+    return TrainingConfig(
         model=model,
         front_end=FrontEnd(kind="given"),
-        augment=Augment(),
-        batching=Batching(frames_per_batch=20000, utterances_per_batch=4),
-        fit=Fit(epochs=epochs, **(how | fit)),
+        augment=AugmentConfig(),
+        batching=BatchingConfig(frames_per_batch=20000, utterances_per_batch=4),
+        fit=FitConfig(epochs=epochs, **(how | fit)),
     )
 
 
-def job_to_kill() -> tuple[Training, dict]:
+def job_to_kill() -> tuple[TrainingConfig, dict]:
     """Long enough to be caught in mid-epoch: updates of some 50 ms, a checkpoint every third."""
     return training(3, 96, batches_per_step=2, checkpoint_steps=3, trail=True), {"frames_a_letter": 60}
 
 
 if __name__ == "__main__":
-    ends_soon("interrupted")
+    force_exit_on_interrupt("interrupted")
     place, workers = Path(sys.argv[1]), int(sys.argv[2])
     work, how = job_to_kill()
     with one_line_errors():
         features, tokenizer = made(place, 160, **how)
-        print(json.dumps({"digest": train.fn(features, tokenizer, work, Workers(count=workers)).digest}))
+        print(json.dumps({"digest": train_asr.fn(features, tokenizer, work, Workers(count=workers)).digest}))

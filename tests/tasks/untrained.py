@@ -6,15 +6,15 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from infra.store import draft
+from infra.artifact_store import new_draft
 from models import deep_speech_2, rnn_transducer
 from models.interface import Beam
-from tasks.bundle import Contents, Sound, load_bundle, write_bundle
-from tasks.features import FrontEnd, Normaliser
+from tasks.bundles.model_bundle import AudioConfig, BundleContents, load_bundle, write_bundle
+from tasks.features.front_end import CMVN, FrontEnd
 
 LETTERS = [" ", *"abcdefgh"]
 BANDS = 20
-NORMALISER = Normaliser("corpus", tuple(np.linspace(-5, -3, BANDS)), tuple(np.linspace(1, 2, BANDS)))
+NORMALISER = CMVN("corpus", tuple(np.linspace(-5, -3, BANDS)), tuple(np.linspace(1, 2, BANDS)))
 FORWARD = {
     "left_frames": 1,
     "stride": 2,
@@ -34,7 +34,7 @@ CTC = deep_speech_2.Config(channels=(), time_kernels=(), time_strides=(), freque
 
 
 def tokenizer(symbols=LETTERS, kind="characters"):
-    with draft("tokenizer") as out:
+    with new_draft("tokenizer") as out:
         out.put_json("tokenizer.json", {"kind": kind, "text": {}, "symbols": list(symbols)})
     return out.result()
 
@@ -47,7 +47,7 @@ def louder(name):
 def bundle_of(config, sound=None, *, seed=0, tokens=None, max_length=10_000):
     blank, space = (1.5, 1.5) if "joint_size" in vars(config) else (0.0, 0.0)
     torch.manual_seed(seed)
-    tokens, sound = tokens or tokenizer(), sound or Sound(FrontEnd(mels=BANDS), NORMALISER)
+    tokens, sound = tokens or tokenizer(), sound or AudioConfig(FrontEnd(mels=BANDS), NORMALISER)
     model = config.build(*sizes_of(tokens, sound))
     weights = {n: louder(n) * w if w.dim() > 1 else w for n, w in model.state_dict().items()}
     (named,) = (name for name in weights if name.endswith("output.bias"))
@@ -67,7 +67,7 @@ def sizes_of(tokens, sound):
 
 def bundled(config, weights, tokens, sound, max_length):
     return write_bundle(
-        Contents(
+        BundleContents(
             config=config,
             sizes=sizes_of(tokens, sound),
             weights=weights,
@@ -85,4 +85,4 @@ def loaded(config, sound=None, **how):
 
 
 def with_front_end(**options):
-    return Sound(replace(FrontEnd(mels=BANDS), **options), NORMALISER)
+    return AudioConfig(replace(FrontEnd(mels=BANDS), **options), NORMALISER)

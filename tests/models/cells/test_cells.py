@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from models.cells import deep_transition, elman, gru
-from models.cells.elman import Hidden
-from models.layers.scan import scan_steps
+from models.cells.elman import RNNState
+from models.layers.step_loop import scan_steps
 
 torch.set_num_threads(1)
 
@@ -27,7 +27,7 @@ def test_activation_clipping():
     clipped = elman.Elman(elman.Config(nonlinearity="clipped_relu"), 3, 5).double()
     plain = elman.Elman(elman.Config(nonlinearity="relu"), 3, 5).double()
     plain.load_state_dict(clipped.state_dict())
-    x, h = some(400, 3) * 30, Hidden(some(400, 5))
+    x, h = some(400, 3) * 30, RNNState(some(400, 5))
     y, truth = clipped(x, h)[0], plain(x, h)[0]
     assert (truth > 20).any()
     torch.testing.assert_close(y, truth.clamp(max=20))
@@ -43,7 +43,7 @@ def check_equal(ours, theirs):
     ours, theirs = ours.double(), theirs.double()
     theirs.load_state_dict(ours.state_dict())
     x, h = some(4, 3).requires_grad_(), some(4, 5).requires_grad_()
-    y, state = ours(x, Hidden(h))
+    y, state = ours(x, RNNState(h))
     truth = theirs(x, h)
     assert y is state.h
     torch.testing.assert_close(y, truth, rtol=1e-12, atol=1e-12)
@@ -58,7 +58,7 @@ def test_jordan_remembers_only_its_output():
     cell = elman.Jordan(elman.Config(), 3, 5).double()
     x, y = some(4, 3), some(4, 5)
     h = torch.tanh(x @ cell.weight_ih.T + y @ cell.weight_hh.T + cell.bias_ih)
-    torch.testing.assert_close(cell(x, Hidden(y))[0], torch.tanh(h @ cell.weight_out.T + cell.bias_out))
+    torch.testing.assert_close(cell(x, RNNState(y))[0], torch.tanh(h @ cell.weight_out.T + cell.bias_out))
 
 
 def gru_by_hand(cell, x, h, *, inside, norm):
@@ -93,7 +93,7 @@ def test_gru_s_equations(reset, layer_norm):
 
     x, h = some(4, 3), some(4, 5)
     truth = gru_by_hand(cell, x, h, inside=reset == "inside", norm=norm)
-    torch.testing.assert_close(cell(x, Hidden(h))[0], truth)
+    torch.testing.assert_close(cell(x, RNNState(h))[0], truth)
 
 
 @pytest.mark.parametrize("reset", ["inside", "outside"])
@@ -105,23 +105,23 @@ def test_gru_s_gates(reset):
     r, z, n = (cell.bias_ih.data[5 * k : 5 * k + 5] for k in range(3))
     cell.bias_hh.data.zero_()
     z.fill_(1e4)
-    assert torch.equal(cell(x, Hidden(h))[0], h)
+    assert torch.equal(cell(x, RNNState(h))[0], h)
     z.fill_(-1e4)
     r.fill_(1e4)
     plain = torch.tanh(x @ cell.weight_ih[10:].T + n + h @ cell.weight_hh[10:].T)
-    torch.testing.assert_close(cell(x, Hidden(h))[0], plain)
+    torch.testing.assert_close(cell(x, RNNState(h))[0], plain)
     r.fill_(-1e4)
-    torch.testing.assert_close(cell(x, Hidden(h))[0], torch.tanh(x @ cell.weight_ih[10:].T + n))
+    torch.testing.assert_close(cell(x, RNNState(h))[0], torch.tanh(x @ cell.weight_ih[10:].T + n))
 
 
 def test_the_irnn_copies_by_default():
     """Le et al. 2015: at first, with a zero input and a state of relu's range, nothing changes."""
-    from models.layers.stack import Recurrent, recurrent_layer
+    from models.layers.rnn_stack import Recurrent, recurrent_layer
 
     options = {"initialise": {"recurrent": "identity", "bias": "zero"}, "elman": {"nonlinearity": "relu"}}
     layer = recurrent_layer(Recurrent(cell="elman", hidden_size=5, **options), 3)
     h = torch.rand(4, 5)
-    state = Hidden(h)
+    state = RNNState(h)
     for _ in range(50):
         y, state = layer.step(torch.zeros(4, 3), state)
     assert torch.equal(y, h)
@@ -155,11 +155,11 @@ def test_deep_transitions(options):
     config = deep_transition.Config(**options)
     cell = deep_transition.DeepTransition(config, 3, 5).double()
     x, h = some(4, 3), some(4, 5)
-    y, state = cell(x, Hidden(h))
+    y, state = cell(x, RNNState(h))
     torch.testing.assert_close((y, state.h), transition_by_hand(cell, config, x, h))
     steps = some(6, 4, 3)
-    states = cell.scan(cell.drive(steps), Hidden(h))
-    state = Hidden(h)
+    states = cell.scan(cell.drive(steps), RNNState(h))
+    state = RNNState(h)
     for t in range(6):
         y, state = cell(steps[t], state)
         torch.testing.assert_close(cell.read(states)[t], y)  # read of all steps at once
@@ -171,7 +171,7 @@ def test_a_transition_of_one_layer_is_elman_s():
     plain = elman.Elman(elman.Config(), 3, 5)
     plain.load_state_dict(deep.state_dict() | {"bias_hh": torch.zeros(5)})
     x, h = torch.randn(4, 3), torch.randn(4, 5)
-    torch.testing.assert_close(deep(x, Hidden(h)), plain(x, Hidden(h)))
+    torch.testing.assert_close(deep(x, RNNState(h)), plain(x, RNNState(h)))
 
 
 def test_a_scan_is_its_steps():

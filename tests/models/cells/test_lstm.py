@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from models.cells.lstm import LSTM, Config, Memory
-from models.cells.lstm_scan import scan_lstm
-from models.layers.scan import scan_steps
+from models.cells.lstm import LSTM, Config, LSTMState
+from models.cells.lstm_bptt import scan_lstm
+from models.layers.step_loop import scan_steps
 
 torch.set_num_threads(1)
 
@@ -72,7 +72,7 @@ def test_every_variant_s_equations(name, layer_norm):
     cell = LSTM(config, 3, 5).double()
     for value in cell.parameters():
         nn.init.normal_(value)
-    state = Memory(some(4, 5), some(4, 5), torch.rand(4, 15).double() if config.gate_recurrence else None)
+    state = LSTMState(some(4, 5), some(4, 5), torch.rand(4, 15).double() if config.gate_recurrence else None)
     for _ in range(3):
         x = some(4, 3)
         h, c, gates = by_hand(cell, x, state)
@@ -111,7 +111,7 @@ def test_it_is_torch_s():
     ours, theirs = LSTM(Config(), 3, 5).double(), nn.LSTMCell(3, 5).double()
     theirs.load_state_dict(ours.state_dict())
     x, h, c = some(4, 3).requires_grad_(), some(4, 5).requires_grad_(), some(4, 5).requires_grad_()
-    _, state = ours(x, Memory(h, c))
+    _, state = ours(x, LSTMState(h, c))
     truth = theirs(x, (h, c))
     torch.testing.assert_close((state.h, state.c), truth, rtol=1e-12, atol=1e-12)
     weights = some(2, 4, 5)
@@ -125,7 +125,7 @@ def test_the_constant_error_carrousel():
     torch.manual_seed(0)
     cell = LSTM(Config(), 3, 5).double()
     i, f, n, _ = (cell.bias_ih.data[5 * k : 5 * k + 5] for k in range(4))
-    state = first = Memory(some(4, 5), some(4, 5))
+    state = first = LSTMState(some(4, 5), some(4, 5))
     i.fill_(-1e4), f.fill_(1e4)
     for _ in range(100):
         _, state = cell(some(4, 3), state)
@@ -151,7 +151,7 @@ def test_layer_norm_does_not_see_the_scale_of_weights():
     """Ba et al. 2016, table 1: a matrix as a whole may be scaled; the network computes the same."""
     torch.manual_seed(0)
     cell = LSTM(Config(layer_norm=True), 3, 50).double()
-    driven, state = cell.drive(some(6, 4, 3) * 100), Memory(some(4, 50) * 100, some(4, 50))
+    driven, state = cell.drive(some(6, 4, 3) * 100), LSTMState(some(4, 50) * 100, some(4, 50))
     before = cell.step(driven[0], state)
     cell.weight_hh.data *= 7
     after = cell.step(driven[0], state)
@@ -165,7 +165,7 @@ def test_the_scan_by_hand_is_the_loop(layer_norm):
     for value in cell.parameters():
         nn.init.normal_(value)
     x = some(5, 2, 3).requires_grad_()
-    state = Memory(some(2, 4).requires_grad_(), some(2, 4).requires_grad_())
+    state = LSTMState(some(2, 4).requires_grad_(), some(2, 4).requires_grad_())
     fast = cell.scan(cell.drive(x), state)
     slow = scan_steps(cell.step, cell.drive(x), state)
     torch.testing.assert_close(fast[:2], slow[:2], rtol=1e-12, atol=1e-12)

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from models.cells import elman, gru, lstm
-from models.cells.lstm import Memory
+from models.cells.lstm import LSTMState
 from models.cells.zoneout import ZoneOut
 from models.interface import Padded
-from models.layers.stack import Recurrent, Stack
+from models.layers.rnn_stack import Recurrent, Stack
 
 torch.set_num_threads(1)
 
@@ -47,7 +47,7 @@ def test_zoneout_s_expectation_at_evaluation(name):
 
 def test_zoneout_of_all_and_of_nothing():
     torch.manual_seed(0)
-    x, state = some(4, 3), Memory(some(4, 5), some(4, 5))
+    x, state = some(4, 3), LSTMState(some(4, 5), some(4, 5))
     inner = lstm.LSTM(lstm.Config(), 3, 5).double()
     for mode in (True, False):
         torch.testing.assert_close(ZoneOut(inner, (0.0, 0.0)).train(mode)(x, state)[1], inner(x, state)[1])
@@ -80,7 +80,7 @@ def test_rnndrop_s_expectation_at_evaluation():
     """Of one step: h is linear in the mask, so its mean over both masks of a cell is the h of evaluation."""
     torch.manual_seed(0)
     cell = lstm.LSTM(lstm.Config(drop=0.25), 3, 5).double()
-    x, before = some(4, 3), Memory(some(4, 5), some(4, 5))
+    x, before = some(4, 3), LSTMState(some(4, 5), some(4, 5))
     shown = [cell.train()(x, before._replace(mask=torch.full((4, 5), m).double()))[0] for m in (0.0, 1.0)]
     plain = lstm.LSTM(lstm.Config(), 3, 5).double()
     plain.load_state_dict(cell.state_dict())

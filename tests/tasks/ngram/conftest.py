@@ -4,12 +4,12 @@ from contextlib import nullcontext
 
 import pytest
 
-from tasks.alone import alone
+from tasks.steps.in_process import run_in_process
 
 
 @pytest.fixture(autouse=True)
 def _in_this_process(request):
-    with nullcontext() if "on_ray" in request.fixturenames else alone():
+    with nullcontext() if "on_ray" in request.fixturenames else run_in_process():
         yield
 
 

@@ -6,19 +6,19 @@ from collections import Counter, defaultdict
 from dataclasses import asdict
 from pathlib import Path
 
-from infra.store import draft
-from models.vocabulary import BOS, EOS, SPECIALS
-from tasks.corpus import fingerprint, parse
-from tasks.ingest_text import TextIngest, ingest_text
-from tasks.ngram.lines import LineSplit
-from tasks.ngram.train import NGrams, NGramTraining, train_ngram
-from tasks.text import Normalisation
-from tasks.tokenizer import FILE
+from infra.artifact_store import new_draft
+from models.special_tokens import BOS, EOS, SPECIALS
+from tasks.corpora.corpus_uri import fingerprint, parse_corpus
+from tasks.ingest.ingest_text import TextIngestConfig, ingest_text
+from tasks.ngram.text_lines import LineSplitConfig
+from tasks.ngram.train_ngram import NGramConfig, NGramTrainingConfig, train_ngram
+from tasks.text.normalization import NormalizationConfig
+from tasks.text.tokenizer import FILE
 
 LETTERS = "abcd"
 PREDICTED = range(EOS, len(SPECIALS) + len(LETTERS))
-AS_IT_STANDS = Normalisation(case="keep", punctuation="keep")
-ALL_COUNTED = LineSplit(dev_share=1e-9)
+AS_IT_STANDS = NormalizationConfig(case="keep", punctuation="keep")
+ALL_COUNTED = LineSplitConfig(dev_share=1e-9)
 
 
 def ids(sentence):
@@ -27,7 +27,7 @@ def ids(sentence):
 
 
 def tokenizer_of(symbols, kind="characters"):
-    with draft("tokenizer") as out:
+    with new_draft("tokenizer") as out:
         out.put_json(FILE, {"kind": kind, "text": asdict(AS_IT_STANDS), "symbols": list(symbols)})
     return out.result()
 
@@ -38,13 +38,13 @@ def text_of(*documents, shard_mb=1e-6):
         for number, lines in enumerate(documents):
             data = lines if isinstance(lines, bytes) else "".join(f"{line}\n" for line in lines).encode()
             Path(folder, f"{number:03}.txt").write_bytes(data)
-        corpus = parse(f"text:{folder}", "documents")
-        options = TextIngest(shard_mb=shard_mb, error_budget=1.0)
+        corpus = parse_corpus(f"text:{folder}", "documents")
+        options = TextIngestConfig(shard_mb=shard_mb, error_budget=1.0)
         return ingest_text.fn(corpus, fingerprint(corpus), options)
 
 
 def work_of(order=3, prune=(), split=ALL_COUNTED, **options):
-    return NGramTraining(ngram=NGrams(order=order, prune=prune, **options), split=split)
+    return NGramTrainingConfig(ngram=NGramConfig(order=order, prune=prune, **options), split=split)
 
 
 def trained(documents, order, prune=(), **options):

@@ -9,13 +9,13 @@ import pytest
 import torch
 from slow_ngram import LETTERS, ids, tokenizer_of, trained
 
-from infra.problem import Problem
-from models.vocabulary import BOS, EOS, SPECIALS, UNK
-from tasks.ngram.arpa import read_arpa, write_arpa
-from tasks.ngram.binary import PRELUDE, Arrays, load_ngram, model_of, verify, write_binary
-from tasks.ngram.spelling import SPACE, spelled, spellings
-from tasks.ngram.train import load
-from tasks.tokenizer import load_tokenizer
+from infra.errors import UserError
+from models.special_tokens import BOS, EOS, SPECIALS, UNK
+from tasks.ngram.arpa_file import read_arpa, write_arpa
+from tasks.ngram.arpa_tokens import SPACE, escape_token, escape_tokens
+from tasks.ngram.binary_file import PRELUDE, Arrays, build_model, load_ngram, verify, write_binary
+from tasks.ngram.train_ngram import open_ngram
+from tasks.text.tokenizer import load_tokenizer
 
 SPELLINGS = (*SPECIALS, *LETTERS)
 
@@ -45,7 +45,7 @@ def kenlm_of(path):
 def test_kenlm_reads_the_same_probabilities(artifact_root, order, prune, with_unknown):
     seen = random_sentences(200, letters=LETTERS + "?" * with_unknown)
     artifact = trained([seen], order, prune[:order], arpa=True)
-    ours, theirs = load(artifact).model, kenlm_of(artifact.file("ngram.arpa.gz"))
+    ours, theirs = open_ngram(artifact).model, kenlm_of(artifact.file("ngram.arpa.gz"))
     assert theirs.order == order
     for sentence in random_sentences(80, seed=1):  # with tokens that are not in the vocabulary
         tokens = ids(sentence)
@@ -59,17 +59,17 @@ def test_kenlm_reads_the_same_probabilities(artifact_root, order, prune, with_un
 def test_kenlm_reads_spaces_and_other_characters(artifact_root, tmp_path):
     symbols = sorted({*" ab\t", SPACE, "\u00a0", "é", "<", "\\"})
     tokenizer = tokenizer_of(symbols)
-    written = spellings(load_tokenizer(tokenizer))
+    written = escape_tokens(load_tokenizer(tokenizer))
     assert len(set(written)) == len(written) == len(SPECIALS) + len(symbols)
     assert all(word.split() == [word] for word in written)
     levels = [_uniform(len(written))]
-    write_arpa(tmp_path / "lm.arpa", model_of(levels), written)
+    write_arpa(tmp_path / "lm.arpa", build_model(levels), written)
     assert read_arpa(tmp_path / "lm.arpa").spellings == written
     again = read_arpa(tmp_path / "lm.arpa", written)
     np.testing.assert_array_equal(again.levels[0].log10, levels[0].log10)
     two = tmp_path / "two.arpa"  # kenlm asks for two orders
     text = (tmp_path / "lm.arpa").read_text().replace("\n\n\\1", "\nngram 2=1\n\n\\1")
-    two.write_text(text.replace("\\end\\", f"\\2-grams:\n-0.5\t<s> {spelled(' ')}\n\n\\end\\"))
+    two.write_text(text.replace("\\end\\", f"\\2-grams:\n-0.5\t<s> {escape_token(' ')}\n\n\\end\\"))
     model = kenlm_of(two)
     assert [word for word in written if word not in model] == ["<blank>", "<unk>"]
 
@@ -93,7 +93,7 @@ def test_arpa_to_binary_to_arpa(artifact, tmp_path):
     assert (tmp_path / "lm.bin").read_bytes() == artifact.read("ngram.bin")
     stored = load_ngram(tmp_path / "lm.bin")
     assert stored.spellings == SPELLINGS
-    same(stored.model.levels, load(artifact).model.levels)
+    same(stored.model.levels, open_ngram(artifact).model.levels)
     write_arpa(tmp_path / "again.arpa", stored.model, stored.spellings)
     assert (tmp_path / "again.arpa").read_bytes() == gzip.decompress(first.read_bytes())
     unnamed = read_arpa(tmp_path / "again.arpa")
@@ -104,7 +104,7 @@ def test_arpa_to_binary_to_arpa(artifact, tmp_path):
 def test_ids_are_the_tokenizer_s_not_the_file_s(artifact, tmp_path):
     """A reader with another order of the words gives every sentence the same probability."""
     other = (*SPECIALS, *reversed(LETTERS))
-    ours, theirs = load(artifact).model, model_of(read_arpa(artifact.file("ngram.arpa.gz"), other).levels)
+    ours, theirs = open_ngram(artifact).model, build_model(read_arpa(artifact.file("ngram.arpa.gz"), other).levels)
     for sentence in random_sentences(20, seed=3):
         tokens = [BOS, *ids(sentence), EOS]
         renamed = [other.index(SPELLINGS[t]) for t in tokens]
@@ -124,7 +124,7 @@ def test_the_file_is_mapped_and_never_changed(artifact, tmp_path):
 def test_a_file_that_is_cut_off_is_one_line(artifact, tmp_path, kept):
     whole, path = artifact.read("ngram.bin"), tmp_path / "lm.bin"
     path.write_bytes(whole[: kept if isinstance(kept, int) else int(kept * len(whole))])
-    with pytest.raises(Problem, match=r"lm\.bin") as caught:
+    with pytest.raises(UserError, match=r"lm\.bin") as caught:
         load_ngram(path)
     assert "\n" not in str(caught.value)
 
@@ -135,22 +135,22 @@ def test_every_wrong_byte_is_found(artifact, tmp_path):
     for place in range(20 + length):  # magic, version, length, checksum and header
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
         if place not in range(20, 24):  # unused
-            with pytest.raises(Problem, match=r"lm\.bin"):
+            with pytest.raises(UserError, match=r"lm\.bin"):
                 load_ngram(path)
     places = np.random.default_rng(0).integers(4096, len(whole), 50).tolist()
     for place in places:
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
         if any(whole[place : place + 1]):
-            with pytest.raises(Problem, match="checksum"):
+            with pytest.raises(UserError, match="checksum"):
                 verify(path)
 
 
 def test_another_version_and_another_file_are_named(artifact, tmp_path):
     whole, path = artifact.read("ngram.bin"), tmp_path / "lm.bin"
     path.write_bytes(whole[:8] + (2).to_bytes(4, "little") + whole[12:])
-    with pytest.raises(Problem, match="version 2, this program reads 1"):
+    with pytest.raises(UserError, match="version 2, this program reads 1"):
         load_ngram(path)
-    with pytest.raises(Problem, match="not an n-gram model"):
+    with pytest.raises(UserError, match="not an n-gram model"):
         load_ngram(artifact.file("ngram.arpa.gz"))
 
 
@@ -179,7 +179,7 @@ def test_what_other_programs_write_is_read(tmp_path):
     plain.write_text(ARPA)  # kenlm asks for tabs
     odd.write_bytes(b"by hand\n" + ARPA.replace("\n", "\r\n").replace("<unk>", "<UNK>").replace("\t", "  ").encode())
     same(read_arpa(plain).levels, read_arpa(odd).levels)
-    model = model_of(read_arpa(plain).levels)
+    model = build_model(read_arpa(plain).levels)
     told = kenlm_of(plain).score("a b a", bos=True, eos=True)
     stream = torch.tensor([BOS, 4, UNK, 4, EOS])
     assert float(model.score(stream).sum()) / math.log(10) == pytest.approx(told, abs=1e-5)
@@ -211,7 +211,7 @@ def test_what_other_programs_write_is_read(tmp_path):
 def test_a_wrong_arpa_file_is_one_line(tmp_path, old, new, message):
     path = tmp_path / "a.arpa"
     path.write_text(ARPA.replace(old, new, 1))
-    with pytest.raises(Problem, match=message) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         read_arpa(path)
     assert "\n" not in str(caught.value)
     assert "a.arpa" in str(caught.value)
@@ -220,17 +220,17 @@ def test_a_wrong_arpa_file_is_one_line(tmp_path, old, new, message):
 def test_arpa_files_that_do_not_fit_are_one_line(tmp_path):
     path = tmp_path / "a.arpa"
     path.write_text(ARPA)
-    with pytest.raises(Problem, match="the word 'a' is not in the tokenizer's vocabulary"):
+    with pytest.raises(UserError, match="the word 'a' is not in the tokenizer's vocabulary"):
         read_arpa(path, (*SPECIALS, "b"))
     third = ARPA.replace("ngram 2=2", "ngram 2=2\nngram 3=1").replace("\\end\\", "\\3-grams:\n-1\ta a </s>\n\\end\\")
     path.write_text(third)
-    with pytest.raises(Problem, match="'a a </s>': its context has no entry"):
+    with pytest.raises(UserError, match="'a a </s>': its context has no entry"):
         read_arpa(path)
     packed = tmp_path / "a.arpa.gz"
     for data in (gzip.compress(ARPA.encode())[:-20], ARPA.encode(), b"\x1f\x8b" + zlib.compress(b"x")):
         packed.write_bytes(data)
-        with pytest.raises(Problem, match="damaged"):
+        with pytest.raises(UserError, match="damaged"):
             read_arpa(packed)
     path.write_bytes(ARPA.encode().replace(b"\ta", b"\t\xff"))
-    with pytest.raises(Problem, match="line 10: not UTF-8"):
+    with pytest.raises(UserError, match="line 10: not UTF-8"):
         read_arpa(path)

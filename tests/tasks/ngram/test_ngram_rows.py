@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.ngram.rows import Packing, Run, merged, place_of, regrouped, rows_of, summed, write
+from tasks.ngram.sorted_runs import (
+    Packing,
+    Run,
+    find_key,
+    merge_runs,
+    regroup_blocks,
+    sum_counts,
+    unpack_rows,
+    write_run,
+)
 
 SIZES = st.sampled_from([2, 5, 256, 257, 50_000, 2**31])
 
@@ -37,9 +46,9 @@ def test_a_merge_is_the_sum_of_its_runs(words, data):
         for number, grams in enumerate(texts):
             packed = np.array(grams, "<u8").reshape(-1, words)
             path = Path(folder, str(number))
-            rows = summed(rows_of(packed, np.ones(len(grams)), np.full(len(grams), 10)), words)
-            runs.append(Run(str(path), words + 2, 0, write(path, [rows])))
-        blocks = list(merged(runs, words, held))
+            rows = sum_counts(unpack_rows(packed, np.ones(len(grams)), np.full(len(grams), 10)), words)
+            runs.append(Run(str(path), words + 2, 0, write_run(path, [rows])))
+        blocks = list(merge_runs(runs, words, held))
     assert all(len(block) <= max(held, len(runs)) for block in blocks)
     found = [tuple(row) for block in blocks for row in block.tolist()]
     truth = Counter(gram for grams in texts for gram in grams)
@@ -49,13 +58,13 @@ def test_a_merge_is_the_sum_of_its_runs(words, data):
 @given(st.lists(st.integers(0, 9), max_size=30), st.integers(0, 10))
 def test_places_are_those_of_a_sorted_list(values, key):
     rows = np.array(sorted(values), "<u8")[:, None]
-    assert place_of(rows, (key,)) == sum(v < key for v in values)
-    assert place_of(rows, (key,), bisect_right) == sum(v <= key for v in values)
+    assert find_key(rows, (key,)) == sum(v < key for v in values)
+    assert find_key(rows, (key,), bisect_right) == sum(v <= key for v in values)
 
 
 @given(st.lists(st.integers(0, 7), max_size=10), st.integers(1, 9))
 def test_regrouped_rows_are_the_same_rows(lengths, least):
     blocks = [np.arange(n, dtype="<u8")[:, None] + 100 * i for i, n in enumerate(lengths)]
-    groups = list(regrouped(blocks, least))
+    groups = list(regroup_blocks(blocks, least))
     assert all(len(group) >= least for group in groups[:-1])
     assert [v for g in groups for v in g[:, 0].tolist()] == [v for b in blocks for v in b[:, 0].tolist()]

@@ -6,18 +6,18 @@ import pytest
 import torch
 from slow_ngram import LETTERS, Slow, ids, text_of, tokenizer_of, work_of
 
-from infra.problem import Problem
-from models.search.ngram import NGramWriter
-from tasks.ngram.evaluate import evaluate_ngram
-from tasks.ngram.lines import LineSplit
-from tasks.ngram.report import NGramPage, report_ngram
-from tasks.ngram.tokenizer import fit_line_tokenizer
-from tasks.ngram.train import load, train_ngram
-from tasks.sampling import Prompt, written
-from tasks.text import AS_WRITTEN
-from tasks.tokenizer import Tokens, load_tokenizer
+from infra.errors import UserError
+from models.search.language.ngram_lm import NGramGenerator
+from tasks.decoding.generate_text import Prompt, generate_text
+from tasks.ngram.evaluate_ngram import evaluate_ngram
+from tasks.ngram.line_tokenizer import fit_line_tokenizer
+from tasks.ngram.text_lines import LineSplitConfig
+from tasks.ngram.train_ngram import open_ngram, train_ngram
+from tasks.reports.report_ngram import NGramPage, report_ngram
+from tasks.text.normalization import AS_WRITTEN
+from tasks.text.tokenizer import TokenizerConfig, load_tokenizer
 
-SPLIT = LineSplit(dev_share=0.3)
+SPLIT = LineSplitConfig(dev_share=0.3)
 EVERY = [f"{a}{b}{c}" for a in ("ab", "ba", "cab", "d?") for b in ("aa", "c", "dab", "b b") for c in ("", "a", "dd")]
 COUNTED, HELD = ([line for line in EVERY if SPLIT.holds_out(line) is held] for held in (False, True))
 
@@ -75,7 +75,10 @@ def test_scores_do_not_depend_on_shards(text, model):
 def test_bits_per_character_count_characters_of_sub_words_and_words(artifact_root):
     every = [f"{a} sees the {b}." for a in ("A lion", "the rat", "No fox") for b in ("cat", "dog", "hen", "ant")] * 2
     text = text_of(every)
-    for config in (Tokens(kind="bpe", vocabulary_size=40, text=AS_WRITTEN), Tokens(kind="words", vocabulary_size=50)):
+    for config in (
+        TokenizerConfig(kind="bpe", vocabulary_size=40, text=AS_WRITTEN),
+        TokenizerConfig(kind="words", vocabulary_size=50),
+    ):
         tokenizer = fit_line_tokenizer.fn(text, config, SPLIT)
         model = train_ngram.fn(text, tokenizer, work_of(2, split=SPLIT))
         scores = evaluate_ngram.fn(model, text, SPLIT)
@@ -89,8 +92,8 @@ def test_bits_per_character_count_characters_of_sub_words_and_words(artifact_roo
 
 
 def test_lines_without_tokens_cannot_be_scored(text, model):
-    with pytest.raises(Problem, match=r"have no tokens; raise split\.dev_share") as caught:
-        evaluate_ngram.fn(model, text, LineSplit(dev_share=1e-9))
+    with pytest.raises(UserError, match=r"have no tokens; raise split\.dev_share") as caught:
+        evaluate_ngram.fn(model, text, LineSplitConfig(dev_share=1e-9))
     assert "\n" not in str(caught.value)
 
 
@@ -109,11 +112,11 @@ def test_the_page_shows_every_order(text, model):
 
 
 def test_it_writes_text_and_begins_again_after_a_line(model):
-    writer, tokenizer = NGramWriter(load(model).model), load_tokenizer(model)
+    writer, tokenizer = NGramGenerator(open_ngram(model).model), load_tokenizer(model)
 
     def text(seed):
         prompt = Prompt(context="ab", length=300, temperature=1.0)
-        return "".join(written(writer, tokenizer, prompt, torch.Generator().manual_seed(seed)))
+        return "".join(generate_text(writer, tokenizer, prompt, torch.Generator().manual_seed(seed)))
 
     assert text(1) == text(1) != text(2)
     lines = text(1).split("\n")
@@ -121,5 +124,5 @@ def test_it_writes_text_and_begins_again_after_a_line(model):
     assert len(lines) > 20
     begun = {line[0] for line in lines[1:-1] if line}
     assert begun <= {line[0] for line in COUNTED} | {"c"}, "the first letters of lines, not any letter"
-    with pytest.raises(Problem, match="vocabulary"):
-        next(written(writer, tokenizer, Prompt(context="x"), torch.Generator()))
+    with pytest.raises(UserError, match="vocabulary"):
+        next(generate_text(writer, tokenizer, Prompt(context="x"), torch.Generator()))

@@ -11,12 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from slow_ngram import LETTERS, PREDICTED, Slow, ids, text_of, tokenizer_of, trained, work_of
 
-from models.vocabulary import BLANK, BOS, SPECIALS
-from tasks.ngram import count as counting
+from models.special_tokens import BLANK, BOS, SPECIALS
+from tasks.ngram import count_ngrams as counting
 from tasks.ngram import kneser_ney
 from tasks.ngram.kneser_ney import FALLBACK, discounts
-from tasks.ngram.rows import Packing
-from tasks.ngram.train import load, lower_names, train_ngram
+from tasks.ngram.sorted_runs import Packing
+from tasks.ngram.train_ngram import lower_order_files, open_ngram, train_ngram
 
 SENTENCES = st.lists(st.text(LETTERS + "?", min_size=1, max_size=9), min_size=1, max_size=25)
 PRUNES = st.lists(st.integers(0, 2), max_size=2).map(lambda more: (0, *itertools.accumulate(more)))
@@ -57,7 +57,7 @@ def probabilities(model, length):
 def test_it_is_the_paper_s_formula_and_sums_to_one(sentences, order, prune):
     prune = prune[:order]
     with store():
-        model = load(trained([sentences], order, prune)).model
+        model = open_ngram(trained([sentences], order, prune)).model
         rows, found = probabilities(model, 2)
     slow = Slow([ids(s) for s in sentences], order, prune)
     truth = [[slow.p(w, words) for w in PREDICTED] for words in rows]
@@ -89,7 +89,7 @@ def test_however_the_text_is_divided_the_artifact_is_the_same(sentences, order, 
 def test_the_models_of_lower_orders_are_those_trained_alone(sentences, order, prune):
     with store():
         whole = trained([sentences], order, prune[:order], lower=True)
-        for k, name in enumerate(lower_names(order), 1):
+        for k, name in enumerate(lower_order_files(order), 1):
             assert whole.read(name) == trained([sentences], k, prune[:k]).read("ngram.bin")
 
 
@@ -105,7 +105,7 @@ def test_a_larger_text_whose_discounts_are_by_the_formula(artifact_root):
     assert any(order["found"] for order in orders)
     slow = Slow([ids(s) for s in sentences], 6)
     assert [order["values"] for order in orders] == [pytest.approx(d[1:]) for d in slow.d]
-    rows, found = probabilities(load(artifact).model, 3)
+    rows, found = probabilities(open_ngram(artifact).model, 3)
     truth = torch.tensor([[slow.p(w, words) for w in PREDICTED] for words in rows], dtype=torch.float64)
     torch.testing.assert_close(found[:, list(PREDICTED)], truth, rtol=3e-6, atol=0)
     torch.testing.assert_close(found.sum(1), torch.ones(len(rows), dtype=torch.float64), rtol=0, atol=1e-6)
@@ -135,7 +135,7 @@ def test_on_ray_as_in_one_process(artifact_root, on_ray):
     one = trained([sum(shards, [])], 3)
     assert trained(shards, 3) == one
     slow = Slow([ids(s) for shard in shards for s in shard], 3)
-    assert float(load(one).model.score(torch.tensor([BOS, *ids("cabba"), 2])).sum()) == pytest.approx(
+    assert float(open_ngram(one).model.score(torch.tensor([BOS, *ids("cabba"), 2])).sum()) == pytest.approx(
         slow.log_prob(ids("cabba")), abs=1e-5
     )
 

@@ -6,19 +6,19 @@ from dataclasses import asdict
 import pytest
 from slow_ngram import LETTERS, Slow, ids, text_of, tokenizer_of, trained, work_of
 
-from infra.problem import Problem
-from infra.store import draft
-from models.vocabulary import SPECIALS
+from infra.artifact_store import new_draft
+from infra.errors import UserError
+from models.special_tokens import SPECIALS
+from tasks.ngram.arpa_tokens import SPACE, escape_tokens
 from tasks.ngram.perplexity import perplexity
-from tasks.ngram.spelling import SPACE, spellings
-from tasks.ngram.train import NGrams, load, train_ngram
-from tasks.text import AS_WRITTEN, Normalisation
-from tasks.tokenizer import FILE, MODEL, Tokens, load_tokenizer, train_pieces
+from tasks.ngram.train_ngram import NGramConfig, open_ngram, train_ngram
+from tasks.text.normalization import AS_WRITTEN, NormalizationConfig
+from tasks.text.tokenizer import FILE, MODEL, TokenizerConfig, load_tokenizer, train_sentencepiece
 
 
 @pytest.mark.parametrize("shards", [[[]], [["", " "], []]])
 def test_an_empty_text_is_one_line(artifact_root, shards):
-    with pytest.raises(Problem, match="no sentence in it") as caught:
+    with pytest.raises(UserError, match="no sentence in it") as caught:
         train_ngram.fn(text_of(*shards), tokenizer_of(["a"], "words"), work_of())
     assert "\n" not in str(caught.value)
 
@@ -35,32 +35,32 @@ def test_an_empty_text_is_one_line(artifact_root, shards):
 )
 def test_orders_beyond_reason_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
-        NGrams(**options)
+        NGramConfig(**options)
 
 
 @pytest.mark.parametrize("word", ["<s>", "</s>", "<unk>", "<UNK>", "<blank>"])
 def test_specials_as_words_are_refused(artifact_root, word):
-    with pytest.raises(Problem, match=f"{word}.*means something else"):
+    with pytest.raises(UserError, match=f"{word}.*means something else"):
         train_ngram.fn(text_of([f"a {word} b"]), tokenizer_of(["a", "b", word], "words"), work_of())
 
 
 def test_specials_as_characters_are_characters(artifact_root):
     symbols = sorted(set("<s>a/unk"))
     tokenizer = tokenizer_of(symbols)
-    model = load(train_ngram.fn(text_of(["<s>a</s>", "<unk>", "<s>"]), tokenizer, work_of(2))).model
+    model = open_ngram(train_ngram.fn(text_of(["<s>a</s>", "<unk>", "<s>"]), tokenizer, work_of(2))).model
     found = perplexity(model, load_tokenizer(tokenizer), ["<s>a</s>"])
     assert (found.sentences, found.tokens, found.unknown) == (1, len("<s>a</s>") + 1, 0)
 
 
 def test_two_tokens_written_alike_are_refused(artifact_root):
-    with pytest.raises(Problem, match="two tokens.*<U\\+000A>"):
-        spellings(load_tokenizer(tokenizer_of(["\n", "<U+000A>"], "words")))
+    with pytest.raises(UserError, match="two tokens.*<U\\+000A>"):
+        escape_tokens(load_tokenizer(tokenizer_of(["\n", "<U+000A>"], "words")))
 
 
 @pytest.mark.parametrize("order", [1, 2, 4])
 def test_perplexity_is_the_formula_s(artifact_root, order):
     heard, unheard = ["abba", "cab", "dad?a", "c"], ["abcd", "", "?", "da"]
-    model, tokenizer = load(trained([heard], order)).model, load_tokenizer(tokenizer_of(LETTERS))
+    model, tokenizer = open_ngram(trained([heard], order)).model, load_tokenizer(tokenizer_of(LETTERS))
     slow = Slow([ids(s) for s in heard], order)
     nats = -sum(slow.log_prob(ids(s)) for s in unheard if s)
     found = perplexity(model, tokenizer, unheard)
@@ -75,16 +75,16 @@ def test_perplexity_is_the_formula_s(artifact_root, order):
 
 def test_sub_words_and_words(artifact_root):
     texts = ["the cat sat on the mat", "a dog sat on the cat", "the dog ran", "a mat ran on"] * 3
-    config = Tokens(kind="bpe", vocabulary_size=30)
-    with draft("tokenizer") as out:
-        out.put(MODEL, train_pieces(texts, config))
+    config = TokenizerConfig(kind="bpe", vocabulary_size=30)
+    with new_draft("tokenizer") as out:
+        out.put(MODEL, train_sentencepiece(texts, config))
         out.put_json(FILE, {"kind": "bpe", "text": {}})
     words = tokenizer_of(sorted(set(" ".join(texts).split())), "words")
     for artifact in (out.result(), words):
         tokenizer = load_tokenizer(artifact)
         model = train_ngram.fn(text_of(texts), artifact, work_of(arpa=True))
         assert set(model.names()) >= {"ngram.bin", "ngram.arpa.gz", "summary.json", *artifact.names()}
-        stored = load(model)
+        stored = open_ngram(model)
         assert stored.spellings[: len(SPECIALS)] == SPECIALS
         assert len(stored.spellings) == stored.model.size == len(tokenizer)
         found = perplexity(stored.model, tokenizer, texts)
@@ -95,17 +95,17 @@ def test_sub_words_and_words(artifact_root):
 def test_sub_words_with_white_space_in_them_are_spelled_without(artifact_root):
     """A tab is a character of a text that is taken as it stands, and parts the words of an ARPA file."""
     texts = ["the\tcat\u00a0sat", "a\tdog\u3000ran \u2028 on"] * 5
-    with draft("tokenizer") as out:
-        out.put(MODEL, train_pieces(texts, Tokens(kind="bpe", vocabulary_size=40)))
+    with new_draft("tokenizer") as out:
+        out.put(MODEL, train_sentencepiece(texts, TokenizerConfig(kind="bpe", vocabulary_size=40)))
         out.put_json(FILE, {"kind": "bpe", "text": asdict(AS_WRITTEN)})
-    written = spellings(load_tokenizer(out.result()))
+    written = escape_tokens(load_tokenizer(out.result()))
     assert all(word.split() == [word] for word in written)
     assert {"<U+0009>", "<U+00A0>", SPACE} <= set(written)
 
 
 def test_normalisation_is_the_tokenizer_s(artifact_root):
-    with draft("tokenizer") as out:
+    with new_draft("tokenizer") as out:
         out.put_json(FILE, {"kind": "words", "text": {"case": "lower"}, "symbols": ["cab", "dad"]})
-    assert Normalisation().case == "lower"
+    assert NormalizationConfig().case == "lower"
     shouted, said = (train_ngram.fn(text_of([s]), out.result(), work_of()) for s in ("CAB, dad!", "cab dad"))
     assert shouted == said

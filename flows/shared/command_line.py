@@ -1,0 +1,105 @@
+"""The command line that every flow shares: checked before Prefect starts, one line for what is wrong."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable
+from types import ModuleType
+from typing import Any, NoReturn
+
+from flows.shared.validate_inputs import list_recipes, resolve_recipe, resolve_recipes
+from infra.errors import FAILED, WRONG_USE, one_line_errors
+from infra.keyboard_interrupt import force_exit_on_interrupt
+from infra.processes import end_orphans
+from tasks.corpora.corpus_uri import parse_corpus
+
+GOES_ON = "interrupted; the same command goes on where this one stopped"
+
+
+def training_arguments(description: str | None, module: ModuleType, *, workers: bool = True) -> argparse.Namespace:
+    """The parsed command line of a training flow, corpus and recipe checked. workers: whether Ray Train has any."""
+    lines = [f"  {name:<34}{line}" for name, line in list_recipes(module).items()]
+    parser = Parser(description=description, epilog="recipes:\n" + "\n".join(lines))
+    parser.add_argument("--corpus", required=True, metavar="KIND:URI")
+    parser.add_argument("--recipe", required=True, metavar="NAME")
+    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
+    if workers:
+        parser.add_argument("--workers", type=int, default=1, help="Ray Train workers (0: in this process)")
+    parser.add_argument("--model-name", default=module.MODEL_NAME, help="registered in MLflow as")
+    parser.add_argument("--alias", default="champion")
+    parser.add_argument("--json", action="store_true", help="the last line is the result as JSON")
+    parsed = parser.parse_args()
+    with one_line_errors(WRONG_USE):
+        resolve_recipe(parsed.corpus, parsed.recipe, parsed.settings, module)
+    return parsed
+
+
+def comparison_arguments(description: str | None, modules: Iterable[ModuleType]) -> argparse.Namespace:
+    """The parsed command line of a comparison of recipes of these modules, checked."""
+    lines = [f"  {name:<34}{line}" for module in modules for name, line in list_recipes(module).items()]
+    parser = Parser(description=description, epilog="recipes:\n" + "\n".join(lines))
+    parser.add_argument("--corpus", required=True, metavar="KIND:URI")
+    parser.add_argument("--recipes", required=True, dest="names", metavar="NAME[,NAME...]")
+    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
+    parser.add_argument("--seeds", type=_seeds, default=(0,), metavar="0,1", help="each recipe is trained with each")
+    parser.add_argument("--json", action="store_true", help="the last line is the result as JSON")
+    parsed = parser.parse_args()
+    with one_line_errors(WRONG_USE):
+        resolve_recipes(parsed.corpus, parsed.names, parsed.settings, modules)
+    return parsed
+
+
+def model_arguments(parser: "Parser", split: str, *verbs: str) -> argparse.Namespace:
+    """The parsed command line of a flow that uses a trained model on a corpus, checked. split: the default."""
+    parser.add_argument("--model", required=True, metavar="NAME@ALIAS|PATH")
+    parser.add_argument("--corpus", required=True, metavar="KIND:URI")
+    parser.add_argument("--split", default=split, choices=("train", "dev", "test"))
+    parser.add_argument(
+        "--lm", metavar="NAME@ALIAS|PATH", help="a language model, or an ARPA file; the same as --set lm="
+    )
+    parser.add_argument("--lexicon", metavar="FILE", help="the words there are, one a line; --set lexicon=")
+    parser.add_argument("--hotwords", metavar="WORD[,WORD...]", help="words to listen for; --set hotwords=")
+    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
+    parser.add_argument("--json", action="store_true", help="the last line is the result as JSON")
+    parsed = parser.parse_args()
+    for name in ("lm", "lexicon", "hotwords"):
+        if value := vars(parsed).pop(name):
+            parsed.settings.append(f"{name}={value}")
+    with one_line_errors(WRONG_USE):
+        parse_corpus(parsed.corpus, *verbs)
+    return parsed
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(dict.fromkeys(int(part) for part in text.split(",")))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"whole numbers with a comma between them, not {text!r}") from error
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with descriptions as written, and errors in one line."""
+
+    def __init__(self, description: str | None, epilog: str = "") -> None:
+        kind = argparse.RawDescriptionHelpFormatter
+        super().__init__(description=description, epilog=epilog, formatter_class=kind)
+
+    def error(self, message: str) -> NoReturn:
+        print(f"{self.prog}: {message} (see --help)", file=sys.stderr)
+        raise SystemExit(WRONG_USE)
+
+
+def run_flow(flow: Any, parsed: argparse.Namespace) -> None:
+    """Run a flow with the parsed arguments, print its table or JSON. Status 1: something failed, 130: interrupted."""
+    end_orphans()
+    force_exit_on_interrupt(GOES_ON)
+    from flows.shared.run_summary import text_table  # imports Prefect, which a refused command need not wait for
+
+    given = {name: value for name, value in vars(parsed).items() if name != "json"}
+    with one_line_errors(interrupted=GOES_ON):
+        result = flow(**given)
+    print(text_table(result))
+    if parsed.json:
+        print(json.dumps(result, ensure_ascii=False))
+    if result.get("failed"):
+        raise SystemExit(FAILED)

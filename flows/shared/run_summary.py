@@ -1,0 +1,117 @@
+"""What a run ends with: a table for people, JSON for programs, a summary in Prefect's UI."""
+
+from typing import Any
+
+from prefect.artifacts import create_markdown_artifact
+
+from infra import storage
+from infra.artifact_store import Artifact
+from infra.settings import redact_url, settings
+from tasks.publishing.publish_model import RunOutcome
+
+COLUMNS = {
+    "wer": ("WER", "{:.2%}"),
+    "wer_interval": ("95 % interval", "{0[0]:.2%} to {0[1]:.2%}"),
+    "cer": ("CER", "{:.2%}"),
+    "utterances": ("utterances", "{}"),
+    "loss": ("nats a token", "{:.4f}"),
+    "accuracy": ("accuracy", "{:.2%}"),
+    "accuracy_interval": ("95 % interval", "{0[0]:.2%} to {0[1]:.2%}"),
+    "macro_f1": ("macro-F1", "{:.4f}"),
+    "items": ("items", "{}"),
+    "bits_per_character": ("bits a character", "{:.3f}"),
+    "perplexity": ("perplexity", "{:.3f}"),
+    "unknown": ("unknown", "{:.2%}"),
+    "tokens": ("tokens", "{}"),
+}
+OF_A_COMPARISON = {
+    "spread": ("\u00b1 over seeds", "{:.4f}"),
+    "seeds": ("seeds", "{}"),
+    "parameters": ("parameters", "{:,}"),
+    "best_epoch": ("best epoch", "{:g}"),
+    "updates": ("updates", "{:g}"),
+    "training_seconds": ("seconds", "{:.0f}"),
+    "core_seconds": ("core seconds", "{:.0f}"),
+    "updates_per_second": ("updates/s", "{:.1f}"),
+}
+BESIDES = ("words", "characters", "bits_per_token", "oracle_wer", "calibration_error")  # in the JSON only
+SIZES = ("utterances", "tokens", "items")  # of what was measured: in a comparison the same for all
+
+
+def summarize_run(outcome: RunOutcome, published: Artifact) -> dict[str, Any]:
+    """The result of a flow, also left as an artifact of the Prefect run."""
+    names = (*COLUMNS, *BESIDES)
+    metrics = {s: {n: found[n] for n in names if n in found} for s, found in outcome.numbers().items()}
+    artifacts = {"bundle": outcome.bundle, "report": outcome.page} | {a.kind: a for a in outcome.data}
+    return build_result(metrics, artifacts, published)
+
+
+def summarize_comparison(
+    page: Artifact, published: Artifact, bundles: dict[str, Artifact], failed: dict[str, str]
+) -> dict[str, Any]:
+    """The same of a comparison: a row for each recipe, the best first; its bundles by recipe and seed."""
+    board = page.read_json("leaderboard.json")["recipes"]
+    metrics = {row["recipe"]: {name: row[name] for name in comparison_columns() if name in row} for row in board}
+    return build_result(metrics, {"report": page} | bundles, published, failed)
+
+
+def comparison_columns() -> dict[str, tuple[str, str]]:
+    return {name: told for name, told in (COLUMNS | OF_A_COMPARISON).items() if name not in SIZES}
+
+
+def build_result(
+    metrics: dict[str, dict[str, Any]],
+    artifacts: dict[str, Artifact],
+    published: Artifact,
+    failed: dict[str, str] | None = None,
+) -> dict[str, Any]:
+    told = published.read_json("publication.json")
+    result = {
+        "metrics": metrics,
+        "digests": {name: artifact.digest for name, artifact in artifacts.items()} | told.get("digests", {}),
+        "paths": {name: artifact.uri for name, artifact in artifacts.items()},
+        "report": storage.join(artifacts["report"].uri, "report.html"),
+        "run_id": told["run_id"],
+        "model": f"{told['name']}@{told['alias']}" if told.get("name") else "",
+        "version": told.get("version", ""),
+        "tracking": redact_url(settings().tracking_uri),
+    } | ({} if failed is None else {"failed": failed})
+    create_markdown_artifact(markdown(result), key="summary", description="the numbers and where to look")
+    return result
+
+
+def summary_rows(result: dict[str, Any]) -> list[list[str]]:
+    """The heading, then a row for each split, or for each recipe of a comparison."""
+    columns, metrics = COLUMNS | OF_A_COMPARISON, result["metrics"]
+    shown = [name for name in columns if any(name in found for found in metrics.values())]
+    cells = [
+        [of, *(columns[n][1].format(found[n]) if n in found else "" for n in shown)] for of, found in metrics.items()
+    ]
+    return [["recipe" if "failed" in result else "split", *(columns[n][0] for n in shown)], *cells]
+
+
+def markdown(result: dict[str, Any]) -> str:
+    head, *cells = ("| " + " | ".join(row) + " |" for row in summary_rows(result))
+    line = "|---" * head.count(" | ") + "|---|"
+    report = result["report"]
+    link = report if storage.is_s3(report) else f"file://{report}"
+    model = f", model `{result['model']}`" if result["model"] else ""
+    failed = [f"failed: {label}: {line}" for label, line in result.get("failed", {}).items()]
+    below = ["", *failed, f"[report]({link})", f"MLflow run `{result['run_id']}`{model}"]
+    return "\n".join([head, line, *cells, *below])
+
+
+def text_table(result: dict[str, Any]) -> str:
+    """The same for a terminal."""
+    cells = summary_rows(result)
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ["  ".join(_placed(cell, widths[i], first=i == 0) for i, cell in enumerate(row)) for row in cells]
+    lines += [f"failed      {label}: {line}" for label, line in result.get("failed", {}).items()]
+    lines += [f"report      {result['report']}", f"MLflow run  {result['run_id']} at {result['tracking']}"]
+    if result["model"]:
+        lines.append(f"model       {result['model']}, version {result['version']}")
+    return "\n".join(lines)
+
+
+def _placed(cell: str, width: int, *, first: bool) -> str:
+    return cell.ljust(max(width, 10)) if first else cell.rjust(width)

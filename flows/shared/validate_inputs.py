@@ -1,0 +1,69 @@
+"""What is checked before any work: the corpus, the recipe and its settings."""
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from fnmatch import fnmatchcase
+from types import ModuleType
+from typing import Any
+
+from flows.shared.overrides import override
+from infra.errors import UserError
+from tasks.corpora.corpus_uri import Corpus, parse_corpus
+
+
+def list_recipes(module: ModuleType) -> dict[str, str]:
+    """The recipes of a module, and of those that it names as PARTS, with the first line of each docstring."""
+    return {name: (inspect.getdoc(make) or "").splitlines()[0] for name, make in _functions(module).items()}
+
+
+def _functions(module: ModuleType) -> dict[str, Callable[[], Any]]:
+    made: dict[str, Callable[[], Any]] = {}
+    for part in (module, *getattr(module, "PARTS", ())):
+        found = inspect.getmembers(part, inspect.isfunction)
+        made |= {n: f for n, f in found if f.__module__ == part.__name__ and not inspect.signature(f).parameters}
+    return made
+
+
+def resolve_recipe(corpus: str, recipe: str, settings: Sequence[str], module: ModuleType) -> tuple[Corpus, Any]:
+    """The corpus and the recipe by their names. Raises Problem saying what would be right."""
+    known = _functions(module)
+    if recipe not in known:
+        raise UserError(f"recipe {recipe!r}: no such recipe; {_hint(recipe, known)}")
+    return parse_corpus(corpus, module.VERB), override(known[recipe](), settings)
+
+
+def resolve_recipes(
+    corpus: str, patterns: str, settings: Sequence[str], modules: Iterable[ModuleType]
+) -> tuple[ModuleType, Corpus, dict[str, Any]]:
+    """The module, the corpus and the recipes by their names. Raises Problem saying what would be right.
+
+    patterns: names with a comma between them, each perhaps a pattern such as `cell_*`; all are of one module.
+    """
+    if any(setting.startswith("fit.seed=") for setting in settings):
+        raise UserError("--set fit.seed: the seeds of a comparison are given with --seeds")
+    known = {name: module for module in modules for name in _functions(module)}
+    found: dict[str, ModuleType] = {}
+    for pattern in patterns.split(","):
+        matching = {name: module for name, module in known.items() if fnmatchcase(name, pattern.strip())}
+        if not matching:
+            raise UserError(f"recipes {pattern.strip()!r}: no such recipe; {_hint(pattern, known)}")
+        found |= matching
+    (first, module), *others = found.items()
+    for name, other in others:
+        if other is not module:
+            kinds = f"{first} is of {module.__name__}, {name} of {other.__name__}"
+            raise UserError(f"recipes {patterns!r}: {kinds}; only recipes of one module can be compared")
+    place, plans = parse_corpus(corpus, module.VERB), {}
+    for name in found:
+        try:
+            plans[name] = override(_functions(module)[name](), settings)
+        except UserError as problem:
+            raise UserError(f"recipe {name}: {problem}") from problem
+    return module, place, plans
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    names = list(known)
+    near = difflib.get_close_matches(name, names, 1)
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"

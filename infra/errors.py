@@ -1,0 +1,37 @@
+"""What the user can mend: one exception whose message says how, and the one line that a command ends with."""
+
+import errno
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130  # exit statuses
+
+
+class UserError(Exception):  # noqa: N818  (not an error of the program: something the user can mend)
+    """One line saying what is wrong, where, and what to do. Shown to the user without a traceback."""
+
+
+@contextmanager
+def explain_full_disk(what: str = "") -> Iterator[None]:
+    """Turn "no space left on device" into a Problem: while writing what (by default the file), and what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        place = what or error.filename or "a file"
+        raise UserError(f"the disk is full while writing {place}; make room and run the same command again") from error
+
+
+@contextmanager
+def one_line_errors(status: int = FAILED, *, interrupted: str = "interrupted") -> Iterator[None]:
+    """For a command line: a Problem or Ctrl-C ends the process with one line on stderr and an exit status."""
+    try:
+        yield
+    except UserError as problem:
+        print(f"scriptorium: {problem}", file=sys.stderr)
+        raise SystemExit(status) from None
+    except KeyboardInterrupt:
+        print(f"scriptorium: {interrupted}", file=sys.stderr)
+        raise SystemExit(INTERRUPTED) from None

@@ -1,0 +1,50 @@
+"""Ctrl-C: it ends a command the usual way where that is quick, and by force where it is not.
+
+Prefect, once interrupted, reports to a server which the same Ctrl-C has ended, for a minute and more. Force loses
+nothing: what is half done is not read, and the same command goes on from it.
+"""
+
+import logging
+import os
+import signal
+import sys
+import threading
+from types import FrameType, TracebackType
+
+from infra import processes
+from infra.errors import INTERRUPTED
+
+PATIENCE_SECONDS = 10.0
+
+
+def quiet_interrupt() -> None:
+    """From now on a Ctrl-C that nothing catches, as while a command is still being imported, is told in one line."""
+
+    def told(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            print("scriptorium: interrupted", file=sys.stderr)
+        else:
+            sys.__excepthook__(kind, error, trace)
+
+    sys.excepthook = told
+
+
+def force_exit_on_interrupt(message: str) -> None:
+    """From now on the first Ctrl-C raises KeyboardInterrupt and, if the process is still there some seconds later,
+    ends it and all it started with `message` and status 130; a second Ctrl-C does so at once.
+    """
+
+    def force() -> None:
+        print(f"scriptorium: {message}", file=sys.stderr, flush=True)
+        processes.kill_descendants()
+        os._exit(INTERRUPTED)
+
+    def first(_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, lambda *_: force())
+        logging.disable()  # what libraries have to say about it is long, and nothing to act on
+        timer = threading.Timer(PATIENCE_SECONDS, force)
+        timer.daemon = True
+        timer.start()
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, first)

@@ -1,0 +1,51 @@
+"""Ray: the cluster named by RAY_ADDRESS, or one on this machine that ends with the process."""
+
+import logging
+from typing import Any
+
+from infra.errors import UserError
+from infra.settings import set_defaults, settings
+
+# Each a default: what the user has set in the environment stays.
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300",  # 60 is too short on a busy machine
+    "RAY_TRAIN_V2_ENABLED": "1",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # keep CUDA visible to tasks that ask for none; the future default
+}
+# The name says nothing of it: without "clusters", Ray listens on the loopback interface only.
+ON_THIS_MACHINE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+
+
+def connect() -> Any:
+    """The `ray` module, connected. Safe to call again."""
+    set_defaults(ENVIRONMENT)
+    if settings().ray_address.split(":")[0] in {"", "127.0.0.1", "localhost"}:
+        set_defaults(ON_THIS_MACHINE)
+    import ray  # seconds that a run with nothing to do need not pay
+
+    if ray.is_initialized():
+        return ray
+    import ray.data
+    import ray.train
+
+    data = ray.data.DataContext.get_current()
+    data.enable_progress_bars = False  # tasks/steps/ray_jobs.py draws one bar a step instead
+    data.op_resource_reservation_enabled = False  # it keeps half the cores for other operators; our jobs have one
+    for name in ("ray", "ray.data", "ray.train"):  # a line for each stage of each job tells a user nothing
+        logging.getLogger(name).setLevel(logging.ERROR)
+    address = settings().ray_address
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    quiet["runtime_env"] = {"env_vars": settings().for_workers()}
+    try:
+        if address:
+            ray.init(address=address, ignore_reinit_error=True, **quiet)
+        else:
+            # "local": otherwise Ray would join whatever cluster it finds on this machine
+            ray.init("local", num_cpus=int(settings().cores), include_dashboard=False, **quiet)
+    except ConnectionError as error:
+        raise UserError(
+            f"no Ray cluster answers at {address}, or it refuses the token of RAY_AUTH_TOKEN_PATH; "
+            "unset RAY_ADDRESS or start a cluster (make up)"
+        ) from error
+    return ray

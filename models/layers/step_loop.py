@@ -1,0 +1,18 @@
+"""A recurrence over all steps by the autograd graph of each: what every cell can do that has nothing faster."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from models.interface import State
+from models.search.state_tree import tree_map
+
+
+def scan_steps(step: Callable[[Tensor, State], State], driven: Tensor, state: State) -> State:
+    """The states s_t = step(driven_t, s_{t-1}) of driven (T, B, G), stacked: leaves (T, B, ...)."""
+    states = []
+    for at in driven.unbind(0):  # one graph node for all steps, where indexing would have a full-size gradient each
+        state = step(at, state)
+        states.append(state)
+    return tree_map(lambda *leaves: torch.stack(leaves), *states)

@@ -1,0 +1,1 @@
+"""The auto segmentation criterion: beam search and forced alignment."""

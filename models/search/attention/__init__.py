@@ -1,0 +1,1 @@
+"""Autoregressive decoders: beam search, continuation, attention as alignment."""

@@ -1,0 +1,236 @@
+"""Beam search over autoregressive decoders: a batch of sources x at once, their prefixes y side by side.
+
+score(y) = log p(y EOS|x) / ((5 + |y|) / 6)^length_norm + coverage * cp(x, y)
+           + lm_weight * log p_lm(y EOS) + ctc_weight * log p_ctc(y|x) + insertion_bonus * |y|
+cp(x, y) = sum_t log min(sum_u a_ut, 1), a_ut the attention of step u, that of EOS too, to step t of the memory
+
+Wu et al. 2016, https://arxiv.org/abs/1609.08144, section 7 and equation 14; CTC: Hori, Watanabe & Hershey 2017,
+https://aclanthology.org/P17-1048, section 3.2. In every step the `width` best of all live prefixes with one more token
+are kept, by their score without length norm and coverage; those that EOS ends leave the beam (Sutskever et al. 2014,
+https://arxiv.org/abs/1409.3215, section 3.2). A source is done, and costs no more time, as soon as nothing live can
+come among its best `width`.
+"""
+
+import math
+from bisect import insort
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from models.interface import Beam, Decoder, Hypothesis, Padded, State, Step
+from models.search.ctc.prefix_score import CTCPrefixScorer
+from models.search.state_tree import select_rows
+from models.special_tokens import BLANK, BOS, EOS
+
+UNSEEN = 1e-9  # the least attention that a step of the memory is taken to have, so that cp stays finite
+
+
+class Scorer(NamedTuple):
+    """A decoder and the weight of its log-probability. The first voice is the model itself."""
+
+    decoder: Decoder
+    memory: Padded | None
+    weight: float
+
+
+class ActiveHypotheses(NamedTuple):
+    """The K prefixes of each of the A sources that are not done; a place without one scores -inf."""
+
+    tokens: Tensor  # (A, K, u), BOS first
+    scores: Tensor  # (A, K) all that is scored but length norm and coverage
+    log_probs: Tensor  # (A, K) of the model
+    states: State  # a state a voice, leaves (A K, ...)
+    covered: Tensor  # (A, K, T) attention summed over the steps; T is 0 where coverage is not scored
+    peaks: Tensor  # (A, K, u - 1) the step of the memory that each token attended to most; none without attention
+
+
+@dataclass(frozen=True)
+class AttentionSearch:
+    """One search. limits: the most tokens of each source. ended: the best that have ended of each."""
+
+    beam: Beam
+    limits: list[int]
+    ended: list[list[Hypothesis]]
+
+
+@torch.no_grad()
+def attention_beam(
+    model: Decoder,
+    memory: Padded | None,
+    beam: Beam,
+    lm: Decoder | None = None,
+    emissions: Padded | None = None,
+    limits: Tensor | None = None,
+) -> list[list[Hypothesis]]:
+    """For each source its hypotheses, best first, `beam.width` of them at most; width 1 is greedy.
+
+    memory: what model.encode gives (B, T, C), or None for a model without one; then limits says how many searches.
+    emissions: CTC's log-probabilities (B, T', V), for ctc_weight. limits: (B,) the most tokens of each, where that is
+    less than beam.max_length; a prefix that long is scored as it is, without EOS. BLANK and BOS are never written.
+
+    spans: for each token the one step of the memory that it attended to most, or the latest that a token before it
+    did: attention may look back, times may not. None without attention. confidence: the geometric mean of the model's
+    probabilities of the tokens and EOS. Stopping loses nothing as long as no log-probability is above 0. Where no text
+    is possible, the empty one with score -inf is all there is.
+    Raises ValueError for a term that this search does not have or has nothing to work on, and for NaN.
+    """
+    _refuse(beam, memory, lm, emissions)
+    if memory is None and limits is None:
+        raise ValueError("without a memory the limits (B,) say how many searches there are")
+    batch = len(memory.lengths if memory is not None else limits if limits is not None else ())
+    most = [beam.max_length] * batch if limits is None else limits.clamp(1, beam.max_length).tolist()
+    search = AttentionSearch(beam, most, [[] for _ in range(batch)])
+    voices = [Scorer(model, memory, 1.0)]
+    if lm is not None and beam.lm_weight:
+        voices.append(Scorer(lm, None, beam.lm_weight))
+    if emissions is not None and beam.ctc_weight:
+        ctc = CTCPrefixScorer()
+        voices.append(Scorer(ctc, ctc.encode(emissions), beam.ctc_weight))
+    device = memory.data.device if memory is not None else limits.device if limits is not None else None
+    rows, live = list(range(batch)), _begin(voices, torch.zeros((batch, 1), dtype=torch.float64, device=device), beam)
+    while rows:
+        live = _grow(voices, live, rows, search)
+        going = [i for i, open_ in enumerate(_open(live, rows, search)) if open_]
+        if len(going) < len(rows):
+            rows = [rows[i] for i in going]
+            live, voices = _kept(live, voices, torch.tensor(going, dtype=torch.long, device=live.tokens.device))
+    nothing = Hypothesis((), -math.inf, (), 0.0)
+    return [nbest or [nothing] for nbest in search.ended]
+
+
+def _refuse(beam: Beam, memory: Padded | None, lm: Decoder | None, emissions: Padded | None) -> None:
+    for name in beam.beyond("length_norm", "coverage", "lm_weight", "insertion_bonus", "ctc_weight"):
+        raise ValueError(f"attention_beam has no {name}: leave beam.{name} out")
+    for name in ("coverage", "lm_weight", "ctc_weight"):
+        if getattr(beam, name) < 0:
+            raise ValueError(f"beam.{name} is {getattr(beam, name)}, and cannot be negative: the search would not end")
+    if beam.lm_weight and lm is None:
+        raise ValueError(f"beam.lm_weight is {beam.lm_weight}, but there is no language model: give one or set it to 0")
+    if beam.ctc_weight and emissions is None:
+        raise ValueError(f"beam.ctc_weight is {beam.ctc_weight}, but the model has no CTC head: set it to 0")
+    if beam.coverage and memory is None:
+        raise ValueError(f"beam.coverage is {beam.coverage}, but the model has no memory to cover: set it to 0")
+
+
+def _begin(voices: list[Scorer], scores: Tensor, beam: Beam) -> ActiveHypotheses:
+    """The empty prefix of each source, whose scores are zeros (B, 1)."""
+    memory = voices[0].memory
+    states = tuple(voice.decoder.start(voice.memory, len(scores)) for voice in voices) if len(scores) else ()
+    tokens = torch.full((len(scores), 1, 1), BOS, device=scores.device)
+    covered = scores.new_zeros(len(scores), 1, 0)
+    if beam.coverage and memory is not None:
+        covered = (~memory.mask())[:, None].double()  # as if padding had been seen
+    return ActiveHypotheses(tokens, scores, scores, states, covered, tokens[..., :0])
+
+
+def _grow(voices: list[Scorer], live: ActiveHypotheses, rows: list[int], search: AttentionSearch) -> ActiveHypotheses:
+    """One more token for the best prefixes; those that it ends, and those of full length, go to `search.ended`."""
+    count, width = live.scores.shape
+    last = live.tokens[..., -1].flatten()
+    steps = [v.decoder.step(last, s, v.memory) for v, s in zip(voices, live.states, strict=True)]
+    totals, size = _totals(steps, voices, live, search.beam), steps[0].log_probs.shape[1]
+    scores, best = totals.flatten(1).topk(min(search.beam.width, width * size), dim=1)
+    if bool(scores.isnan().any()):  # which topk puts before all numbers
+        raise ValueError("the model's log-probabilities hold NaN")
+    origin, added = best // size, best % size
+    parents = (origin + width * torch.arange(count, device=origin.device)[:, None]).flatten()
+    own = steps[0].log_probs.flatten()[parents * size + added.flatten()].view_as(scores)
+    covered, peak = _attended(steps[0], live, search.beam, origin)
+    grown = ActiveHypotheses(
+        tokens=torch.cat((_of(live.tokens, origin), added[..., None]), 2),
+        scores=scores,
+        log_probs=live.log_probs.gather(1, origin) + own,
+        states=tuple(select_rows(step.state, parents) for step in steps),
+        covered=covered,
+        peaks=torch.cat((_of(live.peaks, origin), peak), 2),
+    )
+    full = torch.tensor([search.limits[row] for row in rows], device=scores.device) < grown.tokens.shape[2]
+    done = (scores > -torch.inf) & ((added == EOS) | full[:, None])
+    _end(grown, done, rows, search)
+    return grown._replace(scores=scores.masked_fill(done, -torch.inf))
+
+
+def _totals(steps: list[Step], voices: list[Scorer], live: ActiveHypotheses, beam: Beam) -> Tensor:
+    """(A, K, V) float64: the scores of all prefixes with one more token. Raises ValueError unless all voices have V."""
+    told = steps[0].log_probs
+    totals = (live.scores + beam.insertion_bonus)[..., None] + told.unflatten(0, live.scores.shape)
+    for step, voice in zip(steps[1:], voices[1:], strict=True):
+        if step.log_probs.shape != told.shape:
+            sizes = f"{step.log_probs.shape[1]} tokens, the model {told.shape[1]}"
+            raise ValueError(f"the language model or CTC head knows {sizes}: use one tokenizer")
+        totals.add_(step.log_probs.unflatten(0, live.scores.shape), alpha=voice.weight)
+    totals[..., EOS] -= beam.insertion_bonus
+    totals[..., BLANK] = totals[..., BOS] = -torch.inf
+    return totals
+
+
+def _attended(step: Step, live: ActiveHypotheses, beam: Beam, origin: Tensor) -> tuple[Tensor, Tensor]:
+    """The attention (A, K, T) summed for the grown prefixes, and the step (A, K, 1) that each attended to most."""
+    if step.attention is None:
+        if beam.coverage:
+            raise ValueError(f"beam.coverage is {beam.coverage}, but the model gives no attention: set it to 0")
+        return _of(live.covered, origin), _of(live.peaks, origin)
+    paid = step.attention.view(*live.scores.shape, -1)
+    covered = live.covered + paid if beam.coverage else live.covered
+    return _of(covered, origin), paid.argmax(-1).gather(1, origin)[..., None]
+
+
+def _of(x: Tensor, origin: Tensor) -> Tensor:
+    """x (A, K, ...) at the places `origin` (A, W)."""
+    return x.gather(1, origin[..., None].expand(-1, -1, x.shape[2]))
+
+
+def _end(live: ActiveHypotheses, done: Tensor, rows: list[int], search: AttentionSearch) -> None:
+    """The prefixes that are `done` (A, K), as hypotheses of their sources."""
+    i, k = done.nonzero().unbind(1)
+    if not len(i):
+        return
+    beam, peaks = search.beam, live.peaks[i, k]
+    latest = peaks.cummax(1).values if peaks.shape[1] else peaks
+    cp = live.covered[i, k].clamp(UNSEEN, 1).log().sum(1)
+    numbers = (live.tokens[i, k, 1:], latest, live.scores[i, k], live.log_probs[i, k], cp)
+    for at, written, steps, score, log_prob, cover in zip(i.tolist(), *(n.tolist() for n in numbers), strict=True):
+        y = written[:-1] if written[-1] == EOS else written
+        score += log_prob * (_norm(len(y), beam) - 1) + beam.coverage * cover
+        spans = tuple((t, t + 1) for t in steps[: len(y)])
+        nbest = search.ended[rows[at]]
+        insort(nbest, Hypothesis(tuple(y), score, spans, math.exp(log_prob / len(written))), key=lambda h: -h.score)
+        del nbest[beam.width :]
+
+
+def _norm(length: int, beam: Beam) -> float:
+    """What the log-probability of so many tokens is multiplied by."""
+    return ((5 + length) / 6) ** -beam.length_norm
+
+
+def _open(live: ActiveHypotheses, rows: list[int], search: AttentionSearch) -> list[bool]:
+    """For each source that is not done whether something live can still come among its best `width`."""
+    beam, length = search.beam, live.tokens.shape[2] - 1
+    most = [search.limits[row] for row in rows]
+    norms = [min(_norm(length, beam), _norm(n, beam)) for n in most]  # log-probabilities only fall
+    hopes = [max(0.0, beam.insertion_bonus * (n - length)) for n in most]
+    norm, hope = live.scores.new_tensor([norms, hopes])
+    best = live.scores + live.log_probs * (norm[:, None] - 1)
+    ceilings = best.masked_fill(live.scores == -torch.inf, -torch.inf).amax(1) + hope
+    still = []
+    for row, ceiling in zip(rows, ceilings.tolist(), strict=True):
+        nbest = search.ended[row]
+        still.append(ceiling > (nbest[-1].score if len(nbest) == beam.width else -torch.inf))
+    return still
+
+
+def _kept(live: ActiveHypotheses, voices: list[Scorer], going: Tensor) -> tuple[ActiveHypotheses, list[Scorer]]:
+    """The search of those sources alone that go on."""
+    width = live.scores.shape[1]
+    places = (going[:, None] * width + torch.arange(width, device=going.device)).flatten()
+    states = select_rows(live.states, places)
+    live = ActiveHypotheses(*select_rows(live._replace(states=None), going))._replace(states=states)
+    return live, [voice._replace(memory=_part(voice.memory, going)) for voice in voices]
+
+
+def _part(memory: Padded | None, going: Tensor) -> Padded | None:
+    if memory is None:
+        return None
+    return Padded(memory.data.index_select(0, going), memory.lengths[going.to(memory.lengths.device)])

@@ -1,0 +1,1 @@
+"""Language models in a search: n-grams, fusion, words, text generation."""

@@ -1,0 +1,1 @@
+"""Transducers: beam and greedy search, alignment."""

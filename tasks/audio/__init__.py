@@ -1,0 +1,1 @@
+"""Sound as bytes to samples: clips of any format, and input that comes in chunks."""

@@ -1,0 +1,70 @@
+"""One recording to listen to: a file as any corpus may have it, or 16-bit samples as they come on a pipe."""
+
+import io
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+import soundfile
+
+from infra import storage
+from infra.errors import UserError
+from tasks.audio.load_audio import BadClip, decode_clip
+
+HEADERS = {b"RIFF": "a WAV file", b"fLaC": "a FLAC file", b"OggS": "an Ogg file", b"ID3\x03": "an MP3 file"}
+
+
+class AudioInput(NamedTuple):
+    """samples: mono (n,) in [-1, 1], or given frames (n, D). rate: of them a second. said: of what was done to it."""
+
+    samples: np.ndarray
+    rate: int
+    said: str = ""
+
+    @property
+    def seconds(self) -> float:
+        return len(self.samples) / self.rate
+
+    def chunks(self, milliseconds: int) -> Iterator[np.ndarray]:
+        size = max(1, self.rate * milliseconds // 1000)
+        for begin in range(0, len(self.samples), size):
+            yield self.samples[begin : begin + size]
+
+
+def read_audio_input(uri: str) -> AudioInput:
+    """A file's samples. Raises Problem in one line for a file that is not there, is no sound, is cut off, has no
+    samples or some that are not finite.
+    """
+    extension = uri.rpartition("/")[2].rpartition(".")[2].lower()
+    try:
+        data = storage.read(uri)
+        samples, rate = decode_clip(data, extension)
+    except BadClip as bad:
+        raise UserError(f"{uri}: {bad.reason}" + (f" ({bad.detail})" if bad.detail else "")) from bad
+    except OSError as error:
+        raise UserError(f"{uri}: cannot be read ({error.strerror or error})") from error
+    channels = 1 if extension in {"mfc", "raw"} else soundfile.info(io.BytesIO(data)).channels
+    return AudioInput(samples, rate, f"{channels} channels, of which the mean is heard" if channels > 1 else "")
+
+
+def pcm_chunks(stream: BinaryIO, rate: int, milliseconds: int) -> Iterator[np.ndarray]:
+    """Little-endian 16-bit mono samples to chunks (n,) in [-1, 1], until the stream ends or Ctrl-C.
+
+    Raises Problem where there is none, or the header of a file.
+    """
+    size, first = 2 * max(1, rate * milliseconds // 1000), True
+    while data := _next(stream, size):
+        if first and data[:4] in HEADERS:
+            raise UserError(f"standard input holds {HEADERS[data[:4]]}, not bare samples: give its name, not -")
+        if len(data) > 1:  # half a sample at the end is none
+            yield np.frombuffer(data[: len(data) // 2 * 2], "<i2").astype(np.float32) / 32768
+            first = False
+    if first:
+        raise UserError("standard input: no samples")
+
+
+def _next(stream: BinaryIO, size: int) -> bytes:
+    try:
+        return stream.read(size)
+    except KeyboardInterrupt:  # the speaker has ended; what was heard is still written out
+        return b""

@@ -1,0 +1,153 @@
+"""What a recogniser is given beside its weights: a language model, a lexicon, hotwords, and how it searches with them.
+
+The bundle then holds lm/ngram.bin (tasks/ngram/binary_file.py), or the files of a neural language model under lm/,
+words.json (lexicon and hotwords) and the new decode.json.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from infra import tracking
+from infra.artifact_store import Artifact, file_sha256, new_draft
+from infra.errors import UserError
+from models.interface import Beam, LanguageModel
+from tasks.bundles.model_bundle import LM, NEURAL, WORDS, check_golden_outputs, import_model, load_bundle
+from tasks.ingest import tar
+from tasks.ingest.ingest_text import INDEX as TEXT_INDEX
+from tasks.ngram.arpa_file import read_arpa
+from tasks.ngram.binary_file import write_binary
+from tasks.ngram.train_ngram import BINARY, NGramConfig
+from tasks.steps.parquet_io import QUARANTINE, to_parquet, to_table
+from tasks.steps.pipeline_step import step
+from tasks.text.tokenizer import TokenizerConfig, training_texts
+
+PIECE_CHARACTERS = 1 << 18
+MOST_WORDS = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranscriptLMConfig:
+    """An n-gram model of the training transcripts. unit: its words, or the recogniser's tokens; "none" makes none."""
+
+    unit: Literal["none", "words", "tokens"] = "none"
+    ngram: NGramConfig = field(default_factory=NGramConfig)
+
+    def words(self, tokens: TokenizerConfig) -> TokenizerConfig:
+        """A tokenizer of all the words of a text that is normalised as the recogniser's tokens are."""
+        return TokenizerConfig(kind="words", vocabulary_size=MOST_WORDS, text=tokens.text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodingResources:
+    """lexicon, hotwords: words as they are written; none leaves what the bundle has. beam: the new defaults."""
+
+    beam: Beam
+    lexicon: tuple[str, ...] = ()
+    hotwords: tuple[str, ...] = ()
+
+
+@step
+def transcripts_as_text(shards: Artifact) -> Artifact:
+    """The training split's transcripts as a text, one a line: what language models are made of."""
+    index, name = [], "00000-00000.tar"
+    with tempfile.TemporaryDirectory() as folder, new_draft("text") as out:
+        with Path(folder, name).open("wb") as file:
+            for number, piece in enumerate(_pieces(training_texts(shards))):
+                data, key = piece.encode(), f"00000-00000-{number:06}"
+                place = {"shard": name, "offset": file.tell() + tar.BLOCK, "size": len(data)}
+                tar.append(file, {f"{key}.txt": data})
+                index.append({"key": key, "characters": len(piece), "source": "transcripts"} | place)
+            file.write(tar.END)
+        if not index:
+            raise UserError(f"{shards}: no training transcripts to make a language model of")
+        out.put(name, Path(folder, name))
+        out.put("index.parquet", to_parquet(to_table(index, TEXT_INDEX)))
+        out.put("quarantine.parquet", to_parquet(QUARANTINE.empty_table()))
+        counts = {name: sum(row[name] for row in index) for name in ("characters", "size")}
+        out.put_json("summary.json", {"corpus": str(shards), "documents": 1, "rejected": 0, **counts})
+    return out.result()
+
+
+def _pieces(texts: Iterator[str]) -> Iterator[str]:
+    """Lines, as many at a time as one piece of a text has."""
+    held, size = list[str](), 0
+    for text in texts:
+        held.append(" ".join(text.split()) + "\n")
+        size += len(held[-1])
+        if size >= PIECE_CHARACTERS:
+            yield "".join(held)
+            held, size = [], 0
+    if held:
+        yield "".join(held)
+
+
+def load_language_model(place: str) -> Artifact | None:
+    """The language model NAME@ALIAS of the registry, or at a path: of an n-gram model, of an ARPA file, or of a bundle
+    that train_language_model made. None for "".
+    """
+    if not place:
+        return None
+    if Path(place).is_file():
+        return import_arpa(str(Path(place).absolute()), file_sha256(Path(place)))
+    found = import_model(tracking.resolve_model(place), ("ngram", "bundle"))
+    if found.kind == "bundle" and not isinstance(load_bundle(found).model, LanguageModel):
+        raise UserError(f"{place}: not a language model; give one that train_ngram or train_language_model made")
+    return found
+
+
+def read_words(path: str) -> tuple[str, ...]:
+    """The words of a file, one a line; what follows a tab (a pronunciation, a count) is left out. () for ""."""
+    if not path:
+        return ()
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as UTF-8 text, a word a line ({error})") from error
+    words = tuple(dict.fromkeys(word for line in lines if (word := line.split("\t")[0].strip())))
+    if not words:
+        raise UserError(f"{path}: no word in it; write one a line")
+    return words
+
+
+@step
+def import_arpa(path: str, sha256: str) -> Artifact:  # noqa: ARG001  (other bytes at the same path are another model)
+    """The n-gram model of an ARPA file, which may be compressed with gzip."""
+    stored = read_arpa(Path(path))
+    with tempfile.TemporaryDirectory() as folder, new_draft("ngram") as out:
+        write_binary(Path(folder, BINARY), stored.levels, stored.spellings)
+        out.put(BINARY, Path(folder, BINARY))
+    return out.result()
+
+
+@step
+def add_decoding_resources(bundle: Artifact, lm: Artifact | None, equipment: DecodingResources) -> Artifact:
+    """The bundle with a language model and words beside it. Raises Problem for what does not fit the bundle.
+
+    lm: an n-gram model of the bundle's tokens, or of words, or a neural one that has all of the bundle's tokens; None
+    leaves what the bundle has.
+    """
+    had, beam = set(bundle.names()), equipment.beam
+    fusing = {name for name in had if name.startswith(LM)}
+    if lm and not beam.lm_weight:
+        raise UserError("a language model is given, but beam.lm_weight is 0: set it (0.5, say), or tune it")
+    if equipment.hotwords and not beam.hotword_weight:
+        raise UserError("hotwords are given, but beam.hotword_weight is 0: set it (5, say)")
+    if equipment.lexicon and not (lm or beam.lexicon_only or beam.unknown_bonus or beam.word_bonus or fusing):
+        raise UserError("a lexicon is given, but no term uses it: set beam.lexicon_only=true, or give a language model")
+    words = bundle.read_json(WORDS) if WORDS in had else {"lexicon": [], "hotwords": []}
+    words = {name: list(getattr(equipment, name)) or words[name] for name in words}
+    with new_draft("bundle") as out:
+        for name in had - {WORDS, "decode.json"} - (fusing if lm else set()):
+            out.put(name, bundle.file(name))
+        if lm:
+            names = [BINARY] if lm.kind == "ngram" else [name for name in NEURAL if name in lm.names()]
+            for name in names:
+                out.put(LM + name, lm.file(name))
+        if any(words.values()):
+            out.put_json(WORDS, words)
+        out.put_json("decode.json", asdict(beam))
+    check_golden_outputs(out.result(), beam)
+    return out.result()

@@ -1,0 +1,102 @@
+"""How a corpus is named: KIND:URI, the kind a reader in tasks/corpora/readers/, the URI a folder, an archive or
+s3://.
+"""
+
+import hashlib
+import importlib
+import json
+import posixpath
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra import storage
+from infra.errors import UserError
+
+READERS = Path(__file__).parent / "readers"
+ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corpus:
+    """kind: the name of a module in tasks/corpora/readers/. uri: a local path or s3://bucket/prefix, empty for `demo`.
+    verb: the function of the module that reads it.
+    """
+
+    kind: str
+    uri: str
+    verb: str = "utterances"
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.uri}"
+
+    @property
+    def code(self) -> tuple[str, ...]:
+        """The reader, which a step finds by name: part of the step's key."""
+        return (f"tasks.corpora.readers.{self.kind}",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngestConfig:
+    """How clips become shards.
+
+    shard_mb: the size at which a shard is closed. error_budget: the share of a split's rows that may be rejected.
+    min_seconds, max_seconds: clips outside are rejected. own_splits: ignore the corpus' official splits and make
+    speaker- and sentence-disjoint ones of dev_share and test_share with `seed`. test_speaker, digits, strings: `fsdd`
+    only: who is held out, how many digits a string has at most, how many strings are made of the training recordings.
+    max_characters: `labelled` only, longer texts are rejected.
+    """
+
+    shard_mb: float = 64.0
+    error_budget: float = 0.05
+    min_seconds: float = 0.1
+    max_seconds: float = 60.0
+    own_splits: bool = False
+    dev_share: float = 0.1
+    test_share: float = 0.1
+    seed: int = 0
+    test_speaker: str = "theo"
+    digits: int = 5
+    strings: int = 1200
+    max_characters: int = 10_000
+
+
+def corpus_kinds(*verbs: str) -> list[str]:
+    """The corpus kinds whose readers, the files of tasks/corpora/readers/, have any of these verbs."""
+    names = sorted(p.stem for p in READERS.glob("*.py") if not p.stem.startswith("_"))
+    readers = {name: importlib.import_module(f"tasks.corpora.readers.{name}") for name in names}
+    return [name for name, reader in readers.items() if any(hasattr(reader, verb) for verb in verbs)]
+
+
+def parse_corpus(text: str, verb: str = "utterances", *others: str) -> Corpus:
+    """`KIND:URI` as a Corpus that exists. Raises Problem for an unknown kind or a missing place.
+
+    verb: what a flow asks of the kind's reader: `utterances` (clips with transcripts), `labelled` (clips or texts, a
+    label each) or `documents` (plain text). others: verbs that would do as well, where that is yet to be seen.
+    """
+    kind, colon, uri = text.partition(":")
+    if not colon or kind not in corpus_kinds(verb, *others):
+        raise UserError(f"corpus {text!r}: write KIND:URI with KIND one of {', '.join(corpus_kinds(verb, *others))}")
+    if kind == "demo":
+        return Corpus(kind=kind, uri=uri, verb=verb)
+    if not uri:
+        raise UserError(f"corpus {text!r}: no place given; write {kind}:/path/to/corpus or {kind}:s3://bucket/prefix")
+    uri = uri.rstrip("/") if storage.is_s3(uri) else str(Path(posixpath.normpath(Path(uri).expanduser().absolute())))
+    if not storage.is_s3(uri) and not Path(uri).exists():
+        raise UserError(f"corpus {text!r}: {uri} does not exist")
+    return Corpus(kind=kind, uri=uri, verb=verb)
+
+
+def is_archive(uri: str) -> bool:
+    return uri.lower().endswith(ARCHIVES)
+
+
+def fingerprint(corpus: Corpus) -> str:
+    """Changes whenever a file of the corpus does: a hash of every name, size and time (or ETag). Reads no content."""
+    if corpus.kind == "demo":
+        return "generated"
+    single = storage.stat(corpus.uri)
+    files = {"": single} if single else storage.list_files(corpus.uri)
+    if not files:
+        raise UserError(f"corpus {corpus}: nothing is there")
+    rows = [(name, entry.size, entry.version) for name, entry in files.items()]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()

@@ -1,0 +1,48 @@
+"""What a corpus reader says of one row: an utterance to take in, or why it cannot be one."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+SPLITS = ("test", "dev", "train")  # in the order of reading: of a clip that comes twice, the first stays
+NOT_CHARGED = "sentence in another split"  # the corpus is sound, only our division leaves this row out
+
+
+class Utterance(NamedTuple):  # a corpus has millions of rows: this takes a quarter of a frozen dataclass' time
+    """split: "train", "dev", "test", or "" for tasks/ingest/split_corpus.py to decide. clips: names of files in the
+    corpus; more than one are joined with pauses_ms[i] of silence before clip i. span: start and length in seconds,
+    where the utterance is a piece of its clip. tags: what else is known, such as age, gender, accent, locale. content:
+    the row's own text, where it has no clip (then clips[0] only names it) and `text` is a label. apart: what no two
+    splits may share beside a speaker, the text where empty.
+    """
+
+    split: str
+    clips: tuple[str, ...]
+    text: str
+    speaker: str = ""
+    tags: Mapping[str, str] = MappingProxyType({})
+    pauses_ms: tuple[int, ...] = ()
+    span: tuple[float, float] | None = None
+    content: str = ""
+    apart: str = ""
+
+    @property
+    def source(self) -> str:
+        """What names the utterance in messages and tables; two utterances have different ones."""
+        if self.span:
+            return f"{self.clips[0]}@{self.span[0]:g}+{self.span[1]:g}"
+        if len(self.clips) == 1:
+            return self.clips[0]
+        pauses = "-".join(map(str, self.pauses_ms))
+        return "+".join(self.clips) + (f"~{pauses}" if pauses else "")
+
+
+class Reject(NamedTuple):
+    """A row that cannot be an utterance; a line of the quarantine table."""
+
+    split: str
+    source: str
+    stage: str  # "read": the corpus' tables; "divide": our splits; "decode": the clip
+    reason: str
+    detail: str = ""
+    sha256: str = ""

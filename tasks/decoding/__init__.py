@@ -1,0 +1,1 @@
+"""What a model says of data: transcripts, labels, alignments, generated text, live words."""

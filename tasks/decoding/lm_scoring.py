@@ -1,0 +1,44 @@
+"""Chunks of a stream as a language model reads them: each alone, or one after the other with the state carried on."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.interface import LanguageModel
+from models.search.state_tree import select_rows
+from tasks.batches.batch_loader import prefetch
+from tasks.batches.batch_sampler import BatchingConfig, batchify, split_batches
+from tasks.batches.token_stream import ChunkDataset
+
+SHORTEST_STREAM = 32  # chunks that a row reads with its state carried on, where there are so many
+
+
+@dataclass(frozen=True)
+class ScoredChunk:
+    """Chunks, and how they are read. carried: as in `Chunking`."""
+
+    chunks: ChunkDataset
+    batching: BatchingConfig
+    device: torch.device
+    carried: bool
+
+
+def score_chunks(model: LanguageModel, passage: ScoredChunk, rows: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:
+    """Log-probabilities (B, T, V) and the tokens (B, T) they are of, batch by batch, for consecutive rows."""
+    chunks, batching = passage.chunks, passage.batching
+    if passage.carried:
+        width = min(batching.rows_of(chunks.length), max(1, len(rows) // SHORTEST_STREAM))
+        batches = batchify(rows, width)
+    else:
+        batches = split_batches(rows, chunks.frames, batching)
+    state = None
+    for prepared in prefetch(chunks, batches, None):
+        batch = prepared.to(passage.device)
+        if state is not None:  # streams that have ended are the last rows
+            state = select_rows(state, torch.arange(len(batch.keys), device=passage.device))
+        log_probs, after = model.predict(batch.given, state)
+        state = after if passage.carried else None
+        yield log_probs.data, batch.target.data

@@ -1,0 +1,214 @@
+"""Shards to feature shards: for each utterance `<key>.npy` (float16 frames) and `<key>.tokens.npy` (int32 ids).
+
+`index.parquet` says where each utterance lies and how long it is, `statistics.json` holds the sums of the training
+split that a normaliser is made of, `quarantine.parquet` the utterances that have no usable text. Of texts, `<key>.npy`
+holds the source's tokens (int32), there are as many `frames` as tokens, and there are no sums.
+"""
+
+import io
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from infra.artifact_store import Artifact, Draft, open_draft
+from infra.errors import UserError
+from models.criteria.ctc import min_input_length
+from models.interface import Padded
+from tasks.audio.load_audio import decode_clip
+from tasks.features.front_end import FrontEnd, extract_frames, given_frames
+from tasks.ingest import tar
+from tasks.ingest.shards import TEXT, Sample, read_sample
+from tasks.steps.parquet_io import QUARANTINE, from_parquet, to_parquet, to_table
+from tasks.steps.pipeline_step import step
+from tasks.steps.ray_jobs import Job, run_jobs
+from tasks.text.normalization import characters_outside, normalize_text
+from tasks.text.tokenizer import LabelVocabulary, TextTokenizer, load_source_tokenizer, load_tokenizer
+
+UNKNOWN_LABEL = "label missing from training"
+
+INDEX = pa.schema(
+    {
+        "key": pa.string(),
+        "split": pa.string(),
+        "shard": pa.string(),
+        "offset": pa.int64(),
+        "size": pa.int64(),
+        "frames": pa.int32(),
+        "tokens": pa.int32(),
+        "steps_needed": pa.int32(),  # tokens, and a blank between equal neighbours: what CTC needs
+        "seconds": pa.float64(),
+        "speaker": pa.string(),
+        "text": pa.string(),  # normalised, or a label: what the model learns and is measured by
+        "source": pa.string(),
+    }
+)
+
+
+@step
+def extract_features(
+    shards: Artifact, tokenizer: Artifact, front_end: FrontEnd | None, error_budget: float
+) -> Artifact:
+    """Features and token ids of every split of `shards`. An earlier run's finished shards are kept.
+
+    front_end: of clips; None for texts, whose tokenizer lies beside that of their labels. Raises Problem where more
+    than `error_budget` of a split has no usable text or label.
+    """
+    out = open_draft("features", extract_features.key(shards, tokenizer, front_end, error_budget)[:32])
+    done = out.finished()
+    told = {"shards": shards.digest, "kind": tokenizer.kind, "tokenizer": tokenizer.digest, "out": out.uri}
+    told |= {"front_end": json.dumps(front_end and asdict(front_end))}
+    jobs: list[Job] = [{"shard": name, **told} for name in shards.names(".tar") if statistics_name(name) not in done]
+    for _ in run_jobs(extract_shard_features, jobs, "features"):
+        pass
+    return _merge(out, shards.names(".tar"), error_budget)
+
+
+def extract_shard_features(job: Job) -> Job:
+    """One shard: its features, index, rejects and sums, in this order, so that the sums mark it as finished."""
+    shards, tokenizer = Artifact("shards", job["shards"]), Artifact(job["kind"], job["tokenizer"])
+    tokens, source_of = load_tokenizer(tokenizer), _reader(job, tokenizer)
+    out, name = Draft("features", job["out"]), job["shard"]
+    index = pq.read_table(shards.file("index.parquet"), filters=[("shard", "==", name)]).to_pylist()
+    kept: list[dict[str, Any]] = []
+    rejects: list[dict[str, Any]] = []
+    sums: dict[str, Any] = {}
+    with out.writing(name) as target, shards.file(name).open("rb") as source:
+        for row in index:
+            text = normalize_text(row["text"], tokens.text)
+            if reason := _unusable(text, row["split"], tokens):
+                rejects.append(_reject(row, *reason))
+                continue
+            source.seek(row["offset"])
+            frames = source_of(read_sample(source.read(row["size"])))
+            if not len(frames):
+                rejects.append(_reject(row, "empty text", "nothing is left after text normalisation"))
+                continue
+            kept.append(_append(target, row, text, frames, tokens.encode(text)))
+            if row["split"] == "train" and frames.ndim > 1:
+                _add(sums, frames)
+        target.write(tar.END)
+    out.put(f"parts/{name}.index.parquet", to_parquet(to_table(kept, INDEX)))
+    out.put(f"parts/{name}.rejects.parquet", to_parquet(to_table(rejects, QUARANTINE)))
+    out.put_json(statistics_name(name), {k: v if k == "frames" else v.tolist() for k, v in sums.items()})
+    return {"utterances": len(kept)}
+
+
+def statistics_name(shard: str) -> str:
+    return f"parts/{shard}.statistics.json"
+
+
+def _unusable(text: str, split: str, tokens: TextTokenizer) -> tuple[str, str] | None:
+    if not text:
+        return "empty transcript", "nothing is left after text normalisation"
+    foreign = characters_outside(text, tokens.text)
+    if foreign and split == "train":  # elsewhere it stays and counts as an error of the model
+        return "characters outside the alphabet", foreign
+    if isinstance(tokens, LabelVocabulary) and text not in tokens:
+        return UNKNOWN_LABEL, text
+    return None
+
+
+def _reader(job: Job, tokenizer: Artifact) -> Callable[[Sample], np.ndarray]:
+    """What makes of a sample its frames (T, D), or its tokens (T,) int32."""
+    if told := json.loads(job["front_end"]):
+        front_end = FrontEnd(**told)
+        return lambda sample: _frames(sample, front_end)
+    spelling = load_source_tokenizer(tokenizer)
+    assert spelling is not None  # fitted with the labels, which found only texts
+    return lambda sample: np.asarray(spelling.encode(sample.data.decode()), np.int32)
+
+
+def _frames(sample: Sample, front_end: FrontEnd) -> np.ndarray:
+    if sample.extension == TEXT:
+        raise UserError("this corpus has texts, and the recipe or model reads sound; choose one that reads text")
+    content, rate = decode_clip(sample.data, sample.extension)
+    if sample.extension != "mfc":
+        return extract_frames(content, rate, front_end)
+    if front_end.kind != "given":
+        raise UserError(f"features.kind={front_end.kind} needs waveforms; this corpus has cepstra: use kind=given")
+    return given_frames(content, front_end)
+
+
+def _append(file: Any, row: dict[str, Any], text: str, frames: np.ndarray, ids: list[int]) -> dict[str, Any]:
+    offset = file.tell()
+    kept = frames if frames.dtype == np.int32 else frames.astype(np.float16)
+    arrays = {"npy": kept, "tokens.npy": np.asarray(ids, np.int32)}
+    tar.append(file, {f"{row['key']}.{name}": _npy(array) for name, array in arrays.items()})
+    same = {name: row[name] for name in ("key", "split", "shard", "seconds", "speaker", "source")}
+    return same | {
+        "offset": offset,
+        "size": file.tell() - offset,
+        "frames": len(frames),
+        "tokens": len(ids),
+        "steps_needed": int(min_input_length(Padded.stack([torch.tensor(ids, dtype=torch.long)]))),
+        "text": text,
+    }
+
+
+def _add(sums: dict[str, Any], frames: np.ndarray) -> None:
+    exact = frames.astype(np.float64)
+    for name, value in (("frames", len(exact)), ("sum", exact.sum(0)), ("squares", (exact**2).sum(0))):
+        sums[name] = sums.get(name, 0) + value
+
+
+def _reject(row: dict[str, Any], reason: str, detail: str) -> dict[str, Any]:
+    same = {name: row[name] for name in ("source", "split", "sha256")}
+    return same | {"stage": "features", "reason": reason, "detail": detail}
+
+
+def _npy(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _merge(out: Draft, shards: list[str], error_budget: float) -> Artifact:
+    """One index, one quarantine and one set of sums from those of the shards."""
+    tables: dict[str, pa.Table] = {}
+    for table, schema in (("index", INDEX), ("quarantine", QUARANTINE)):
+        part = "rejects" if table == "quarantine" else table
+        parts = [from_parquet(out.read(f"parts/{name}.{part}.parquet")) for name in shards]
+        tables[table] = pa.concat_tables(parts) if parts else schema.empty_table()
+        out.put(f"{table}.parquet", to_parquet(tables[table]))
+    _charge(tables["index"], tables["quarantine"], error_budget)
+    sums: dict[str, Any] = {}
+    for name in shards:
+        for key, value in json.loads(out.read(statistics_name(name))).items():
+            sums[key] = sums.get(key, 0) + (value if key == "frames" else np.asarray(value))
+    out.put_json("statistics.json", {k: v if k == "frames" else v.tolist() for k, v in sums.items()})
+    for name in out.finished():
+        if name.startswith("parts/"):
+            out.remove(name)
+    return out.commit({*shards, "index.parquet", "quarantine.parquet", "statistics.json"})
+
+
+def _charge(index: pa.Table, quarantine: pa.Table, error_budget: float) -> None:
+    kept, rejected = (Counter(table["split"].to_pylist()) for table in (index, quarantine))
+    for split, count in rejected.items():
+        if count > error_budget * (count + kept[split]):
+            first = quarantine.filter(pa.array([s == split for s in quarantine["split"].to_pylist()])).to_pylist()[0]
+            unknown = first["reason"] == UNKNOWN_LABEL
+            hint = "give training rows that have it" if unknown else "see tokens.text"
+            raise UserError(
+                f"split {split}: {count} of {count + kept[split]} rows cannot be used (first {first['source']}: "
+                f"{first['reason']}, {first['detail']}), the budget is {error_budget:.0%}; {hint}, or raise "
+                "--set ingest.error_budget"
+            )
+
+
+def read_index(data: Artifact, split: str, shard: str = "") -> pa.Table:
+    """The rows of features, or of shards, of one split: of one shard, or of all in their order."""
+    mine = [("split", "==", split)] + ([("shard", "==", shard)] if shard else [])
+    return pq.read_table(data.file("index.parquet"), filters=mine)
+
+
+def list_shards(data: Artifact, split: str) -> list[str]:
+    """The shards that a split has rows in."""
+    return sorted(set(read_index(data, split)["shard"].to_pylist()))

@@ -1,0 +1,158 @@
+"""One job of ingest: a list of utterances becomes a shard, the rows of its index, and rejects.
+
+Every clip is opened and decoded once, one at a time, and its original bytes are kept. Only joined clips and pieces of
+longer recordings are new: 16-bit WAV. A row that is a text brings its bytes with it.
+"""
+
+import hashlib
+import json
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pyarrow as pa
+
+from infra import storage
+from infra.artifact_store import Draft
+from infra.errors import explain_full_disk
+from tasks.audio.load_audio import BadClip, cut_clip, decode_clip, encode_wav, join_clips
+from tasks.corpora.corpus_files import Location
+from tasks.ingest import tar
+from tasks.ingest.shards import INDEX, TEXT, Sample, write_sample
+from tasks.steps.parquet_io import QUARANTINE, from_parquet, to_parquet, to_table
+from tasks.steps.ray_jobs import Job
+
+LARGEST_BYTES = 1 << 28  # of one clip: what is larger is refused unread
+AHEAD, AHEAD_BYTES = 8, 4 << 20  # rows whose clips, none of them larger, are fetched from S3 before they are needed
+NO_SPAN = "null"
+TEXT_COLUMNS = ("key", "split", "text", "speaker", "tags", "source")
+JOBS = "jobs"  # one file: a Parquet table for each shard to be, one after the other
+JOB = pa.schema([(name, pa.string()) for name in (*TEXT_COLUMNS, "clips", "pauses_ms", "span", "content")])
+
+Fetched = dict[Location, Future[bytes]]
+Clip = tuple[str, int, int, str]  # URI, offset, size, extension
+
+
+def serialize_clips(clips: Iterable[Clip]) -> str:
+    """Clips as one field of a job's table; no name has a NUL in it."""
+    return "\0".join([f"{uri}\0{offset}\0{size}\0{extension}" for uri, offset, size, extension in clips])
+
+
+def deserialize_clips(text: str) -> list[Clip]:
+    fields = text.split("\0")
+    return [(fields[i], int(fields[i + 1]), int(fields[i + 2]), fields[i + 3]) for i in range(0, len(fields) - 3, 4)]
+
+
+def ingest_shard(job: Job) -> Job:
+    """The shard `name` of the draft at `out`; its index comes last and marks the job as finished."""
+    out, name = Draft("shards", job["out"]), job["name"]
+    index: list[dict[str, Any]] = []
+    rejects: list[dict[str, Any]] = []
+    with explain_full_disk(f"{name}.tar"):
+        rows = from_parquet(out.read(JOBS, job["offset"], job["size"])).to_pylist()
+        with out.writing(f"{name}.tar") as file:
+            cached = _LastClip()
+            for row, cached.fetched in _fetched_ahead(rows):
+                if sample := _sample(row, cached, job, rejects):
+                    offset, size = write_sample(file, sample)
+                    place = {"shard": f"{name}.tar", "offset": offset, "size": size}
+                    index.append(sample._asdict() | place | {"tags": row["tags"], "data": None})
+            file.write(tar.END)
+        if not index:
+            out.remove(f"{name}.tar")
+        if rejects:
+            out.put(f"parts/{name}.rejects.parquet", to_parquet(to_table(rejects, QUARANTINE)))
+        out.put(f"parts/{name}.index.parquet", to_parquet(to_table(index, INDEX)))
+    return {"kept": len(index), "rejected": len(rejects)}
+
+
+def _fetched_ahead(rows: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], Fetched]]:
+    """Each row with those of its clips that are on their way: a request to S3 takes longer than decoding its answer.
+    Pieces are not among them, for their recording is read once for all.
+    """
+    waiting: deque[tuple[dict[str, Any], Fetched]] = deque()
+    with ThreadPoolExecutor(AHEAD) as pool:
+        for row in rows:
+            remote = row["span"] == NO_SPAN and "s3://" in row["clips"]  # looked at before it is taken apart
+            places = [clip[:3] for clip in deserialize_clips(row["clips"])] if remote else []
+            small = [place for place in places if storage.is_s3(place[0]) and place[2] <= AHEAD_BYTES]
+            waiting.append((row, {place: pool.submit(storage.read, *place) for place in small}))
+            if len(waiting) > AHEAD:
+                yield waiting.popleft()
+        yield from waiting
+
+
+class _LastClip:
+    """The bytes read last: pieces of one long recording stand one after the other. fetched: what is on its way."""
+
+    def __init__(self) -> None:
+        self.place: tuple[Any, ...] = ()
+        self.data = b""
+        self.fetched: Fetched = {}
+
+    def read(self, uri: str, offset: int, size: int) -> bytes:
+        if (uri, offset, size) != self.place:
+            if size > LARGEST_BYTES:
+                raise BadClip("too long", f"{size >> 20} MB")
+            self.place, self.data = (), b""  # two large clips are never held at once
+            try:
+                coming = self.fetched.get((uri, offset, size))
+                self.data = coming.result() if coming else storage.read(uri, offset, size)
+            except FileNotFoundError as error:
+                raise BadClip("missing clip", "it was there when the run began") from error
+            except PermissionError as error:
+                raise BadClip("unreadable clip", "permission denied") from error
+            self.place = (uri, offset, size)
+        return self.data
+
+
+def _sample(row: dict[str, Any], cached: _LastClip, job: Job, rejects: list[dict[str, Any]]) -> Sample | None:
+    cached_sha256 = ""
+    try:
+        data, extension, seconds, rate = _content(row, cached, job["max_seconds"])
+        cached_sha256 = hashlib.sha256(data).hexdigest()
+        if seconds < job["min_seconds"] and extension != TEXT:
+            raise BadClip("too short", f"{seconds:.3f} s")
+    except BadClip as bad:
+        sha256 = cached_sha256 or (hashlib.sha256(cached.data).hexdigest() if cached.place else "")
+        same = {"source": row["source"], "split": row["split"], "sha256": sha256}
+        rejects.append(same | {"stage": "decode", "reason": bad.reason, "detail": bad.detail})
+        return None
+    return Sample(
+        key=row["key"],
+        extension=extension,
+        data=data,
+        text=row["text"],
+        speaker=row["speaker"],
+        split=row["split"],
+        seconds=seconds,
+        sample_rate=rate,
+        source=row["source"],
+        sha256=cached_sha256,
+        tags=json.loads(row["tags"]),
+    )
+
+
+def _content(row: dict[str, Any], cached: _LastClip, max_seconds: float) -> tuple[bytes, str, float, int]:
+    """What the shard keeps: bytes, extension, seconds, sample rate."""
+    if row["content"]:
+        return row["content"].encode(), TEXT, 0.0, 0
+    clips, span = deserialize_clips(row["clips"]), row["span"] != NO_SPAN and json.loads(row["span"])
+    if len(clips) == 1:
+        uri, offset, size, extension = clips[0]
+        data = cached.read(uri, offset, size)
+        if not span:
+            wave, rate = decode_clip(data, extension, max_seconds, scratch=True)
+            return data, extension, len(wave) / rate, rate
+        wave, rate = decode_clip(data, extension)
+        wave = cut_clip(wave, rate, tuple(span))
+        if len(wave) > max_seconds * rate:
+            raise BadClip("too long", f"{len(wave) / rate:.2f} s")
+    else:
+        decoded = [decode_clip(cached.read(*clip[:3]), clip[3], max_seconds) for clip in clips]
+        rate = decoded[0][1]
+        if any(other != rate for _, other in decoded):
+            raise BadClip("mixed sample rates", ", ".join(str(other) for _, other in decoded))
+        wave = join_clips([part for part, _ in decoded], tuple(json.loads(row["pauses_ms"])), rate)
+    return encode_wav(wave, rate), "wav", len(wave) / rate, rate

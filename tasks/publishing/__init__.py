@@ -1,0 +1,1 @@
+"""What leaves the pipeline: runs and models into MLflow, corpora to other tools."""

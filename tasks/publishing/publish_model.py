@@ -1,0 +1,121 @@
+"""Everything by digest into MLflow: parameters, metrics, tokenizer, report and bundle, data sets by reference."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from infra import tracking
+from infra.artifact_store import MANIFEST, Artifact, new_draft
+from tasks.steps.pipeline_step import step
+from tasks.training.ray_trainer import history_rows
+
+TRAINING = "training.json"  # of a bundle whose model was trained in epochs
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOutcome:
+    """What a run made. bundle: the model, whatever kind of artifact it is. scores: one for each of its splits. data:
+    recorded by reference, each kind once.
+    """
+
+    bundle: Artifact
+    page: Artifact
+    splits: tuple[str, ...]
+    scores: tuple[Artifact, ...]
+    data: tuple[Artifact, ...]
+
+    def numbers(self) -> dict[str, dict[str, Any]]:
+        """The scores of each split."""
+        return {s: a.read_json("scores.json") for s, a in zip(self.splits, self.scores, strict=True)}
+
+    def history(self) -> list[dict[str, Any]]:
+        """A row for each epoch; none where there are no epochs."""
+        return self.bundle.read_json(TRAINING)["history"] if TRAINING in self.bundle.names() else []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registration:
+    """What the MLflow run is called. name, alias: what the model is registered as."""
+
+    run_name: str
+    corpus: str
+    recipe: str
+    name: str
+    alias: str
+
+
+@step
+def publish_model(
+    outcome: RunOutcome, tokenizer: Artifact, config: Any, run_key: str, publication: Registration
+) -> Artifact:
+    """`publication.json`: the MLflow run and the registered model's version.
+
+    config: logged. run_key: names the run; training opened it.
+    """
+    told = {"corpus": publication.corpus, "recipe": publication.recipe}
+    key = tracking.run_key_for(run_key, outcome.bundle.digest)
+    run_id = tracking.open_run(key, publication.run_name, told | {tracking.BUNDLE_TAG: outcome.bundle.digest})
+    tracking.log_params(run_id, told | flatten_params(asdict(config)))
+    tracking.log_metrics(run_id, history_rows(outcome.history()))
+    _log_outcome(run_id, outcome)
+    tracking.log_files(run_id, _folder(outcome.bundle), tracking.BUNDLE_FOLDER)
+    tracking.log_files(run_id, _folder(tokenizer), tokenizer.kind)
+    every = (outcome.bundle, outcome.page, tokenizer, *outcome.data)
+    digests = {artifact.kind: artifact.digest for artifact in every}
+    version = tracking.register(run_id, publication.name, publication.alias, digests)
+    tracking.finish(run_id, "FINISHED")
+    with new_draft("publication") as out:
+        told = {"run_id": run_id, "name": publication.name, "alias": publication.alias, "version": version}
+        out.put_json("publication.json", told | {"digests": digests})
+    return out.result()
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationRun:
+    """An evaluation: which model, on what."""
+
+    model: str
+    corpus: str
+    split: str
+
+
+@step
+def log_evaluation(outcome: RunOutcome, measured: EvaluationRun) -> Artifact:
+    """`publication.json` of an evaluation: the MLflow run with its scores and report."""
+    title = f"evaluate {measured.model} on {measured.corpus} {measured.split}"
+    told = asdict(measured) | {"bundle": outcome.bundle.digest}
+    run_id = tracking.open_run(outcome.page.digest, title, {name: str(value) for name, value in told.items()})
+    tracking.log_params(run_id, told)
+    _log_outcome(run_id, outcome)
+    tracking.finish(run_id, "FINISHED")
+    with new_draft("publication") as out:
+        out.put_json("publication.json", {"run_id": run_id, "name": "", "alias": "", "version": ""})
+    return out.result()
+
+
+def _log_outcome(run_id: str, outcome: RunOutcome) -> None:
+    """The single numbers of the scores, the report, and references to the data."""
+    for split, scores in outcome.numbers().items():
+        single = {name: value for name, value in scores.items() if isinstance(value, int | float)}
+        tracking.log_metrics(run_id, [(f"{split}_{name}", float(value), 0) for name, value in single.items()])
+    for artifact in outcome.data:
+        tracking.log_dataset(run_id, artifact.kind, artifact.digest, artifact.uri)
+    tracking.log_files(run_id, _folder(outcome.page), outcome.page.kind)
+
+
+def _folder(artifact: Artifact) -> Iterator[tuple[str, bytes | Path]]:
+    yield from ((name, artifact.file(name)) for name in artifact.names())  # fetched when its turn comes
+    yield MANIFEST, artifact.read(MANIFEST)
+
+
+def flatten_params(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`{"fit": {"epochs": 3}}` as `{"fit.epochs": 3}`."""
+    rows: dict[str, Any] = {}
+    for name, value in tree.items():
+        rows |= (
+            flatten_params(value, f"{prefix}{name}.")
+            if isinstance(value, dict) and value
+            else {f"{prefix}{name}": value}
+        )
+    return rows

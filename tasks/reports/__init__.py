@@ -1,0 +1,1 @@
+"""Scores to self-contained HTML pages with their plots."""

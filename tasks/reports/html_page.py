@@ -1,0 +1,36 @@
+"""A self-contained HTML page: its style, its head, its pictures."""
+
+import base64
+import html
+from collections.abc import Iterable
+
+STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#1c2430}
+h1{font-size:1.6rem}h2{margin-top:2.2rem;border-bottom:1px solid #d8dee6;padding-bottom:.2rem;font-size:1.2rem}
+table{border-collapse:collapse;margin:.6rem 0}th,td{padding:.25rem .8rem .25rem 0;text-align:left;vertical-align:top}
+th{color:#5b6776;font-weight:600}td.n{text-align:right;font-variant-numeric:tabular-nums}
+.big{font-size:1.35rem;font-weight:650}img{max-width:100%}audio{width:100%;margin:.2rem 0}
+ins{background:#ffe2c2;text-decoration:none}del{background:#ffd0d0}section{margin:1.4rem 0}code{color:#43506a}
+"""
+
+
+def html_page(title: str, body: Iterable[str]) -> bytes:
+    """The page under a heading; the body is HTML, the title text."""
+    told = html.escape(title)
+    head = f"<!doctype html><html lang=en><meta charset=utf-8><title>{told}</title><style>{STYLE}</style>"
+    return f"{head}<body><h1>{told}</h1>{''.join(body)}</body></html>".encode()
+
+
+def html_table(names: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Names over rows of cells, the first cell of a row text, the others numbers; all are HTML already."""
+    head = "".join(f"<th>{name}" for name in names)
+    lines = [f"<tr><td>{first}{''.join(f'<td class=n>{cell}' for cell in rest)}" for first, *rest in rows]
+    return f"<table><tr>{head}</tr>{''.join(lines)}</table>"
+
+
+def html_image(png: bytes, meaning: str) -> str:
+    return f"<img alt='{meaning}' src='data:image/png;base64,{to_base64(png)}'>"
+
+
+def to_base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()

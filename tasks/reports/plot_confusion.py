@@ -1,0 +1,51 @@
+"""What a classifier takes for what, drawn."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from tasks.reports.plot_learning_curve import to_png
+
+MOST_DRAWN = 40  # labels; of more, those that are missed most often
+COUNTED = 20  # labels up to which every cell has its number
+
+
+def plot_confusion(confusion: Sequence[tuple[str, str, int]]) -> bytes:
+    """(reference, label, rows) as a matrix: a row for each reference, coloured by the share of it that went there."""
+    labels = drawn_labels(confusion)
+    at = {label: i for i, label in enumerate(labels)}
+    counts = np.zeros((len(labels), len(labels)), int)
+    for reference, label, rows in confusion:
+        if reference in at and label in at:
+            counts[at[reference], at[label]] = rows
+    totals = Counter[str]()
+    for reference, _, rows in confusion:
+        totals[reference] += rows
+    shares = counts / np.maximum([[totals[label]] for label in labels], 1)
+    side = min(12.0, 2.2 + 0.42 * len(labels))
+    figure = Figure((side + 0.8, side), layout="constrained")
+    axes = figure.subplots()
+    picture = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    names = [label if len(label) <= 24 else f"{label[:23]}\u2026" for label in labels]
+    ticks = range(len(labels))
+    axes.set_xticks(ticks, names, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(ticks, names)
+    axes.set(xlabel="predicted", ylabel="true")
+    if len(labels) <= COUNTED:
+        for i, j in zip(*counts.nonzero(), strict=True):
+            colour = "white" if shares[i, j] > 0.6 else "black"
+            axes.text(j, i, str(counts[i, j]), ha="center", va="center", color=colour, fontsize=9)
+    figure.colorbar(picture, ax=axes, shrink=0.8, label="share of the row")
+    return to_png(figure)
+
+
+def drawn_labels(confusion: Sequence[tuple[str, str, int]]) -> list[str]:
+    """The labels of the picture, sorted."""
+    every, missed = {label for pair in confusion for label in pair[:2]}, Counter[str]()
+    for reference, label, rows in confusion:
+        if reference != label:
+            missed[reference] += rows
+            missed[label] += rows
+    return sorted(sorted(every, key=lambda label: (-missed[label], label))[:MOST_DRAWN])

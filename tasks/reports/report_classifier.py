@@ -1,0 +1,107 @@
+"""A classifier's page: numbers, learning curve, confusion matrix, every label, and the misses it was surest of."""
+
+import html
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from infra.artifact_store import Artifact, new_draft
+from tasks.reports.html_page import html_image, html_page, html_table
+from tasks.reports.plot_confusion import MOST_DRAWN, plot_confusion
+from tasks.reports.plot_learning_curve import plot_learning_curve
+from tasks.reports.sample_preview import render_sample
+from tasks.steps.pipeline_step import step
+
+LABELS_SHOWN = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierPage:
+    """title: what the page is about. splits: those that the scores are of."""
+
+    title: str
+    splits: tuple[str, ...]
+
+
+@step
+def report_classifier(
+    bundle: Artifact, shards: Artifact, features: Artifact, scores: tuple[Artifact, ...], page: ClassifierPage
+) -> Artifact:
+    """`report.html`, and `report.json` with the same numbers."""
+    history, corpus = bundle.read_json("training.json")["history"], shards.read_json("summary.json")
+    told = {split: a.read_json("scores.json") for split, a in zip(page.splits, scores, strict=True)}
+    left = len(pq.read_table(features.file("quarantine.parquet"), columns=["source"]))
+    body = [
+        _numbers(told),
+        "<h2>Learning curve</h2>",
+        html_image(plot_learning_curve(history), "loss and share of sequences missed, by epoch"),
+    ]
+    for split, found in told.items():
+        name = html.escape(split)
+        body += [f"<h2>{name}: what is taken for what</h2>", *_confusion(found)]
+        body += [f"<h2>{name}: by label</h2>", _by_label(found["by_label"])]
+        if found["by_speaker"]:
+            body += [f"<h2>{name}: by speaker</h2>", _by_speaker(found["by_speaker"])]
+        body += [f"<h2>{name}: the misses it was surest of</h2>", *_worst(found["worst"], shards)]
+    body += [
+        "<h2>Corpus</h2>",
+        f"<p>{left} rows were left out when features were made (quarantine.parquet beside the features says why).</p>",
+        f"<pre>{html.escape(json.dumps(corpus, indent=1, ensure_ascii=False))}</pre>",
+    ]
+    with new_draft("report") as out:
+        out.put("report.html", html_page(page.title, body))
+        out.put_json("report.json", {"title": page.title, "scores": told, "corpus": corpus})
+    return out.result()
+
+
+def _numbers(told: dict[str, dict[str, Any]]) -> str:
+    rows = []
+    for split, n in told.items():
+        low, high = n["accuracy_interval"]
+        cells = [f"<span class=big>{n['accuracy']:.2%}</span>", f"{low:.2%} to {high:.2%}", f"{n['macro_f1']:.4f}"]
+        rows.append([html.escape(split), *cells, f"{n['loss']:.4f}", str(n["items"])])
+    return html_table(("split", "accuracy", "95 % interval", "macro-F1", "loss, nats", "items"), rows)
+
+
+def _confusion(found: dict[str, Any]) -> list[str]:
+    labels = {label for pair in found["confusion"] for label in pair[:2]}
+    note = (
+        f"<p>The {MOST_DRAWN} of {len(labels)} labels that are missed most often.</p>"
+        if len(labels) > MOST_DRAWN
+        else ""
+    )
+    return [note, html_image(plot_confusion(found["confusion"]), "true labels down, predicted labels across")]
+
+
+def _by_label(rows: list[dict[str, Any]]) -> str:
+    """Every label, the worst first."""
+    ranked = sorted(rows, key=lambda row: (row["f1"], row["label"]))[:LABELS_SHOWN]
+    cells = [
+        [
+            f"<span dir=auto>{html.escape(row['label'])}</span>",
+            *(f"{row[name]:.1%}" for name in ("precision", "recall", "f1")),
+            *(str(row[name]) for name in ("items", "predicted")),
+        ]
+        for row in ranked
+    ]
+    return html_table(("label", "precision", "recall", "F1", "true", "predicted"), cells)
+
+
+def _by_speaker(rows: list[dict[str, Any]]) -> str:
+    ranked = sorted(rows, key=lambda row: (row["accuracy"], row["speaker"]))[:LABELS_SHOWN]
+    cells = [[html.escape(row["speaker"][:24]), f"{row['accuracy']:.1%}", str(row["items"])] for row in ranked]
+    return html_table(("speaker", "accuracy", "items"), cells)
+
+
+def _worst(rows: list[dict[str, Any]], shards: Artifact) -> list[str]:
+    if not rows:
+        return ["<p>None was missed.</p>"]
+    return [_miss(row, render_sample(shards, row["key"])) for row in rows]
+
+
+def _miss(row: dict[str, Any], sample: str) -> str:
+    true, said, source = (html.escape(row[name]) for name in ("reference", "label", "source"))
+    labels = f"<b dir=auto>{true}</b>, taken for <b dir=auto>{said}</b> with confidence {row['confidence']:.2f}"
+    return f"<section>{labels}<br><small><code>{source}</code></small>{sample}</section>"

@@ -1,0 +1,72 @@
+"""A comparison's page: the leaderboard, and the learning curves of all its trainings."""
+
+import html
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from infra.artifact_store import Artifact, new_draft
+from tasks.reports.html_page import html_image, html_page, html_table
+from tasks.reports.plot_comparison import Curve, plot_overlay, plot_panels
+from tasks.steps.pipeline_step import step
+from tasks.training.leaderboard import LeaderboardEntry, Ranking, Row, entry_metrics, rank_recipes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """key: names its MLflow run. columns: (name, heading, format) of the leaderboard. failed: (training, what went
+    wrong) of those that have no entry.
+    """
+
+    key: str
+    title: str
+    corpus: str
+    ranking: Ranking
+    columns: tuple[tuple[str, str, str], ...]
+    failed: tuple[tuple[str, str], ...] = ()
+
+
+@step
+def report_comparison(entries: tuple[LeaderboardEntry, ...], comparison: Comparison) -> Artifact:
+    """`report.html`, and `leaderboard.json` with its rows, the best first, and the numbers of each training."""
+    ranking, found = comparison.ranking, [(entry, entry_metrics(entry)) for entry in entries]
+    board = rank_recipes(((entry.recipe, row) for entry, row in found), ranking)
+    curves = _curves(entries, board, ranking)
+    body = [
+        "<h2>Leaderboard</h2>",
+        _leaderboard(board, comparison.columns),
+        *_failures(comparison.failed),
+        "<h2>Learning curves</h2>",
+        html_image(plot_overlay(curves, ranking.curve_label), "learning curves of all recipes, the best in colour"),
+        "<h2>Each among all</h2>",
+        html_image(plot_panels(curves, ranking.curve_label), "a panel for each recipe"),
+        "<h2>Every training</h2>",
+        _leaderboard({entry.label: row for entry, row in found}, comparison.columns),
+    ]
+    with new_draft("report") as out:
+        out.put("report.html", html_page(comparison.title, body))
+        told: dict[str, Any] = {"title": comparison.title, "failed": dict(comparison.failed)}
+        told |= {"recipes": [{"recipe": recipe} | row for recipe, row in board.items()]}
+        told |= {"trainings": [{"recipe": entry.recipe, "seed": entry.seed} | row for entry, row in found]}
+        out.put_json("leaderboard.json", told)
+    return out.result()
+
+
+def _curves(entries: Sequence[LeaderboardEntry], board: Iterable[str], ranking: Ranking) -> list[Curve]:
+    runs: dict[str, list[tuple[tuple[int, ...], tuple[float, ...]]]] = {recipe: [] for recipe in board}
+    for entry in entries:
+        history = entry.bundle.read_json("training.json")["history"]
+        runs[entry.recipe].append((tuple(r["step"] for r in history), tuple(r[ranking.curve] for r in history)))
+    return [Curve(recipe, tuple(drawn)) for recipe, drawn in runs.items()]
+
+
+def _leaderboard(board: dict[str, Row], columns: tuple[tuple[str, str, str], ...]) -> str:
+    shown = [column for column in columns if any(column[0] in row for row in board.values())]
+    cells = ([form.format(row[name]) if name in row else "" for name, _, form in shown] for row in board.values())
+    lines = ([html.escape(recipe), *line] for recipe, line in zip(board, cells, strict=True))
+    return html_table(("recipe", *(heading for _, heading, _ in shown)), lines)
+
+
+def _failures(failed: tuple[tuple[str, str], ...]) -> list[str]:
+    lines = "".join(f"<li>{html.escape(label)}: {html.escape(line)}" for label, line in failed)
+    return [f"<h2>Failed</h2><ul>{lines}</ul>"] if failed else []

@@ -1,0 +1,65 @@
+"""A language model's page: numbers, learning curve, what it wrote after each epoch, how it read a text new to it."""
+
+import html
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from infra.artifact_store import Artifact, new_draft
+from tasks.reports.html_page import html_image, html_page, html_table
+from tasks.reports.plot_learning_curve import plot_learning_curve
+from tasks.reports.token_heatmap import TEXT, legend, render_tokens
+from tasks.steps.pipeline_step import step
+
+SAMPLES_SHOWN = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguagePage:
+    """title: what the page is about. split: what the numbers are of."""
+
+    title: str
+    split: str = "dev"
+
+
+@step
+def report_language_model(
+    bundle: Artifact, text: Artifact, stream: Artifact, scores: Artifact, page: LanguagePage
+) -> Artifact:
+    """`report.html`, and `report.json` with the same numbers."""
+    history, numbers = bundle.read_json("training.json")["history"], scores.read_json("scores.json")
+    corpus = text.read_json("summary.json") | {"vocabulary": stream.read_json("stream.json")["vocabulary"]}
+    body = [
+        _numbers(numbers, page.split),
+        "<h2>Learning curve</h2>",
+        html_image(plot_learning_curve(history), "loss and share of tokens missed, by epoch"),
+        "<h2>What it writes</h2>",
+        *_samples(history),
+        "<h2>How probable it held each character of a text it was not trained on</h2>",
+        legend(),
+        *(render_tokens(chunk) for chunk in scores.read_json("reading.json")),
+        "<h2>Corpus</h2>",
+        f"<pre>{html.escape(json.dumps(corpus, indent=1, ensure_ascii=False))}</pre>",
+    ]
+    with new_draft("report") as out:
+        out.put("report.html", html_page(page.title, body))
+        out.put_json("report.json", {"title": page.title, "scores": numbers, "corpus": corpus})
+    return out.result()
+
+
+def _numbers(n: dict[str, Any], split: str) -> str:
+    names = ("split", "nats a token", "perplexity", "bits a token", "bits a character", "accuracy", "tokens")
+    cells = [f"{n['loss']:.4f}", f"{n['perplexity']:.3f}", f"{n['bits_per_token']:.3f}"]
+    cells += [f"{n['bits_per_character']:.3f}", f"{n['accuracy']:.2%}", str(n["tokens"])]
+    return html_table(names, [[split, *cells]])
+
+
+def _samples(history: list[dict[str, Any]]) -> list[str]:
+    """Of some epochs, the last one included: text that shows how the model learnt to write."""
+    rows = [row for row in history if row.get("sample")]
+    every = max(1, -(-len(rows) // SAMPLES_SHOWN))
+    return [
+        f"<section><small>epoch {row['epoch']}, dev loss {row['dev_loss']:.3f}</small>"
+        f"<div dir=auto style='{TEXT}'>{html.escape(row['sample'])}</div></section>"
+        for row in rows[::-1][::every][::-1]
+    ]

@@ -1,0 +1,82 @@
+"""An n-gram model's page: numbers, what each order is worth, n-grams and discounts, how it reads lines new to it."""
+
+import html
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from infra.artifact_store import Artifact, new_draft
+from tasks.ngram.train_ngram import SUMMARY
+from tasks.reports.html_page import html_page, html_table
+from tasks.reports.token_heatmap import legend, render_tokens
+from tasks.steps.pipeline_step import step
+
+
+@dataclass(frozen=True, kw_only=True)
+class NGramPage:
+    """title: what the page is about."""
+
+    title: str
+
+
+@step
+def report_ngram(model: Artifact, text: Artifact, scores: Artifact, page: NGramPage) -> Artifact:
+    """`report.html`, and `report.json` with the same numbers."""
+    made, numbers, reading = model.read_json(SUMMARY), scores.read_json("scores.json"), scores.read_json("reading.json")
+    corpus = text.read_json("summary.json") | {"counted": made["text"], "vocabulary": made["ngrams"][0]}
+    body = [
+        _numbers(numbers),
+        "<h2>n-grams</h2>",
+        _orders(made),
+        "<h2>The most surprising lines</h2>",
+        legend(),
+        *_ranked(reading["oddest"]),
+        "<h2>The surest lines</h2>",
+        *_ranked(reading["surest"]),
+        "<h2>How probable it held each token of lines that were not counted</h2>",
+        *(render_tokens(line) for line in reading["passages"]),
+        "<h2>Corpus</h2>",
+        f"<pre>{html.escape(json.dumps(corpus, indent=1, ensure_ascii=False))}</pre>",
+    ]
+    with new_draft("report") as out:
+        out.put("report.html", html_page(page.title, body))
+        told = {"ngrams": made["ngrams"], "orders": made["orders"], "config": made["config"]}
+        out.put_json("report.json", {"title": page.title, "scores": numbers, "corpus": corpus, "model": told})
+    return out.result()
+
+
+def _numbers(numbers: dict[str, Any]) -> str:
+    """A row for each order that was measured, the model itself last."""
+    names = ("order", "perplexity", "of known tokens", "bits a token", "bits a character", "unknown", "tokens", "lines")
+    told = ("perplexity", "perplexity_of_known", "bits_per_token", "bits_per_character")
+    rows = [
+        [
+            str(n["order"]),
+            *(f"{n[name]:,.3f}" for name in told),
+            f"{n['unknown']:.2%}",
+            f"{n['tokens']:,}",
+            f"{n['sentences']:,}",
+        ]
+        for n in numbers["orders"]
+    ]
+    return html_table(names, rows)
+
+
+def _orders(made: dict[str, Any]) -> str:
+    """How many n-grams there are, and what is taken from those seen once, twice and more often."""
+    names = ("order", "n-grams", "seen", "D1", "D2", "D3+", "")
+    rows = [
+        [
+            str(k),
+            f"{kept:,}",
+            f"{order['seen']:,}",
+            *(f"{d:.3f}" for d in order["values"]),
+            "" if order["found"] else "fallback",
+        ]
+        for k, (kept, order) in enumerate(zip(made["ngrams"], made["orders"], strict=True), 1)
+    ]
+    return html_table(names, rows)
+
+
+def _ranked(lines: list[tuple[float, list[tuple[str, float]]]]) -> list[str]:
+    return [f"<section><small>{bits:.2f} bits a token</small>{render_tokens(line)}</section>" for bits, line in lines]

@@ -1,0 +1,1 @@
+"""What a model said, measured: error rates, accuracy, perplexity, calibration."""

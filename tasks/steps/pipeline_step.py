@@ -1,0 +1,162 @@
+"""`@step`: a Prefect task whose result is an Artifact, skipped while inputs and code are those of an earlier run.
+
+Prefect's own cache key holds the run's id, and its TASK_SOURCE sees only the task's own lines; ours is a hash of the
+inputs (digests of artifacts, values of configs) and of the project modules that the task really imports. What a key
+made is noted beside the artifacts, so the memory is wherever they are. Comments and layout do not count as code.
+"""
+
+import ast
+import hashlib
+import importlib.util
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from functools import cache, cached_property, update_wrapper
+from pathlib import Path
+from typing import Any, Generic, ParamSpec
+
+from infra.artifact_store import Artifact, find_result, record_result
+from infra.errors import UserError, explain_full_disk
+from tasks.steps.in_process import is_in_process
+
+P = ParamSpec("P")
+PROJECT = {"flows", "tasks", "models", "infra"}
+
+
+class Resources:
+    """Base of inputs that say how a task runs, not what it makes: they are not part of its key."""
+
+
+class Step(Generic[P]):
+    """Call it inside a flow; `fn` is the plain function, `key(...)` names what a call makes. Arguments by position."""
+
+    def __init__(self, function: Callable[P, Artifact]) -> None:
+        self.fn = function
+        update_wrapper(self, function)
+
+    def __call__(self, *arguments: P.args, **named: P.kwargs) -> Artifact:
+        if is_in_process():
+            return self._made(self.key(*arguments), *arguments)
+        # Prefect hands out the value of a task that returns one, but the state of a task that returns a state.
+        return self._task(*arguments, **named, return_state=True).result()
+
+    def key(self, *arguments: Any) -> str:
+        inputs = [canonical(a) for a in arguments if not isinstance(a, Resources)]
+        modules = {self.fn.__module__}.union(*(code_modules(a) for a in arguments))
+        code = sorted((module, source_digest(module)) for module in import_closure(frozenset(modules)))
+        return hashlib.sha256(json.dumps([self.fn.__qualname__, inputs, code]).encode()).hexdigest()
+
+    def __reduce__(self) -> str:
+        return self.fn.__qualname__  # a worker imports it from its module
+
+    def _made(self, key: str, *arguments: Any) -> Artifact:
+        """What an earlier run made, or what is made and remembered now."""
+        if found := find_result(key):
+            return found
+        function: Callable[..., Artifact] = self.fn  # P does not reach in here
+        with explain_full_disk():
+            artifact = function(*arguments)
+            record_result(key, artifact)
+        return artifact
+
+    @cached_property
+    def _task(self) -> Any:
+        """Made at the first call: workers that import a step's module do not pay for importing Prefect."""
+        from prefect import task
+        from prefect.cache_policies import NO_CACHE
+        from prefect.states import Completed
+
+        shorten_user_errors()
+
+        def body(*arguments: Any) -> Any:
+            key = self.key(*arguments)
+            if found := find_result(key):
+                return Completed(name="Cached", message=f"{found} from an earlier run", data=found)
+            return self._made(key, *arguments)
+
+        named: Any = task(name=self.fn.__name__, cache_policy=NO_CACHE, persist_result=False)
+        return named(body)
+
+
+def step(function: Callable[P, Artifact]) -> Step[P]:
+    return Step(function)
+
+
+def canonical(value: Any) -> Any:
+    """A value as JSON that is equal for equal values only. Raises TypeError for what is not a value."""
+    if isinstance(value, Artifact):
+        return ["artifact", value.kind, value.digest]
+    if is_dataclass(value) and not isinstance(value, type):
+        name = f"{type(value).__module__}.{type(value).__qualname__}"
+        return [name, {f.name: canonical(getattr(value, f.name)) for f in fields(value)}]
+    if isinstance(value, dict):
+        return {str(k): canonical(v) for k, v in sorted(value.items())}
+    if isinstance(value, list | tuple):
+        return [canonical(v) for v in value]
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise TypeError(f"a step takes artifacts and configs, not {type(value).__name__}")
+
+
+def code_modules(value: Any) -> set[str]:
+    """The modules that an input brings: where its class is, what it names as `code`, and so on for its fields."""
+    if not is_dataclass(value) or isinstance(value, type):
+        return set().union(*map(code_modules, value)) if isinstance(value, list | tuple) else set()
+    inner = (code_modules(getattr(value, f.name)) for f in fields(value))
+    return {type(value).__module__, *getattr(value, "code", ())}.union(*inner)
+
+
+@cache
+def import_closure(modules: frozenset[str]) -> frozenset[str]:
+    """The project modules that these import, directly or not, also inside functions."""
+    seen, todo = set(), [m for m in modules if m.split(".")[0] in PROJECT]
+    while todo:
+        module = todo.pop()
+        if module not in seen:
+            seen.add(module)
+            todo += direct_imports(module)
+    return frozenset(seen)
+
+
+@cache
+def direct_imports(module: str) -> tuple[str, ...]:
+    found = []
+    for node in ast.walk(ast.parse(_source(module))):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return tuple(name for name in found if name.split(".")[0] in PROJECT and _path(name))
+
+
+@cache
+def source_digest(module: str) -> str:
+    return hashlib.sha256(ast.dump(ast.parse(_source(module))).encode()).hexdigest()
+
+
+def _source(module: str) -> str:
+    path = _path(module)
+    return path.read_text() if path else ""
+
+
+@cache
+def _path(module: str) -> Path | None:
+    try:
+        found = importlib.util.find_spec(module)
+    except ModuleNotFoundError:  # a name inside a module, as in `from models.interface import Beam`
+        return None
+    return Path(found.origin) if found and found.origin else None
+
+
+@cache
+def shorten_user_errors() -> None:
+    """Prefect logs a failed run with its traceback; of a Problem the user should see the one line. Done once."""
+
+    def shorten(record: logging.LogRecord) -> bool:
+        if record.exc_info and isinstance(record.exc_info[1], UserError):
+            record.msg, record.args, record.exc_info = f"{record.exc_info[1]}", (), None
+        return True
+
+    for name in ("prefect.flow_runs", "prefect.task_runs"):
+        logging.getLogger(name).addFilter(shorten)

@@ -1,0 +1,1 @@
+"""Text to ids: normalization, tokenizers, and the errors that separate two texts."""

@@ -1,0 +1,103 @@
+"""What an epoch is measured by: the dev split's metrics, each summed over all the workers."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jiwer
+import numpy as np
+import torch
+
+from infra.errors import UserError
+from models.interface import Beam, Classifier, LanguageModel, Model
+from tasks.batches.batch_loader import prefetch
+from tasks.batches.batch_sampler import bucket_by_length
+from tasks.decoding.generate_text import Prompt, generate_text
+from tasks.decoding.lm_scoring import ScoredChunk, score_chunks
+from tasks.text.error_counts import count_errors
+from tasks.text.tokenizer import load_tokenizer
+from tasks.training.optimizer import FitConfig
+from tasks.training.train_loop import DevMetrics, Row, TrainJob, WorkerRank
+
+GREEDY = Beam(width=1, max_length=10_000)
+
+
+@dataclass(frozen=True)
+class TranscriptionMetrics:
+    """dev_loss in nats a token, dev_wer and dev_cer of the greedy search."""
+
+    metrics: ClassVar[tuple[str, ...]] = ("wer", "cer", "loss")
+
+    def __call__(self, job: TrainJob, model: Model, place: WorkerRank) -> Row:
+        tokens, batches = load_tokenizer(job.tokenizer), dev_batches(job, place)
+        texts = job.dev.index["text"].to_pylist()
+        loss_sums, word_counts, letter_counts = np.zeros(2), np.zeros(4), np.zeros(4)
+        for rows, prepared in zip(batches, prefetch(job.dev, batches, None), strict=True):
+            batch = prepared.to(place.device)
+            loss, found = model.loss(batch), model.search(batch.given, GREEDY)
+            spoken = [texts[i] for i in rows]
+            heard = [tokens.decode(nbest[0].tokens) for nbest in found]
+            loss_sums += float(loss.total), float(loss.count)
+            word_counts += count_errors(jiwer.process_words(spoken, heard))
+            letter_counts += count_errors(jiwer.process_characters(spoken, heard))
+        nats, count = place.sum(*loss_sums)
+        rates: Row = {"dev_loss": nats / max(count, 1)}
+        for name, counts in (("dev_wer", word_counts), ("dev_cer", letter_counts)):
+            *errors, length = place.sum(*counts)
+            rates[name] = sum(errors) / max(length, 1)
+        return rates
+
+
+@dataclass(frozen=True)
+class LanguageModelMetrics:
+    """dev_loss in nats a token; dev_error, the share of tokens that were not held the most probable; and a sample.
+
+    carried: the state goes on from chunk to chunk.
+    """
+
+    metrics: ClassVar[tuple[str, ...]] = ("loss", "error")
+    prompt: Prompt
+    carried: bool = False
+
+    def __call__(self, job: TrainJob, model: Model, place: WorkerRank) -> Row:
+        assert isinstance(model, LanguageModel)
+        mine, sums = np.array_split(np.arange(len(job.dev.rows)), place.workers)[place.rank], np.zeros(3)
+        passage = ScoredChunk(job.dev, job.batching, place.device, carried=self.carried)
+        for log_probs, target in score_chunks(model, passage, mine):
+            told, held = log_probs.gather(-1, target[..., None]), log_probs.argmax(-1)
+            sums += -float(told.double().sum()), float((held != target).sum()), float(target.numel())
+        nats, misses, count = place.sum(*sums)
+        row: Row = {"dev_loss": nats / max(count, 1), "dev_error": misses / max(count, 1)}
+        if place.rank == 0 and self.prompt.length:
+            generator = torch.Generator(place.device).manual_seed(self.prompt.seed)
+            row["sample"] = "".join(generate_text(model, load_tokenizer(job.tokenizer), self.prompt, generator))
+        return row
+
+
+@dataclass(frozen=True)
+class ClassificationMetrics:
+    """dev_error, the share of sequences whose most probable label is another; dev_loss in nats a label."""
+
+    metrics: ClassVar[tuple[str, ...]] = ("error", "loss")
+
+    def __call__(self, job: TrainJob, model: Model, place: WorkerRank) -> Row:
+        assert isinstance(model, Classifier)
+        sums = np.zeros(3)
+        for prepared in prefetch(job.dev, dev_batches(job, place), None):
+            batch = prepared.to(place.device)
+            log_probs, labels = model.classify(batch.given), batch.target.data[:, 0]
+            told = log_probs.gather(1, batch.target.data).double().sum()
+            sums += -float(told), float((log_probs.argmax(1) != labels).sum()), len(labels)
+        nats, misses, count = place.sum(*sums)
+        return {"dev_loss": nats / max(count, 1), "dev_error": misses / max(count, 1)}
+
+
+def check_metric(measure: DevMetrics, fit: FitConfig) -> DevMetrics:
+    """The measure. Raises Problem where it does not know the metric that picks the weights."""
+    if fit.best_by not in measure.metrics:
+        raise UserError(f"fit.best_by={fit.best_by}: this run measures {', '.join(measure.metrics)}; name one of them")
+    return measure
+
+
+def dev_batches(job: TrainJob, place: WorkerRank) -> list[np.ndarray]:
+    """The batches of the dev split that are this worker's, of similar lengths."""
+    return bucket_by_length(job.dev.frames, job.batching)[place.rank :: place.workers]

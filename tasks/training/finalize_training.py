@@ -1,0 +1,42 @@
+"""A training job to the bundle of its best weights: what every kind of training ends with.
+
+The draft of a job is named by its inputs, so a run that was killed (a worker, the driver, the machine) goes on when
+the same command is given again, with as many workers as it then has.
+"""
+
+from typing import Any
+
+from infra.artifact_store import Artifact
+from infra.errors import UserError
+from models.interface import Beam
+from tasks.bundles import training_checkpoints
+from tasks.bundles.model_bundle import GOLDEN, AudioConfig, BundleContents, write_bundle
+from tasks.training.ray_trainer import Workers, mlflow_run, run_training
+from tasks.training.train_loop import TrainJob
+
+
+def finalize_training(
+    key: str, job: TrainJob, workers: Workers, told: dict[str, Any], sound: AudioConfig | None, quarantine: bytes = b""
+) -> Artifact:
+    """The bundle. key: of the training step. told: goes into its training.json beside the history."""
+    with mlflow_run(key, workers) as run_id:
+        run_training(job, workers, run_id)
+        stored = training_checkpoints.latest(job.draft)
+        if stored is None:
+            raise UserError("training left no checkpoint; see the log above and run the same command again")
+        standing = stored["standing"]
+        contents = BundleContents(
+            config=job.model,
+            sizes=job.sizes,
+            weights=training_checkpoints.select_weights(job.draft, job.fit.average_last),
+            tokenizer=job.tokenizer,
+            sound=sound,
+            beam=Beam(),
+            training={"history": standing["history"], "best": standing["best"]} | told,
+            golden=job.dev.first(GOLDEN),
+            quarantine=quarantine,
+        )
+        bundle = write_bundle(contents)
+    if not job.fit.trail:
+        job.draft.discard()
+    return bundle

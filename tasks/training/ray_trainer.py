@@ -1,0 +1,180 @@
+"""A training job, run: by Ray Train's workers or in this process, with its progress shown and its end made sure of."""
+
+import json
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from contextvars import copy_context
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from infra import storage, tracking
+from infra.artifact_store import Draft
+from infra.errors import UserError, explain_full_disk
+from infra.ray_cluster import connect
+from infra.settings import settings
+from tasks.steps.pipeline_step import Resources
+from tasks.steps.progress import Progress
+from tasks.training.train_loop import Row, TrainJob, WorkerRank, train_loop
+from tasks.training.training_time import save_time
+
+POLL_SECONDS = 1.0  # rank 0 writes every two seconds
+PROBLEM = "problem.txt"  # in the draft: what a worker found wrong, for the driver to raise
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workers(Resources):
+    """count: Ray Train workers, 0 for the loop in this process. run_name: of the MLflow run that the metrics go to as
+    they come, empty for none.
+    """
+
+    count: int = 1
+    run_name: str = ""
+
+
+@contextmanager
+def mlflow_run(key: str, workers: Workers) -> Iterator[str]:
+    """The id of the MLflow run of this key, "" for none; marked as failed or killed if the block is."""
+    run_id = tracking.open_run(key, workers.run_name, {}) if workers.run_name else ""
+    try:
+        yield run_id
+    except BaseException as error:
+        if run_id:
+            tracking.finish(run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
+        raise
+
+
+def run_training(job: TrainJob, workers: Workers, run_id: str) -> None:
+    """The whole loop, from wherever the job's draft stands. Raises the Problem that any worker found."""
+    with ProgressMonitor(job, run_id), raise_worker_errors(job.draft):
+        train_in_process(job) if workers.count == 0 else train_on_ray(job, workers.count)
+    save_time(job.draft)
+
+
+def train_in_process(job: TrainJob) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        train_loop(job, WorkerRank())
+    finally:
+        torch.set_num_threads(threads)
+
+
+def train_on_ray(job: TrainJob, workers: int) -> None:
+    """On so many workers, each with a GPU where the cluster has enough of them."""
+    gpus = connect().cluster_resources().get("GPU", 0)
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    elastic = (1, workers) if settings().ray_address and workers > 1 else workers
+    with tempfile.TemporaryDirectory(prefix="ray-train-") as folder:
+        trainer = TorchTrainer(
+            on_worker,
+            train_loop_config={"job": job},
+            scaling_config=ScalingConfig(num_workers=elastic, use_gpu=gpus >= workers),
+            run_config=RunConfig(name="train", storage_path=folder, failure_config=FailureConfig(max_failures=3)),
+        )
+        run_in_thread(trainer.fit)
+
+
+def run_in_thread(act: Callable[[], object]) -> None:
+    """Do it, and leave it behind at a Ctrl-C: in the main thread Ray Train would take the signal over for good, and
+    wait for workers that may not answer.
+    """
+    done: Future[object] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(act())
+        except BaseException as error:  # handed to the caller
+            done.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    done.result()
+
+
+def on_worker(config: dict[str, Any]) -> None:
+    """What Ray Train runs. A Problem is left in the draft; raised as well, it ends the other workers, who would wait
+    for this one, and Ray's next try finds it and does nothing.
+    """
+    import ray.train
+    import ray.train.torch
+
+    context, job = ray.train.get_context(), config["job"]
+    if _told(job.draft, PROBLEM):
+        return
+    torch.set_num_threads(1)  # a worker has one core; two threads on a shared machine are slower than one
+    place = WorkerRank(context.get_world_rank(), context.get_world_size(), ray.train.torch.get_device())
+    try:
+        with explain_full_disk():
+            train_loop(job, place)
+    except UserError as problem:
+        storage.write(storage.join(job.draft.uri, PROBLEM), str(problem).encode())
+        raise
+
+
+@contextmanager
+def raise_worker_errors(draft: Draft) -> Iterator[None]:
+    """Raises the Problem that a worker left, whatever else its end brought about."""
+    place = storage.join(draft.uri, PROBLEM)
+    storage.remove(place)  # of a driver that was killed before it could tell
+    try:
+        yield
+    finally:
+        if problem := _told(draft, PROBLEM):
+            storage.remove(place)
+            raise UserError(problem.decode()) from None
+
+
+class ProgressMonitor:
+    """Shows the progress that rank 0 writes: terminal bar, Prefect progress, MLflow metrics as epochs end."""
+
+    def __init__(self, job: TrainJob, run_id: str) -> None:
+        self.draft, self.run_id, self.fit, self.sent = job.draft, run_id, job.fit, 0
+        self.progress = Progress("train", 1.0)
+        self.ended = threading.Event()
+        # In the context of the Prefect run, without which the thread could not update its progress artifact.
+        self.thread = threading.Thread(target=copy_context().run, args=(self._watch,), daemon=True)
+
+    def __enter__(self) -> None:
+        self.thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.ended.set()
+        self.thread.join()
+        self._look()
+        self.progress.close()
+
+    def _watch(self) -> None:
+        while not self.ended.wait(POLL_SECONDS):
+            self._look()
+
+    def _look(self) -> None:
+        told = json.loads(_told(self.draft, "progress.json") or b"{}")
+        if not told:
+            return
+        history, shown = told["history"], dict.fromkeys(("dev_loss", f"dev_{self.fit.best_by}"))
+        dev = "".join(f", {name.replace('_', ' ')} {history[-1][name]:.3f}" for name in shown if history)
+        estimate = f", estimated {told['estimated_seconds'] / 60:.0f} min in all" if not history else ""
+        note = f"epoch {min(told['epoch'] + 1, self.fit.epochs)}, loss {told['loss']:.3f}{dev}{estimate}"
+        self.progress.reach(told["step"] / max(told["updates"], 1), note)
+        if self.run_id and len(history) > self.sent:
+            tracking.log_metrics(self.run_id, history_rows(history[self.sent :]))
+            self.sent = len(history)
+
+
+def history_rows(history: list[Row]) -> list[tuple[str, float, int]]:
+    """The numbers of a history by name and epoch."""
+    numbers = [(row, {name: value for name, value in row.items() if not isinstance(value, str)}) for row in history]
+    return [(name, float(value), int(row["epoch"])) for row, found in numbers for name, value in found.items()]
+
+
+def _told(draft: Draft, name: str) -> bytes:
+    try:
+        return storage.read(storage.join(draft.uri, name))
+    except FileNotFoundError:
+        return b""

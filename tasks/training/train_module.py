@@ -1,0 +1,77 @@
+"""The network as the loop trains it: on each batch alone, or on streams whose state goes on from batch to batch.
+
+An update takes a group of batches; the k-th of a group goes on where the k-th of the group before ended, on the same
+worker. What a resumed run needs of that is the states between the chunks that the next gradient still reaches.
+"""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from models.interface import Batch, LanguageModel, Loss, Model, State
+from models.layers.truncated_bptt import CarriedChunks, run_window
+from models.search.state_tree import tree_fill, tree_leaves, tree_map
+
+Stored = dict[int, list[list[Tensor] | None]]  # by the place in the group: the leaves of each state, the oldest first
+
+
+class StreamModule(nn.Module):
+    """What DistributedDataParallel wraps: a window of chunks to the last one's loss and the state after it."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, window: list[Batch], root: State | None) -> tuple[Loss, State]:
+        return run_window(cast("LanguageModel", self.model), window, root)
+
+
+class TrainModule:
+    """A model on one of `workers` workers. reach: as in `Job`, 0 where nothing is carried."""
+
+    def __init__(self, model: Model, workers: int = 1, reach: int = 0) -> None:
+        self.model, self.workers, self.reach = model, workers, reach
+        learns = StreamModule(model) if reach else model
+        self.net: nn.Module = DistributedDataParallel(learns) if workers > 1 else learns
+        self.pasts: dict[int, CarriedChunks] = {}
+
+    def loss(self, batch: Batch, place: int) -> Tensor:
+        """Summed nats of the batch at this place of its group."""
+        if not self.reach:
+            return self.net(batch).total
+        past = self.pasts.setdefault(place, CarriedChunks(self.reach))
+        loss, after = self.net(past.window(batch), past.root)
+        past.push(batch, after)
+        return loss.total
+
+    def begin_epoch(self) -> None:
+        """Its streams start anew."""
+        self.pasts.clear()
+
+    def stored(self) -> Stored:
+        """The states of all the workers' streams. Every worker has to ask."""
+        mine: Stored = {}
+        for place, past in self.pasts.items():
+            states = (*(state for state, _ in past.chunks), past.state)
+            mine[place] = [None if s is None else [leaf.cpu() for leaf in tree_leaves(s)] for s in states]
+        if self.workers == 1:
+            return mine
+        every: list[Stored] = [{}] * self.workers
+        dist.all_gather_object(every, mine)
+        return {place: states for told in every for place, states in told.items()}
+
+    def restore(self, stored: Stored, batch_before: Callable[[int, int], Batch], device: torch.device) -> None:
+        """batch_before(place, k): the batch k groups back at a place. Streams of other workers do no harm."""
+        for place, states in stored.items():
+            trees = [None if tensors is None else self._state(tensors, device) for tensors in states]
+            past = self.pasts[place] = CarriedChunks(self.reach, trees[-1])
+            past.chunks = [(tree, batch_before(place, len(trees) - 1 - k)) for k, tree in enumerate(trees[:-1])]
+
+    def _state(self, tensors: list[Tensor], device: torch.device) -> Any:
+        self.model.train()  # a state may hold what is drawn in training only
+        like = cast("LanguageModel", self.model).start(None, 1)
+        return tree_map(lambda leaf: leaf.to(device), tree_fill(like, tensors))

@@ -1,0 +1,134 @@
+"""Streams whose state goes on from batch to batch: planned, trained, killed and resumed as one long text would be."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infra.errors import UserError
+from models import char_rnn
+from models.interface import Batch, Padded
+from models.layers.rnn_stack import Recurrent
+from models.layers.truncated_bptt import truncated
+from tasks.batches.batch_sampler import BatchingConfig, batchify, plan_streams
+from tasks.batches.token_stream import ChunkConfig, fit_text_tokenizer, split_chunks, tokenize_text
+from tasks.bundles.model_bundle import load_bundle
+from tasks.corpora.corpus_uri import fingerprint, parse_corpus
+from tasks.decoding.generate_text import Prompt
+from tasks.decoding.lm_scoring import ScoredChunk, score_chunks
+from tasks.ingest.ingest_text import TextIngestConfig, ingest_text
+from tasks.text.normalization import AS_WRITTEN
+from tasks.text.tokenizer import TokenizerConfig
+from tasks.training import train_loop
+from tasks.training.optimizer import FitConfig
+from tasks.training.ray_trainer import Workers
+from tasks.training.train_language_model import LMTrainingConfig, train_language_model
+from tasks.training.train_loop import WorkerRank, accumulate_gradients
+from tasks.training.train_module import TrainModule
+
+TEXT = "le renard et le corbeau se parlent, la fourmi et la cigale aussi; " * 40
+SMALL = char_rnn.Config(embedding_size=8, recurrent=Recurrent(cell="lstm", hidden_size=12), readout=())
+BATCHING = BatchingConfig(utterances_per_batch=3, sorted_epochs=0)
+
+
+@pytest.fixture
+def stream(tmp_path, in_this_process):
+    path = tmp_path / "text.txt"
+    path.write_text(TEXT)
+    corpus = parse_corpus(f"text:{path}", "documents")
+    text = ingest_text.fn(corpus, fingerprint(corpus), TextIngestConfig())
+    tokenizer = fit_text_tokenizer.fn(text, TokenizerConfig(specials=False, text=AS_WRITTEN))
+    return tokenize_text.fn(text, tokenizer), tokenizer
+
+
+def training(reach=2, **fit):
+    how = {"optimiser": "SGD", "optimiser_options": {}, "schedule": "", "learning_rate": 0.05, "best_by": "loss"}
+    chunks = ChunkConfig(length=10, carried=True, reach=reach)
+    fitting = FitConfig(**({"epochs": 2, "batches_per_step": 2} | how | fit))
+    return LMTrainingConfig(model=SMALL, chunks=chunks, batching=BATCHING, fit=fitting, prompt=Prompt(length=0))
+
+
+@given(st.integers(1, 300), st.integers(1, 5), st.integers(1, 4), st.integers(0, 9))
+def test_each_row_of_a_batch_goes_on_where_it_ended(chunks, width, group, epoch):
+    batches = plan_streams(chunks, width, group, 0, epoch)
+    assert len(batches) == chunks // (width * group) * group
+    seen = np.concatenate(batches) if batches else np.arange(0)
+    assert len(set(seen.tolist())) == len(seen) <= chunks
+    assert chunks - len(seen) < width * group
+    for now, later in zip(batches, batches[group:], strict=False):
+        assert (later == now + 1).all()
+
+
+@given(st.integers(0, 60), st.integers(1, 9))
+def test_side_by_side_is_every_row_once_in_order(count, width):
+    rows = np.arange(7, 7 + count)
+    batches = batchify(rows, width)
+    assert sorted(np.concatenate([*batches, rows[:0]]).tolist()) == rows.tolist()
+    for now, later in zip(batches, batches[1:], strict=False):
+        assert (later == now[: len(later)] + 1).all()
+
+
+@pytest.mark.parametrize("reach", [1, 3])
+def test_the_updates_are_those_of_truncated_back_propagation(stream, reach):
+    """The loop's gradients over a stream in batches are the truncation's over the same stream in one piece."""
+    chunks, _ = split_chunks(stream[0], ChunkConfig(length=10))
+    torch.manual_seed(0)
+    model = SMALL.build(0, 25).double().train()
+    plan = plan_streams(len(chunks.rows), 3, 1, 0, 0)
+    parts = [chunks.batch(rows, None) for rows in plan]
+    length = 10 * len(parts)
+    whole = [Padded(torch.cat([b.data for b in side], 1), torch.full((3,), length)) for side in
+             zip(*((p.source, p.target) for p in parts), strict=True)]  # fmt: skip
+    truth = truncated(model, Batch(("a",) * 3, *whole), 10, 10 * reach, None)
+    learner = TrainModule(model, reach=reach)
+    for number, (expected, _) in enumerate(truth):
+        wanted = torch.autograd.grad(expected.total / 30, list(model.parameters()))
+        model.zero_grad()
+        total = accumulate_gradients(learner, iter(parts[number : number + 1]), (0, number), 1, 30, WorkerRank())
+        assert total == pytest.approx(float(expected.total.detach()))
+        torch.testing.assert_close([p.grad for p in model.parameters()], list(wanted), rtol=1e-9, atol=1e-12)
+
+
+def test_a_killed_run_goes_on_with_the_states_it_had(stream, monkeypatch):
+    whole = train_language_model.fn(*stream, training(), Workers(count=0))
+    seen, update = [], train_loop.update_weights
+
+    def dies(*arguments):
+        seen.append(1)
+        if len(seen) == 15:
+            raise KeyboardInterrupt
+        update(*arguments)
+
+    monkeypatch.setattr(train_loop, "update_weights", dies)
+    again = training(checkpoint_steps=4)
+    with pytest.raises(KeyboardInterrupt):
+        train_language_model.fn(*stream, again, Workers(count=0))
+    resumed = train_language_model.fn(*stream, again, Workers(count=0))
+    assert len(seen) < 15 + whole.read_json("training.json")["history"][-1]["step"], "it began anew"
+    first, second = (load_bundle(b).model.state_dict() for b in (whole, resumed))
+    for name, value in first.items():
+        np.testing.assert_array_equal(value.numpy(), second[name].numpy())
+
+
+def test_dev_is_read_with_its_past(stream):
+    """One long stream: what a model says of a chunk is what it says after all the chunks before."""
+    _, dev = split_chunks(stream[0], ChunkConfig(length=10, dev_share=0.2))
+    torch.manual_seed(0)
+    model = SMALL.build(0, 25).eval()
+    passage = ScoredChunk(dev, BatchingConfig(utterances_per_batch=1), torch.device("cpu"), carried=True)
+    with torch.no_grad():
+        found = torch.cat([said for said, _ in score_chunks(model, passage, np.arange(len(dev.rows)))], 1)
+        ids = torch.from_numpy(np.concatenate([dev.read(row)[:-1] for row in range(len(dev.rows))]))[None]
+        whole, _ = model.predict(Padded(ids, torch.tensor([ids.shape[1]])), None)
+    torch.testing.assert_close(found, whole.data)
+
+
+def test_what_cannot_be_carried_is_said(stream):
+    with pytest.raises(ValueError, match="held_out=end"):
+        ChunkConfig(carried=True, held_out="anywhere")
+    with pytest.raises(ValueError, match=r"chunks\.reach"):
+        ChunkConfig(reach=2)
+    wide = LMTrainingConfig(**(vars(training()) | {"batching": BatchingConfig(utterances_per_batch=999)}))
+    with pytest.raises(UserError, match="fewer chunks than streams"):
+        train_language_model.fn(*stream, wide, Workers(count=0))
