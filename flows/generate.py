@@ -31,7 +31,7 @@ def generate(model: str, prompt: Prompt) -> None:
 
 
 def load_generator(model: str) -> tuple[TextGenerator, TextTokenizer]:
-    """The model and its tokenizer. Raises Problem for a model that does not write."""
+    """The model and its tokenizer. Raises UserError for a model that does not write."""
     artifact = import_model(tracking.resolve_model(model), ("bundle", "ngram"))
     if artifact.kind == "ngram":
         return NGramGenerator(open_ngram(artifact).model), load_tokenizer(artifact)

@@ -38,7 +38,7 @@ class Artifact:
         return storage.join(settings().root, self.kind, self.digest[:16])
 
     def manifest(self) -> dict[str, Any]:
-        """`{"kind", "digest", "files": {name: {"size", "sha256"}}}`. Raises Problem where there is none."""
+        """`{"kind", "digest", "files": {name: {"size", "sha256"}}}`. Raises UserError where there is none."""
         try:
             return json.loads(storage.read(storage.join(self.uri, MANIFEST)))
         except FileNotFoundError as error:
@@ -117,7 +117,7 @@ class Draft:
         storage.remove(self.uri)
 
     def commit(self, expected: Iterable[str] = ()) -> Artifact:
-        """The artifact of the marked files. Raises Problem where an expected file is missing."""
+        """The artifact of the marked files. Raises UserError where an expected file is missing."""
         marks = storage.join(self.uri, MARKS)
         files = {name: json.loads(storage.read(storage.join(marks, name))) for name in sorted(self.finished())}
         if missing := sorted(set(expected) - files.keys()):
@@ -203,7 +203,7 @@ def find_result(key: str) -> Artifact | None:
 
 
 def artifact_at(path: str) -> Artifact:
-    """The artifact at a path or URI. Raises Problem where none is."""
+    """The artifact at a path or URI. Raises UserError where none is."""
     try:
         manifest = json.loads(storage.read(storage.join(path, MANIFEST)))
     except (FileNotFoundError, NotADirectoryError) as error:

@@ -14,7 +14,7 @@ class UserError(Exception):  # noqa: N818  (not an error of the program: somethi
 
 @contextmanager
 def explain_full_disk(what: str = "") -> Iterator[None]:
-    """Turn "no space left on device" into a Problem: while writing what (by default the file), and what to do."""
+    """Turn "no space left on device" into a UserError: while writing what (by default the file), and what to do."""
     try:
         yield
     except OSError as error:
@@ -26,7 +26,7 @@ def explain_full_disk(what: str = "") -> Iterator[None]:
 
 @contextmanager
 def one_line_errors(status: int = FAILED, *, interrupted: str = "interrupted") -> Iterator[None]:
-    """For a command line: a Problem or Ctrl-C ends the process with one line on stderr and an exit status."""
+    """For a command line: a UserError or Ctrl-C ends the process with one line on stderr and an exit status."""
     try:
         yield
     except UserError as problem:

@@ -1,8 +1,8 @@
 """The servers of a cluster as processes on this machine, reachable from this machine only.
 
-    python -m infra.local_services up        Prefect server and worker, MLflow server, Ray head; deploys
-    infra/prefect.yaml python -m infra.local_services status    what is up
-    python -m infra.local_services down      ends exactly what `up` started
+    python -m infra.local_services up      Prefect server and worker, MLflow, Ray head; deploys infra/prefect.yaml
+    python -m infra.local_services status  what is up
+    python -m infra.local_services down    ends exactly what `up` started
 
 What they say goes to .scriptorium/log/, what runs is noted in .scriptorium/services.json. While they are up,
 prefect.toml in this folder tells every `prefect` command typed here where the server is.
@@ -42,7 +42,7 @@ POLL_SECONDS = 0.3  # between two questions whether a server answers
 
 
 def up() -> None:
-    """Start everything, or say that it is up. Raises Problem, with nothing left running, where a service fails."""
+    """Start everything, or say that it is up. Raises UserError, with nothing left running, where a service fails."""
     with service_lock():
         if found := load_state():
             dead = found.dead()
@@ -66,7 +66,7 @@ def up() -> None:
 
 
 def down() -> None:
-    """End what `up` started. Raises Problem if something would not go."""
+    """End what `up` started. Raises UserError if something would not go."""
     if not HOME.exists():
         print("nothing is up")
         return

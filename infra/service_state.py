@@ -47,7 +47,7 @@ def load_state() -> ServiceState | None:
 
 @contextmanager
 def service_lock() -> Iterator[None]:
-    """One `up` or `down` at a time. Raises Problem where another is at work."""
+    """One `up` or `down` at a time. Raises UserError where another is at work."""
     HOME.mkdir(exist_ok=True)
     with LOCK.open("w") as lock:
         try:

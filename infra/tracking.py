@@ -147,7 +147,7 @@ def finish(run_id: str, status: str) -> None:
 
 
 def _registered(model: str) -> str:
-    """The run that made a registered version. Raises Problem that lists what there is."""
+    """The run that made a registered version. Raises UserError that lists what there is."""
     from mlflow.exceptions import MlflowException
 
     client = _client()

@@ -1,3 +1,1 @@
-"""The steps of a pipeline, in packages by stage; the only code that touches Ray, Prefect's tasks and the disk's
-contents.
-"""
+"""The steps of a pipeline, in packages by stage: the only code that touches Ray, Prefect's tasks and the disk."""

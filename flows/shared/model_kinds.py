@@ -69,8 +69,8 @@ class TextPlan:
 
 @dataclass(frozen=True)
 class ModelKind:
-    """verb: of the corpus' reader. plan: of a bundle. ready: the bundle with what a plan gives it; raises Problem for a
-    plan that it does not go with. data: of a corpus' split, for a bundle, by a plan. measure: a bundle on data, by a
+    """verb: of the corpus' reader. plan: of a bundle. ready: the bundle with what a plan gives it; raises UserError for
+    a plan that it does not go with. data: of a corpus' split, for a bundle, by a plan. measure: a bundle on data, by a
     plan, for (split, title).
     """
 
@@ -82,14 +82,14 @@ class ModelKind:
 
 
 def require_recognizer(bundle: Artifact) -> Artifact:
-    """The bundle. Raises Problem where it is none of a recogniser."""
+    """The bundle. Raises UserError where it is none of a recogniser."""
     if model_kind(bundle) is not RECOGNISER:
         raise UserError(f"{bundle.uri}: not a speech recogniser; give a model that train_asr made")
     return bundle
 
 
 def add_search_resources(bundle: Artifact, plan: SearchPlan, beam: Beam) -> Artifact:
-    """The bundle with what the plan gives its search. Raises Problem for a beam that the search does not take."""
+    """The bundle with what the plan gives its search. Raises UserError for a beam that the search does not take."""
     if not (plan.lm or plan.lexicon or plan.hotwords):
         check_golden_outputs(bundle, beam)
         return bundle
@@ -103,7 +103,7 @@ def bundle_adaptation(bundle: Artifact) -> AdaptationConfig:
 
 
 def check_adaptation(bundle: Artifact, plan: EvaluationPlan) -> Artifact:
-    """The bundle. Raises Problem where the plan asks for an adaptation that its model does not allow."""
+    """The bundle. Raises UserError where the plan asks for an adaptation that its model does not allow."""
     try:
         plan.adapt.check(load_bundle(bundle).model)
     except ValueError as error:

@@ -16,7 +16,7 @@ TRUTH = {"true": True, "false": False, "yes": True, "no": False, "1": True, "0":
 def override(config: Any, settings: Sequence[str]) -> Any:
     """The config with each KEY=VALUE set, all of one config at once: a schedule and its options only fit together.
 
-    Raises Problem for a key, type or value that does not fit.
+    Raises UserError for a key, type or value that does not fit.
     """
     changes: dict[str, Any] = {}
     for setting in settings:

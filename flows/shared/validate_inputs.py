@@ -26,7 +26,7 @@ def _functions(module: ModuleType) -> dict[str, Callable[[], Any]]:
 
 
 def resolve_recipe(corpus: str, recipe: str, settings: Sequence[str], module: ModuleType) -> tuple[Corpus, Any]:
-    """The corpus and the recipe by their names. Raises Problem saying what would be right."""
+    """The corpus and the recipe by their names. Raises UserError saying what would be right."""
     known = _functions(module)
     if recipe not in known:
         raise UserError(f"recipe {recipe!r}: no such recipe; {_hint(recipe, known)}")
@@ -36,7 +36,7 @@ def resolve_recipe(corpus: str, recipe: str, settings: Sequence[str], module: Mo
 def resolve_recipes(
     corpus: str, patterns: str, settings: Sequence[str], modules: Iterable[ModuleType]
 ) -> tuple[ModuleType, Corpus, dict[str, Any]]:
-    """The module, the corpus and the recipes by their names. Raises Problem saying what would be right.
+    """The module, the corpus and the recipes by their names. Raises UserError saying what would be right.
 
     patterns: names with a comma between them, each perhaps a pattern such as `cell_*`; all are of one module.
     """

@@ -32,7 +32,7 @@ class AudioInput(NamedTuple):
 
 
 def read_audio_input(uri: str) -> AudioInput:
-    """A file's samples. Raises Problem in one line for a file that is not there, is no sound, is cut off, has no
+    """A file's samples. Raises UserError in one line for a file that is not there, is no sound, is cut off, has no
     samples or some that are not finite.
     """
     extension = uri.rpartition("/")[2].rpartition(".")[2].lower()
@@ -50,7 +50,7 @@ def read_audio_input(uri: str) -> AudioInput:
 def pcm_chunks(stream: BinaryIO, rate: int, milliseconds: int) -> Iterator[np.ndarray]:
     """Little-endian 16-bit mono samples to chunks (n,) in [-1, 1], until the stream ends or Ctrl-C.
 
-    Raises Problem where there is none, or the header of a file.
+    Raises UserError where there is none, or the header of a file.
     """
     size, first = 2 * max(1, rate * milliseconds // 1000), True
     while data := _next(stream, size):

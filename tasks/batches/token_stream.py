@@ -206,7 +206,7 @@ def all_chunks(stream: Artifact, length: int) -> ChunkDataset:
 
 
 def split_chunks(stream: Artifact, chunking: ChunkConfig) -> tuple[ChunkDataset, ChunkDataset]:
-    """Training and dev chunks. Raises Problem where the text is too short for both."""
+    """Training and dev chunks. Raises UserError where the text is too short for both."""
     count = len(all_chunks(stream, chunking.length).rows)
     held = round(count * chunking.dev_share)
     if not 0 < held < count:
@@ -222,7 +222,7 @@ def split_chunks(stream: Artifact, chunking: ChunkConfig) -> tuple[ChunkDataset,
 
 
 def select_chunks(stream: Artifact, chunking: ChunkConfig, split: str) -> ChunkDataset:
-    """Those of "train" or "dev", as `split_chunks`; of "test" all that there are. Raises Problem for a text too
+    """Those of "train" or "dev", as `split_chunks`; of "test" all that there are. Raises UserError for a text too
     short.
     """
     if split != "test":

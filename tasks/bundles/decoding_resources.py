@@ -124,7 +124,7 @@ def import_arpa(path: str, sha256: str) -> Artifact:  # noqa: ARG001  (other byt
 
 @step
 def add_decoding_resources(bundle: Artifact, lm: Artifact | None, equipment: DecodingResources) -> Artifact:
-    """The bundle with a language model and words beside it. Raises Problem for what does not fit the bundle.
+    """The bundle with a language model and words beside it. Raises UserError for what does not fit the bundle.
 
     lm: an n-gram model of the bundle's tokens, or of words, or a neural one that has all of the bundle's tokens; None
     leaves what the bundle has.

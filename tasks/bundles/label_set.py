@@ -29,7 +29,7 @@ class LabelSetConfig:
 def fit_label_set(shards: Artifact, labels: LabelSetConfig, source: FrontEnd | TokenizerConfig) -> Artifact:
     """The labels, sorted, and of a source of Tokens its tokenizer.
 
-    Raises Problem for labels that are fewer than two or more than allowed, and for clips where texts should be.
+    Raises UserError for labels that are fewer than two or more than allowed, and for clips where texts should be.
     """
     found = sorted(set(training_texts(shards)))
     if len(found) < 2:

@@ -39,15 +39,15 @@ def _written(tokenizer: SymbolTokenizer | SentencePieceTokenizer) -> list[str]:
 def map_vocabulary(tokenizer: TextTokenizer, model: nn.Module, own: TextTokenizer) -> VocabMappedLM:
     """A language model whose tokenizer is `own`, in the ids of a recogniser's tokenizer.
 
-    Raises Problem where it does not have all of the recogniser's tokens, or knows no end of a sentence: EOS after each
-    line, and where it reads characters the line end itself.
+    Raises UserError where it does not have all of the recogniser's tokens, or knows no end of a sentence: EOS after
+    each line, and where it reads characters the line end itself.
     """
     assert not isinstance(own, LabelVocabulary), "a language model says text"
     texts, known = token_texts(tokenizer)[len(SPECIALS) :], {t: i for i, t in enumerate(_written(own), start=own.first)}
     if missing := [text for text in texts if text not in known]:
         raise UserError(
-            f"the language model has no token {summarize_words(missing)}, which the bundle writes: train it on text that is "
-            "divided and normalised alike (tokens.kind, tokens.text.*)"
+            f"the language model has no token {summarize_words(missing)}, which the bundle writes: train it on text "
+            "that is divided and normalised alike (tokens.kind, tokens.text.*)"
         )
     end = known.get("\n") if isinstance(own, SymbolTokenizer) and not own.separator else EOS
     if end is None:
@@ -67,14 +67,15 @@ def build_fusion_lm(
     """What a search is to fuse: the language model with the words, the model alone where there are none, or None.
 
     stored: a neural model in the tokenizer's ids, or an n-gram model of its tokens or of words; without a lexicon these
-    words are it, as far as the tokens spell them. Raises Problem for a model of other tokens or of another alphabet,
+    words are it, as far as the tokens spell them. Raises UserError for a model of other tokens or of another alphabet,
     and naming words of the lexicon that cannot be spelled.
     """
     ngram = stored if isinstance(stored, StoredNGram) else None
     texts, listed, hot = token_texts(tokenizer), _clean(lexicon, tokenizer), _clean(hotwords, tokenizer)
     if wrong := find_unspelled([*listed, *hot], texts):
         raise UserError(
-            f"the model's tokens cannot spell {summarize_words(wrong)}: take such words out of the lexicon and the hotwords"
+            f"the model's tokens cannot spell {summarize_words(wrong)}: "
+            "take such words out of the lexicon and the hotwords"
         )
     if ngram is None or _of_tokens(ngram.spellings, tokenizer):
         model = stored.model if isinstance(stored, StoredNGram) else stored
@@ -83,7 +84,7 @@ def build_fusion_lm(
 
 
 def _of_tokens(written: Sequence[str], tokenizer: TextTokenizer) -> bool:
-    """Whether a language model is of the tokenizer's tokens. Raises Problem for one of others that are no words."""
+    """Whether a language model is of the tokenizer's tokens. Raises UserError for one of others that are no words."""
     known = escape_tokens(tokenizer)
     if tuple(written) == known or not any(SPACE in token for token in written):
         return tuple(written) == known
@@ -109,7 +110,7 @@ def _spelled(stored: StoredNGram, texts: Sequence[str]) -> tuple[str, ...]:
 
 
 def _clean(words: Iterable[str], tokenizer: TextTokenizer) -> tuple[str, ...]:
-    """The words as the tokenizer has text. Raises Problem for one that is none, or more, then."""
+    """The words as the tokenizer has text. Raises UserError for one that is none, or more, then."""
     cleaned = {}
     for word in words:
         text = normalize_text(word, tokenizer.text)

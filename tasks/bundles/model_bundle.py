@@ -128,7 +128,7 @@ def write_bundle(contents: BundleContents) -> Artifact:
 
 
 def load_bundle(artifact: Artifact) -> Bundle:
-    """The model in evaluation mode with its companions. Raises Problem naming what does not fit."""
+    """The model in evaluation mode with its companions. Raises UserError naming what does not fit."""
     for name, entry in artifact.manifest()["files"].items():
         if hashlib.sha256(artifact.read(name)).hexdigest() != entry["sha256"]:
             raise UserError(f"{artifact.uri}/{name} is not the file that was stored (SHA-256 differs); restore it")
@@ -186,7 +186,7 @@ def _sound_of(told: dict[str, Any]) -> AudioConfig:
 
 
 def check_golden_outputs(artifact: Artifact, beam: Beam | None = None) -> None:
-    """Raises Problem unless the bundle says of its golden utterances what it said when it was made.
+    """Raises UserError unless the bundle says of its golden utterances what it said when it was made.
 
     beam: one that is to be used, and is refused here where the model's search or what the bundle holds does not go with
     it.

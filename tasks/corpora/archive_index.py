@@ -121,7 +121,7 @@ def read_zip_members(uri: str, file: BinaryIO) -> Iterator[Member]:
 
 
 def check_tar_member(uri: str, member: tarfile.TarInfo) -> str:
-    """The member's clean name, "" for a folder. Raises Problem for a link, a device, a name that leads outside."""
+    """The member's clean name, "" for a folder. Raises UserError for a link, a device, a name that leads outside."""
     if not member.isdir() and (not member.isreg() or member.issparse()):
         raise UserError(f"{uri}: member {member.name!r} is a link or a device; such an archive is not read")
     name = check_name(uri, member.name)
@@ -136,7 +136,7 @@ def check_name(uri: str, name: str) -> str:
 
 
 def check_size(uri: str, name: str, total: int, packed: int, size: int) -> None:
-    """Raises Problem where the contents so far are too large for the archive, or the next one for the disk."""
+    """Raises UserError where the contents so far are too large for the archive, or the next one for the disk."""
     if total > RATIO * packed + ALLOWANCE_BYTES:
         raise UserError(
             f"{uri}: at member {name!r} it has unpacked to {total >> 20} MB, more than {RATIO} times its size; "

@@ -75,7 +75,7 @@ class CorpusFiles:
 def open_corpus(corpus: Corpus, draft: Draft) -> CorpusFiles:
     """The corpus' files. What has to be laid out goes into the draft, where a restarted run finds it.
 
-    Raises Problem for an empty place and for an archive that is damaged or unsafe.
+    Raises UserError for an empty place and for an archive that is damaged or unsafe.
     """
     if is_archive(corpus.uri):
         plain = corpus.uri.lower().endswith(".tar")

@@ -1,6 +1,4 @@
-"""How a corpus is named: KIND:URI, the kind a reader in tasks/corpora/readers/, the URI a folder, an archive or
-s3://.
-"""
+"""How a corpus is named: KIND:URI, the kind a module of tasks/corpora/readers/, the URI a folder, archive or s3://."""
 
 import hashlib
 import importlib
@@ -68,7 +66,7 @@ def corpus_kinds(*verbs: str) -> list[str]:
 
 
 def parse_corpus(text: str, verb: str = "utterances", *others: str) -> Corpus:
-    """`KIND:URI` as a Corpus that exists. Raises Problem for an unknown kind or a missing place.
+    """`KIND:URI` as a Corpus that exists. Raises UserError for an unknown kind or a missing place.
 
     verb: what a flow asks of the kind's reader: `utterances` (clips with transcripts), `labelled` (clips or texts, a
     label each) or `documents` (plain text). others: verbs that would do as well, where that is yet to be seen.

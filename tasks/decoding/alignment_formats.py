@@ -23,7 +23,7 @@ def format_alignment(aligned: AlignedTranscript, name: str, how: Format) -> str:
 
 
 def write_split(found: dict[str, AlignedTranscript | str], split: str, folder: Path, how: Format) -> str:
-    """The files of a split; what was done in one line. Raises Problem where nothing could be aligned."""
+    """The files of a split; what was done in one line. Raises UserError where nothing could be aligned."""
     good = {key: format_alignment(aligned, key, how) for key, aligned in found.items() if not isinstance(aligned, str)}
     bad = [f"{key}\t{problem}\n" for key, problem in found.items() if isinstance(problem, str)]
     files = {split: "".join(good.values())} if how == "ctm" else good
@@ -40,7 +40,7 @@ def write_split(found: dict[str, AlignedTranscript | str], split: str, folder: P
 
 
 def write_file(path: Path, content: str) -> None:
-    """Raises Problem where that cannot be."""
+    """Raises UserError where that cannot be."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")

@@ -71,7 +71,7 @@ class CTCAligner:
     """A bundle whose model emits what CTC aligns."""
 
     def __init__(self, bundle: Bundle, name: str) -> None:
-        """Raises Problem for a model that emits no such thing. name: of the bundle, for the message."""
+        """Raises UserError for a model that emits no such thing. name: of the bundle, for the message."""
         of_ctc = getattr(bundle.model.config, "criterion", "ctc") == "ctc"
         if not isinstance(bundle.model, EmissionModel) or not of_ctc:
             raise UserError(
@@ -81,7 +81,7 @@ class CTCAligner:
 
     @torch.inference_mode()
     def __call__(self, recording: AudioInput, transcript: str) -> AlignedTranscript:
-        """Raises Problem in one line for a transcript that is empty, that cannot be spelled, or does not fit."""
+        """Raises UserError in one line for a transcript that is empty, that cannot be spelled, or does not fit."""
         frames = stored_frames(recording.samples, recording.rate, self.bundle)
         ids = self._spelled(transcript)
         emissions = self.emitter.emit(self.bundle.source(frames))

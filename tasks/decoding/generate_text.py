@@ -37,7 +37,7 @@ class Prompt:
 def generate_text(
     model: TextGenerator, tokens: TextTokenizer, prompt: Prompt, generator: torch.Generator
 ) -> Iterator[str]:
-    """The context, then piece by piece what follows it. Raises Problem for a context that cannot be spelled."""
+    """The context, then piece by piece what follows it. Raises UserError for a context that cannot be spelled."""
     special = tokens.first > 0
     line = tokens.encode(prompt.context or ("" if special else "\n"))
     if special and UNK in line:

@@ -35,7 +35,7 @@ def needs_whole(sound: AudioConfig) -> str:
 
 
 def check_kind(samples: np.ndarray, front_end: FrontEnd) -> None:
-    """Raises Problem for a waveform (n,) where the model reads frames as they are given (n, D), or the reverse."""
+    """Raises UserError for a waveform (n,) where the model reads frames as they are given (n, D), or the reverse."""
     if (samples.ndim > 1) == (front_end.kind == "given"):
         return
     if samples.ndim > 1:
@@ -52,7 +52,7 @@ class FrameStream:
     """
 
     def __init__(self, sound: AudioConfig, sample_rate: int) -> None:
-        """Raises Problem for features that need the whole utterance."""
+        """Raises UserError for features that need the whole utterance."""
         if reason := needs_whole(sound):
             raise UserError(f"{reason} needs the whole utterance: it has no stream")
         self.sound = sound

@@ -121,7 +121,7 @@ class RecomputingRecognizer:
 
 
 def stored_frames(samples: np.ndarray, rate: int, bundle: Bundle) -> np.ndarray:
-    """Samples, or given frames, to frames (T, D) as feature shards hold them. Raises Problem for NaN."""
+    """Samples, or given frames, to frames (T, D) as feature shards hold them. Raises UserError for NaN."""
     check_kind(samples, bundle.front_end)
     end = bundle.front_end
     frames = given_frames(samples, end) if samples.ndim > 1 else extract_frames(samples, rate, end)
@@ -129,7 +129,7 @@ def stored_frames(samples: np.ndarray, rate: int, bundle: Bundle) -> np.ndarray:
 
 
 def check_finite(frames: np.ndarray) -> np.ndarray:
-    """The frames. Raises Problem where a number is none: no search has a word for it."""
+    """The frames. Raises UserError where a number is none: no search has a word for it."""
     if not np.isfinite(frames).all():
         first = int((~np.isfinite(frames)).any(1).argmax())
         raise UserError(f"the features hold NaN or infinity, first in frame {first}: mend the recording or the bundle")
@@ -180,7 +180,7 @@ def transcribe_stream(
     show: Callable[[PartialTranscript], None],
     clock: Callable[[], float] = time.perf_counter,
 ) -> LatencyStats:
-    """All chunks to their words, shown as they come. Raises Problem where no chunk comes."""
+    """All chunks to their words, shown as they come. Raises UserError where no chunk comes."""
     delays = LatencyStats()
 
     def work(samples: np.ndarray, *, last: bool) -> None:

@@ -48,7 +48,7 @@ class SearchGrid:
 
     @property
     def points(self) -> list[Point]:
-        """Every combination. Raises Problem for none and for too many."""
+        """Every combination. Raises UserError for none and for too many."""
         tried = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name)}
         found = [dict(zip(tried, values, strict=True)) for values in itertools.product(*tried.values())]
         if not tried or len(found) > MOST_POINTS:
@@ -73,7 +73,7 @@ class TuningConfig:
 
     @property
     def beams(self) -> list[Beam]:
-        """Raises Problem for a value that no beam has."""
+        """Raises UserError for a value that no beam has."""
         try:
             return [replace(self.beam, **point) for point in self.grid.points]
         except ValueError as error:

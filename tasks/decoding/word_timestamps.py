@@ -31,7 +31,7 @@ class WordTimestamps:
     """Words of a tokenizer's tokens; spaces are in none."""
 
     def __init__(self, tokenizer: TextTokenizer) -> None:
-        """Raises Problem for labels, which are no text."""
+        """Raises UserError for labels, which are no text."""
         self.texts = token_texts(tokenizer)
         self.parts = any(text and not text[0].isspace() for text in self.texts)  # whether words are made of them
 

@@ -57,7 +57,7 @@ def extract_features(
 ) -> Artifact:
     """Features and token ids of every split of `shards`. An earlier run's finished shards are kept.
 
-    front_end: of clips; None for texts, whose tokenizer lies beside that of their labels. Raises Problem where more
+    front_end: of clips; None for texts, whose tokenizer lies beside that of their labels. Raises UserError where more
     than `error_budget` of a split has no usable text or label.
     """
     out = open_draft("features", extract_features.key(shards, tokenizer, front_end, error_budget)[:32])

@@ -44,7 +44,7 @@ class SplitCounts:
 def finalize_ingest(
     out: Draft, names: list[str], corpus: Corpus, options: IngestConfig, splits: tuple[str, ...]
 ) -> Artifact:
-    """The artifact of the finished jobs. Raises Problem where a split has passed the error budget or has nothing."""
+    """The artifact of the finished jobs. Raises UserError where a split has passed the error budget or has nothing."""
     ordered = sorted(names, key=lambda name: (SPLITS.index(name.rpartition("-")[0]), name))
     counts: dict[str, SplitCounts] = {split: SplitCounts() for split in SPLITS if split in splits}
     with TemporaryDirectory() as folder:
@@ -136,7 +136,7 @@ def _count(rows: pa.Table, split: str, counts: dict[str, SplitCounts], shared: d
 
 
 def _charge(counts: dict[str, SplitCounts], corpus: Corpus, options: IngestConfig, quarantine: Path) -> None:
-    """Raises Problem, with the quarantine table kept as an artifact, where too much is unusable."""
+    """Raises UserError, with the quarantine table kept as an artifact, where too much is unusable."""
     for split, count in counts.items():
         charged = count.rejected.total() - count.rejected[NOT_CHARGED]
         rows = count.kept + charged

@@ -43,7 +43,7 @@ Row = Utterance | Reject
 
 @step
 def ingest_corpus(corpus: Corpus, fingerprint: str, options: IngestConfig, splits: tuple[str, ...]) -> Artifact:
-    """The shards of these splits. Raises Problem where the corpus cannot be read or passes the error budget."""
+    """The shards of these splits. Raises UserError where the corpus cannot be read or passes the error budget."""
     same_work = replace(options, error_budget=1.0)  # another budget needs no other shards
     out = open_draft("shards", ingest_corpus.key(corpus, fingerprint, same_work, splits)[:32])
     reader = importlib.import_module(f"tasks.corpora.readers.{corpus.kind}")

@@ -48,7 +48,7 @@ class TextIngestConfig:
 
 @step
 def ingest_text(corpus: Corpus, fingerprint: str, options: TextIngestConfig) -> Artifact:
-    """The shards of every document. Raises Problem for an empty corpus and beyond the error budget."""
+    """The shards of every document. Raises UserError for an empty corpus and beyond the error budget."""
     out = open_draft("text", ingest_text.key(corpus, fingerprint, options)[:32])
     source = open_corpus(corpus, out)
     names = importlib.import_module(f"tasks.corpora.readers.{corpus.kind}").documents(source)

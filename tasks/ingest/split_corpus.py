@@ -38,7 +38,7 @@ def split_corpus(reader: Reader, options: IngestConfig, splits: tuple[str, ...])
     """The rows of these splits, those without a split placed, and a dev split made where the corpus has none.
 
     reader: reads the corpus' rows of some splits; called more than once, so that none are kept.
-    Raises Problem where the corpus has none of the splits asked for, or no train where that is.
+    Raises UserError where the corpus has none of the splits asked for, or no train where that is.
     """
     wanted = tuple(s for s in SPLITS if s in splits or (s != "test" and {"train", "dev"} & set(splits)))
 

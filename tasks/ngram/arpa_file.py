@@ -75,7 +75,7 @@ class ArpaModel:
 
 def read_arpa(path: Path, spellings: Sequence[str] | None = None) -> ArpaModel:
     """The model of a file. spellings: those of the tokenizer whose ids it is to have; without them ids are given to
-    the words in their order. Raises Problem, with the number of the line, for what is not an ARPA file.
+    the words in their order. Raises UserError, with the number of the line, for what is not an ARPA file.
     """
     with path.open("rb") as raw:
         file = gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw

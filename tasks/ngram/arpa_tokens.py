@@ -14,7 +14,7 @@ SPACE = "\u2581"
 
 
 def escape_tokens(tokenizer: TextTokenizer) -> tuple[str, ...]:
-    """For every id how it is written. Raises Problem where two tokens are written alike."""
+    """For every id how it is written. Raises UserError where two tokens are written alike."""
     if isinstance(tokenizer, SentencePieceTokenizer):
         pieces = [tokenizer.model.IdToPiece(i) for i in range(len(SPECIALS), len(tokenizer))]
         written = [SPACE.join(map(escape_token, piece.split(SPACE))) for piece in pieces]  # it writes a space as we do
@@ -34,7 +34,7 @@ def escape_token(symbol: str) -> str:
 
 
 def check_tokens(written: Sequence[str]) -> None:
-    """Raises Problem for a token written like a special or like another token."""
+    """Raises UserError for a token written like a special or like another token."""
     seen = set[str]()
     for word in written:
         if word.lower() in SPECIALS:  # KenLM takes <UNK> for <unk>

@@ -81,7 +81,7 @@ def _header(levels: Sequence[Arrays], sections: Sequence[tuple[str, np.ndarray]]
 
 
 def load_ngram(path: Path) -> StoredNGram:
-    """The model of a file, mapped. Raises Problem for a file that is not one, is cut off or is of another version."""
+    """The model of a file, mapped. Raises UserError for a file that is not one, is cut off or is of another version."""
     header = _read_header(path)
     whole = np.memmap(path, np.uint8, "c")  # copy on write: the file stays as it is whatever is done to the tensors
     arrays = {}
@@ -94,7 +94,7 @@ def load_ngram(path: Path) -> StoredNGram:
 
 
 def verify(path: Path) -> None:
-    """Reads the whole file. Raises Problem where a byte is not what was written."""
+    """Reads the whole file. Raises UserError where a byte is not what was written."""
     checksum = 0
     with path.open("rb") as file:
         for data in _sections(file, _read_header(path)):

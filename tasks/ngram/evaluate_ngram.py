@@ -53,7 +53,7 @@ class ExampleLines:
 def evaluate_ngram(model: Artifact, text: Artifact, split: LineSplitConfig) -> Artifact:
     """`scores.json` with the numbers, of lower orders too where the artifact has them, and `reading.json` with lines.
 
-    Raises Problem where none of the lines held out has a token.
+    Raises UserError where none of the lines held out has a token.
     """
     jobs = [
         {"shard": shard, "text": text.digest, "model": model.digest, "split": json.dumps(asdict(split))}

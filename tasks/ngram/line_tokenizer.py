@@ -15,7 +15,7 @@ LEARNT_CHARACTERS = 1 << 26  # SentencePiece holds all that it learns from in me
 
 @step
 def fit_line_tokenizer(text: Artifact, config: TokenizerConfig, split: LineSplitConfig) -> Artifact:
-    """Words, characters or sub-words of the counted lines. Raises Problem where no line is held out."""
+    """Words, characters or sub-words of the counted lines. Raises UserError where no line is held out."""
     told = text.read_json("summary.json")
     if not any(map(split.holds_out, _lines(text))):
         raise UserError(

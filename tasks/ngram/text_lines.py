@@ -48,7 +48,9 @@ class LineSplitConfig:
 
 
 def read_lines(text: Artifact, shard: str) -> Iterator[str]:
-    """The lines that begin in a shard and are not blank, without their ends. Raises Problem for one without an end."""
+    """The lines that begin in a shard and are not blank, without their ends. Raises UserError for one without an
+    end.
+    """
     index = from_parquet(text.read("index.parquet"), ["shard", "offset", "size", "source"]).to_pylist()
     inside = [i for i, row in enumerate(index) if row["shard"] == shard]
     first, last = inside[0], inside[-1]

@@ -62,7 +62,7 @@ class NGramTrainingConfig:
 
 @step
 def train_ngram(text: Artifact, tokenizer: Artifact, work: NGramTrainingConfig) -> Artifact:
-    """The model of the counted sentences of a text, in the tokenizer's ids. Raises Problem for a text without any."""
+    """The model of the counted sentences of a text, in the tokenizer's ids. Raises UserError for a text without any."""
     config, written = work.ngram, escape_tokens(load_tokenizer(tokenizer))
     same_counts = NGramTrainingConfig(ngram=NGramConfig(order=config.order), split=work.split)
     drafted = open_draft("ngram", train_ngram.key(text, tokenizer, same_counts)[:32])

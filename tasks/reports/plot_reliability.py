@@ -9,9 +9,7 @@ from tasks.reports.plot_learning_curve import COLOURS, to_png
 
 
 def plot_reliability(bins: Sequence[dict[str, Any]]) -> bytes:
-    """Bins of tasks/scoring/calibration.py: what is right at each confidence beside the diagonal, and how many
-    utterances.
-    """
+    """What is right at each confidence beside the diagonal, and how many utterances: bins of `calibration`."""
     figure = Figure((4.6, 4.6), layout="constrained")
     right, many = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     width = bins[0]["to"] - bins[0]["from"]

@@ -151,7 +151,7 @@ def _path(module: str) -> Path | None:
 
 @cache
 def shorten_user_errors() -> None:
-    """Prefect logs a failed run with its traceback; of a Problem the user should see the one line. Done once."""
+    """Prefect logs a failed run with its traceback; of a UserError the user should see the one line. Done once."""
 
     def shorten(record: logging.LogRecord) -> bool:
         if record.exc_info and isinstance(record.exc_info[1], UserError):

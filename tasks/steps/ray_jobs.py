@@ -19,7 +19,7 @@ def run_jobs(
 
     work: a module-level function, or with `arguments` a class whose instances, made with them once an actor, are called
     with a job. actors: at most so many; None for as many as Ray has cores. A job and its result are flat dicts of
-    plain values. A Problem in a worker is raised here.
+    plain values. A UserError in a worker is raised here.
     """
     if not jobs:
         return

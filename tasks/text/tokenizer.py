@@ -67,7 +67,7 @@ class SymbolTokenizer:
         return self.first + len(self.symbols)
 
     def encode(self, text: str) -> list[int]:
-        """Raises Problem for a symbol that is not known where there is no id for such."""
+        """Raises UserError for a symbol that is not known where there is no id for such."""
         clean = normalize_text(text, self.text)
         parts = clean.split() if self.separator else clean
         if not self.first and (unknown := sorted(set(parts) - self._ids.keys())):
@@ -133,7 +133,7 @@ def fit_tokenizer(shards: Artifact, config: TokenizerConfig) -> Artifact:
 
 
 def fit_on_texts(texts: Iterable[str], config: TokenizerConfig, source: str) -> Artifact:
-    """The tokenizer of normalised texts. Raises Problem where there is no text in them, naming their source."""
+    """The tokenizer of normalised texts. Raises UserError where there is no text in them, naming their source."""
     some = (text for text in texts if text)
     first = next(some, "")
     if not first:

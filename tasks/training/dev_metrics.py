@@ -92,7 +92,7 @@ class ClassificationMetrics:
 
 
 def check_metric(measure: DevMetrics, fit: FitConfig) -> DevMetrics:
-    """The measure. Raises Problem where it does not know the metric that picks the weights."""
+    """The measure. Raises UserError where it does not know the metric that picks the weights."""
     if fit.best_by not in measure.metrics:
         raise UserError(f"fit.best_by={fit.best_by}: this run measures {', '.join(measure.metrics)}; name one of them")
     return measure

@@ -49,7 +49,7 @@ def mlflow_run(key: str, workers: Workers) -> Iterator[str]:
 
 
 def run_training(job: TrainJob, workers: Workers, run_id: str) -> None:
-    """The whole loop, from wherever the job's draft stands. Raises the Problem that any worker found."""
+    """The whole loop, from wherever the job's draft stands. Raises the UserError that any worker found."""
     with ProgressMonitor(job, run_id), raise_worker_errors(job.draft):
         train_in_process(job) if workers.count == 0 else train_on_ray(job, workers.count)
     save_time(job.draft)
@@ -98,7 +98,7 @@ def run_in_thread(act: Callable[[], object]) -> None:
 
 
 def on_worker(config: dict[str, Any]) -> None:
-    """What Ray Train runs. A Problem is left in the draft; raised as well, it ends the other workers, who would wait
+    """What Ray Train runs. A UserError is left in the draft; raised as well, it ends the other workers, who would wait
     for this one, and Ray's next try finds it and does nothing.
     """
     import ray.train
@@ -119,7 +119,7 @@ def on_worker(config: dict[str, Any]) -> None:
 
 @contextmanager
 def raise_worker_errors(draft: Draft) -> Iterator[None]:
-    """Raises the Problem that a worker left, whatever else its end brought about."""
+    """Raises the UserError that a worker left, whatever else its end brought about."""
     place = storage.join(draft.uri, PROBLEM)
     storage.remove(place)  # of a driver that was killed before it could tell
     try:

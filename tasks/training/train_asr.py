@@ -53,7 +53,7 @@ def train_asr(features: Artifact, tokenizer: Artifact, training: TrainingConfig,
 def prepare_asr(
     draft: Draft, features: Artifact, tokenizer: Artifact, training: TrainingConfig
 ) -> tuple[TrainJob, pa.Table]:
-    """The job, and the training utterances that are too short for their transcripts. Raises Problem beyond budget."""
+    """The job, and the training utterances that are too short for their transcripts. Raises UserError beyond budget."""
     statistics, fit = features.read_json("statistics.json"), training.fit
     if not statistics:
         raise UserError(f"{features}: the training split is empty")

@@ -71,7 +71,7 @@ def train_classifier(
 def prepare_classifier(
     draft: Draft, features: Artifact, vocabularies: Artifact, training: ClassifierTrainingConfig
 ) -> TrainJob:
-    """The job. Raises Problem where there is nothing to train on, or nothing to choose the best weights by."""
+    """The job. Raises UserError where there is nothing to train on, or nothing to choose the best weights by."""
     spelling = load_source_tokenizer(vocabularies)
     rows, dev = read_index(features, "train"), read_index(features, "dev")
     for split, index in (("training", rows), ("dev", dev)):

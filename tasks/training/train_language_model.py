@@ -38,7 +38,7 @@ def train_language_model(
 
 
 def prepare_language_model(draft: Draft, stream: Artifact, tokenizer: Artifact, training: LMTrainingConfig) -> TrainJob:
-    """The job. Raises Problem for a text too short, a context that cannot be spelled, an unknown metric."""
+    """The job. Raises UserError for a text too short, a context that cannot be spelled, an unknown metric."""
     chunks = training.chunks
     heard, held_out = split_chunks(stream, chunks)
     tokens = load_tokenizer(tokenizer)

@@ -215,7 +215,7 @@ def worker_batches(groups: list[list[np.ndarray]], place: WorkerRank) -> list[np
 def preflight(job: TrainJob, model: Model, place: WorkerRank) -> float:
     """Run the largest batch of the plan once forward and backward; returns the seconds that a padded frame takes.
 
-    Raises Problem where it does not fit into memory.
+    Raises UserError where it does not fit into memory.
     """
     batch_rows = largest_batch(_plan(job, job.batching.sorted_epochs, 1), job.train.frames)
     size, longest = len(batch_rows), int(job.train.frames[batch_rows].max())

@@ -53,7 +53,8 @@ class Trial:
 
 
 def train_trials(trainings: Sequence[Trial], key: str, run_name: str) -> dict[str, str]:
-    """Do those that are not done; what went wrong is returned, a line by label. Raises Problem where nothing went well.
+    """Do those that are not done; what went wrong is returned, a line by label. Raises UserError where nothing went
+    well.
 
     key, run_name: of the MLflow run that is open meanwhile.
     """

@@ -3,7 +3,7 @@
 import math
 
 import torch
-from test_ngram import Tables
+from ngram_tables import Tables
 
 from models.interface import Padded
 from models.search.language.word_constraints import WordConstraints

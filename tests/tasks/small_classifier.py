@@ -53,3 +53,12 @@ def training(epochs=2, **changes):
         "batching": BatchingConfig(utterances_per_batch=8),
     }
     return ClassifierTrainingConfig(**(told | {"fit": FitConfig(epochs=epochs, best_by="error", **how)} | changes))
+
+
+def rows_of(pairs):
+    """Predictions of (reference, label, confidence)."""
+    same = {"speaker": "", "seconds": 1.0, "nats": 0.5, "source": "t"}
+    return [
+        {"key": f"{i:03}", "reference": r, "label": said, "confidence": c} | same
+        for i, (r, said, c) in enumerate(pairs)
+    ]

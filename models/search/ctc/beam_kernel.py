@@ -4,11 +4,11 @@
     l_t(y) = l_{t-1}(y) p_t(y_last) + m_{t-1}(y') p_t(y_last)                 those that end in y's last token
              where y = y' y_last and m(y') = b(y') if y' ends in y_last too, else (b + l)(y')
 
-A prefix is a node of a trie, found by its parent and its last token in a hash table, so one that left the beam and came
-back is the parent of those that stayed. A live prefix has a place, which holds its two masses, what is fused into
-its score, and for every next token what that would add (its gains). A frame goes through the places from the one that
-can reach highest, each time through the tokens from the most probable, and stops where the highest that can still come
-is not above the least of the `width` best found so far: nothing that is left out could have been among them.
+A prefix is a node of a trie, found by its parent and last token in a hash table, so one that left the beam and came
+back is the parent of those that stayed. A live prefix has a place, which holds its two masses, what is fused into its
+score, and what every next token would add (its gains). A frame goes through the places from the one that can reach
+highest, each time through the tokens from the most probable, and stops where the highest that can still come is not
+above the least of the `width` best so far: nothing that is left out could have been among them.
 """
 
 import math
@@ -21,15 +21,8 @@ from models.search.binary_heap import heap, order, sift, sort
 from models.search.ctc import prefix_tree
 from models.search.ctc.prefix_tree import FREE, FRESH, LIVE, NODES, TICK, PrefixTree, SearchLimits, find_or_add_node
 from models.search.language import fusion_automaton
-from models.search.language.fusion_automaton import (
-    BLANK,
-    EOS,
-    Automaton,
-    Floats,
-    advance_state,
-    begin_state,
-    token_weights,
-)
+from models.search.language.fusion_automaton import BLANK, EOS, Automaton, Floats, begin_state, token_weights
+from models.search.language.fusion_automaton import advance_state as follow
 from models.search.numba_jit import borrowed, cached_jit, jit
 
 NEGLIGIBLE = -40.0  # exp of it is lost in a double
@@ -187,7 +180,7 @@ def _settle(search: PrefixTree, machine: Automaton, frame: Floats, chosen: int) 
         search.fused[q] = search.fused[p] + search.gains[p if len(search.gains) > 1 else 0, c]
         for i in range(search.state.shape[1]):
             search.state[q, i] = search.state[p, i]
-        advance_state(machine, search.state[q], c)
+        follow(machine, search.state[q], c)
         _look(search, machine, q)
         search.origin[q], search.fresh[fresh] = p, q
         fresh += 1

@@ -59,7 +59,7 @@ def labelled(source: CorpusFiles, options: IngestConfig, splits: tuple[str, ...]
 
 
 def split_speakers(source: CorpusFiles, options: IngestConfig) -> tuple[str, dict[str, list[tuple[int, Recording]]]]:
-    """Who is the test split, and everybody's recordings. Raises Problem where nobody can be."""
+    """Who is the test split, and everybody's recordings. Raises UserError where nobody can be."""
     if options.own_splits:
         raise UserError("fsdd: always its own splits; leave ingest.own_splits off")
     recordings = group_by_speaker(source)

@@ -44,7 +44,9 @@ def labelled(source: CorpusFiles, options: IngestConfig, splits: tuple[str, ...]
 
 
 def find_table(source: CorpusFiles, options: IngestConfig) -> Table:
-    """The table of a corpus and what it has. Raises Problem where there is not exactly one, or it has no such rows."""
+    """The table of a corpus and what it has. Raises UserError where there is not exactly one, or it has no such
+    rows.
+    """
     names = source.names(SUFFIXES)
     names = [name for name in names if "/" not in name] or names
     if source.asked:

@@ -32,7 +32,7 @@ def utterances(source: CorpusFiles, options: IngestConfig, splits: tuple[str, ..
 
 
 def find_manifests(source: CorpusFiles) -> dict[str, str]:
-    """Each manifest with its split, "" where its rows say. Raises Problem where there is none."""
+    """Each manifest with its split, "" where its rows say. Raises UserError where there is none."""
     at_top = [n for n in source.names(SUFFIXES) if "/" not in n]
     named = {n: SPLIT_NAMES.get(n.rsplit(".", 1)[0].split("_")[0].split("-")[0].lower(), "") for n in at_top}
     asked = posixpath.basename(source.asked) if source.asked else ""

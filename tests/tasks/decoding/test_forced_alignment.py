@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from test_time_marks import read_textgrid
+from textgrid_reader import read_textgrid
 from torch import nn
 from untrained import CTC, TRANSDUCER, bundle_of, loaded, tokenizer
 

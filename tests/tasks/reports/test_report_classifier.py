@@ -1,7 +1,6 @@
 """A classifier's page: what is taken for what, and the texts that were missed."""
 
-from small_classifier import WORDS, texts
-from test_evaluate_classifier import rows_of
+from small_classifier import WORDS, rows_of, texts
 
 from infra.artifact_store import new_draft
 from tasks.features.extract_features import read_index

@@ -4,17 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small_classifier import rows_of
 
 from tasks.scoring.evaluate_asr import ScoringConfig
 from tasks.scoring.evaluate_classifier import accuracy_interval, score_predictions
-
-
-def rows_of(pairs):
-    same = {"speaker": "", "seconds": 1.0, "nats": 0.5, "source": "t"}
-    return [
-        {"key": f"{i:03}", "reference": r, "label": said, "confidence": c} | same
-        for i, (r, said, c) in enumerate(pairs)
-    ]
 
 
 def test_scores_by_hand():

@@ -6,8 +6,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from test_ctc_beam import Bigrams, collapse, same
-from test_ngram import Tables
+from ctc_reference import Bigrams, collapse, same
+from ngram_tables import Tables
 from word_terms import LETTERS, LEXICON, PIECES, TERMS, Fused, emissions_of, given
 
 from models.interface import Beam, Padded

@@ -4,8 +4,8 @@ import math
 
 import pytest
 import torch
-from test_ctc_beam import Bigrams
-from test_ngram import Tables
+from ctc_reference import Bigrams
+from ngram_tables import Tables
 from word_terms import LETTERS, LEXICON, PIECES, SPELLINGS, Fused, emissions_of, given
 
 from models.interface import Beam, Decoder
