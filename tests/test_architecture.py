@@ -17,9 +17,18 @@ FOREIGN_TO_MODELS = {"prefect", "ray", "mlflow", "webdataset", "boto3", "pathlib
 UNSAFE = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "base", "core", "constants", "manager", "handler"}
 VAGUE_IN_NAMES = re.compile(r"Manager|Handler|^_*(get|do)_|(^|_)(utils?|helpers?)($|_)", re.ASCII)
+# From the ground up: each imports only those before it.
+PACKAGES = {
+    "tasks": (
+        *("steps", "corpora", "audio", "text", "ingest", "features", "batches", "ngram", "bundles", "decoding"),
+        *("scoring", "training", "reports", "publishing"),
+    ),
+    "models/search": ("language", "ctc", "asg", "transducer", "attention"),
+}
 READS_ENVIRONMENT = {"infra/settings.py", "infra/ray_cluster.py", "infra/local_services.py", "infra/processes.py"}
 NO_PAPER = {"__init__", "interface", "special_tokens"}
-LONGEST_MODULE, LONGEST_FUNCTION, MOST_PARAMETERS = 300, 50, 6
+LONGEST_MODULE, LONGEST_FUNCTION, MOST_PARAMETERS, MOST_MODULES = 300, 50, 6, 15
+REGISTRIES = {"models"}  # a file an architecture, found by its name: as many as there are papers
 
 MODULES = sorted(path for layer in MAY_IMPORT for path in (ROOT / layer).rglob("*.py"))
 NAMES = [str(path.relative_to(ROOT)) for path in MODULES]
@@ -44,6 +53,15 @@ def functions(tree):
     return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
 
 
+def modules_imported(tree):
+    """Dotted names that may be modules: of `from a import b` both a and a.b."""
+    found = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
 def imported(tree):
     names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     relative = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level]
@@ -62,6 +80,39 @@ def test_layers_import_downwards(path, tree):
     assert "tests" not in used
     if layer == "models":
         assert not used & FOREIGN_TO_MODELS
+
+
+@pytest.mark.parametrize("folder", PACKAGES)
+def test_packages_import_downwards(folder):
+    assert {p.parent.name for p in (ROOT / folder).glob("*/__init__.py")} == set(PACKAGES[folder])
+    prefix = folder.replace("/", ".")
+    for path in (ROOT / folder).glob("*/**/*.py"):
+        below = PACKAGES[folder][: PACKAGES[folder].index(path.relative_to(ROOT / folder).parts[0]) + 1]
+        used = {name.removeprefix(f"{prefix}.") for name in modules_imported(ast.parse(path.read_text()))}
+        used = {name.split(".")[0] for name in used} & set(PACKAGES[folder])
+        assert used <= set(below), f"{path.relative_to(ROOT)} imports {sorted(used - set(below))}, which stand above it"
+
+
+def test_no_circle():
+    """Modules in an order in which each imports only those before it."""
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in MODULES}
+    waiting = {name: modules_imported(ast.parse(path.read_text())) & names.keys() for name, path in names.items()}
+    while ready := {name for name, needs in waiting.items() if not needs}:
+        waiting = {name: needs - ready for name, needs in waiting.items() if name not in ready}
+    assert waiting == {}
+
+
+def test_a_package_is_small_and_says_what_belongs_there():
+    for init in sorted(path for path in MODULES if path.name == "__init__.py"):
+        folder = str(init.parent.relative_to(ROOT))
+        modules = [path for path in init.parent.glob("*.py") if path != init]
+        assert len(modules) <= MOST_MODULES or folder in REGISTRIES, f"{folder} has {len(modules)} modules"
+        assert ast.get_docstring(ast.parse(init.read_text())), f"{folder}: say in a line what belongs there"
+
+
+def test_tests_mirror_the_tree():
+    folders = {path.parent.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("test_*.py")}
+    assert [str(folder) for folder in sorted(folders) if not (ROOT / folder).is_dir()] == []
 
 
 def test_nothing_is_unpickled(tree):

@@ -1,0 +1,1 @@
+"""One time step of each recurrence, and what it may have around it."""

@@ -1,0 +1,1 @@
+"""What is minimized: a loss a file, in nats."""

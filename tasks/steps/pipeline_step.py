@@ -1,8 +1,9 @@
 """`@step`: a Prefect task whose result is an Artifact, skipped while inputs and code are those of an earlier run.
 
 Prefect's own cache key holds the run's id, and its TASK_SOURCE sees only the task's own lines; ours is a hash of the
-inputs (digests of artifacts, values of configs) and of the project modules that the task really imports. What a key
-made is noted beside the artifacts, so the memory is wherever they are. Comments and layout do not count as code.
+inputs (digests of artifacts, values of configs) and of the project modules that the task really imports, but for the
+machinery. What a key made is noted beside the artifacts, so the memory is wherever they are. Comments, docstrings
+and layout do not count as code.
 """
 
 import ast
@@ -22,6 +23,8 @@ from tasks.steps.in_process import is_in_process
 
 P = ParamSpec("P")
 PROJECT = {"flows", "tasks", "models", "infra"}
+# What runs, stores and shows a step's work, and decides none of its bytes: no change of it makes work again.
+MACHINERY = ("infra", "tasks.steps")
 
 
 class Resources:
@@ -44,8 +47,8 @@ class Step(Generic[P]):
     def key(self, *arguments: Any) -> str:
         inputs = [canonical(a) for a in arguments if not isinstance(a, Resources)]
         modules = {self.fn.__module__}.union(*(code_modules(a) for a in arguments))
-        code = sorted((module, source_digest(module)) for module in import_closure(frozenset(modules)))
-        return hashlib.sha256(json.dumps([self.fn.__qualname__, inputs, code]).encode()).hexdigest()
+        told = json.dumps([self.fn.__qualname__, inputs, code_version(frozenset(modules))])
+        return hashlib.sha256(told.encode()).hexdigest()
 
     def __reduce__(self) -> str:
         return self.fn.__qualname__  # a worker imports it from its module
@@ -107,13 +110,18 @@ def code_modules(value: Any) -> set[str]:
     return {type(value).__module__, *getattr(value, "code", ())}.union(*inner)
 
 
+def code_version(modules: frozenset[str]) -> list[tuple[str, str]]:
+    """What of the project decides the bytes of a step in these modules: each module by the digest of its source."""
+    return sorted((module, source_digest(module)) for module in import_closure(modules))
+
+
 @cache
 def import_closure(modules: frozenset[str]) -> frozenset[str]:
-    """The project modules that these import, directly or not, also inside functions."""
+    """The project modules that these import, directly or not, also inside functions; none of the machinery."""
     seen, todo = set(), [m for m in modules if m.split(".")[0] in PROJECT]
     while todo:
         module = todo.pop()
-        if module not in seen:
+        if module not in seen and not f"{module}.".startswith(tuple(f"{name}." for name in MACHINERY)):
             seen.add(module)
             todo += direct_imports(module)
     return frozenset(seen)
@@ -132,7 +140,11 @@ def direct_imports(module: str) -> tuple[str, ...]:
 
 @cache
 def source_digest(module: str) -> str:
-    return hashlib.sha256(ast.dump(ast.parse(_source(module))).encode()).hexdigest()
+    tree = ast.parse(_source(module))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
 
 
 def _source(module: str) -> str:

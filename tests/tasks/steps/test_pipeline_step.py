@@ -43,7 +43,7 @@ def test_how_a_step_runs_is_not_in_its_key():
 def test_key_follows_the_code_that_the_task_imports(monkeypatch):
     inputs = (Artifact("transcripts", "a"), ScoringConfig())
     before, other = evaluate_asr.key(*inputs), example.key(Artifact("shards", "a"), Config())
-    assert "tasks.steps.parquet_parts" in import_closure(frozenset({"tasks.scoring.evaluate_asr"}))
+    assert "tasks.text.error_counts" in import_closure(frozenset({"tasks.scoring.evaluate_asr"}))
     assert "tasks.ingest.ingest_corpus" not in import_closure(frozenset({"tasks.scoring.evaluate_asr"}))
     real = step_module._source
     monkeypatch.setattr(
