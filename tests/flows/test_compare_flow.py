@@ -108,7 +108,7 @@ def test_one_that_fails_leaves_the_others(prefect_server, text, monkeypatch, cap
     monkeypatch.setitem(comparing.MODULES, language_model, replace(discipline, data=failing))
     given = {"corpus": text, "names": "cell_elman,cell_gru", "settings": SMALL}
     monkeypatch.setattr(command_line, "end_orphans", lambda: None)
-    monkeypatch.setattr(command_line, "ends_soon", lambda _: None)
+    monkeypatch.setattr(command_line, "force_exit_on_interrupt", lambda _: None)
     with pytest.raises(SystemExit) as ended:
         command_line.run_flow(comparing.compare, Namespace(**given, seeds=(0,), json=False))
     assert ended.value.code == 1

@@ -14,9 +14,9 @@ from infra.processes import Process, _status
 
 CODE = """
 import subprocess, sys, time
-from infra import interrupt
+from infra import keyboard_interrupt as interrupt
 interrupt.PATIENCE_SECONDS = 1.0
-interrupt.ends_soon("stopped here")
+interrupt.force_exit_on_interrupt("stopped here")
 sleeper = "import signal, time; signal.signal(2, signal.SIG_IGN); time.sleep(99)"
 child = subprocess.Popen([sys.executable, "-c", sleeper])
 print(child.pid, flush=True)

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-CALLED = """from models.search.numba_jit import compiled
-@compiled
+ROOT = Path(__file__).parents[3]
+CALLED = """from models.search.numba_jit import jit
+@jit
 def added(x): return x + {number}
 """
 ENTRY = """import called
-from models.search.numba_jit import kept
-@kept(called)
+from models.search.numba_jit import cached_jit
+@cached_jit(called)
 def double(x): return 2 * called.added(x)
 if __name__ == "__main__":
     import entry  # by its name, as everybody imports it

@@ -37,7 +37,7 @@ def test_a_passed_budget_fails_by_name_and_a_larger_one_goes_on(common_voice, in
         assert words in said
     table = pq.read_table(next(word for word in said.replace(";", " ").split() if word.endswith(".parquet")))
     assert dict(zip(table["source"].to_pylist(), table["reason"].to_pylist(), strict=True)) == expected
-    monkeypatch.setattr(ingest_corpus, "take_in", None)  # nothing is taken in a second time
+    monkeypatch.setattr(ingest_corpus, "ingest_shard", None)  # nothing is taken in a second time
     assert summary(ingested(f"commonvoice:{common_voice}", error_budget=0.46))["train"]["kept"] == 12
 
 

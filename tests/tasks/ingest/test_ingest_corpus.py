@@ -137,8 +137,8 @@ def test_a_killed_run_is_continued(common_voice, ingested, monkeypatch, tmp_path
     rejects = to_parquet(to_table([for_a_moment], QUARANTINE))
     Draft("shards", str(draft)).put(f"parts/{done[0]}.rejects.parquet", rejects)
     again = []
-    take_in = ingest_shard.ingest_shard
-    monkeypatch.setattr(ingest_corpus, "take_in", lambda job: again.append(job["name"]) or take_in(job))
+    once = ingest_shard.ingest_shard
+    monkeypatch.setattr(ingest_corpus, "ingest_shard", lambda job: again.append(job["name"]) or once(job))
     assert ingested(place, **options).manifest() == whole
     assert done[0] in again
     assert not set(done[1:]) & set(again)

@@ -112,7 +112,7 @@ def test_sub_words_are_learnt_from_a_part_of_a_large_text(artifact_root, monkeyp
 
     every = [f"the {a} sees the {b}" for a in ("lion", "rat", "fox", "owl") for b in ("cat", "dog", "hen")]
     seen = []
-    monkeypatch.setattr(fitting, "fitted", lambda texts, config, source: seen.append(list(texts)))
+    monkeypatch.setattr(fitting, "fit_on_texts", lambda texts, config, source: seen.append(list(texts)))
     text, config = text_of(every), TokenizerConfig(kind="bpe")
     fit_line_tokenizer.fn(text, config, SPLIT)
     monkeypatch.setattr(fitting, "LEARNT_CHARACTERS", len("".join(every)) // 2)

@@ -175,7 +175,7 @@ def test_schedules_are_told_their_length():
 
 
 def run(place, workers):
-    here = Path(__file__).parent
+    here = Path(__file__).parents[1]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{here.parents[1]}:{here}"}
     command = [sys.executable, str(here / "training_corpus.py"), str(place), str(workers)]
     with (place / f"log-{workers}").open("ab") as log:
