@@ -15,12 +15,12 @@ from argparse import Namespace
 from pathlib import Path
 
 from flows.shared.command_line import Parser
-from flows.shared.model_kinds import require_recognizer
+from flows.shared.evaluation_plans import require_recognizer
 from infra import tracking
 from infra.artifact_store import Artifact
 from infra.errors import UserError, one_line_errors
 from tasks.audio.audio_input import read_audio_input
-from tasks.bundles.model_bundle import import_model, load_bundle
+from tasks.bundles.model_bundle import import_model, load_bundle, model_architecture
 from tasks.corpora.corpus_uri import IngestConfig, fingerprint, parse_corpus
 from tasks.decoding.alignment_formats import SUFFIXES, Format, format_alignment, write_file, write_split
 from tasks.decoding.forced_alignment import AlignmentConfig, CTCAligner, align_split, read_alignments
@@ -51,9 +51,7 @@ def align_corpus(model: str, corpus: str, split: str) -> Artifact:
     """The alignments of a split."""
     bundle, place = require_recognizer(import_model(tracking.resolve_model(model))), parse_corpus(corpus, "utterances")
     shards = ingest_corpus(place, fingerprint(place), IngestConfig(), (split,))
-    return align_split(
-        bundle, shards, AlignmentConfig(architecture=bundle.read_json("model.json")["architecture"], split=split)
-    )
+    return align_split(bundle, shards, AlignmentConfig(architecture=model_architecture(bundle), split=split))
 
 
 def parse_arguments() -> Namespace:

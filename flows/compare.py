@@ -20,7 +20,7 @@ from prefect import flow
 
 from flows.shared.command_line import comparison_arguments, run_flow
 from flows.shared.run_summary import comparison_columns, summarize_comparison
-from flows.shared.training_kinds import TRAINING_KINDS, Data
+from flows.shared.model_kinds import MODEL_KINDS, Data
 from flows.shared.validate_inputs import resolve_recipes
 from infra.errors import UserError
 from tasks.publishing.publish_comparison import publish_comparison
@@ -28,7 +28,7 @@ from tasks.reports.report_comparison import Comparison, report_comparison
 from tasks.training.leaderboard import LeaderboardEntry
 from tasks.training.train_trials import Trial, train_trials
 
-MODULES = {discipline.recipes: discipline for discipline in TRAINING_KINDS}
+MODULES = {kind.recipes: kind for kind in MODEL_KINDS}
 
 
 @flow(name="compare", flow_run_name="{names} on {corpus}")
@@ -42,21 +42,21 @@ def compare(corpus: str, names: str, settings: tuple[str, ...] = (), seeds: tupl
         seeds: each recipe is trained once with each.
     """
     module, place, plans = resolve_recipes(corpus, names, settings, MODULES)
-    discipline, title = MODULES[module], f"compare {names} on {place}"
+    kind, title = MODULES[module], f"compare {names} on {place}"
     data: dict[str, Data] = {}
     failed: dict[str, str] = {}
     for recipe, plan in plans.items():
         with collect_failures(failed, recipe):
-            data[recipe] = discipline.data(place, plan)
+            data[recipe] = kind.data(place, plan)
     if not data:
         raise UserError(next(iter(failed.values())))
 
     trainings: list[Trial] = []
     for recipe, seed in ((recipe, seed) for recipe in data for seed in seeds):
         plan = replace(plans[recipe], fit=replace(plans[recipe].fit, seed=seed))  # the corpus' split has its own seed
-        scored = partial(discipline.scores, data=data[recipe], plan=plan)
-        inputs = (*data[recipe][:2], plan.training)
-        trainings.append(Trial(recipe=recipe, seed=seed, step=discipline.train, inputs=inputs, scored=scored))
+        scored = partial(kind.dev_scores, data[recipe], plan)
+        inputs = (data[recipe].examples, data[recipe].tokenizer, plan.training)
+        trainings.append(Trial(recipe=recipe, seed=seed, step=kind.train, inputs=inputs, scored=scored))
     key = hashlib.sha256("".join(one.key for one in trainings).encode()).hexdigest()
     failed |= train_trials(trainings, key, title)
 
@@ -64,13 +64,13 @@ def compare(corpus: str, names: str, settings: tuple[str, ...] = (), seeds: tupl
     for one in trainings:
         with collect_failures(failed, one.label):
             if one.label not in failed:
-                bundle = discipline.train(*one.arguments)
+                bundle = kind.train(*one.arguments)
                 entries.append(one.entry(bundle, one.scored(bundle)))
     if not entries:
         raise UserError(next(iter(failed.values())))
 
     columns = tuple((name, *told) for name, told in comparison_columns().items())
-    about = {"title": title, "corpus": str(place), "ranking": discipline.ranking, "columns": columns}
+    about = {"title": title, "corpus": str(place), "ranking": kind.ranking, "columns": columns}
     comparison = Comparison(key=key, failed=tuple(failed.items()), **about)
     page = report_comparison(tuple(entries), comparison)
     published = publish_comparison(tuple(entries), page, comparison)

@@ -13,13 +13,13 @@ from typing import Any
 from prefect import flow
 
 from flows.shared.command_line import Parser, model_arguments, run_flow
-from flows.shared.model_kinds import model_kind
 from flows.shared.overrides import override
 from flows.shared.run_summary import summarize_run
+from flows.shared.model_kinds import model_kind
 from infra import tracking
 from tasks.bundles.model_bundle import import_model
 from tasks.corpora.corpus_uri import parse_corpus
-from tasks.publishing.publish_model import EvaluationRun, RunOutcome, log_evaluation
+from tasks.publishing.publish_model import EvaluationRun, log_evaluation
 
 
 @flow(name="evaluate", flow_run_name="{model} on {corpus} {split}")
@@ -40,12 +40,10 @@ def evaluate_model(
     """
     bundle = import_model(tracking.resolve_model(model))
     kind = model_kind(bundle)
-    place, plan = parse_corpus(corpus, kind.verb), override(kind.plan(bundle), settings)
+    place, plan = parse_corpus(corpus, kind.recipes.VERB), override(kind.plan(bundle), settings)
     ready = kind.ready(bundle, plan)
-
-    data = kind.data(place, split, bundle, plan)
-    scores, page, said = kind.measure(ready, data, plan, (split, f"{model} on {place}"))
-    outcome = RunOutcome(bundle=bundle, page=page, splits=(split,), scores=(scores,), data=(*data, *said))
+    data = kind.read(ready, place, split, plan)
+    outcome = kind.outcome(ready, data, plan, (split,), f"{model} on {place}")
     return summarize_run(outcome, log_evaluation(outcome, EvaluationRun(model=model, corpus=str(place), split=split)))
 
 

@@ -11,20 +11,9 @@ from typing import Any
 
 from prefect import flow
 
-from flows.recipes import classification
 from flows.shared.command_line import run_flow, training_arguments
-from flows.shared.run_summary import summarize_run
-from flows.shared.validate_inputs import resolve_recipe
-from tasks.bundles.label_set import fit_label_set
-from tasks.corpora.corpus_uri import fingerprint
-from tasks.decoding.predict_labels import PredictionConfig, predict_labels
-from tasks.features.extract_features import extract_features
-from tasks.ingest.ingest_corpus import ingest_corpus, list_splits
-from tasks.publishing.publish_model import Registration, RunOutcome, publish_model
-from tasks.reports.report_classifier import ClassifierPage, report_classifier
-from tasks.scoring.evaluate_classifier import evaluate_classifier
-from tasks.training.ray_trainer import Workers
-from tasks.training.train_classifier import train_classifier as train
+from flows.shared.model_kinds import CLASSIFICATION
+from flows.shared.training_flow import TrainingRequest, train_model
 
 
 @flow(name="train-classifier", flow_run_name="{recipe} on {corpus}")
@@ -46,28 +35,8 @@ def train_classifier(
         model_name: what the model is registered as in MLflow.
         alias: the alias that its new version gets.
     """
-    place, plan = resolve_recipe(corpus, recipe, settings, classification)
-    shards = ingest_corpus(place, fingerprint(place), plan.ingest, ("train", "dev", "test"))
-    vocabularies = fit_label_set(shards, plan.labels, plan.features)
-    features = extract_features(shards, vocabularies, plan.front_end, plan.ingest.error_budget)
-
-    title = f"{recipe} on {place}"
-    bundle = train(features, vocabularies, plan.training, Workers(count=workers, run_name=title))
-
-    splits = tuple(split for split in ("test", "dev") if split in list_splits(shards))
-    predictions, scores = [], []
-    for split in splits:
-        how = {"architecture": plan.architecture, "batching": plan.batching, "adapt": plan.adapt}
-        predictions.append(predict_labels(bundle, features, PredictionConfig(split=split, **how)))
-        scores.append(evaluate_classifier(predictions[-1], vocabularies, plan.scoring))
-
-    page = report_classifier(bundle, shards, features, tuple(scores), ClassifierPage(title=title, splits=splits))
-    publication = Registration(run_name=title, corpus=str(place), recipe=recipe, name=model_name, alias=alias)
-    data = (shards, features, *predictions[:1])
-    outcome = RunOutcome(bundle=bundle, page=page, splits=splits, scores=tuple(scores), data=data)
-    run_key = train.key(features, vocabularies, plan.training)
-    return summarize_run(outcome, publish_model(outcome, vocabularies, plan.training, run_key, publication))
+    return train_model(CLASSIFICATION, TrainingRequest(corpus, recipe, settings, workers, model_name, alias))
 
 
 if __name__ == "__main__":
-    run_flow(train_classifier, training_arguments(__doc__, classification))
+    run_flow(train_classifier, training_arguments(__doc__, CLASSIFICATION.recipes))

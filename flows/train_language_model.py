@@ -10,18 +10,9 @@ from typing import Any
 
 from prefect import flow
 
-from flows.recipes import language_model
 from flows.shared.command_line import run_flow, training_arguments
-from flows.shared.run_summary import summarize_run
-from flows.shared.validate_inputs import resolve_recipe
-from tasks.batches.token_stream import fit_text_tokenizer, tokenize_text
-from tasks.corpora.corpus_uri import fingerprint
-from tasks.ingest.ingest_text import ingest_text
-from tasks.publishing.publish_model import Registration, RunOutcome, publish_model
-from tasks.reports.report_language_model import LanguagePage, report_language_model
-from tasks.scoring.evaluate_language_model import LMScoringConfig, evaluate_language_model
-from tasks.training.ray_trainer import Workers
-from tasks.training.train_language_model import train_language_model as train
+from flows.shared.model_kinds import LANGUAGE
+from flows.shared.training_flow import TrainingRequest, train_model
 
 
 @flow(name="train-language-model", flow_run_name="{recipe} on {corpus}")
@@ -43,24 +34,8 @@ def train_language_model(
         model_name: what the model is registered as in MLflow.
         alias: the alias that its new version gets.
     """
-    place, plan = resolve_recipe(corpus, recipe, settings, language_model)
-    text = ingest_text(place, fingerprint(place), plan.ingest)
-    tokenizer = fit_text_tokenizer(text, plan.tokens)
-    stream = tokenize_text(text, tokenizer)
-
-    title = f"{recipe} on {place}"
-    bundle = train(stream, tokenizer, plan.training, Workers(count=workers, run_name=title))
-    reading = LMScoringConfig(
-        architecture=plan.architecture, chunks=plan.training.chunks, batching=plan.training.batching
-    )
-    scores = evaluate_language_model(bundle, stream, reading)
-
-    page = report_language_model(bundle, text, stream, scores, LanguagePage(title=title))
-    outcome = RunOutcome(bundle=bundle, page=page, splits=("dev",), scores=(scores,), data=(text, stream))
-    publication = Registration(run_name=title, corpus=str(place), recipe=recipe, name=model_name, alias=alias)
-    run_key = train.key(stream, tokenizer, plan.training)
-    return summarize_run(outcome, publish_model(outcome, tokenizer, plan.training, run_key, publication))
+    return train_model(LANGUAGE, TrainingRequest(corpus, recipe, settings, workers, model_name, alias))
 
 
 if __name__ == "__main__":
-    run_flow(train_language_model, training_arguments(__doc__, language_model))
+    run_flow(train_language_model, training_arguments(__doc__, LANGUAGE.recipes))

@@ -6,33 +6,24 @@ bundle (with a language model, a lexicon), corpus --ingest, featurize--> feature
 python -m flows.tune_decoding --model asr@champion --corpus an4:/data/an4 --split dev --lm ngram@champion
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from prefect import flow
 
 from flows.shared.command_line import Parser, model_arguments, run_flow
-from flows.shared.model_kinds import (
-    SearchPlan,
-    add_search_resources,
-    bundle_adaptation,
-    check_adaptation,
-    require_recognizer,
-)
+from flows.shared.evaluation_plans import SearchPlan, add_search_resources, check_adaptation, require_recognizer, search_plan
 from flows.shared.overrides import override
 from flows.shared.run_summary import summarize_run
+from flows.shared.model_kinds import SPEECH, inference
 from infra import tracking
 from models.interface import Beam
 from tasks.bundles.decoding_resources import DecodingResources, add_decoding_resources
-from tasks.bundles.model_bundle import bundle_front_end, bundle_tokenizer, check_golden_outputs, import_model
-from tasks.corpora.corpus_uri import fingerprint, parse_corpus
-from tasks.decoding.decode_speech import DecodingConfig, decode_speech
+from tasks.bundles.model_bundle import check_golden_outputs, import_model
+from tasks.corpora.corpus_uri import parse_corpus
 from tasks.decoding.tune_decoding import SearchGrid, TuningConfig, grid_search
-from tasks.features.extract_features import extract_features
-from tasks.ingest.ingest_corpus import ingest_corpus
 from tasks.publishing.publish_model import Registration, RunOutcome, publish_model
 from tasks.reports.report_tuning import report_tuning
-from tasks.scoring.evaluate_asr import ScoringConfig, evaluate_asr
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,28 +57,22 @@ def tune_decoding(
     """
     given = require_recognizer(import_model(tracking.resolve_model(model)))
     place = parse_corpus(corpus, "utterances")
-    plan = override(TuningPlan(beam=Beam(**given.read_json("decode.json")), adapt=bundle_adaptation(given)), settings)
-    how = {"split": split, "batching": plan.batching, "adapt": plan.adapt}
-    how |= {"architecture": given.read_json("model.json")["architecture"]}
-    tuning = TuningConfig(grid=plan.grid, beam=plan.beam, **how)
+    plan = override(TuningPlan(**vars(search_plan(given))), settings)
+    tuning = TuningConfig(grid=plan.grid, beam=plan.beam, **inference(given, plan, split))
     bundle = check_adaptation(add_search_resources(given, plan, tuning.beams[-1]), plan)
     check_golden_outputs(bundle, tuning.beams[0])
 
-    tokenizer = bundle_tokenizer(bundle)
-    shards = ingest_corpus(place, fingerprint(place), plan.ingest, (split,))
-    features = extract_features(shards, tokenizer, bundle_front_end(bundle), plan.ingest.error_budget)
-    table, title = grid_search(bundle, features, tuning), f"tune {model} on {place} {split}"
+    data = SPEECH.read(bundle, place, split, plan)
+    table, title = grid_search(bundle, data.examples, tuning), f"tune {model} on {place} {split}"
     best = Beam(**table.read_json("tuning.json")["beam"])
     tuned = add_decoding_resources(bundle, None, DecodingResources(beam=best))
 
-    transcripts = decode_speech(tuned, features, DecodingConfig(beam=best, **how))
-    scores, page = evaluate_asr(transcripts, ScoringConfig()), report_tuning(table, title)
+    scores, said = SPEECH.score(tuned, data.examples, replace(plan, beam=best), split)
+    page, data_used = report_tuning(table, title), (data.corpus, data.examples, *said)
     recipe = f"tuned {model}"
     publication = Registration(run_name=title, corpus=str(place), recipe=recipe, name=model_name, alias=alias)
-    outcome = RunOutcome(
-        bundle=tuned, page=page, splits=(split,), scores=(scores,), data=(shards, features, transcripts)
-    )
-    return summarize_run(outcome, publish_model(outcome, tokenizer, plan, tuned.digest, publication))
+    outcome = RunOutcome(bundle=tuned, page=page, splits=(split,), scores=(scores,), data=data_used)
+    return summarize_run(outcome, publish_model(outcome, data.tokenizer, plan, tuned.digest, publication))
 
 
 if __name__ == "__main__":

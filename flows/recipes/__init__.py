@@ -25,11 +25,6 @@ from tasks.training.train_classifier import ClassifierTrainingConfig
 from tasks.training.train_language_model import LMTrainingConfig
 
 
-def architecture_of(model: Any) -> str:
-    """The file in models/ that a Config is of."""
-    return type(model).__module__.rsplit(".", 1)[-1]
-
-
 @dataclass(frozen=True, kw_only=True)
 class LanguageRecipe:
     """Every config of a language model's run. model: the Config of a file in models/ that is a `LanguageModel`."""
@@ -41,10 +36,6 @@ class LanguageRecipe:
     batching: BatchingConfig = field(default_factory=BatchingConfig)
     fit: FitConfig = field(default_factory=FitConfig)
     prompt: Prompt = field(default_factory=Prompt)
-
-    @property
-    def architecture(self) -> str:
-        return architecture_of(self.model)
 
     @property
     def training(self) -> LMTrainingConfig:
@@ -102,10 +93,6 @@ class Recipe:
         self.adapt.check(dry_run_search(self.model, self.features, self.beam, self.transcript_model.unit))
 
     @property
-    def architecture(self) -> str:
-        return architecture_of(self.model)
-
-    @property
     def training(self) -> TrainingConfig:
         return TrainingConfig(
             model=self.model,
@@ -136,10 +123,6 @@ class ClassificationRecipe:
     def __post_init__(self) -> None:
         """Raises ValueError where the model cannot read what the features give it."""
         assert self.training
-
-    @property
-    def architecture(self) -> str:
-        return architecture_of(self.model)
 
     @property
     def front_end(self) -> FrontEnd | None:

@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -18,35 +18,21 @@ GOES_ON = "interrupted; the same command goes on where this one stopped"
 
 def training_arguments(description: str | None, module: ModuleType, *, workers: bool = True) -> argparse.Namespace:
     """The parsed command line of a training flow, corpus and recipe checked. workers: whether Ray Train has any."""
-    lines = [f"  {name:<34}{line}" for name, line in list_recipes(module).items()]
-    parser = Parser(description=description, epilog="recipes:\n" + "\n".join(lines))
-    parser.add_argument("--corpus", required=True, metavar="KIND:URI")
+    parser = _recipe_parser(description, [module])
     parser.add_argument("--recipe", required=True, metavar="NAME")
-    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
     if workers:
         parser.add_argument("--workers", type=int, default=1, help="Ray Train workers (0: in this process)")
     parser.add_argument("--model-name", default=module.MODEL_NAME, help="registered in MLflow as")
     parser.add_argument("--alias", default="champion")
-    parser.add_argument("--json", action="store_true", help="the last line is the result as JSON")
-    parsed = parser.parse_args()
-    with one_line_errors(WRONG_USE):
-        resolve_recipe(parsed.corpus, parsed.recipe, parsed.settings, module)
-    return parsed
+    return _parsed(parser, lambda given: resolve_recipe(given.corpus, given.recipe, given.settings, module))
 
 
 def comparison_arguments(description: str | None, modules: Iterable[ModuleType]) -> argparse.Namespace:
     """The parsed command line of a comparison of recipes of these modules, checked."""
-    lines = [f"  {name:<34}{line}" for module in modules for name, line in list_recipes(module).items()]
-    parser = Parser(description=description, epilog="recipes:\n" + "\n".join(lines))
-    parser.add_argument("--corpus", required=True, metavar="KIND:URI")
+    parser = _recipe_parser(description, modules)
     parser.add_argument("--recipes", required=True, dest="names", metavar="NAME[,NAME...]")
-    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
     parser.add_argument("--seeds", type=_seeds, default=(0,), metavar="0,1", help="each recipe is trained with each")
-    parser.add_argument("--json", action="store_true", help="the last line is the result as JSON")
-    parsed = parser.parse_args()
-    with one_line_errors(WRONG_USE):
-        resolve_recipes(parsed.corpus, parsed.names, parsed.settings, modules)
-    return parsed
+    return _parsed(parser, lambda given: resolve_recipes(given.corpus, given.names, given.settings, modules))
 
 
 def model_arguments(parser: "Parser", split: str, *verbs: str) -> argparse.Namespace:
@@ -59,14 +45,28 @@ def model_arguments(parser: "Parser", split: str, *verbs: str) -> argparse.Names
     )
     parser.add_argument("--lexicon", metavar="FILE", help="the words there are, one a line; --set lexicon=")
     parser.add_argument("--hotwords", metavar="WORD[,WORD...]", help="words to listen for; --set hotwords=")
-    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
-    parser.add_argument("--json", action="store_true", help="the last line is the result as JSON")
-    parsed = parser.parse_args()
+    parsed = _parsed(parser, lambda given: parse_corpus(given.corpus, *verbs))
     for name in ("lm", "lexicon", "hotwords"):
         if value := vars(parsed).pop(name):
             parsed.settings.append(f"{name}={value}")
+    return parsed
+
+
+def _recipe_parser(description: str | None, modules: Iterable[ModuleType]) -> "Parser":
+    """That lists the recipes of the modules, and takes a corpus."""
+    lines = [f"  {name:<34}{line}" for module in modules for name, line in list_recipes(module).items()]
+    parser = Parser(description=description, epilog="recipes:\n" + "\n".join(lines))
+    parser.add_argument("--corpus", required=True, metavar="KIND:URI")
+    return parser
+
+
+def _parsed(parser: "Parser", check: Callable[[argparse.Namespace], object]) -> argparse.Namespace:
+    """With what every flow takes. check: raises UserError for what cannot be."""
+    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
+    parser.add_argument("--json", action="store_true", help="the last line is the result as JSON")
+    parsed = parser.parse_args()
     with one_line_errors(WRONG_USE):
-        parse_corpus(parsed.corpus, *verbs)
+        check(parsed)
     return parsed
 
 

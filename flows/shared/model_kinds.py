@@ -1,176 +1,247 @@
-"""The kinds of trained model that can be measured on a corpus: how each reads it, what it says, its scores and page."""
+"""What the flows need of each kind of model, once: its data, training, scores and page, by a recipe or for a bundle.
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+A recipe (flows/recipes/) and what may be replaced of a trained model (flows/shared/evaluation_plans.py) name what they share
+alike, so that a model is scored by either.
+"""
 
-from infra.artifact_store import Artifact
-from infra.errors import UserError
-from models.interface import Beam
-from tasks.batches.batch_sampler import BatchingConfig
-from tasks.batches.token_stream import ChunkConfig, tokenize_text
-from tasks.bundles.decoding_resources import DecodingResources, add_decoding_resources, load_language_model, read_words
-from tasks.bundles.model_bundle import (
-    bundle_front_end,
-    bundle_tokenizer,
-    check_golden_outputs,
-    is_classifier,
-    load_bundle,
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from flows.recipes import ClassificationRecipe, LanguageRecipe, Recipe, asr, classification, language_model
+from flows.shared.evaluation_plans import (
+    EvaluationPlan,
+    SearchPlan,
+    TextPlan,
+    add_search_resources,
+    check_adaptation,
+    classifier_plan,
+    search_plan,
+    text_plan,
 )
-from tasks.bundles.speaker_adaptation import AdaptationConfig
-from tasks.corpora.corpus_uri import Corpus, IngestConfig, fingerprint
+from infra.artifact_store import Artifact
+from tasks.batches.token_stream import fit_text_tokenizer, tokenize_text
+from tasks.bundles.decoding_resources import DecodingResources, add_decoding_resources, transcripts_as_text
+from tasks.bundles.label_set import fit_label_set
+from tasks.bundles.model_bundle import bundle_front_end, bundle_tokenizer, is_classifier, model_architecture
+from tasks.corpora.corpus_uri import Corpus, fingerprint
 from tasks.decoding.decode_speech import DecodingConfig, decode_speech
-from tasks.decoding.predict_labels import PredictionConfig, predict_labels
+from tasks.decoding.predict_labels import predict_labels
 from tasks.features.extract_features import extract_features
-from tasks.ingest.ingest_corpus import ingest_corpus
-from tasks.ingest.ingest_text import TextIngestConfig, ingest_text
+from tasks.decoding.inference import Inference
+from tasks.ingest.ingest_corpus import ingest_corpus, list_splits
+from tasks.ingest.ingest_text import ingest_text
+from tasks.ngram.text_lines import LineSplitConfig
+from tasks.ngram.train_ngram import NGramTrainingConfig, train_ngram
+from tasks.publishing.publish_model import RunOutcome
 from tasks.reports.report_asr import ASRPage, ReportInputs, report_asr
 from tasks.reports.report_classifier import ClassifierPage, report_classifier
 from tasks.reports.report_language_model import LanguagePage, report_language_model
-from tasks.scoring.evaluate_asr import ScoringConfig, evaluate_asr
+from tasks.scoring.evaluate_asr import evaluate_asr
 from tasks.scoring.evaluate_classifier import evaluate_classifier
 from tasks.scoring.evaluate_language_model import LMScoringConfig, evaluate_language_model
+from tasks.steps.pipeline_step import Step
+from tasks.text.tokenizer import fit_tokenizer
+from tasks.training.leaderboard import Ranking
+from tasks.training.train_asr import train_asr
+from tasks.training.train_classifier import train_classifier
+from tasks.training.train_language_model import train_language_model
 
-Data = tuple[Artifact, Artifact]  # shards and features, or text and stream
-Found = tuple[Artifact, Artifact, tuple[Artifact, ...]]  # scores, page, what the model said
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluationPlan:
-    """What `--set` may replace; the rest is the bundle's."""
-
-    ingest: IngestConfig = field(default_factory=IngestConfig)
-    batching: BatchingConfig = field(default_factory=BatchingConfig)
-    adapt: AdaptationConfig = field(default_factory=AdaptationConfig)
+SPLITS = ("train", "dev", "test")
+ALL_LINES = LineSplitConfig(dev_share=0)
 
 
-@dataclass(frozen=True, kw_only=True)
-class SearchPlan(EvaluationPlan):
-    """The same for a model that searches, and what its search is given; what is empty here is as the bundle has it.
+class Data(NamedTuple):
+    """corpus: shards, or a text. examples: features, or a stream. tokenizer: or vocabularies."""
 
-    lm: a language model, NAME@ALIAS or the path of one or of an ARPA file. lexicon: the path of a file with a word a
-    line. hotwords: to listen for, as hard as beam.hotword_weight says.
-    """
-
-    beam: Beam
-    lm: str = ""
-    lexicon: str = ""
-    hotwords: tuple[str, ...] = ()
+    corpus: Artifact
+    examples: Artifact
+    tokenizer: Artifact
 
 
-@dataclass(frozen=True, kw_only=True)
-class TextPlan:
-    """The same for a language model: chunks and batching are by default those of its training."""
+class Scored(NamedTuple):
+    """scores: of one split. said: by the model, as far as that is kept."""
 
-    ingest: TextIngestConfig = field(default_factory=TextIngestConfig)
-    chunks: ChunkConfig
-    batching: BatchingConfig
+    scores: Artifact
+    said: tuple[Artifact, ...] = ()
 
 
 @dataclass(frozen=True)
 class ModelKind:
-    """verb: of the corpus' reader. plan: of a bundle. ready: the bundle with what a plan gives it; raises UserError for
-    a plan that it does not go with. data: of a corpus' split, for a bundle, by a plan. measure: a bundle on data, by a
-    plan, for (split, title).
+    """recipes: their module. ranking: what its models are compared by.
+
+    By a recipe: data of a corpus, whose examples and tokenizer `train_asr` takes; finish: a trained bundle with what
+    the recipe gives it. For a bundle: plan: what may be replaced of it; ready: the bundle with what a plan gives it
+    (raises UserError for a plan that it does not go with); read: one split of a corpus. By either: score (bundle,
+    examples, recipe or plan, split); page (bundle, data, scores by split, recipe or plan, title).
     """
 
-    verb: str
+    recipes: ModuleType
+    ranking: Ranking
+    data: Callable[[Corpus, Any], Data]
+    train: Step[...]
+    finish: Callable[[Artifact, Data, Any], Artifact]
     plan: Callable[[Artifact], Any]
     ready: Callable[[Artifact, Any], Artifact]
-    data: Callable[[Corpus, str, Artifact, Any], Data]
-    measure: Callable[[Artifact, Data, Any, tuple[str, str]], Found]
+    read: Callable[[Artifact, Corpus, str, Any], Data]
+    score: Callable[[Artifact, Artifact, Any, str], Scored]
+    page: Callable[[Artifact, Data, dict[str, Scored], Any, str], Artifact]
 
+    def dev_scores(self, data: Data, recipe: Any, trained: Artifact) -> Artifact:
+        """Of a model that was trained by a recipe on this data."""
+        return self.score(self.finish(trained, data, recipe), data.examples, recipe, "dev").scores
 
-def require_recognizer(bundle: Artifact) -> Artifact:
-    """The bundle. Raises UserError where it is none of a recogniser."""
-    if model_kind(bundle) is not RECOGNISER:
-        raise UserError(f"{bundle.uri}: not a speech recogniser; give a model that train_asr made")
-    return bundle
-
-
-def add_search_resources(bundle: Artifact, plan: SearchPlan, beam: Beam) -> Artifact:
-    """The bundle with what the plan gives its search. Raises UserError for a beam that the search does not take."""
-    if not (plan.lm or plan.lexicon or plan.hotwords):
-        check_golden_outputs(bundle, beam)
-        return bundle
-    words = {"lexicon": read_words(plan.lexicon), "hotwords": plan.hotwords}
-    return add_decoding_resources(bundle, load_language_model(plan.lm), DecodingResources(beam=beam, **words))
-
-
-def bundle_adaptation(bundle: Artifact) -> AdaptationConfig:
-    """As it was trained to be used."""
-    return AdaptationConfig(**bundle.read_json("training.json").get("adapt", {}))
-
-
-def check_adaptation(bundle: Artifact, plan: EvaluationPlan) -> Artifact:
-    """The bundle. Raises UserError where the plan asks for an adaptation that its model does not allow."""
-    try:
-        plan.adapt.check(load_bundle(bundle).model)
-    except ValueError as error:
-        raise UserError(f"{bundle}: {error}") from error
-    return bundle
+    def outcome(self, bundle: Artifact, data: Data, plan: Any, splits: Sequence[str], title: str) -> RunOutcome:
+        """What a bundle comes to on splits of the data: scores and page."""
+        found = {split: self.score(bundle, data.examples, plan, split) for split in splits}
+        page, scores = self.page(bundle, data, found, plan, title), tuple(one.scores for one in found.values())
+        data_used = (data.corpus, data.examples, *found[splits[0]].said)
+        return RunOutcome(bundle=bundle, page=page, splits=tuple(splits), scores=scores, data=data_used)
 
 
 def model_kind(bundle: Artifact) -> ModelKind:
     if is_classifier(bundle):
-        return CLASSIFIER
-    return RECOGNISER if bundle_front_end(bundle) else LANGUAGE_MODEL
+        return CLASSIFICATION
+    return SPEECH if bundle_front_end(bundle) else LANGUAGE
 
 
-def prepare_features(place: Corpus, split: str, bundle: Artifact, plan: EvaluationPlan) -> Data:
-    shards = ingest_corpus(place, fingerprint(place), plan.ingest, (split,))
-    return shards, extract_features(
-        shards, bundle_tokenizer(bundle), bundle_front_end(bundle), plan.ingest.error_budget
+def held_out(corpus: Artifact) -> tuple[str, ...]:
+    """Of those that a trained model is measured on, the ones there are, the first counting most."""
+    return ("dev",) if corpus.kind == "text" else tuple(s for s in ("test", "dev") if s in list_splits(corpus))
+
+
+def inference(bundle: Artifact, plan: Recipe | ClassificationRecipe | EvaluationPlan, split: str) -> dict[str, Any]:
+    """What every config of a run over a split has."""
+    return {"architecture": model_architecture(bundle), "split": split, "batching": plan.batching, "adapt": plan.adapt}
+
+
+def read_shards(bundle: Artifact, place: Corpus, split: str, plan: EvaluationPlan) -> Data:
+    shards, tokenizer = ingest_corpus(place, fingerprint(place), plan.ingest, (split,)), bundle_tokenizer(bundle)
+    return Data(
+        shards, extract_features(shards, tokenizer, bundle_front_end(bundle), plan.ingest.error_budget), tokenizer
     )
 
 
-def prepare_text(place: Corpus, _split: str, bundle: Artifact, plan: TextPlan) -> Data:
-    text = ingest_text(place, fingerprint(place), plan.ingest)
-    return text, tokenize_text(text, bundle_tokenizer(bundle))
+# Speech
 
 
-def measure_recognizer(bundle: Artifact, data: Data, plan: SearchPlan, about: tuple[str, str]) -> Found:
-    (split, title), architecture = about, bundle.read_json("model.json")["architecture"]
-    how = {"architecture": architecture, "batching": plan.batching, "adapt": plan.adapt}
-    transcripts = decode_speech(bundle, data[1], DecodingConfig(beam=plan.beam, split=split, **how))
-    scores = evaluate_asr(transcripts, ScoringConfig())
-    page = ASRPage(title=title, architecture=architecture, splits=(split,), adapt=plan.adapt)
-    return scores, report_asr(ReportInputs(bundle, *data, (transcripts,), (scores,)), page), (transcripts,)
+def speech_data(place: Corpus, recipe: Recipe) -> Data:
+    shards = ingest_corpus(place, fingerprint(place), recipe.ingest, SPLITS)
+    tokenizer = fit_tokenizer(shards, recipe.tokens)
+    return Data(shards, extract_features(shards, tokenizer, recipe.features, recipe.ingest.error_budget), tokenizer)
 
 
-def measure_classifier(bundle: Artifact, data: Data, plan: EvaluationPlan, about: tuple[str, str]) -> Found:
-    (split, title), architecture = about, bundle.read_json("model.json")["architecture"]
-    how = {"architecture": architecture, "batching": plan.batching, "adapt": plan.adapt}
-    predictions = predict_labels(bundle, data[1], PredictionConfig(split=split, **how))
-    scores = evaluate_classifier(predictions, bundle_tokenizer(bundle), ScoringConfig())
-    page = report_classifier(bundle, *data, (scores,), ClassifierPage(title=title, splits=(split,)))
-    return scores, page, (predictions,)
+def speech_model(trained: Artifact, data: Data, recipe: Recipe) -> Artifact:
+    """With an n-gram model of the training transcripts, where the recipe asks for one, and the recipe's beam."""
+    wanted, lm = recipe.transcript_model, None
+    if wanted.unit != "none":
+        words = wanted.unit == "words"
+        units = fit_tokenizer(data.corpus, wanted.words(recipe.tokens)) if words else data.tokenizer
+        lm = train_ngram(
+            transcripts_as_text(data.corpus), units, NGramTrainingConfig(ngram=wanted.ngram, split=ALL_LINES)
+        )
+    return add_decoding_resources(trained, lm, DecodingResources(beam=recipe.beam))
 
 
-def measure_language_model(bundle: Artifact, data: Data, plan: TextPlan, about: tuple[str, str]) -> Found:
-    (split, title), architecture = about, bundle.read_json("model.json")["architecture"]
-    reading = LMScoringConfig(architecture=architecture, chunks=plan.chunks, batching=plan.batching, split=split)
-    scores = evaluate_language_model(bundle, data[1], reading)
-    return scores, report_language_model(bundle, *data, scores, LanguagePage(title=title, split=split)), ()
+def score_transcripts(bundle: Artifact, features: Artifact, plan: Recipe | SearchPlan, split: str) -> Scored:
+    transcripts = decode_speech(bundle, features, DecodingConfig(beam=plan.beam, **inference(bundle, plan, split)))
+    return Scored(evaluate_asr(transcripts, plan.scoring), (transcripts,))
 
 
-def text_plan(bundle: Artifact) -> TextPlan:
-    told = bundle.read_json("training.json")
-    return TextPlan(chunks=ChunkConfig(**told["chunks"]), batching=BatchingConfig(**told["batching"]))
+def speech_page(
+    bundle: Artifact, data: Data, found: dict[str, Scored], plan: Recipe | SearchPlan, title: str
+) -> Artifact:
+    transcripts = tuple(artifact for one in found.values() for artifact in one.said)
+    scores = tuple(one.scores for one in found.values())
+    page = ASRPage(title=title, architecture=model_architecture(bundle), splits=tuple(found), adapt=plan.adapt)
+    return report_asr(ReportInputs(bundle, data.corpus, data.examples, transcripts, scores), page)
 
 
-RECOGNISER = ModelKind(
-    "utterances",
-    lambda bundle: SearchPlan(beam=Beam(**bundle.read_json("decode.json")), adapt=bundle_adaptation(bundle)),
-    lambda bundle, plan: check_adaptation(add_search_resources(bundle, plan, plan.beam), plan),
-    prepare_features,
-    measure_recognizer,
+# Language
+
+
+def language_data(place: Corpus, recipe: LanguageRecipe) -> Data:
+    text = ingest_text(place, fingerprint(place), recipe.ingest)
+    tokenizer = fit_text_tokenizer(text, recipe.tokens)
+    return Data(text, tokenize_text(text, tokenizer), tokenizer)
+
+
+def read_text(bundle: Artifact, place: Corpus, _split: str, plan: TextPlan) -> Data:
+    text, tokenizer = ingest_text(place, fingerprint(place), plan.ingest), bundle_tokenizer(bundle)
+    return Data(text, tokenize_text(text, tokenizer), tokenizer)
+
+
+def score_text(bundle: Artifact, stream: Artifact, plan: LanguageRecipe | TextPlan, split: str) -> Scored:
+    how = LMScoringConfig(
+        architecture=model_architecture(bundle), chunks=plan.chunks, batching=plan.batching, split=split
+    )
+    return Scored(evaluate_language_model(bundle, stream, how))
+
+
+def language_page(bundle: Artifact, data: Data, found: dict[str, Scored], _plan: Any, title: str) -> Artifact:
+    ((split, one),) = found.items()
+    page = LanguagePage(title=title, split=split)
+    return report_language_model(bundle, data.corpus, data.examples, one.scores, page)
+
+
+# Classification
+
+
+def classification_data(place: Corpus, recipe: ClassificationRecipe) -> Data:
+    shards = ingest_corpus(place, fingerprint(place), recipe.ingest, SPLITS)
+    vocabularies = fit_label_set(shards, recipe.labels, recipe.features)
+    return Data(
+        shards, extract_features(shards, vocabularies, recipe.front_end, recipe.ingest.error_budget), vocabularies
+    )
+
+
+def score_predictions(
+    bundle: Artifact, features: Artifact, plan: ClassificationRecipe | EvaluationPlan, split: str
+) -> Scored:
+    predictions = predict_labels(bundle, features, Inference(**inference(bundle, plan, split)))
+    return Scored(evaluate_classifier(predictions, bundle_tokenizer(bundle), plan.scoring), (predictions,))
+
+
+def classifier_page(bundle: Artifact, data: Data, found: dict[str, Scored], _plan: Any, title: str) -> Artifact:
+    scores, page = tuple(one.scores for one in found.values()), ClassifierPage(title=title, splits=tuple(found))
+    return report_classifier(bundle, data.corpus, data.examples, scores, page)
+
+
+SPEECH = ModelKind(
+    recipes=asr,
+    ranking=Ranking(metric="wer", curve="dev_wer", curve_label="dev WER"),
+    data=speech_data,
+    train=train_asr,
+    finish=speech_model,
+    plan=search_plan,
+    ready=lambda bundle, plan: check_adaptation(add_search_resources(bundle, plan, plan.beam), plan),
+    read=read_shards,
+    score=score_transcripts,
+    page=speech_page,
 )
-CLASSIFIER = ModelKind(
-    "labelled",
-    lambda bundle: EvaluationPlan(adapt=bundle_adaptation(bundle)),
-    check_adaptation,
-    prepare_features,
-    measure_classifier,
+LANGUAGE = ModelKind(
+    recipes=language_model,
+    ranking=Ranking(metric="loss", curve="dev_loss", curve_label="dev nats a token"),
+    data=language_data,
+    train=train_language_model,
+    finish=lambda trained, _data, _recipe: trained,
+    plan=text_plan,
+    ready=lambda bundle, _plan: bundle,
+    read=read_text,
+    score=score_text,
+    page=language_page,
 )
-LANGUAGE_MODEL = ModelKind("documents", text_plan, lambda bundle, _: bundle, prepare_text, measure_language_model)
+CLASSIFICATION = ModelKind(
+    recipes=classification,
+    ranking=Ranking(metric="accuracy", curve="dev_error", curve_label="dev error rate", descending=True),
+    data=classification_data,
+    train=train_classifier,
+    finish=lambda trained, _data, _recipe: trained,
+    plan=classifier_plan,
+    ready=check_adaptation,
+    read=read_shards,
+    score=score_predictions,
+    page=classifier_page,
+)
+MODEL_KINDS = (SPEECH, LANGUAGE, CLASSIFICATION)

@@ -239,6 +239,11 @@ def bundle_front_end(bundle: Artifact) -> FrontEnd | None:
     return FrontEnd(**sound["front_end"]) if sound else None
 
 
+def model_architecture(bundle: Artifact) -> str:
+    """The file in models/ that its model is of."""
+    return bundle.read_json("model.json")["architecture"]
+
+
 def is_classifier(bundle: Artifact) -> bool:
     return bundle.read_json(FILE)["kind"] == LABELS
 

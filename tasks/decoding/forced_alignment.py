@@ -6,12 +6,13 @@ says why.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 import torch
 
-from infra.artifact_store import Artifact, Draft, open_draft
+from infra.artifact_store import Artifact, open_draft
 from infra.errors import UserError
 from models.criteria.ctc import min_input_length
 from models.interface import EmissionModel, Hypothesis, Padded
@@ -25,7 +26,7 @@ from tasks.decoding.streaming_recognizer import check_finite, frame_timing, stor
 from tasks.decoding.word_timestamps import TimedToken, WordTimestamps
 from tasks.features.extract_features import list_shards, read_index
 from tasks.ingest.shards import read_sample
-from tasks.steps.parquet_parts import read_parts, write_part, write_parts
+from tasks.steps.parquet_parts import read_parts, write_parts
 from tasks.steps.pipeline_step import step
 from tasks.steps.ray_jobs import Job
 from tasks.text.normalization import normalize_text
@@ -137,31 +138,25 @@ def align_split(bundle: Artifact, shards: Artifact, aligning: AlignmentConfig) -
     """The transcripts of one split with their times."""
     CTCAligner(load_bundle(bundle), bundle.uri)
     out = open_draft("alignments", align_split.key(bundle, shards, aligning)[:32])
-    arguments = (bundle, shards, aligning.split, out)
-    return write_parts(out, list_shards(shards, aligning.split), f"align {aligning.split}", ShardAligner, arguments)
+    actor = partial(ShardAligner, bundle, shards, aligning.split)
+    return write_parts(out, list_shards(shards, aligning.split), f"align {aligning.split}", ALIGNMENTS, actor)
 
 
 class ShardAligner:
     """An actor: the bundle in memory, one shard a call."""
 
-    def __init__(self, bundle: Artifact, shards: Artifact, split: str, out: Draft) -> None:
+    def __init__(self, bundle: Artifact, shards: Artifact, split: str) -> None:
         torch.set_num_threads(1)  # an actor has one core
-        self.aligner, self.shards, self.split, self.out = (
-            CTCAligner(load_bundle(bundle), bundle.uri),
-            shards,
-            split,
-            out,
-        )
+        self.aligner, self.shards, self.split = CTCAligner(load_bundle(bundle), bundle.uri), shards, split
 
-    def __call__(self, job: Job) -> Job:
-        name = job["shard"]
-        with self.shards.file(name).open("rb") as file:
-            rows = []
-            for row in read_index(self.shards, self.split, name).to_pylist():
+    def __call__(self, job: Job) -> list[dict[str, Any]]:
+        """Rows of ALIGNMENTS."""
+        rows = []
+        with self.shards.file(job["shard"]).open("rb") as file:
+            for row in read_index(self.shards, self.split, job["shard"]).to_pylist():
                 file.seek(row["offset"])
                 rows.append(self._row(row, file.read(row["size"])))
-        write_part(self.out, name, rows, ALIGNMENTS)
-        return {"utterances": len(rows)}
+        return rows
 
     def _row(self, row: dict[str, Any], region: bytes) -> dict[str, Any]:
         told = {name: row[name] for name in ("key", "source", "seconds")}

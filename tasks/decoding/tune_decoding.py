@@ -6,8 +6,9 @@ A job of Ray Data is a feature shard at all points: where a search needs emissio
 import itertools
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from typing import Any
 
 import jiwer
@@ -17,11 +18,9 @@ import torch
 from infra.artifact_store import Artifact, new_draft
 from infra.errors import UserError
 from models.interface import Beam, FrameSynchronousModel, Hypothesis, Padded
-from tasks.batches.batch_loader import UtteranceDataset
-from tasks.batches.batch_sampler import BatchingConfig
-from tasks.bundles.model_bundle import check_golden_outputs, load_in_actor
-from tasks.bundles.speaker_adaptation import AdaptationConfig, batches_by_speaker, speakers_to_adapt
-from tasks.features.extract_features import list_shards, read_index
+from tasks.bundles.model_bundle import Bundle, check_golden_outputs
+from tasks.features.extract_features import list_shards
+from tasks.decoding.inference import Inference, Inputs, ShardModel
 from tasks.steps.pipeline_step import step
 from tasks.steps.ray_jobs import Job, run_jobs
 from tasks.text.error_counts import count_errors
@@ -57,19 +56,11 @@ class SearchGrid:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TuningConfig:
-    """How a grid is tried. beam: what its points are put into. architecture: whose code is part of the task's key."""
+class TuningConfig(Inference):
+    """How a grid is tried. beam: what its points are put into."""
 
     grid: SearchGrid
     beam: Beam
-    architecture: str
-    split: str
-    batching: BatchingConfig
-    adapt: AdaptationConfig = AdaptationConfig()
-
-    @property
-    def code(self) -> tuple[str, ...]:
-        return (f"models.{self.architecture}",)
 
     @property
     def beams(self) -> list[Beam]:
@@ -89,8 +80,9 @@ def grid_search(bundle: Artifact, features: Artifact, tuning: TuningConfig) -> A
     for beam in (tuning.beams[0], tuning.beams[-1]):
         check_golden_outputs(bundle, beam)
     jobs: list[Job] = [{"shard": shard} for shard in list_shards(features, tuning.split)]
+    arguments = (partial(errors_by_beam, beams=tuning.beams), bundle, features, tuning)
     sums = np.zeros((len(tuning.beams), 9))
-    for done in run_jobs(ShardTuner, jobs, f"tune {tuning.split}", (bundle, features, tuning)):
+    for done in run_jobs(ShardModel, jobs, f"tune {tuning.split}", arguments):
         sums += json.loads(done["sums"])
     rows: list[dict[str, Any]] = []
     for point, found in zip(tuning.grid.points, sums, strict=True):
@@ -103,40 +95,28 @@ def grid_search(bundle: Artifact, features: Artifact, tuning: TuningConfig) -> A
     return out.result()
 
 
-class ShardTuner:
-    """An actor: the bundle in memory, one feature shard at all points a call."""
+@torch.inference_mode()
+def errors_by_beam(bundle: Bundle, inputs: Inputs, beams: list[Beam]) -> Job:
+    """`sums`: for each beam the word errors and the character errors, as `count_errors` counts, and the seconds."""
+    index = inputs.utterances.index
+    texts = dict(zip(index["key"].to_pylist(), index["text"].to_pylist(), strict=True))
+    sums = np.zeros((len(beams), 9))
+    for batch in inputs:
+        references, search = [texts[key] for key in batch.keys], _search(bundle, batch.given)
+        for i, beam in enumerate(beams):
+            begun = time.perf_counter()
+            found = search(beam)
+            sums[i, 8] += time.perf_counter() - begun
+            heard = [" ".join(bundle.tokenizer.decode(nbest[0].tokens).split()) for nbest in found]
+            sums[i, :4] += count_errors(jiwer.process_words(references, heard))
+            sums[i, 4:8] += count_errors(jiwer.process_characters(references, heard))
+    return {"sums": json.dumps(sums.tolist())}
 
-    def __init__(self, bundle: Artifact, features: Artifact, tuning: TuningConfig) -> None:
-        self.bundle, self.device = load_in_actor(bundle)
-        self.features, self.tuning = features, tuning
-        data, normaliser = (features, tuning.split), self.bundle.normaliser
-        self.speakers = speakers_to_adapt(tuning.adapt, self.bundle.model, data, normaliser)
 
-    def __call__(self, job: Job) -> Job:
-        index = read_index(self.features, self.tuning.split, job["shard"])
-        utterances = UtteranceDataset(self.features, index, self.bundle.normaliser)
-        texts = dict(zip(index["key"].to_pylist(), index["text"].to_pylist(), strict=True))
-        sums = np.zeros((len(self.tuning.beams), 9))
-        for keys, search in self._searches(utterances):
-            references = [texts[key] for key in keys]
-            for i, beam in enumerate(self.tuning.beams):
-                begun = time.perf_counter()
-                found = search(beam)
-                sums[i, 8] += time.perf_counter() - begun
-                heard = [" ".join(self.bundle.tokenizer.decode(nbest[0].tokens).split()) for nbest in found]
-                sums[i, :4] += count_errors(jiwer.process_words(references, heard))
-                sums[i, 4:8] += count_errors(jiwer.process_characters(references, heard))
-        return {"sums": json.dumps(sums.tolist())}
-
-    @torch.inference_mode()
-    def _searches(self, utterances: UtteranceDataset) -> Iterator[tuple[tuple[str, ...], Search]]:
-        """The keys of each batch, and its search."""
-        for batch in batches_by_speaker(utterances, self.tuning.batching, self.speakers):
-            yield batch.keys, self._search_of(batch.to(self.device).given)
-
-    def _search_of(self, source: Padded) -> Search:
-        model, lm = self.bundle.model, self.bundle.lm
-        if isinstance(model, FrameSynchronousModel):
-            emissions = model.emit(source)
-            return lambda beam: model.search_emissions(emissions, beam, lm)
-        return lambda beam: model.search(source, beam, lm)
+def _search(bundle: Bundle, source: Padded) -> Search:
+    """Of one batch: what needs no beam is computed once."""
+    model, lm = bundle.model, bundle.lm
+    if isinstance(model, FrameSynchronousModel):
+        emissions = model.emit(source)
+        return lambda beam: model.search_emissions(emissions, beam, lm)
+    return lambda beam: model.search(source, beam, lm)

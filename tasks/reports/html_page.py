@@ -1,8 +1,12 @@
-"""A self-contained HTML page: its style, its head, its pictures."""
+"""A self-contained HTML page: its style, its head, its tables and pictures; and the artifact that it is."""
 
 import base64
 import html
+import json
 from collections.abc import Iterable
+from typing import Any
+
+from infra.artifact_store import Artifact, new_draft
 
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#1c2430}
@@ -12,6 +16,15 @@ th{color:#5b6776;font-weight:600}td.n{text-align:right;font-variant-numeric:tabu
 .big{font-size:1.35rem;font-weight:650}img{max-width:100%}audio{width:100%;margin:.2rem 0}
 ins{background:#ffe2c2;text-decoration:none}del{background:#ffd0d0}section{margin:1.4rem 0}code{color:#43506a}
 """
+
+
+def put_page(title: str, body: Iterable[str], numbers: dict[str, Any]) -> Artifact:
+    """`report.html`, and JSON files beside it, by name."""
+    with new_draft("report") as out:
+        out.put("report.html", html_page(title, body))
+        for name, value in numbers.items():
+            out.put_json(name, value)
+    return out.result()
 
 
 def html_page(title: str, body: Iterable[str]) -> bytes:
@@ -26,6 +39,10 @@ def html_table(names: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     head = "".join(f"<th>{name}" for name in names)
     lines = [f"<tr><td>{first}{''.join(f'<td class=n>{cell}' for cell in rest)}" for first, *rest in rows]
     return f"<table><tr>{head}</tr>{''.join(lines)}</table>"
+
+
+def as_json(value: Any) -> str:
+    return f"<pre>{html.escape(json.dumps(value, indent=1, ensure_ascii=False))}</pre>"
 
 
 def html_image(png: bytes, meaning: str) -> str:

@@ -1,19 +1,20 @@
 """Scores to a self-contained HTML page: numbers, learning curve, and utterances to look at and to play."""
 
 import html
-import json
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow.parquet as pq
 
-from infra.artifact_store import Artifact, new_draft
+from infra.artifact_store import Artifact
 from tasks.bundles.speaker_adaptation import AdaptationConfig
-from tasks.reports.html_page import html_image, html_page
+from tasks.reports.html_page import as_json, html_image, html_table, put_page
 from tasks.reports.plot_learning_curve import plot_learning_curve
 from tasks.reports.plot_reliability import plot_reliability
 from tasks.reports.report_utterances import UtteranceOutput, utterance_sections
 from tasks.steps.pipeline_step import step
+
+PARTS = ("substitutions", "deletions", "insertions", "reference")  # of a word error rate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,27 +66,19 @@ def report_asr(material: ReportInputs, page: ASRPage) -> Artifact:
     body += [f"<h2>{html.escape(main)}: what the model heard, and when</h2>"]
     heard = UtteranceOutput(material.bundle, material.shards, material.features, material.transcripts[0], page.adapt)
     body += utterance_sections(heard, main)
-    with new_draft("report") as out:
-        out.put("report.html", html_page(page.title, body))
-        out.put_json("report.json", {"title": page.title, "scores": scores, "corpus": corpus})
-    return out.result()
+    return put_page(page.title, body, {"report.json": {"title": page.title, "scores": scores, "corpus": corpus}})
 
 
 def _numbers(scores: dict[str, Any]) -> str:
+    names = ("split", "WER", "95 % interval", "CER", "oracle WER", "substitutions", "deletions")
+    names += ("insertions", "words", "utterances", "minutes")
     rows = []
     for split, s in scores.items():
         low, high = s["wer_interval"]
-        w = s["words"]
-        rows.append(
-            f"<tr><td>{html.escape(split)}<td class='n big'>{s['wer']:.2%}<td class=n>{low:.2%} to {high:.2%}"
-            f"<td class=n>{s['cer']:.2%}<td class=n>{s['oracle_wer']:.2%}"
-            f"<td class=n>{w['substitutions']}<td class=n>{w['deletions']}<td class=n>{w['insertions']}"
-            f"<td class=n>{w['reference']}<td class=n>{s['utterances']}"
-            f"<td class=n>{s['seconds'] / 60:.1f}"
-        )
-    names = ("split", "WER", "95 % interval", "CER", "oracle WER", "substitutions", "deletions")
-    names += ("insertions", "words", "utterances", "minutes")
-    return f"<table><tr>{''.join(f'<th>{n}' for n in names)}</tr>{''.join(rows)}</table>"
+        cells = [f"<span class=big>{s['wer']:.2%}</span>", f"{low:.2%} to {high:.2%}"]
+        cells += [f"{s['cer']:.2%}", f"{s['oracle_wer']:.2%}", *(str(s["words"][name]) for name in PARTS)]
+        rows.append([html.escape(split), *cells, str(s["utterances"]), f"{s['seconds'] / 60:.1f}"])
+    return html_table(names, rows)
 
 
 def _confidence(split: str, told: dict[str, Any]) -> list[str]:
@@ -102,18 +95,16 @@ def _corpus(summary: dict[str, Any], material: ReportInputs) -> str:
     rows = [f"<tr><th>{name}<td><code>{artifact.digest}</code>" for name, artifact in sources.items()]
     left = len(pq.read_table(material.features.file("quarantine.parquet"), columns=["source"]))
     rows.append(f"<tr><th>left out for their text<td>{left}")
-    told = html.escape(json.dumps(summary, indent=1, ensure_ascii=False))
-    return f"<table>{''.join(rows)}</table><details><summary>Ingest in numbers</summary><pre>{told}</pre></details>"
+    return f"<table>{''.join(rows)}</table><details><summary>Ingest in numbers</summary>{as_json(summary)}</details>"
 
 
 def _breakdown(rows: list[dict[str, Any]]) -> str:
     ranked = rows if len(rows) <= 40 else sorted(rows, key=lambda r: -r["wer"])[:40]
-    lines = [
-        f"<tr><td><code>{html.escape(r['group'][:24])}</code><td class=n>{r['wer']:.1%}<td class=n>{r['words']}"
-        f"<td class=n>{r['utterances']}"
+    cells = [
+        [f"<code>{html.escape(r['group'][:24])}</code>", f"{r['wer']:.1%}", str(r["words"]), str(r["utterances"])]
         for r in ranked
     ]
-    return f"<table><tr><th>group<th>WER<th>words<th>utterances</tr>{''.join(lines)}</table>"
+    return html_table(("group", "WER", "words", "utterances"), cells)
 
 
 def _worst(rows: list[dict[str, Any]]) -> str:

@@ -1,14 +1,13 @@
 """A classifier's page: numbers, learning curve, confusion matrix, every label, and the misses it was surest of."""
 
 import html
-import json
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow.parquet as pq
 
-from infra.artifact_store import Artifact, new_draft
-from tasks.reports.html_page import html_image, html_page, html_table
+from infra.artifact_store import Artifact
+from tasks.reports.html_page import as_json, html_image, html_table, put_page
 from tasks.reports.plot_confusion import MOST_DRAWN, plot_confusion
 from tasks.reports.plot_learning_curve import plot_learning_curve
 from tasks.reports.sample_preview import render_sample
@@ -48,12 +47,9 @@ def report_classifier(
     body += [
         "<h2>Corpus</h2>",
         f"<p>{left} rows were left out when features were made (quarantine.parquet beside the features says why).</p>",
-        f"<pre>{html.escape(json.dumps(corpus, indent=1, ensure_ascii=False))}</pre>",
+        as_json(corpus),
     ]
-    with new_draft("report") as out:
-        out.put("report.html", html_page(page.title, body))
-        out.put_json("report.json", {"title": page.title, "scores": told, "corpus": corpus})
-    return out.result()
+    return put_page(page.title, body, {"report.json": {"title": page.title, "scores": told, "corpus": corpus}})
 
 
 def _numbers(told: dict[str, dict[str, Any]]) -> str:

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from infra.artifact_store import Artifact, new_draft
-from tasks.reports.html_page import html_image, html_page, html_table
+from infra.artifact_store import Artifact
+from tasks.reports.html_page import html_image, html_table, put_page
 from tasks.reports.plot_comparison import Curve, plot_overlay, plot_panels
 from tasks.steps.pipeline_step import step
 from tasks.training.leaderboard import LeaderboardEntry, Ranking, Row, entry_metrics, rank_recipes
@@ -43,13 +43,10 @@ def report_comparison(entries: tuple[LeaderboardEntry, ...], comparison: Compari
         "<h2>Every training</h2>",
         _leaderboard({entry.label: row for entry, row in found}, comparison.columns),
     ]
-    with new_draft("report") as out:
-        out.put("report.html", html_page(comparison.title, body))
-        told: dict[str, Any] = {"title": comparison.title, "failed": dict(comparison.failed)}
-        told |= {"recipes": [{"recipe": recipe} | row for recipe, row in board.items()]}
-        told |= {"trainings": [{"recipe": entry.recipe, "seed": entry.seed} | row for entry, row in found]}
-        out.put_json("leaderboard.json", told)
-    return out.result()
+    told: dict[str, Any] = {"title": comparison.title, "failed": dict(comparison.failed)}
+    told |= {"recipes": [{"recipe": recipe} | row for recipe, row in board.items()]}
+    told |= {"trainings": [{"recipe": entry.recipe, "seed": entry.seed} | row for entry, row in found]}
+    return put_page(comparison.title, body, {"leaderboard.json": told})
 
 
 def _curves(entries: Sequence[LeaderboardEntry], board: Iterable[str], ranking: Ranking) -> list[Curve]:

@@ -1,12 +1,11 @@
 """A language model's page: numbers, learning curve, what it wrote after each epoch, how it read a text new to it."""
 
 import html
-import json
 from dataclasses import dataclass
 from typing import Any
 
-from infra.artifact_store import Artifact, new_draft
-from tasks.reports.html_page import html_image, html_page, html_table
+from infra.artifact_store import Artifact
+from tasks.reports.html_page import as_json, html_image, html_table, put_page
 from tasks.reports.plot_learning_curve import plot_learning_curve
 from tasks.reports.token_heatmap import TEXT, legend, render_tokens
 from tasks.steps.pipeline_step import step
@@ -39,12 +38,9 @@ def report_language_model(
         legend(),
         *(render_tokens(chunk) for chunk in scores.read_json("reading.json")),
         "<h2>Corpus</h2>",
-        f"<pre>{html.escape(json.dumps(corpus, indent=1, ensure_ascii=False))}</pre>",
+        as_json(corpus),
     ]
-    with new_draft("report") as out:
-        out.put("report.html", html_page(page.title, body))
-        out.put_json("report.json", {"title": page.title, "scores": numbers, "corpus": corpus})
-    return out.result()
+    return put_page(page.title, body, {"report.json": {"title": page.title, "scores": numbers, "corpus": corpus}})
 
 
 def _numbers(n: dict[str, Any], split: str) -> str:

@@ -1,13 +1,11 @@
 """An n-gram model's page: numbers, what each order is worth, n-grams and discounts, how it reads lines new to it."""
 
-import html
-import json
 from dataclasses import dataclass
 from typing import Any
 
-from infra.artifact_store import Artifact, new_draft
+from infra.artifact_store import Artifact
 from tasks.ngram.train_ngram import SUMMARY
-from tasks.reports.html_page import html_page, html_table
+from tasks.reports.html_page import as_json, html_table, put_page
 from tasks.reports.token_heatmap import legend, render_tokens
 from tasks.steps.pipeline_step import step
 
@@ -36,13 +34,11 @@ def report_ngram(model: Artifact, text: Artifact, scores: Artifact, page: NGramP
         "<h2>How probable it held each token of lines that were not counted</h2>",
         *(render_tokens(line) for line in reading["passages"]),
         "<h2>Corpus</h2>",
-        f"<pre>{html.escape(json.dumps(corpus, indent=1, ensure_ascii=False))}</pre>",
+        as_json(corpus),
     ]
-    with new_draft("report") as out:
-        out.put("report.html", html_page(page.title, body))
-        told = {"ngrams": made["ngrams"], "orders": made["orders"], "config": made["config"]}
-        out.put_json("report.json", {"title": page.title, "scores": numbers, "corpus": corpus, "model": told})
-    return out.result()
+    told = {"ngrams": made["ngrams"], "orders": made["orders"], "config": made["config"]}
+    told = {"title": page.title, "scores": numbers, "corpus": corpus, "model": told}
+    return put_page(page.title, body, {"report.json": told})
 
 
 def _numbers(numbers: dict[str, Any]) -> str:

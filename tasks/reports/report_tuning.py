@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from infra.artifact_store import Artifact, new_draft
-from tasks.reports.html_page import html_image, html_page, html_table
+from infra.artifact_store import Artifact
+from tasks.reports.html_page import html_image, html_table, put_page
 from tasks.reports.plot_learning_curve import to_png
 from tasks.steps.pipeline_step import step
 
@@ -33,9 +33,7 @@ def report_tuning(tuning: Artifact, title: str) -> Artifact:
         for r in rows
     ]
     body += ["<h2>Every point</h2>", html_table((*rows[0]["point"], "WER", "CER", "search seconds"), cells)]
-    with new_draft("report") as out:
-        out.put("report.html", html_page(title, body))
-    return out.result()
+    return put_page(title, body, {})
 
 
 def heat_map(rows: Sequence[Row], one: str, other: str) -> bytes:

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,11 +27,13 @@ from tasks.audio.load_audio import decode_clip
 from tasks.batches.batch_loader import UtteranceDataset, prefetch
 from tasks.batches.batch_sampler import plan_batches
 from tasks.corpora.corpus_uri import Corpus, IngestConfig, fingerprint
-from tasks.decoding.decode_speech import DecodingConfig, ShardDecoder, transcribe
+from tasks.decoding.decode_speech import TRANSCRIPTS, DecodingConfig, transcribe
 from tasks.features.extract_features import extract_features, extract_shard_features, list_shards, read_index
 from tasks.features.front_end import FLOOR, FrontEnd, extract_frames
+from tasks.decoding.inference import Inputs, ShardModel
 from tasks.ingest.ingest_corpus import ingest_corpus
 from tasks.ingest.shards import read_shard
+from tasks.steps.parquet_parts import PartWriter
 from tasks.steps.ray_jobs import run_jobs
 from tasks.text.tokenizer import TokenizerConfig, fit_tokenizer
 from tasks.training.ray_trainer import Workers
@@ -188,14 +191,15 @@ def bench_decoding(features: Artifact, tokenizer: Artifact) -> float:
     bundle = train_asr.fn(features, tokenizer, work, Workers(count=0))
     how = DecodingConfig(beam=Beam(width=8), architecture="deep_speech_2", split="train", batching=recipe.batching)
     names = list_shards(features, "train")[:8]
-    arguments = (bundle, features, how, open_draft("transcripts"))
-    times = [time.perf_counter() for _ in run_jobs(ShardDecoder, [{"shard": n} for n in names], "decode", arguments, 1)]
-    loop = ShardDecoder(*arguments)
+    out, make = open_draft("transcripts"), partial(transcribe, beam=how.beam)
+    actor, jobs = partial(ShardModel, make, bundle, features, how), [{"shard": name} for name in names]
+    times = [time.perf_counter() for _ in run_jobs(PartWriter, jobs, "decode", (actor, out, TRANSCRIPTS), 1)]
+    loop = actor()
     seconds = []
     for name in names:
         utterances = UtteranceDataset(features, read_index(features, "train", name), loop.bundle.normaliser)
         begun = time.perf_counter()
-        transcribe(loop.bundle, utterances, how, torch.device("cpu"))
+        transcribe(loop.bundle, Inputs(utterances, how.batching), how.beam)
         seconds.append(time.perf_counter() - begun)
     return sum(seconds) / len(seconds) / ((times[-1] - times[0]) / (len(names) - 1))
 

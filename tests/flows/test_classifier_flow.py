@@ -110,13 +110,14 @@ def test_every_recipe_is_listed_and_can_be_built():
 
 
 def test_what_reads_no_frames_and_says_no_labels_is_a_language_model(artifact_root):
-    from flows.shared.model_kinds import LANGUAGE_MODEL, model_kind, require_recognizer
+    from flows.shared.evaluation_plans import require_recognizer
+    from flows.shared.model_kinds import LANGUAGE, model_kind
     from infra.artifact_store import new_draft
     from infra.errors import UserError
 
     with new_draft("bundle") as out:
         out.put_json("tokenizer.json", {"kind": "characters"})
         out.put_json("features.json", None)
-    assert model_kind(out.result()) is LANGUAGE_MODEL
+    assert model_kind(out.result()) is LANGUAGE
     with pytest.raises(UserError, match="not a speech recogniser"):
         require_recognizer(out.result())

@@ -8,6 +8,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import soundfile
 
+from infra.artifact_store import open_draft
+from tasks.corpora.corpus_files import open_corpus
+from tasks.corpora.corpus_uri import Corpus, IngestConfig
+from tasks.corpora.utterance import SPLITS
+
 COLUMNS = ("client_id", "path", "sentence", "up_votes", "down_votes", "age", "gender", "accents", "locale", "segment")
 
 
@@ -88,3 +93,9 @@ def bad_rows(root):
         rows.append({"client_id": "x", "path": f"mute{i}.wav", "sentence": sentence})
         expected[f"clips/mute{i}.wav"] = "empty transcript"
     return rows, expected
+
+
+def read(verb, reader, place, splits=SPLITS, **options):
+    """What a reader says of a place, without opening a clip."""
+    source = open_corpus(Corpus(kind="any", uri=str(place)), open_draft("shards", "test"))
+    return list(getattr(reader, verb)(source, IngestConfig(**options), splits))

@@ -10,7 +10,7 @@ from small_classifier import clips, training
 from untrained import TRANSDUCER, bundle_of
 
 from flows.recipes import Recipe
-from flows.shared.model_kinds import bundle_adaptation, check_adaptation
+from flows.shared.evaluation_plans import bundle_adaptation, check_adaptation
 from infra.errors import UserError
 from models import rnn_transducer, tdnn_classifier
 from models.interface import Padded
@@ -19,9 +19,10 @@ from tasks.batches.batch_sampler import BatchingConfig
 from tasks.bundles.label_set import LabelSetConfig, fit_label_set
 from tasks.bundles.model_bundle import load_bundle
 from tasks.bundles.speaker_adaptation import AdaptationConfig, Speakers, batches_by_speaker
-from tasks.decoding.predict_labels import PredictionConfig, predict_labels, predict_rows
+from tasks.decoding.predict_labels import predict_labels, predict_rows
 from tasks.features.extract_features import extract_features, read_index
 from tasks.features.front_end import CMVN, FrontEnd
+from tasks.decoding.inference import Inference, Inputs
 from tasks.steps.parquet_parts import read_parts
 from tasks.training.ray_trainer import Workers
 from tasks.training.train_classifier import train_classifier
@@ -161,14 +162,14 @@ def test_predictions_do_not_depend_on_how_a_speaker_is_spread_over_shards(heard)
     work = training(3, model=NET, features=FRONT_END, adapt=FREE)
     artifact = train_classifier.fn(features, vocabularies, work, Workers(count=0))
     assert bundle_adaptation(artifact) == FREE
-    how = PredictionConfig(architecture="tdnn", split="test", batching=BatchingConfig(), adapt=FREE)
+    how = Inference(architecture="tdnn", split="test", batching=BatchingConfig(), adapt=FREE)
     found = {row["key"]: row for row in read_parts(predict_labels.fn(artifact, features, how))}
     bundle, index = load_bundle(artifact), read_index(features, "test")
     whole = UtteranceDataset(features, index, bundle.normaliser)
-    speakers, device = Speakers(bundle.model, whole, FREE), torch.device("cpu")
+    speakers = Speakers(bundle.model, whole, FREE)
     for row in range(len(index)):  # a shard for each utterance
         alone = UtteranceDataset(features, index.slice(row, 1), bundle.normaliser)
-        (told,) = predict_rows(bundle, alone, BatchingConfig(), device, speakers)
+        (told,) = predict_rows(bundle, Inputs(alone, BatchingConfig(), speakers=speakers))
         assert told["label"] == found[told["key"]]["label"]
         assert told["nats"] == pytest.approx(found[told["key"]]["nats"], abs=1e-4)
 

@@ -5,15 +5,14 @@ import json
 import shutil
 import tarfile
 from collections import Counter, defaultdict
+from functools import partial
 
 import pytest
 import soundfile
-from small_corpora import summary, tone
+from small_corpora import read, summary, tone
 
-from infra.artifact_store import open_draft
 from infra.errors import UserError
-from tasks.corpora.corpus_files import open_corpus
-from tasks.corpora.corpus_uri import Corpus, IngestConfig, corpus_kinds, parse_corpus
+from tasks.corpora.corpus_uri import corpus_kinds, parse_corpus
 from tasks.corpora.readers import fsdd, labelled
 from tasks.corpora.utterance import NOT_CHARGED, SPLITS, Reject, Utterance
 from tasks.ingest.shards import read_sample
@@ -23,12 +22,7 @@ from tasks.steps.parquet_io import from_parquet
 @pytest.fixture
 def rows(artifact_root):
     """`rows(reader, place, splits, **options)`: what a reader says, without opening a clip."""
-
-    def read(reader, place, splits=SPLITS, **options):
-        source = open_corpus(Corpus(kind="any", uri=str(place)), open_draft("shards", "test"))
-        return list(reader.labelled(source, IngestConfig(**options), splits))
-
-    return read
+    return partial(read, "labelled")
 
 
 def table_of(shards, name):

@@ -6,16 +6,15 @@ import struct
 import subprocess
 import sys
 from collections import Counter
+from functools import partial
 
 import numpy as np
 import pytest
 import soundfile
-from small_corpora import rows_of, tone, write_common_voice, write_table
+from small_corpora import read, rows_of, tone, write_common_voice, write_table
 
-from infra.artifact_store import open_draft
 from infra.errors import UserError
-from tasks.corpora.corpus_files import open_corpus
-from tasks.corpora.corpus_uri import Corpus, IngestConfig, corpus_kinds
+from tasks.corpora.corpus_uri import IngestConfig, corpus_kinds
 from tasks.corpora.readers import an4, commonvoice, demo, fsdd, librispeech, manifest, yesno
 from tasks.corpora.utterance import SPLITS, Reject, Utterance
 from tasks.ingest.shards import read_shard
@@ -24,12 +23,7 @@ from tasks.ingest.shards import read_shard
 @pytest.fixture
 def rows(artifact_root):
     """`rows(reader, place, splits, **options)`: what a reader says, without opening a clip."""
-
-    def read(reader, place, splits=SPLITS, **options):
-        source = open_corpus(Corpus(kind="any", uri=str(place)), open_draft("shards", "test"))
-        return list(reader.utterances(source, IngestConfig(**options), splits))
-
-    return read
+    return partial(read, "utterances")
 
 
 def touch(root, *names, content=b"x"):

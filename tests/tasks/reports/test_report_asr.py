@@ -21,7 +21,7 @@ from tasks.features.front_end import CMVN, FrontEnd
 from tasks.ingest.shards import INDEX
 from tasks.reports.plot_reliability import plot_reliability
 from tasks.reports.plot_utterance import LatticePanel, UtterancePanels, plot_utterance
-from tasks.reports.report_asr import ASRPage, ReportInputs, report_asr
+from tasks.reports.report_asr import PARTS, ASRPage, ReportInputs, report_asr
 from tasks.reports.report_utterances import build_panels
 from tasks.scoring.evaluate_asr import ScoringConfig, evaluate_asr
 from tasks.steps.in_process import run_in_process
@@ -104,7 +104,8 @@ def test_the_page_shows_what_the_model_offers(corpus, kind):
     for name, meaning in meanings.items():
         assert html.count(meaning) == (8 if name in offered else 0), "one for each utterance of the split"
     assert "<th>oracle WER<th>substitutions" in html
-    assert f"{told['oracle_wer']:.2%}" in html
+    counts = "".join(f"<td class=n>{told['words'][name]}" for name in PARTS)
+    assert f"<td class=n>{told['oracle_wer']:.2%}{counts}<td class=n>{told['utterances']}" in html
     assert told["oracle_wer"] <= told["wer"]
     assert f"expected calibration error <b>{told['calibration_error']:.3f}" in html
     assert sum(row["utterances"] for row in told["reliability"]) <= told["utterances"] == 8

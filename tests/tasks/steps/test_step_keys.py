@@ -1,4 +1,6 @@
-"""Which steps make their work again when a line of a package has changed: those whose bytes it decides, and no other."""
+"""Which steps make their work again when a line of a package has changed: those whose bytes it decides, and no
+other.
+"""
 
 import ast
 from pathlib import Path

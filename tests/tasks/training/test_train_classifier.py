@@ -20,10 +20,11 @@ from tasks.bundles.model_bundle import (
     is_classifier,
     load_bundle,
 )
-from tasks.decoding.predict_labels import PredictionConfig, predict_labels
+from tasks.decoding.predict_labels import predict_labels
 from tasks.features.augment import AugmentConfig
 from tasks.features.extract_features import extract_features, read_index
 from tasks.features.front_end import CMVN, FrontEnd
+from tasks.decoding.inference import Inference
 from tasks.reports.report_classifier import ClassifierPage, report_classifier
 from tasks.reports.sample_preview import render_sample
 from tasks.scoring.evaluate_asr import ScoringConfig
@@ -44,7 +45,7 @@ def test_clips_all_the_way(taken_in, tmp_path):
     work = training(8, model=model, features=front_end, augment=AugmentConfig(noise=0.3))
     bundle = train_classifier.fn(features, vocabularies, work, Workers(count=0))
     assert bundle_front_end(bundle) == front_end
-    how = PredictionConfig(architecture="tdnn", split="test", batching=BatchingConfig())
+    how = Inference(architecture="tdnn", split="test", batching=BatchingConfig())
     found = evaluate_classifier.fn(predict_labels.fn(bundle, features, how), vocabularies, ScoringConfig())
     scores = found.read_json("scores.json")
     assert scores["accuracy"] == 1
@@ -84,7 +85,7 @@ def test_predictions_and_the_dev_metric_say_what_the_model_says(trained):
     """One sequence at a time: label, confidence and nats of each; and the epoch's dev metrics from them."""
     _, vocabularies, features, artifact = trained
     bundle, index = load_bundle(artifact), read_index(features, "dev")
-    how = PredictionConfig(architecture="sequence_classifier", split="dev", batching=BatchingConfig())
+    how = Inference(architecture="sequence_classifier", split="dev", batching=BatchingConfig())
     rows = read_parts(predict_labels.fn(artifact, features, how))
     assert [row["key"] for row in rows] == sorted(index["key"].to_pylist())
     places = {key: i for i, key in enumerate(index["key"].to_pylist())}

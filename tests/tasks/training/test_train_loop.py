@@ -24,7 +24,8 @@ from models.interface import Beam
 from tasks.batches.batch_sampler import plan_batches
 from tasks.bundles import training_checkpoints
 from tasks.bundles.model_bundle import check_golden_outputs, import_model, load_bundle
-from tasks.decoding.decode_speech import DecodingConfig, transcribe
+from tasks.decoding.decode_speech import transcribe
+from tasks.decoding.inference import Inputs
 from tasks.training import ray_trainer, train_loop
 from tasks.training.optimizer import FitConfig, make_schedule
 from tasks.training.ray_trainer import Workers
@@ -49,9 +50,7 @@ def test_a_bundle_reads_what_it_was_taught(place):
     bundle = load_bundle(artifact)
     work = training(12)
     job, _ = prepare_asr(open_draft("training"), features, artifact, work)
-    beam = Beam(width=4, max_length=20)
-    how = DecodingConfig(beam=beam, architecture="deep_speech_2", split="dev", batching=work.batching)
-    rows = transcribe(bundle, job.dev, how, torch.device("cpu"))
+    rows = transcribe(bundle, Inputs(job.dev, work.batching), Beam(width=4, max_length=20))
     assert [r["text"] for r in rows] == [r["reference"] for r in rows]
     for row in rows:
         times = [t["begin_seconds"] for t in row["hypotheses"][0]["tokens"]]

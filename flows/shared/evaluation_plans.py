@@ -1,0 +1,91 @@
+"""What `--set` may replace of a trained model, and the model with it: its search, its adaptation, how a text is cut."""
+
+from dataclasses import dataclass, field
+
+from infra.artifact_store import Artifact
+from infra.errors import UserError
+from models.interface import Beam
+from tasks.batches.batch_sampler import BatchingConfig
+from tasks.batches.token_stream import ChunkConfig
+from tasks.bundles.decoding_resources import DecodingResources, add_decoding_resources, load_language_model, read_words
+from tasks.bundles.model_bundle import bundle_front_end, check_golden_outputs, is_classifier, load_bundle
+from tasks.bundles.speaker_adaptation import AdaptationConfig
+from tasks.corpora.corpus_uri import IngestConfig
+from tasks.ingest.ingest_text import TextIngestConfig
+from tasks.scoring.evaluate_asr import ScoringConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationPlan:
+    """What `--set` may replace; the rest is the bundle's."""
+
+    ingest: IngestConfig = field(default_factory=IngestConfig)
+    batching: BatchingConfig = field(default_factory=BatchingConfig)
+    adapt: AdaptationConfig = field(default_factory=AdaptationConfig)
+    scoring: ScoringConfig = field(default_factory=ScoringConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchPlan(EvaluationPlan):
+    """The same for a model that searches, and what its search is given; what is empty here is as the bundle has it.
+
+    lm: a language model, NAME@ALIAS or the path of one or of an ARPA file. lexicon: the path of a file with a word a
+    line. hotwords: to listen for, as hard as beam.hotword_weight says.
+    """
+
+    beam: Beam
+    lm: str = ""
+    lexicon: str = ""
+    hotwords: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextPlan:
+    """The same for a language model: chunks and batching are by default those of its training."""
+
+    ingest: TextIngestConfig = field(default_factory=TextIngestConfig)
+    chunks: ChunkConfig
+    batching: BatchingConfig
+
+
+def classifier_plan(bundle: Artifact) -> EvaluationPlan:
+    return EvaluationPlan(adapt=bundle_adaptation(bundle))
+
+
+def search_plan(bundle: Artifact) -> SearchPlan:
+    return SearchPlan(beam=Beam(**bundle.read_json("decode.json")), adapt=bundle_adaptation(bundle))
+
+
+def text_plan(bundle: Artifact) -> TextPlan:
+    told = bundle.read_json("training.json")
+    return TextPlan(chunks=ChunkConfig(**told["chunks"]), batching=BatchingConfig(**told["batching"]))
+
+
+def require_recognizer(bundle: Artifact) -> Artifact:
+    """The bundle. Raises UserError where it is none of a recogniser."""
+    if is_classifier(bundle) or not bundle_front_end(bundle):
+        raise UserError(f"{bundle.uri}: not a speech recogniser; give a model that train_asr made")
+    return bundle
+
+
+def add_search_resources(bundle: Artifact, plan: SearchPlan, beam: Beam) -> Artifact:
+    """The bundle with what the plan gives its search. Raises UserError for a beam that the search does not take."""
+    if not (plan.lm or plan.lexicon or plan.hotwords):
+        check_golden_outputs(bundle, beam)
+        return bundle
+    words = {"lexicon": read_words(plan.lexicon), "hotwords": plan.hotwords}
+    return add_decoding_resources(bundle, load_language_model(plan.lm), DecodingResources(beam=beam, **words))
+
+
+def bundle_adaptation(bundle: Artifact) -> AdaptationConfig:
+    """As it was trained to be used."""
+    return AdaptationConfig(**bundle.read_json("training.json").get("adapt", {}))
+
+
+def check_adaptation(bundle: Artifact, plan: EvaluationPlan) -> Artifact:
+    """The bundle. Raises UserError where the plan asks for an adaptation that its model does not allow."""
+    try:
+        plan.adapt.check(load_bundle(bundle).model)
+    except ValueError as error:
+        raise UserError(f"{bundle}: {error}") from error
+    return bundle
