@@ -19,8 +19,8 @@ from typing import Any
 from prefect import flow
 
 from flows.shared.command_line import comparison_arguments, run_flow
-from flows.shared.run_summary import comparison_columns, summarize_comparison
 from flows.shared.model_kinds import MODEL_KINDS, Data
+from flows.shared.run_summary import comparison_columns, summarize_comparison
 from flows.shared.validate_inputs import resolve_recipes
 from infra.errors import UserError
 from tasks.publishing.publish_comparison import publish_comparison

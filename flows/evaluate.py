@@ -13,9 +13,9 @@ from typing import Any
 from prefect import flow
 
 from flows.shared.command_line import Parser, model_arguments, run_flow
+from flows.shared.model_kinds import model_kind
 from flows.shared.overrides import override
 from flows.shared.run_summary import summarize_run
-from flows.shared.model_kinds import model_kind
 from infra import tracking
 from tasks.bundles.model_bundle import import_model
 from tasks.corpora.corpus_uri import parse_corpus

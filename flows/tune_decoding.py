@@ -12,10 +12,16 @@ from typing import Any
 from prefect import flow
 
 from flows.shared.command_line import Parser, model_arguments, run_flow
-from flows.shared.evaluation_plans import SearchPlan, add_search_resources, check_adaptation, require_recognizer, search_plan
+from flows.shared.evaluation_plans import (
+    SearchPlan,
+    add_search_resources,
+    check_adaptation,
+    require_recognizer,
+    search_plan,
+)
+from flows.shared.model_kinds import SPEECH, inference
 from flows.shared.overrides import override
 from flows.shared.run_summary import summarize_run
-from flows.shared.model_kinds import SPEECH, inference
 from infra import tracking
 from models.interface import Beam
 from tasks.bundles.decoding_resources import DecodingResources, add_decoding_resources

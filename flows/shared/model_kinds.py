@@ -1,7 +1,7 @@
 """What the flows need of each kind of model, once: its data, training, scores and page, by a recipe or for a bundle.
 
-A recipe (flows/recipes/) and what may be replaced of a trained model (flows/shared/evaluation_plans.py) name what they share
-alike, so that a model is scored by either.
+A recipe (flows/recipes/) and what may be replaced of a trained model (flows/shared/evaluation_plans.py) name what they
+share alike, so that a model is scored by either.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,9 +27,9 @@ from tasks.bundles.label_set import fit_label_set
 from tasks.bundles.model_bundle import bundle_front_end, bundle_tokenizer, is_classifier, model_architecture
 from tasks.corpora.corpus_uri import Corpus, fingerprint
 from tasks.decoding.decode_speech import DecodingConfig, decode_speech
+from tasks.decoding.inference import Inference
 from tasks.decoding.predict_labels import predict_labels
 from tasks.features.extract_features import extract_features
-from tasks.decoding.inference import Inference
 from tasks.ingest.ingest_corpus import ingest_corpus, list_splits
 from tasks.ingest.ingest_text import ingest_text
 from tasks.ngram.text_lines import LineSplitConfig

@@ -2,8 +2,8 @@
 
 from typing import Any, NamedTuple
 
-from flows.shared.run_summary import summarize_run
 from flows.shared.model_kinds import ModelKind, held_out
+from flows.shared.run_summary import summarize_run
 from flows.shared.validate_inputs import resolve_recipe
 from tasks.publishing.publish_model import Registration, publish_model
 from tasks.training.ray_trainer import Workers
