@@ -11,63 +11,54 @@ g(z) = min(max(z, 0), 20);  loss: CTC
 
 The defaults are the paper's: 5 layers of 2048, C = 9 frames (it tries 5, 7 and 9), every second frame (section 4),
 dropout of 5 to 10 percent on the dense layers and none on the recurrence (section 2.1). Beyond the ends of a sequence a
-window sees zeros. The paper trains with Nesterov momentum 0.99.
+window sees zeros. The paper trains with Nesterov momentum 0.99. The recurrence is any of models/layers/rnn_stack.py.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-import torch
-import torch.nn.functional as F
 from torch import nn
 
+from models.cells.clipped_relu import clipped_relu
+from models.cells.elman import Config as ElmanOptions
 from models.criteria.ctc import ctc
 from models.interface import Batch, Beam, Decoder, FrameSynchronousModel, Hypothesis, Loss, Padded
-from models.layers.bidirectional import CLIP, clipped_recurrence, merge_directions, permute_rows, reversal_order
+from models.layers.rnn_stack import CellName, Merge, Recurrent, Stack
 from models.layers.time_delay import TimeDelayConfig, TimeDelayEncoder
 from models.search.ctc.beam import ctc_beam
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
-    """context: C, frames on each side of a window. stride: frames a step. dropout: of the dense layers, h^1 to h^3 and
-    h^5.
+class Config(Recurrent):
+    """context: C, frames on each side of a window. stride: frames a step. hidden_size: also of the dense layers.
+    dropout: of the dense layers, h^1 to h^3 and h^5, and between recurrent layers, if there are several.
     """
 
+    drops_elsewhere: ClassVar[bool] = True
+
+    cell: CellName = "elman"
+    elman: ElmanOptions = ElmanOptions(nonlinearity="clipped_relu")
     hidden_size: int = 2048
+    bidirectional: bool = True
+    merge: Merge = "sum"
+    share_input: bool = True
     context: int = 9
     stride: int = 2
     dropout: float = 0.05
 
     def __post_init__(self) -> None:
-        if min(self.hidden_size, self.stride) < 1 or self.context < 0:
-            raise ValueError("hidden_size and stride are at least 1, context at least 0")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout is in [0, 1), not {self.dropout}")
+        super().__post_init__()
+        if self.stride < 1 or self.context < 0:
+            raise ValueError("stride is at least 1, context at least 0")
 
     def build(self, source_size: int, target_size: int) -> "DeepSpeech":
         return DeepSpeech(self, source_size, target_size)
 
 
-class Recurrence(nn.Module):
-    """h^4: (B, T, H) to (B, T, H), zero on the padding."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.product = nn.Linear(size, size)
-        bound = size**-0.5  # spectral radius about 0.6: states neither die nor run into the clip
-        self.recurrence = nn.Parameter(torch.empty(2, size, size).uniform_(-bound, bound))
-
-    def forward(self, x: Padded) -> Padded:
-        z, order = self.product(x.data), reversal_order(x)
-        both = torch.stack((z, permute_rows(z, order))).transpose(1, 2)  # (2, B, T, H) to (2, T, B, H)
-        ahead, back = clipped_recurrence(both, self.recurrence.to(both.dtype)).transpose(1, 2)
-        return merge_directions(ahead, permute_rows(back, order), x, "sum")
-
-
 class DeepSpeech(FrameSynchronousModel):
     def __init__(self, config: Config, source_size: int, target_size: int) -> None:
         super().__init__()
-        self.config, self.reduction = config, config.stride
+        self.config, self.reduction = config, config.stride * config.pyramid ** (config.layers - 1)
         size = config.hidden_size
         dense = TimeDelayConfig(
             channels=(size, size, size),
@@ -79,8 +70,8 @@ class DeepSpeech(FrameSynchronousModel):
             dropout=config.dropout,
         )
         self.dense = TimeDelayEncoder(source_size, dense)
-        self.recurrent = Recurrence(size)
-        self.last = nn.Linear(size, size)
+        self.recurrent = Stack(config, size)
+        self.last = nn.Linear(config.output_size, size)
         self.dropout = nn.Dropout(config.dropout)
         self.output = nn.Linear(size, target_size)
         for layer in (*self.dense.delays, self.last):
@@ -88,8 +79,8 @@ class DeepSpeech(FrameSynchronousModel):
 
     def emit(self, source: Padded) -> Padded:
         """Frames (B, T, D) to log-probabilities (B, ceil(T / stride), V)."""
-        h = self.recurrent(self.dense(source))
-        last = self.dropout(F.hardtanh(self.last(h.data), 0, CLIP))
+        h, _ = self.recurrent(self.dense(source), own_ends=False)
+        last = self.dropout(clipped_relu(self.last(h.data)))
         return Padded(self.output(last).log_softmax(-1), h.lengths)
 
     def loss(self, batch: Batch) -> Loss:

@@ -6,10 +6,11 @@ h^l = ->h^l + <-h^l                              bidirectional recurrence, seque
 p_t = softmax(W B(h^L_t) + b)                    one distribution over characters and blank a step
 f(z) = min(max(z, 0), 20);  B: normalisation over all real steps of the batch;  loss: CTC
 
-The defaults are the paper's best English net: 3 convolutions, 7 plain layers of 1280. With 161
-spectrogram bins and 29 characters that is 36,367,037 parameters (the paper says 35 million). 7 GRU layers whose
-directions share the input product too, the cell "shared_gru", have 107.1 million. The library's gated cells share none
-and are faster: with "gru" 144.4 million, with "lstm" 192.2 million.
+The recurrence is any of models/layers/rnn_stack.py. The defaults are the paper's best English net: 3 convolutions, 7
+plain layers of 1280, whose directions share the normalised product W x. With 161 spectrogram bins and 29 characters
+that is 36,367,037 parameters (the paper says 35 million); with cell "gru" 107.1 million. Where the input x is
+normalised and no product is shared, norm "input" and no `share_input`, the library's gated cells run and are faster:
+with "gru" 144.4 million, with "lstm" 192.2 million.
 
 Several networks that differ in their random beginning alone can stand side by side and emit the mean of their
 probabilities (Hansen & Salamon 1990, https://doi.org/10.1109/34.58871). CTC leaves each of them free where in a sound
@@ -19,52 +20,60 @@ that of what they emit together.
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
+from models.cells.clipped_relu import clipped_relu
+from models.cells.elman import Config as ElmanOptions
 from models.criteria.ctc import ctc
 from models.interface import Batch, Beam, Decoder, FrameSynchronousModel, Hypothesis, Loss, Padded
-from models.layers.bidirectional import CLIP, CellName, Merge, bidirectional, merged_size
 from models.layers.ensemble import mean_of_probabilities
+from models.layers.rnn_stack import CellName, Merge, Norm, Recurrent, Stack
 from models.layers.sequence_norm import SequenceNorm
 from models.search.ctc.beam import ctc_beam
 
+CONVOLUTIONS = ("channels", "time_kernels", "time_strides", "frequency_kernels", "frequency_strides")
+EARLIER_OPTIONS = {*CONVOLUTIONS, "cell", "hidden_size", "layers", "merge", "dropout"}
+EARLIER_CELLS = {"rnn": ("elman", True), "shared_gru": ("gru", True), "gru": ("gru", False), "lstm": ("lstm", False)}
+
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class Config(Recurrent):
     """One entry a convolution in `channels`, kernels (odd) and strides; none at all leaves the recurrence.
 
-    merge: the directions' vectors are summed (the paper) or concatenated. dropout: between recurrent
-    layers and before the output; the paper uses none. members: how many networks emit together.
+    norm: other than none, what the output reads is normalised too; the convolutions always are. dropout: between
+    recurrent layers and before the output; the paper uses none. members: how many networks emit together.
     """
 
+    drops_elsewhere: ClassVar[bool] = True
     channels: tuple[int, ...] = (32, 32, 96)
     time_kernels: tuple[int, ...] = (11, 11, 11)
     time_strides: tuple[int, ...] = (2, 1, 1)
     frequency_kernels: tuple[int, ...] = (41, 21, 21)
     frequency_strides: tuple[int, ...] = (2, 2, 2)
-    cell: CellName = "rnn"
+    cell: CellName = "elman"
+    elman: ElmanOptions = ElmanOptions(nonlinearity="clipped_relu")
     hidden_size: int = 1280
     layers: int = 7
+    bidirectional: bool = True
     merge: Merge = "sum"
-    dropout: float = 0.0
+    share_input: bool = True
+    norm: Norm = "product"
     members: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("channels", "time_kernels", "time_strides", "frequency_kernels", "frequency_strides"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON brings lists
+        super().__post_init__()
+        for name in CONVOLUTIONS:
             if len(getattr(self, name)) != len(self.channels):
                 raise ValueError(f"{name} needs an entry for each of the {len(self.channels)} channels")
             if any(n < 1 for n in getattr(self, name)):
                 raise ValueError(f"{name} are at least 1, not {getattr(self, name)}")
         if any(k % 2 == 0 for k in self.time_kernels + self.frequency_kernels):
             raise ValueError("time_kernels and frequency_kernels are odd, so that a step has its own centre")
-        if min(self.layers, self.hidden_size, self.members) < 1 or not 0 <= self.dropout < 1:
-            raise ValueError("layers, hidden_size and members are at least 1, dropout is in [0, 1)")
-        bidirectional(self.cell, 1, 1, self.merge)
+        if self.members < 1:
+            raise ValueError("members are at least 1")
 
     def build(self, source_size: int, target_size: int) -> "DeepSpeech2":
         return DeepSpeech2(self, source_size, target_size)
@@ -86,7 +95,7 @@ class Convolution(nn.Module):
     def forward(self, x: Padded) -> Padded:
         y = self.convolve(x.data.transpose(1, 2)).transpose(1, 2)
         y = self.norm(Padded(y, reduced(x.lengths, self.stride)))
-        return Padded(F.hardtanh(y.data, 0, CLIP), y.lengths)
+        return Padded(clipped_relu(y.data), y.lengths)
 
 
 def reduced(lengths: torch.Tensor, stride: int) -> torch.Tensor:
@@ -106,23 +115,18 @@ class Network(nn.Module):
             Convolution(*shape) for shape in zip(channels, channels[1:], kernels, strides, strict=False)
         )
         bands = -(-source_size // math.prod(config.frequency_strides))
-        size = merged_size(config.hidden_size, config.merge)
-        sizes = [channels[-1] * bands] + [size] * (config.layers - 1)
-        self.recurrent = nn.ModuleList(bidirectional(config.cell, s, config.hidden_size, config.merge) for s in sizes)
+        self.recurrent = Stack(config, channels[-1] * bands)
         self.dropout = nn.Dropout(config.dropout)
-        self.norm = SequenceNorm(size)
-        self.output = nn.Linear(size, target_size)
+        self.norm = nn.Identity() if config.norm == "none" else SequenceNorm(config.output_size)
+        self.output = nn.Linear(config.output_size, target_size)
 
     def forward(self, source: Padded) -> Padded:
         silent = source.data.masked_fill(~source.mask()[..., None], 0)
         h = Padded(silent[:, :, None], source.lengths)  # (B, T, 1, bands)
         for convolution in self.convolutions:
             h = convolution(h)
-        h = Padded(h.data.flatten(2), h.lengths)
-        for layer in self.recurrent:
-            h = layer(h)
-            h = Padded(self.dropout(h.data), h.lengths)
-        h = self.norm(h)
+        h, _ = self.recurrent(Padded(h.data.flatten(2), h.lengths), own_ends=False)
+        h = self.norm(Padded(self.dropout(h.data), h.lengths))
         return Padded(self.output(h.data).log_softmax(-1), h.lengths)
 
 
@@ -130,7 +134,7 @@ class DeepSpeech2(FrameSynchronousModel):
     def __init__(self, config: Config, source_size: int, target_size: int) -> None:
         super().__init__()
         self.config = config
-        self.reduction = math.prod(config.time_strides)
+        self.reduction = math.prod(config.time_strides) * config.pyramid ** (config.layers - 1)
         self.members = nn.ModuleList(Network(config, source_size, target_size) for _ in range(config.members))
         self.register_load_state_dict_pre_hook(_of_one)
 
@@ -149,6 +153,14 @@ class DeepSpeech2(FrameSynchronousModel):
 
     def search_emissions(self, emissions: Padded, beam: Beam, lm: Decoder | None = None) -> list[list[Hypothesis]]:
         return ctc_beam(emissions, beam, lm)
+
+
+def update_options(options: dict[str, Any]) -> dict[str, Any]:
+    """A bundle's, which are all that there are; those from before there was one recurrence for all, as of today."""
+    if options.keys() - {"members"} != EARLIER_OPTIONS:
+        return options
+    cell, shared = EARLIER_CELLS[options["cell"]]
+    return options | {"cell": cell, "share_input": shared, "norm": "product" if shared else "input"}
 
 
 def _together(said: list[Padded]) -> Padded:

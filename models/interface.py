@@ -275,8 +275,12 @@ class Cell(Protocol):
 
 
 def build(architecture: str, options: dict[str, Any], source_size: int, target_size: int) -> Model:
-    """Instantiate `models/<architecture>.py`. The file name is the registry."""
+    """Instantiate `models/<architecture>.py`. The file name is the registry.
+
+    Options of an earlier version are first brought up to date, where the module has an `update_options` for it.
+    """
     module = importlib.import_module(f"models.{architecture}")
+    options = module.update_options(options) if hasattr(module, "update_options") else options
     return module.Config(**options).build(source_size, target_size)
 
 

@@ -70,6 +70,8 @@ class Config:
             raise ValueError("left_frames, embedding_size and linear_size are not negative, dropout is in [0, 1)")
         if self.time_reduction > 1 and self.encoder.layers <= self.reduce_after:
             raise ValueError(f"time_reduction comes after layer {self.reduce_after} of {self.encoder.layers}")
+        if self.normalise and self.encoder.norm == "input":
+            raise ValueError("normalise and encoder.norm=input normalise the same: set one of them")
         if self.encoder.pyramid > 1:
             raise ValueError("encoder.pyramid: a transducer has time_reduction instead; leave it at 1")
         if not self.prediction.streams:

@@ -49,6 +49,8 @@ class Config:
                 raise ValueError(f"{name} is one of {', '.join(get_args(known))}, not {getattr(self, name)!r}")
         if self.embedding_size < (self.source == "tokens") or not 0 <= self.dropout < 1:
             raise ValueError("embedding_size is at least 1 for tokens and 0 for frames, dropout is in [0, 1)")
+        if self.readout == "last" and self.recurrent.merge != "concat":
+            raise ValueError("readout last takes each direction where it ends: recurrent.merge is concat for it")
 
     def build(self, source_size: int, target_size: int) -> "SequenceClassifier":
         return SequenceClassifier(self, source_size, target_size)
@@ -86,7 +88,7 @@ class SequenceClassifier(Model):
         ends = h.data[torch.arange(len(lengths), device=lengths.device), lengths - 1]
         if not self.config.recurrent.bidirectional:
             return ends
-        size = self.config.recurrent.hidden_size
+        size = self.config.recurrent.output_size // 2
         return torch.cat((ends[:, :size], h.data[:, 0, size:]), -1)
 
     def loss(self, batch: Batch) -> Loss:

@@ -62,6 +62,8 @@ def deep_speech_2_commonvoice() -> Recipe:
             frequency_kernels=(41, 21),
             frequency_strides=(2, 2),
             cell="gru",
+            share_input=False,
+            norm="input",
             hidden_size=512,
             layers=5,
             dropout=0.2,

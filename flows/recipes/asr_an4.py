@@ -38,6 +38,8 @@ def deep_speech_2_an4() -> Recipe:
             hidden_size=192,
             layers=3,
             merge="concat",
+            share_input=False,
+            norm="input",
             dropout=0.4,
         ),
         augment=replace(VARIED_SPECTRA, from_epoch=4),

@@ -31,5 +31,7 @@ def small_network(*, hidden_size: int, layers: int, dropout: float = 0.0) -> dee
         hidden_size=hidden_size,
         layers=layers,
         merge="concat",
+        share_input=False,
+        norm="input",
         dropout=dropout,
     )

@@ -4,7 +4,7 @@ z_1  = f(W_1 h(t-1) + U x(t) + b)            z_l = f(W_l z_{l-1} + b_l)         
 h(t) = f(W_L z_{L-1} + b_L + S h(t-1))       a shortcut past the layers between                         DT(S)-RNN
 y(t) = f(V_K ... f(V_1 h(t)))                a deep output, K > 0                                       DOT, DOT(S)
 
-L = 1 and K = 0 is Elman's cell.
+L = 1 and K = 0 is Elman's cell. With input_size 0 the input comes driven: U x(t) + b.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from models.cells.elman import ACTIVATIONS, Nonlinearity, RNNState
 from models.interface import State
 from models.layers.step_loop import scan_steps
-from models.layers.weight_init import init_lecun
+from models.layers.weight_init import init_lecun, without
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class DeepTransition(nn.Module):
     def __init__(self, config: Config, input_size: int, hidden_size: int) -> None:
         super().__init__()
         self.output_size, self.state_sizes = hidden_size, (hidden_size,)
-        self.activation = ACTIVATIONS[config.nonlinearity]
+        self.activation, self.driven = ACTIVATIONS[config.nonlinearity], not input_size
         self.weight_ih = nn.Parameter(torch.empty(hidden_size, input_size))
         self.bias_ih = nn.Parameter(torch.empty(hidden_size))
         self.weight_hh = nn.Parameter(torch.empty(hidden_size, hidden_size))
@@ -49,6 +49,8 @@ class DeepTransition(nn.Module):
         deep = range(config.depth - 1)
         self.weight_hh_deep = nn.ParameterList(torch.empty(hidden_size, hidden_size) for _ in deep)
         self.bias_hh_deep = nn.ParameterList(torch.empty(hidden_size) for _ in deep)
+        if self.driven:
+            without(self, "weight_ih", "bias_ih")
         for module in (self, self.weight_hh_deep, self.bias_hh_deep):
             init_lecun(module, hidden_size)
         self.output = nn.ModuleList(nn.Linear(hidden_size, hidden_size) for _ in range(config.output_depth))
@@ -57,7 +59,7 @@ class DeepTransition(nn.Module):
         return RNNState(self.weight_hh.new_zeros(batch_size, self.output_size))
 
     def drive(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight_ih, self.bias_ih)
+        return x if self.driven else F.linear(x, self.weight_ih, self.bias_ih)
 
     def step(self, driven: Tensor, state: RNNState) -> RNNState:
         z = torch.addmm(driven, state.h, self.weight_hh.t())

@@ -7,7 +7,8 @@ h = Z * h(t-1) + (1 - Z) * n
 
 Layer normalised (Ba et al. 2016, https://arxiv.org/abs/1607.06450, supplement): LN(W x) + LN(U h) in place of
 W x + U h, with one normalisation for both gates and one for n; the biases of each sum are one here.
-Parameters are named and laid out as in nn.GRUCell: rows of R, Z, n.
+Parameters are named and laid out as in nn.GRUCell: rows of R, Z, n. With input_size 0 the input comes driven, W x + b
+(in place of LN(W x) + b where that is normalised), and there is no bias c_n.
 """
 
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from models.cells.elman import RNNState
 from models.interface import State
 from models.layers.step_loop import scan_steps
-from models.layers.weight_init import init_lecun
+from models.layers.weight_init import init_lecun, without
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,16 +39,18 @@ class Config:
 class GRU(nn.Module):
     def __init__(self, config: Config, input_size: int, hidden_size: int) -> None:
         super().__init__()
-        self.inside = config.reset == "inside"
+        self.inside, self.driven = config.reset == "inside", not input_size
         self.output_size, self.state_sizes = hidden_size, (hidden_size,)
         self.weight_ih = nn.Parameter(torch.empty(3 * hidden_size, input_size))
         self.weight_hh = nn.Parameter(torch.empty(3 * hidden_size, hidden_size))
         self.bias_ih = nn.Parameter(torch.empty(3 * hidden_size))
         self.bias_hh = nn.Parameter(torch.empty(3 * hidden_size))
+        if self.driven:
+            without(self, "weight_ih", "bias_ih", "bias_hh")
         init_lecun(self, hidden_size)
         self.norms = nn.ModuleDict()
         if config.layer_norm:
-            for name in ("ih", "hh"):
+            for name in ("hh",) if self.driven else ("ih", "hh"):
                 self.norms[f"gates_{name}"] = nn.LayerNorm(2 * hidden_size, bias=False)
                 self.norms[f"unit_{name}"] = nn.LayerNorm(hidden_size, bias=False)
 
@@ -55,6 +58,8 @@ class GRU(nn.Module):
         return RNNState(self.weight_hh.new_zeros(batch_size, self.output_size))
 
     def drive(self, x: Tensor) -> Tensor:
+        if self.driven:
+            return x
         if not self.norms:
             return F.linear(x, self.weight_ih, self.bias_ih)
         gates, unit = F.linear(x, self.weight_ih).split((2 * self.output_size, self.output_size), -1)
@@ -64,23 +69,25 @@ class GRU(nn.Module):
         h, sizes = state.h, (2 * self.output_size, self.output_size)
         driven_gates, driven_unit = driven.split(sizes, 1)
         of_gates, of_unit = self.weight_hh.split(sizes)
-        bias_gates, bias_unit = self.bias_hh.split(sizes)
+        bias_gates, bias_unit = (None, None) if self.driven else self.bias_hh.split(sizes)
         if self.inside:
             r, z = self._gates(driven_gates, F.linear(h, of_gates), bias_gates)
-            recurrent = self._normed("unit_hh", F.linear(r * h, of_unit)) + bias_unit
+            recurrent = self._sum("unit_hh", F.linear(r * h, of_unit), bias_unit)
         else:
             gates, unit = F.linear(h, self.weight_hh).split(sizes, 1)
             r, z = self._gates(driven_gates, gates, bias_gates)
-            recurrent = r * (self._normed("unit_hh", unit) + bias_unit)
+            recurrent = r * self._sum("unit_hh", unit, bias_unit)
         n = (driven_unit + recurrent).tanh()
         return RNNState(torch.lerp(n, h, z))
 
-    def _gates(self, driven: Tensor, recurrent: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-        r, z = (driven + self._normed("gates_hh", recurrent) + bias).sigmoid().chunk(2, 1)
+    def _gates(self, driven: Tensor, recurrent: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+        r, z = (driven + self._sum("gates_hh", recurrent, bias)).sigmoid().chunk(2, 1)
         return r, z
 
-    def _normed(self, name: str, product: Tensor) -> Tensor:
-        return self.norms[name](product) if self.norms else product
+    def _sum(self, name: str, product: Tensor, bias: Tensor | None) -> Tensor:
+        """U h, normalised or not, and its bias."""
+        normed = self.norms[name](product) if self.norms else product
+        return normed if bias is None else normed + bias
 
     def read(self, state: RNNState) -> Tensor:
         return state.h
@@ -91,3 +98,15 @@ class GRU(nn.Module):
     def forward(self, x: Tensor, state: RNNState) -> tuple[Tensor, RNNState]:
         state = self.step(self.drive(x), state)
         return self.read(state), state
+
+
+def scan_gru(driven: Tensor, weight: Tensor, h: Tensor) -> Tensor:
+    """All h_t (G, T, B, H) of G plain cells side by side: driven (G, T, B, 3 H), U (G, 3 H, H), h_0 (G, B, H)."""
+    size, turned = weight.shape[2], weight.to(driven.dtype).transpose(1, 2).contiguous()
+    h, states = h.to(driven.dtype), []
+    for now in driven.unbind(1):
+        u = torch.bmm(h, turned)
+        r, z = (now[..., : 2 * size] + u[..., : 2 * size]).sigmoid().chunk(2, -1)
+        h = torch.lerp((now[..., 2 * size :] + r * u[..., 2 * size :]).tanh(), h, z)
+        states.append(h)
+    return torch.stack(states, 1)

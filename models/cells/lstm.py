@@ -14,9 +14,11 @@ Layer normalised (Ba et al. 2016, https://arxiv.org/abs/1607.06450, equations 20
     and h = O * tanh(LN(c)); the biases inside the two LN of the sum are part of b here.
 rnnDrop (Moon et al. 2015, https://doi.org/10.1109/ASRU.2015.7404775): c = m * (F * c(t-1) + I * n) with one mask m of
     zeros and ones a sequence. Here h of the kept cells is divided by their share, so that evaluation needs no scale.
-Parameters are named and laid out as in nn.LSTMCell: rows of I, F, n, O, those that there are.
+Parameters are named and laid out as in nn.LSTMCell: rows of I, F, n, O, those that there are. With input_size 0 the
+input comes driven: W x + b, in place of LN(W x) + b where that is normalised.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -27,7 +29,7 @@ from torch import Tensor, nn
 from models.cells.lstm_bptt import scan_lstm
 from models.interface import State
 from models.layers.step_loop import scan_steps
-from models.layers.weight_init import init_lecun
+from models.layers.weight_init import init_lecun, without
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,19 +90,22 @@ class LSTMState(NamedTuple):
 class LSTM(nn.Module):
     def __init__(self, config: Config, input_size: int, hidden_size: int) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.driven = config, not input_size
         self.output_size, self.state_sizes = hidden_size, (hidden_size, hidden_size)
         rows, gates = len(config.rows) * hidden_size, len(config.gates)
         self.weight_ih = nn.Parameter(torch.empty(rows, input_size))
         self.weight_hh = nn.Parameter(torch.empty(rows, hidden_size))
         self.bias_ih = nn.Parameter(torch.empty(rows))
-        self.bias_hh = None if config.layer_norm else nn.Parameter(torch.empty(rows))
+        self.bias_hh = None if config.layer_norm or self.driven else nn.Parameter(torch.empty(rows))
         self.peepholes = nn.Parameter(torch.empty(gates, hidden_size)) if config.peepholes else None
         self.weight_gg = nn.Parameter(torch.empty(3 * hidden_size, 3 * hidden_size)) if config.gate_recurrence else None
+        if self.driven:
+            without(self, "weight_ih", "bias_ih")
         init_lecun(self, hidden_size)
-        set_forget_bias(self, config, hidden_size)
+        set_forget_bias([bias for bias in (self.bias_ih, self.bias_hh) if bias is not None], config, hidden_size)
         if config.layer_norm:
-            self.norm_ih = nn.LayerNorm(rows, bias=False)
+            if not self.driven:
+                self.norm_ih = nn.LayerNorm(rows, bias=False)
             self.norm_hh = nn.LayerNorm(rows, bias=False)
             self.norm_c = nn.LayerNorm(hidden_size)
 
@@ -112,6 +117,8 @@ class LSTM(nn.Module):
         return LSTMState(zero, zero, zero.repeat(1, 3) if config.gate_recurrence else None, mask)
 
     def drive(self, x: Tensor) -> Tensor:
+        if self.driven:
+            return x
         if self.bias_hh is None:
             norm = self.norm_ih  # with b as its bias: one pass over all steps less
             return F.layer_norm(F.linear(x, self.weight_ih), norm.normalized_shape, norm.weight, self.bias_ih, norm.eps)
@@ -169,11 +176,10 @@ class LSTM(nn.Module):
         return self.read(state), state
 
 
-def set_forget_bias(layer: nn.Module, config: Config, hidden_size: int) -> None:
-    """Make the biases of F in a layer (an LSTM here or torch's) add up to `config.forget_bias`, if one is wished."""
+def set_forget_bias(biases: Sequence[Tensor], config: Config, hidden_size: int) -> None:
+    """Make the part of F in biases that are added up to `config.forget_bias`, if one is wished: all in the first."""
     if config.forget_bias is None:
         return
     place = slice(*(hidden_size * (config.rows.index("f") + k) for k in (0, 1)))
-    biases = [(name, bias) for name, bias in layer.named_parameters() if "bias_ih" in name or "bias_hh" in name]
-    for name, bias in biases:
-        bias.detach()[place] = config.forget_bias if "bias_ih" in name else 0.0
+    for k, bias in enumerate(biases):
+        bias.detach()[place] = 0.0 if k else config.forget_bias

@@ -1,4 +1,4 @@
-"""Cells over whole sequences: one direction or both, by the cell's own scan or by torch's fused kernels.
+"""One recurrent layer over whole sequences: one direction or both, by the cell's own scan or by torch's fused kernels.
 
 Every layer here maps (x (B, T, D), state) to (y (B, T, H), state). Padding is on the right, so a direction's real steps
 never see it; the backward direction starts at each sequence's own end; and the state that comes out is that at each
@@ -7,7 +7,7 @@ sequence's own end, for rows of any length. Outputs on padding are zero.
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +15,12 @@ from torch import Tensor, nn
 from models.cells.elman import RNNState
 from models.cells.lstm import LSTMState
 from models.interface import Cell, Padded, State
-from models.layers.bidirectional import permute_rows, reversal_order
+from models.layers.reversal import permute, reversal
+from models.layers.sequence_norm import SequenceNorm
+from models.layers.weight_init import init_lecun
 from models.search.state_tree import tree_map
+
+Merge = Literal["concat", "sum"]  # how the two directions become one vector: 2H or H features
 
 
 class Unroll(nn.Module):
@@ -36,14 +40,18 @@ class Unroll(nn.Module):
         state = self.begin(batch) if state is None else state
         if not time:
             return Padded(x.data.new_zeros(batch, 0, self.output_size), x.lengths), state
-        states = self.cell.scan(self.cell.drive(x.data.transpose(0, 1)), state)  # leaves (T, B, ...)
+        states = self.cell.scan(self.cell.drive(x.data.transpose(0, 1)), state)
+        return self.read(x, states, state, own_ends=own_ends)
+
+    def read(self, x: Padded, states: State, state: State, *, own_ends: bool) -> tuple[Padded, State]:
+        """Of the states after each step of x, leaves (T, B, ...), and the one before: what `forward` returns."""
         y = self.cell.read(states).transpose(0, 1)
         if is_unpadded(x):
             return Padded(y, x.lengths), tree_map(lambda leaf: leaf[-1], states)
         y = Padded(y.masked_fill(~x.mask()[..., None], 0), x.lengths)
         if not own_ends:
             return y, tree_map(lambda leaf: leaf[-1], states)
-        lengths, rows = x.lengths.to(y.data.device), torch.arange(batch, device=y.data.device)
+        lengths, rows = x.lengths.to(y.data.device), torch.arange(len(x.lengths), device=y.data.device)
         ends = tree_map(lambda leaf: leaf[(lengths - 1).clamp(min=0), rows], states)
         return y, keep_empty_rows(lengths, state, ends)
 
@@ -118,27 +126,96 @@ class Fused(nn.Module):
         return LSTMState(state[0][0], state[1][0]) if self.remembers else RNNState(state[0])
 
 
-class Bidirectional(nn.Module):
-    """Schuster & Paliwal 1997: y(t) = [->h(t), <-h(t)] of two layers, the second on each sequence reversed."""
+class InputProduct(nn.Module):
+    """W x + b of cells whose input comes driven, or B(W x), B the sequence-wise normalisation, whose beta is the bias.
 
-    def __init__(self, ahead: Unroll | Fused, back: Unroll | Fused) -> None:
+    Amodei et al. 2015, section 3.2. (B, T, D) to (B, T, size), H the hidden size of the cells.
+    """
+
+    def __init__(self, input_size: int, size: int, hidden_size: int, *, normalize: bool) -> None:
         super().__init__()
-        self.ahead, self.back = ahead, back
-        self.output_size = ahead.output_size + back.output_size
+        self.weight_ih = nn.Parameter(torch.empty(size, input_size))
+        self.bias_ih = None if normalize else nn.Parameter(torch.empty(size))
+        init_lecun(self, hidden_size)
+        self.norm = SequenceNorm(size) if normalize else None
+
+    @property
+    def bias(self) -> Tensor:
+        return self.norm.norm.bias if self.norm is not None else self.bias_ih  # pyright: ignore[reportReturnType]
+
+    def forward(self, x: Padded) -> Padded:
+        y = Padded(nn.functional.linear(x.data, self.weight_ih, self.bias_ih), x.lengths)
+        return y if self.norm is None else self.norm(y)
+
+
+class InputTransform(nn.Module):
+    """A layer that reads its input through a normalisation or a product."""
+
+    def __init__(self, transform: SequenceNorm | InputProduct, layer: "Layer") -> None:
+        super().__init__()
+        self.transform, self.layer, self.output_size = transform, layer, layer.output_size
+
+    def begin(self, batch_size: int) -> State:
+        return self.layer.begin(batch_size)
+
+    def forward(self, x: Padded, state: State | None = None, *, own_ends: bool = True) -> tuple[Padded, State]:
+        return self.layer(self.transform(x), state, own_ends=own_ends)
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """x (B, D), one step."""
+        one = Padded(x[:, None], torch.ones(len(x), dtype=torch.long))
+        return cast("Unroll | Fused", self.layer).step(self.transform(one).data[:, 0], state)
+
+
+class JointScan(Protocol):
+    """The scan of two cells in one loop, half as many calls: driven (2, T, B, G), W_h (2, G, H), h_0 (2, B, H) to h."""
+
+    def __call__(self, driven: Tensor, weight: Tensor, h: Tensor) -> Tensor: ...
+
+
+class Bidirectional(nn.Module):
+    """Schuster & Paliwal 1997: y(t) = [->h(t), <-h(t)] of two layers, the second on each sequence reversed.
+
+    merge: or their sum (Amodei et al. 2015, section 3.1). scan: of both directions, where they have such a one.
+    """
+
+    def __init__(
+        self, ahead: "Layer", back: "Layer", *, merge: Merge = "concat", scan: JointScan | None = None
+    ) -> None:
+        super().__init__()
+        self.ahead, self.back, self.merge, self.scan = ahead, back, merge, scan
+        self.output_size = ahead.output_size * (2 if merge == "concat" else 1)
 
     def begin(self, batch_size: int) -> State:
         return self.ahead.begin(batch_size), self.back.begin(batch_size)
 
     def forward(self, x: Padded, state: State | None = None, *, own_ends: bool = True) -> tuple[Padded, State]:
         """The state of the backward direction begins at each row's end and comes out at its first step."""
-        before = (None, None) if state is None else state
-        order = reversal_order(x)
-        ahead, after = self.ahead(x, before[0], own_ends=own_ends)
-        back, first = self.back(Padded(permute_rows(x.data, order), x.lengths), before[1], own_ends=own_ends)
-        return Padded(torch.cat((ahead.data, permute_rows(back.data, order)), -1), x.lengths), (after, first)
+        before = self.begin(len(x.lengths)) if state is None else state
+        order = reversal(x)
+        turned = Padded(permute(x.data, order), x.lengths)
+        if self.scan is not None and x.data.shape[1]:
+            (ahead, after), (back, first) = self._scan_jointly(self.scan, (x, turned), before, own_ends=own_ends)
+        else:
+            ahead, after = self.ahead(x, before[0], own_ends=own_ends)
+            back, first = self.back(turned, before[1], own_ends=own_ends)
+        parts = ahead.data, permute(back.data, order)
+        y = torch.cat(parts, -1) if self.merge == "concat" else parts[0] + parts[1]
+        return Padded(y, x.lengths), (after, first)
+
+    def _scan_jointly(
+        self, scan: JointScan, inputs: tuple[Padded, Padded], before: State, *, own_ends: bool
+    ) -> list[tuple[Padded, State]]:
+        layers = cast("tuple[Unroll, Unroll]", (self.ahead, self.back))
+        cells = cast("list[Any]", [layer.cell for layer in layers])
+        driven = torch.stack([cell.drive(x.data) for cell, x in zip(cells, inputs, strict=True)]).transpose(1, 2)
+        weights, h = torch.stack([cell.weight_hh for cell in cells]), torch.stack([state.h for state in before])
+        states = map(RNNState, scan(driven, weights, h).unbind(0))
+        told = zip(layers, inputs, states, before, strict=True)
+        return [layer.read(x, after, state, own_ends=own_ends) for layer, x, after, state in told]
 
 
-Layer = Unroll | Fused | Bidirectional
+Layer = Unroll | Fused | Bidirectional | InputTransform
 
 
 def concatenate_steps(x: Padded, steps: int) -> Padded:

@@ -2,6 +2,9 @@
 
 x + N(0, input_noise^2)  ->  layer  ->  dropout  ->  layer  -> ...       (B, T, D) to (B, T, H), 2 H for both directions
 
+A layer is B(x) or x, then W x + b or B(W x) where that is not the cell's own, then one direction or both (Schuster &
+Paliwal 1997), which are concatenated or summed. B: sequence-wise batch normalisation (Amodei et al. 2015, section 3.2).
+
 Where the cell is one of torch's own, its fused kernel runs; else the cell's scan. Regularisers, all while training:
 dropout between the layers (Zaremba et al. 2014, https://arxiv.org/abs/1409.2329); ZoneOut; noise on the input (Jim et
 al. 1996); noise on the weights, one draw a call (Graves et al. 2013, https://arxiv.org/abs/1303.5778, section 3: W +
@@ -9,29 +12,43 @@ N(0, 0.075^2) for each sequence, never for each step).
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, Literal, cast, get_args
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from models.cells.clipped_relu import scan_clipped
 from models.cells.deep_transition import Config as TransitionOptions
 from models.cells.deep_transition import DeepTransition
 from models.cells.echo_state import Config as EchoOptions
 from models.cells.echo_state import EchoState
 from models.cells.elman import Config as ElmanOptions
 from models.cells.elman import Elman, Jordan
-from models.cells.gru import GRU
+from models.cells.gru import GRU, scan_gru
 from models.cells.gru import Config as GRUOptions
 from models.cells.lstm import LSTM, set_forget_bias
 from models.cells.lstm import Config as LSTMOptions
 from models.cells.zoneout import ZoneOut
 from models.interface import Padded, State, restore_config
-from models.layers.rnn_layer import Bidirectional, Fused, Layer, Unroll, concatenate_steps
+from models.layers.earlier_weights import rename_earlier
+from models.layers.rnn_layer import (
+    Bidirectional,
+    Fused,
+    InputProduct,
+    InputTransform,
+    JointScan,
+    Layer,
+    Merge,
+    Unroll,
+    concatenate_steps,
+)
+from models.layers.sequence_norm import SequenceNorm
 from models.layers.weight_init import WeightInit, initialize_weights
 
 CellName = Literal["elman", "jordan", "lstm", "gru", "deep_transition", "echo_state"]
+Norm = Literal["none", "input", "product"]
 OPTIONS = {  # the field of a config that is each cell's
     "elman": "elman",
     "jordan": "elman",
@@ -58,12 +75,23 @@ class Recurrent:
     https://arxiv.org/abs/1402.1128), 0 for none. input_noise, weight_noise: standard deviations. dropout: between
     layers. elman (also Jordan's), lstm, gru, transition, echo: options of the cell; those of another cell cannot be
     set.
+
+    merge: how two directions become one vector. share_input: both directions read one product W x + b. norm: what is
+    normalised over all real steps of the batch, a layer's input x or its product W x, whose bias is then that of the
+    normalisation; in place of W x + b the latter also replaces a cell's layer normalisation of it. Neither a shared
+    nor a normalised product runs in torch's kernels: for gru and lstm norm "input" is the faster.
+    An architecture's config that extends this one has these options as its own.
     """
+
+    drops_elsewhere: ClassVar[bool] = False  # whether an architecture's `dropout` is not between its layers alone
 
     cell: CellName = "lstm"
     layers: int = 1
     hidden_size: int = 64
     bidirectional: bool = False
+    merge: Merge = "concat"
+    share_input: bool = False
+    norm: Norm = "none"
     projection: int = 0
     pyramid: int = 1
     learn_start: bool = False
@@ -81,8 +109,9 @@ class Recurrent:
 
     def __post_init__(self) -> None:
         restore_config(self)
-        if self.cell not in CELLS:
-            raise ValueError(f"cell is one of {', '.join(get_args(CellName))}, not {self.cell!r}")
+        for name, known in (("cell", CellName), ("merge", Merge), ("norm", Norm)):
+            if getattr(self, name) not in get_args(known):
+                raise ValueError(f"{name} is one of {', '.join(get_args(known))}, not {getattr(self, name)!r}")
         if min(self.layers, self.hidden_size, self.pyramid) < 1:
             raise ValueError("layers, hidden_size and pyramid are at least 1")
         if not 0 <= self.dropout < 1 or not 0 <= self.zoneout <= 1 or not 0 <= self.zoneout_cell <= 1:
@@ -91,24 +120,44 @@ class Recurrent:
             raise ValueError("input_noise and weight_noise are not negative")
         if self.zoneout_cell and self.cell != "lstm":
             raise ValueError(f"zoneout_cell is for an lstm's c, which {self.cell} has not")
-        if self.dropout and self.layers == 1:
+        if self.dropout and self.layers == 1 and not self.drops_elsewhere:
             raise ValueError("recurrent.dropout is between layers, and there is one: set it to 0")
         self._refuse_of_other_cells()
+        self._refuse_of_other_inputs()
 
     def _refuse_of_other_cells(self) -> None:
         if not 0 <= self.projection < self.hidden_size:
             raise ValueError(f"projection is below hidden_size, and 0 for none, not {self.projection}")
         if self.projection and (self.cell != "lstm" or _kernel(self, 1) is None):
-            raise ValueError("projection is for the plain lstm: without options of its cell, without zoneout")
-        for name in set(OPTIONS.values()) - {OPTIONS[self.cell]}:
-            if getattr(self, name) != type(getattr(self, name))():
+            raise ValueError("projection is for the plain lstm: without options of its cell, zoneout, or norm=product")
+        for name in sorted(set(OPTIONS.values()) - {OPTIONS[self.cell]}):
+            if self._chosen(name):
                 raise ValueError(f"{name} holds options of another cell than {self.cell}")
         if self.cell == "echo_state" and self.initialise != WeightInit():
             raise ValueError("initialise: an echo state has its own; see echo")
 
+    def _refuse_of_other_inputs(self) -> None:
+        for name, of_two in (("merge", "sum"), ("share_input", True)):
+            if not self.bidirectional and getattr(self, name) == of_two and self._chosen(name):
+                raise ValueError(f"{name} is for two directions: set bidirectional too")
+        if self.cell == "echo_state" and self.own_product:
+            raise ValueError("share_input and norm=product learn W x, and an echo state's is fixed: norm=input or none")
+        if self.norm == "product" and (self.initialise.bias, self.initialise.bias_scale) != ("lecun", 1.0):
+            raise ValueError("initialise.bias: with norm=product the bias is the normalisation's and begins at 0")
+
+    def _chosen(self, name: str) -> bool:
+        """Whether a value is another than the default of its architecture."""
+        return getattr(self, name) != next(field.default for field in fields(self) if field.name == name)
+
+    @property
+    def own_product(self) -> bool:
+        """Whether a layer makes W x itself, and its cells are driven."""
+        return self.share_input or self.norm == "product"
+
     @property
     def output_size(self) -> int:
-        return (self.projection or self.hidden_size) * (2 if self.bidirectional else 1)
+        both = self.bidirectional and self.merge == "concat"
+        return (self.projection or self.hidden_size) * (2 if both else 1)
 
     @property
     def streams(self) -> bool:
@@ -123,6 +172,7 @@ class Stack(nn.Module):
         sizes = [input_size] + [config.output_size * config.pyramid] * (config.layers - 1)
         self.layers = nn.ModuleList(recurrent_layer(config, size) for size in sizes)
         self.dropout = nn.Dropout(config.dropout)
+        self.register_load_state_dict_pre_hook(rename_earlier)
 
     def begin(self, batch_size: int) -> State:
         """The state before any step: an entry a layer."""
@@ -163,30 +213,66 @@ class Stack(nn.Module):
 
 def recurrent_layer(config: Recurrent, input_size: int) -> Layer:
     """One layer of the config, (B, T, input_size) to (B, T, config.output_size)."""
+    normalized = SequenceNorm(input_size) if config.norm == "input" else None
+    shared = _product(config, input_size) if config.share_input else None
+    layer: Layer = _direction(config, input_size)
     if config.bidirectional:
-        return Bidirectional(_direction(config, input_size), _direction(config, input_size))
-    return _direction(config, input_size)
+        layer = Bidirectional(layer, _direction(config, input_size), merge=config.merge, scan=_joint_scan(config))
+    for transform in (shared, normalized):
+        layer = layer if transform is None else InputTransform(transform, layer)
+    return layer
 
 
-def _direction(config: Recurrent, input_size: int) -> Unroll | Fused:
+def _direction(config: Recurrent, input_size: int) -> Layer:
+    product = _product(config, input_size) if config.own_product and not config.share_input else None
     kernel = _kernel(config, input_size)
     if kernel is not None:
         layer = Fused(kernel, learn_start=config.learn_start)
     else:
-        cell = CELLS[config.cell](getattr(config, OPTIONS[config.cell]), input_size, config.hidden_size)
+        size = 0 if config.own_product else input_size
+        cell = CELLS[config.cell](getattr(config, OPTIONS[config.cell]), size, config.hidden_size)
         if config.zoneout or config.zoneout_cell:
             rates = (config.zoneout, config.zoneout_cell) if config.cell == "lstm" else (config.zoneout,)
             cell = ZoneOut(cell, rates)
         layer = Unroll(cell, learn_start=config.learn_start)
-    initialize_weights(layer, config.initialise, config.hidden_size)
+    _begin(layer, config)
+    return layer if product is None else InputTransform(product, layer)
+
+
+def _product(config: Recurrent, input_size: int) -> InputProduct:
+    """W x of a layer whose cells are driven: a row for each of their gates' units."""
+    gates = {"lstm": len(config.lstm.rows), "gru": 3}.get(config.cell, 1)
+    size = config.hidden_size
+    product = InputProduct(input_size, gates * size, size, normalize=config.norm == "product")
+    _begin(product, config)
     if config.cell == "lstm":
-        set_forget_bias(layer, config.lstm, config.hidden_size)
-    return layer
+        set_forget_bias([product.bias], config.lstm, size)
+    return product
+
+
+def _begin(layer: nn.Module, config: Recurrent) -> None:
+    """The first weights. The default scheme is also that which they were made with: once is enough, but without norm
+    and shared product seeds are known to give what is drawn the second time.
+    """
+    if config.initialise != WeightInit() or not (config.own_product or config.norm == "input"):
+        initialize_weights(layer, config.initialise, config.hidden_size)
+    if config.cell == "lstm" and not config.own_product:
+        biases = [bias for name, bias in layer.named_parameters() if "bias_ih" in name or "bias_hh" in name]
+        set_forget_bias(biases, config.lstm, config.hidden_size)
+
+
+def _joint_scan(config: Recurrent) -> JointScan | None:
+    """The scan of both directions at once, where there is one for what the config says."""
+    if config.zoneout or (config.own_product and not config.share_input):
+        return None
+    if config.cell == "elman" and config.elman.nonlinearity == "clipped_relu":
+        return scan_clipped
+    return scan_gru if config.cell == "gru" and config.gru == GRUOptions() and config.share_input else None
 
 
 def _kernel(config: Recurrent, input_size: int) -> nn.RNNBase | None:
     """torch's own, where it computes what the config says."""
-    if config.zoneout or config.zoneout_cell:
+    if config.zoneout or config.zoneout_cell or config.own_product:
         return None
     if config.cell == "elman" and config.elman.nonlinearity != "clipped_relu":
         return nn.RNN(input_size, config.hidden_size, nonlinearity=config.elman.nonlinearity, batch_first=True)

@@ -22,8 +22,8 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.cells.clipped_relu import CLIP
 from models.interface import Padded, restore_config
-from models.layers.bidirectional import CLIP
 from models.layers.sequence_norm import SequenceNorm
 from models.layers.time_domain_filterbank import FilterBank, TimeDomainFilters
 

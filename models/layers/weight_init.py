@@ -61,6 +61,12 @@ def init_lecun(layer: nn.Module, hidden_size: int) -> None:
         _fill(value, "lecun", 1.0, hidden_size)
 
 
+def without(cell: nn.Module, *names: str) -> None:
+    """Take these parameters from a cell whose input comes driven: multiplied by W_in, and with a bias."""
+    for name in names:
+        cell.register_parameter(name, None)
+
+
 def _fill(value: Tensor, scheme: Weights | Biases, scale: float, hidden_size: int) -> None:
     if scheme == "lecun":
         nn.init.uniform_(value, -(hidden_size**-0.5), hidden_size**-0.5)

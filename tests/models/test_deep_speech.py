@@ -9,7 +9,12 @@ from models.interface import EmissionModel, Padded
 torch.set_num_threads(1)
 
 SMALL = {"hidden_size": 24, "context": 2, "stride": 2}
-VARIANTS = [SMALL, SMALL | {"context": 0, "stride": 1, "dropout": 0.0}]
+VARIANTS = [
+    SMALL,
+    SMALL | {"context": 0, "stride": 1, "dropout": 0.0},
+    SMALL | {"cell": "lstm", "lstm": {"peepholes": True, "layer_norm": True}, "merge": "concat"},
+    SMALL | {"cell": "gru", "layers": 2, "norm": "product", "zoneout": 0.1},
+]
 
 
 def test_parameters_of_the_paper_s_net():
@@ -41,18 +46,32 @@ def test_the_paper_s_equations(steps):
         for w in weights[1:]:
             h = clipped(w.weight[:, :, 0] @ h + w.bias)
         h3.append(h)
-    forward, backward = model.recurrent.recurrence
-    driven = [model.recurrent.product(h) for h in h3]
+    (layer,) = model.recurrent.layers
+    forward, backward = (direction.cell.weight_hh for direction in (layer.layer.ahead, layer.layer.back))
+    driven = [layer.transform.weight_ih @ h + layer.transform.bias_ih for h in h3]
     ahead, back = [], []
     for inputs, states, weight in ((driven, ahead, forward), (driven[::-1], back, backward)):
         state = torch.zeros(24, dtype=torch.float64)
         for z in inputs:
-            state = clipped(z + state @ weight)
+            state = clipped(z + weight @ state)
             states.append(state)
     h5 = [clipped(model.last(a + b)) for a, b in zip(ahead, back[::-1], strict=True)]
     expected = torch.stack([model.output(h).log_softmax(-1) for h in h5])
     assert isinstance(model, EmissionModel)
     torch.testing.assert_close(model.emit(Padded.stack([x])).data[0], expected, rtol=1e-9, atol=1e-9)
+
+
+def test_a_bundle_of_an_earlier_version():
+    torch.manual_seed(0)
+    model, again = (Config(**SMALL).build(3, 5).eval() for _ in range(2))
+    weights, layer = model.state_dict(), "recurrent.layers.0."
+    for name in ("weight", "bias"):
+        weights[f"recurrent.product.{name}"] = weights.pop(f"{layer}transform.{name}_ih")
+    both = [weights.pop(f"{layer}layer.{direction}.cell.weight_hh").t() for direction in ("ahead", "back")]
+    weights["recurrent.recurrence"] = torch.stack(both)
+    again.load_state_dict(weights)
+    source = Padded(torch.randn(2, 9, 3), torch.tensor([9, 4]))
+    torch.testing.assert_close(again.emit(source).data, model.emit(source).data)
 
 
 def test_the_padding_s_values_are_not_read():

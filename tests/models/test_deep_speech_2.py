@@ -5,7 +5,7 @@ import torch
 
 from models.criteria.ctc import ctc
 from models.deep_speech_2 import Config
-from models.interface import Batch, Beam, EmissionModel, Padded
+from models.interface import Batch, Beam, EmissionModel, Padded, build
 
 torch.set_num_threads(1)
 
@@ -18,26 +18,36 @@ SMALL = {
     "hidden_size": 24,
     "layers": 2,
 }
+FUSED = {"share_input": False, "norm": "input"}  # what torch's kernels can do
 VARIANTS = [
     SMALL,
     SMALL | {"cell": "gru"},
-    SMALL | {"cell": "shared_gru"},
-    SMALL | {"cell": "lstm", "merge": "concat", "dropout": 0.1},
+    SMALL | {"cell": "gru"} | FUSED,
+    SMALL | {"cell": "lstm", "merge": "concat", "dropout": 0.1} | FUSED,
+    SMALL | {"cell": "lstm", "lstm": {"peepholes": True}} | FUSED,
+    SMALL | {"cell": "lstm", "lstm": {"layer_norm": True}},
+    SMALL | {"cell": "lstm", "zoneout": 0.1, "zoneout_cell": 0.1},
+    SMALL | {"cell": "gru", "gru": {"reset": "inside"}, "bidirectional": False},
     SMALL | {"members": 2},
 ]
 
 
 @pytest.mark.parametrize(
-    ("cell", "parameters"),
-    [("rnn", 36_367_037), ("shared_gru", 107_099_837), ("gru", 144_405_629), ("lstm", 192_200_829)],
+    ("options", "parameters"),
+    [
+        ({}, 36_367_037),
+        ({"cell": "gru"}, 107_099_837),
+        ({"cell": "gru"} | FUSED, 144_405_629),
+        ({"cell": "lstm"} | FUSED, 192_200_829),
+    ],
 )
-def test_parameters_of_the_paper_s_net(cell, parameters):
-    """161 spectrogram bins, 29 characters. By hand for the plain net, layer by layer."""
+def test_parameters_of_the_paper_s_net(options, parameters):
+    """161 spectrogram bins, 29 characters. By hand where the product is shared, layer by layer."""
     with torch.device("meta"):
-        model = Config(cell=cell).build(161, 29)
+        model = Config(**options).build(161, 29)
     assert sum(p.numel() for p in model.parameters()) == parameters
-    if cell in ("rnn", "shared_gru"):
-        rows = 1280 if cell == "rnn" else 3 * 1280  # of a layer's product and its recurrence
+    if "norm" not in options:
+        rows = 3 * 1280 if options else 1280  # of a layer's product and its recurrence
         convolutions = 32 * 11 * 41 + 32 * 32 * 11 * 21 + 96 * 32 * 11 * 21 + 2 * (32 + 32 + 96)
         first, others = (96 * 21 + 2 * 1280) * rows, 3 * 1280 * rows
         norms = 7 * 2 * rows + 2 * 1280  # one a recurrent layer, one before the output
@@ -62,7 +72,7 @@ def test_the_padding_s_values_are_not_read(options):
     """Not even where they are nan, and not in the batch's statistics."""
     torch.manual_seed(0)
     rows = [torch.randn(n, 13, dtype=torch.float64) for n in (15, 8, 1)]
-    model = Config(**(options | {"dropout": 0.0})).build(13, 7).double().train()
+    model = Config(**(options | {"dropout": 0.0, "zoneout": 0.0, "zoneout_cell": 0.0})).build(13, 7).double().train()
     clean = model.emit(Padded.stack(rows))
     dirty = model.emit(Padded.stack(rows, fill=float("nan")))
     torch.testing.assert_close(dirty.data[dirty.mask()], clean.data[clean.mask()], rtol=1e-12, atol=1e-12)
@@ -98,6 +108,60 @@ def test_a_network_from_before_there_were_several():
         Config(**SMALL, members=2).build(13, 7).load_state_dict(model.state_dict())
 
 
+EARLIER = SMALL | {"merge": "sum", "dropout": 0.0}
+
+
+def earlier_name(name):
+    """Of a weight, in bundles from before all models had one family of recurrence."""
+    if not name.startswith("recurrent.layers."):
+        return name
+    _, _, layer, part, *rest = name.split(".")
+    if part == "transform":
+        norm = [r for r in rest if r != "norm"]
+        return f"recurrent.{layer}." + ("product.weight" if rest == ["weight_ih"] else f"norm.norm.{norm[0]}")
+    direction, kind, weight = rest
+    return f"recurrent.{layer}." + (f"{direction}.{weight}" if kind == "kernel" else f"recurrence.{direction}")
+
+
+@pytest.mark.parametrize(
+    ("cell", "now"),
+    [
+        ("rnn", {}),
+        ("shared_gru", {"cell": "gru"}),
+        ("gru", {"cell": "gru"} | FUSED),
+        ("lstm", {"cell": "lstm"} | FUSED),
+    ],
+)
+@pytest.mark.parametrize("members", [0, 2])
+def test_a_bundle_of_an_earlier_version(cell, now, members):
+    """Its options and its weights: the same network."""
+    torch.manual_seed(0)
+    told = {"members": members} if members else {}  # there were bundles before there could be several
+    model, weights = Config(**SMALL | now | told).build(13, 7).eval(), {}
+    for whole, value in model.state_dict().items():
+        prefix, name = whole[:10], earlier_name(whole[10:])
+        weights[(prefix if members else "") + name] = value
+    for name in [name for name in weights if name.endswith("recurrence.ahead")]:
+        both = [weights.pop(name.replace("ahead", direction)) for direction in ("ahead", "back")]
+        weights[name.removesuffix(".ahead")] = torch.stack(both).transpose(1, 2)
+    again = build("deep_speech_2", EARLIER | told | {"cell": cell}, 13, 7).eval()
+    assert again.config == model.config
+    again.load_state_dict(weights)
+    source = Padded(torch.randn(2, 12, 13), torch.tensor([12, 9]))
+    torch.testing.assert_close(again.emit(source).data, model.emit(source).data)
+
+
+def test_a_pyramid_has_fewer_steps():
+    model = Config(**SMALL | {"pyramid": 2}).build(13, 7).eval()
+    assert model.reduction == 4
+    assert model.emit(Padded(torch.randn(2, 11, 13), torch.tensor([11, 3]))).lengths.tolist() == [3, 1]
+
+
+def test_without_norm_the_output_is_not_normalized_either():
+    model = Config(**SMALL | {"norm": "none"}).build(13, 7)
+    assert all("convolutions" in name for name in model.state_dict() if "running" in name)
+
+
 def committee():
     """Three networks, and two utterances with their targets."""
     torch.manual_seed(0)
@@ -131,6 +195,9 @@ def test_a_whole_search():
         (SMALL | {"cell": "tanh"}, "cell is one of"),
         (SMALL | {"merge": "mean"}, "merge is"),
         (SMALL | {"layers": 0}, "layers"),
+        (SMALL | {"members": 0}, "members"),
+        (SMALL | {"cell": "gru", "lstm": {"peepholes": True}}, "lstm holds options of another cell"),
+        (SMALL | {"cell": "gru", "elman": {"nonlinearity": "relu"}}, "elman holds options of another cell"),
         (SMALL | {"dropout": 1.0}, "dropout"),
     ],
 )

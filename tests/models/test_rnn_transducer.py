@@ -150,6 +150,7 @@ def test_search_gives_times_in_steps():
         ({"dropout": 1.0}, "dropout"),
         ({"time_reduction": 2, "reduce_after": 3}, "time_reduction comes after"),
         ({"encoder": {"layers": 2, "pyramid": 2}}, "pyramid"),
+        ({"encoder": {"norm": "input"}, "normalise": True}, "normalise the same"),
         ({"prediction": {"bidirectional": True}}, "prediction network reads forward"),
         ({"encoder": {"projection": 8, "hidden_size": 8}}, "projection is below"),
         ({"encoder": {"projection": 8, "lstm": {"layer_norm": True}}}, "projection is for the plain lstm"),

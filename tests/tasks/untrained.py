@@ -30,7 +30,7 @@ FORWARD = {
 TRANSDUCER = rnn_transducer.Config(**FORWARD)
 BOTH_WAYS = rnn_transducer.Config(**(FORWARD | {"encoder": {"layers": 3, "hidden_size": 12, "bidirectional": True}}))
 CTC = deep_speech_2.Config(channels=(), time_kernels=(), time_strides=(), frequency_kernels=(), frequency_strides=(),
-                           cell="gru", hidden_size=16, layers=1)  # fmt: skip
+                           cell="gru", share_input=False, norm="input", hidden_size=16, layers=1)  # fmt: skip
 
 
 def tokenizer(symbols=LETTERS, kind="characters"):

@@ -22,6 +22,21 @@ def test_values_get_the_type_of_their_field():
     assert RECIPE.fit.epochs != 3, "the recipe itself is not changed"
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["model.cell=lstm", "model.lstm.peepholes=true", "model.lstm.layer_norm=true"],
+        ["model.cell=lstm", "model.zoneout=0.1", "model.zoneout_cell=0.1", "model.norm=product"],
+        ["model.cell=gru", "model.gru.layer_norm=true", "model.merge=sum"],
+        ["model.cell=elman", "model.elman.nonlinearity=relu", "model.initialise.recurrent=identity"],
+    ],
+)
+@pytest.mark.parametrize("recipe", [asr_demo.deep_speech_2_demo, asr_demo.deep_speech_demo])
+def test_deep_speech_takes_every_cell_and_its_regularizers(recipe, settings):
+    found = override(recipe(), settings).model
+    assert found.build(40, 30).config == found
+
+
 @pytest.mark.parametrize("first", [0, 1])
 def test_values_that_only_fit_together_are_set_together(first):
     settings = ["fit.schedule=StepLR", 'fit.schedule_options={"step_size": 3}']

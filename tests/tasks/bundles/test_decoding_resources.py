@@ -51,7 +51,8 @@ def tokenizer(shards):
 def bundle(tokenizer):
     torch.manual_seed(0)
     config = deep_speech_2.Config(channels=(), time_kernels=(), time_strides=(), frequency_kernels=(),
-                                  frequency_strides=(), cell="gru", hidden_size=8, layers=1)  # fmt: skip
+                                  frequency_strides=(), cell="gru", share_input=False, norm="input", hidden_size=8,
+                                  layers=1)  # fmt: skip
     size = len(json.loads(tokenizer.read("tokenizer.json"))["symbols"]) + 4
     golden = {"one": np.random.default_rng(0).standard_normal((40, 6)).astype(np.float16)}
     sound = AudioConfig(FrontEnd(kind="given"), CMVN("none"))
