@@ -5,7 +5,7 @@ from typing import Any
 
 from models.interface import Beam
 from tasks.batches.batch_sampler import BatchingConfig
-from tasks.batches.token_stream import ChunkConfig
+from tasks.batches.token_chunks import ChunkConfig
 from tasks.bundles.decoding_resources import TranscriptLMConfig
 from tasks.bundles.label_set import LabelSetConfig
 from tasks.bundles.search_dry_run import dry_run_search

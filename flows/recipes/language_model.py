@@ -8,7 +8,7 @@ from models.cells.lstm import Config as LSTMOptions
 from models.layers.rnn_stack import Recurrent
 from models.layers.weight_init import WeightInit
 from tasks.batches.batch_sampler import BatchingConfig
-from tasks.batches.token_stream import ChunkConfig
+from tasks.batches.token_chunks import ChunkConfig
 from tasks.decoding.generate_text import Prompt
 from tasks.text.normalization import AS_WRITTEN
 from tasks.text.tokenizer import TokenizerConfig

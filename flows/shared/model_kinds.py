@@ -21,7 +21,7 @@ from flows.shared.evaluation_plans import (
     text_plan,
 )
 from infra.artifact_store import Artifact
-from tasks.batches.token_stream import fit_text_tokenizer, tokenize_text
+from tasks.batches.tokenize_text import fit_text_tokenizer, tokenize_text
 from tasks.bundles.decoding_resources import DecodingResources, add_decoding_resources, transcripts_as_text
 from tasks.bundles.label_set import fit_label_set
 from tasks.bundles.model_bundle import bundle_front_end, bundle_tokenizer, is_classifier, model_architecture

@@ -11,7 +11,7 @@ from models.interface import LanguageModel
 from models.search.state_tree import select_rows
 from tasks.batches.batch_loader import prefetch
 from tasks.batches.batch_sampler import BatchingConfig, batchify, split_batches
-from tasks.batches.token_stream import ChunkDataset
+from tasks.batches.token_chunks import ChunkDataset
 
 SHORTEST_STREAM = 32  # chunks that a row reads with its state carried on, where there are so many
 

@@ -10,7 +10,7 @@ import torch
 from infra.artifact_store import Artifact, new_draft
 from models.interface import LanguageModel
 from tasks.batches.batch_sampler import BatchingConfig
-from tasks.batches.token_stream import ChunkConfig, ChunkDataset, select_chunks
+from tasks.batches.token_chunks import ChunkConfig, ChunkDataset, select_chunks
 from tasks.bundles.model_bundle import Bundle, load_bundle, load_in_actor
 from tasks.decoding.lm_scoring import ScoredChunk, score_chunks
 from tasks.steps.pipeline_step import step

@@ -5,14 +5,11 @@ from typing import ClassVar
 
 import jiwer
 import numpy as np
-import torch
 
 from infra.errors import UserError
-from models.interface import Beam, Classifier, LanguageModel, Model
+from models.interface import Beam, Classifier, Model
 from tasks.batches.batch_loader import prefetch
 from tasks.batches.batch_sampler import bucket_by_length
-from tasks.decoding.generate_text import Prompt, generate_text
-from tasks.decoding.lm_scoring import ScoredChunk, score_chunks
 from tasks.text.error_counts import count_errors
 from tasks.text.tokenizer import load_tokenizer
 from tasks.training.optimizer import FitConfig
@@ -45,32 +42,6 @@ class TranscriptionMetrics:
             *errors, length = place.sum(*counts)
             rates[name] = sum(errors) / max(length, 1)
         return rates
-
-
-@dataclass(frozen=True)
-class LanguageModelMetrics:
-    """dev_loss in nats a token; dev_error, the share of tokens that were not held the most probable; and a sample.
-
-    carried: the state goes on from chunk to chunk.
-    """
-
-    metrics: ClassVar[tuple[str, ...]] = ("loss", "error")
-    prompt: Prompt
-    carried: bool = False
-
-    def __call__(self, job: TrainJob, model: Model, place: WorkerRank) -> Row:
-        assert isinstance(model, LanguageModel)
-        mine, sums = np.array_split(np.arange(len(job.dev.rows)), place.workers)[place.rank], np.zeros(3)
-        passage = ScoredChunk(job.dev, job.batching, place.device, carried=self.carried)
-        for log_probs, target in score_chunks(model, passage, mine):
-            told, held = log_probs.gather(-1, target[..., None]), log_probs.argmax(-1)
-            sums += -float(told.double().sum()), float((held != target).sum()), float(target.numel())
-        nats, misses, count = place.sum(*sums)
-        row: Row = {"dev_loss": nats / max(count, 1), "dev_error": misses / max(count, 1)}
-        if place.rank == 0 and self.prompt.length:
-            generator = torch.Generator(place.device).manual_seed(self.prompt.seed)
-            row["sample"] = "".join(generate_text(model, load_tokenizer(job.tokenizer), self.prompt, generator))
-        return row
 
 
 @dataclass(frozen=True)

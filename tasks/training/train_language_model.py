@@ -5,12 +5,13 @@ from typing import Any
 
 from infra.artifact_store import Artifact, Draft, open_draft
 from tasks.batches.batch_sampler import BatchingConfig
-from tasks.batches.token_stream import ChunkConfig, split_chunks
+from tasks.batches.token_chunks import ChunkConfig, split_chunks
 from tasks.decoding.generate_text import Prompt
 from tasks.steps.pipeline_step import step
 from tasks.text.tokenizer import load_tokenizer
-from tasks.training.dev_metrics import LanguageModelMetrics, check_metric
+from tasks.training.dev_metrics import check_metric
 from tasks.training.finalize_training import finalize_training
+from tasks.training.language_model_metrics import LanguageModelMetrics
 from tasks.training.optimizer import FitConfig
 from tasks.training.ray_trainer import Workers
 from tasks.training.train_loop import TrainJob

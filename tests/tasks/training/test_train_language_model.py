@@ -11,7 +11,8 @@ from infra.errors import UserError
 from models import char_rnn
 from models.layers.rnn_stack import Recurrent
 from tasks.batches.batch_sampler import BatchingConfig
-from tasks.batches.token_stream import ChunkConfig, fit_text_tokenizer, split_chunks, tokenize_text
+from tasks.batches.token_chunks import ChunkConfig, split_chunks
+from tasks.batches.tokenize_text import fit_text_tokenizer, tokenize_text
 from tasks.bundles.model_bundle import check_golden_outputs, load_bundle
 from tasks.corpora.corpus_uri import fingerprint, parse_corpus
 from tasks.decoding.generate_text import Prompt, generate_text

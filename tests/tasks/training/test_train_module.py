@@ -12,7 +12,8 @@ from models.interface import Batch, Padded
 from models.layers.rnn_stack import Recurrent
 from models.layers.truncated_bptt import truncated
 from tasks.batches.batch_sampler import BatchingConfig, batchify, plan_streams
-from tasks.batches.token_stream import ChunkConfig, fit_text_tokenizer, split_chunks, tokenize_text
+from tasks.batches.token_chunks import ChunkConfig, split_chunks
+from tasks.batches.tokenize_text import fit_text_tokenizer, tokenize_text
 from tasks.bundles.model_bundle import load_bundle
 from tasks.corpora.corpus_uri import fingerprint, parse_corpus
 from tasks.decoding.generate_text import Prompt

@@ -14,14 +14,8 @@ from hypothesis import strategies as st
 
 from infra.errors import UserError
 from models.special_tokens import EOS
-from tasks.batches.token_stream import (
-    ChunkConfig,
-    ChunkDataset,
-    fit_text_tokenizer,
-    select_chunks,
-    split_chunks,
-    tokenize_text,
-)
+from tasks.batches.token_chunks import ChunkConfig, ChunkDataset, select_chunks, split_chunks
+from tasks.batches.tokenize_text import fit_text_tokenizer, tokenize_text
 from tasks.corpora import text_reader
 from tasks.corpora.corpus_uri import fingerprint, parse_corpus
 from tasks.corpora.text_reader import BadText, decode_utf8
