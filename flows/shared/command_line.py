@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any, NoReturn
 
-from flows.shared.validate_inputs import list_recipes, resolve_recipe, resolve_recipes
+from flows.shared.validate_inputs import describe_recipes, resolve_recipe, resolve_recipes
 from infra.errors import FAILED, WRONG_USE, one_line_errors
 from infra.keyboard_interrupt import force_exit_on_interrupt
 from infra.processes import end_orphans
@@ -54,8 +54,8 @@ def model_arguments(parser: "Parser", split: str, *verbs: str) -> argparse.Names
 
 def _recipe_parser(description: str | None, modules: Iterable[ModuleType]) -> "Parser":
     """That lists the recipes of the modules, and takes a corpus."""
-    lines = [f"  {name:<34}{line}" for module in modules for name, line in list_recipes(module).items()]
-    parser = Parser(description=description, epilog="recipes:\n" + "\n".join(lines))
+    listed = "\n".join(map(describe_recipes, modules))
+    parser = Parser(description=description, epilog=f"recipes, by what they are for:\n{listed}")
     parser.add_argument("--corpus", required=True, metavar="KIND:URI")
     return parser
 

@@ -14,15 +14,35 @@ from tasks.corpora.corpus_uri import Corpus, parse_corpus
 
 def list_recipes(module: ModuleType) -> dict[str, str]:
     """The recipes of a module, and of those that it names as PARTS, with the first line of each docstring."""
-    return {name: (inspect.getdoc(make) or "").splitlines()[0] for name, make in _functions(module).items()}
+    return {name: _first_line(make) for name, make in _functions(module).items()}
+
+
+def describe_recipes(module: ModuleType) -> str:
+    """The same for people: under the first line of each module, which says what its recipes are for."""
+    lines: list[str] = []
+    for part in _parts(module):
+        if own := _own_functions(part):
+            lines += [f"  {_first_line(part)}", *(f"    {name:<34}{_first_line(own[name])}" for name in own)]
+    return "\n".join(lines)
 
 
 def _functions(module: ModuleType) -> dict[str, Callable[[], Any]]:
-    made: dict[str, Callable[[], Any]] = {}
-    for part in (module, *getattr(module, "PARTS", ())):
-        found = inspect.getmembers(part, inspect.isfunction)
-        made |= {n: f for n, f in found if f.__module__ == part.__name__ and not inspect.signature(f).parameters}
-    return made
+    return {name: make for part in _parts(module) for name, make in _own_functions(part).items()}
+
+
+def _parts(module: ModuleType) -> tuple[ModuleType, ...]:
+    """Those that come first in its list are offered first; the module itself last."""
+    return (*getattr(module, "PARTS", ()), module)
+
+
+def _own_functions(part: ModuleType) -> dict[str, Callable[[], Any]]:
+    """Its recipes in the order in which they stand."""
+    found = {n: f for n, f in vars(part).items() if inspect.isfunction(f) and f.__module__ == part.__name__}
+    return {n: f for n, f in found.items() if not n.startswith("_") and not inspect.signature(f).parameters}
+
+
+def _first_line(documented: Any) -> str:
+    return (inspect.getdoc(documented) or "").splitlines()[0]
 
 
 def resolve_recipe(corpus: str, recipe: str, settings: Sequence[str], module: ModuleType) -> tuple[Corpus, Any]:
