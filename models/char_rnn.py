@@ -11,13 +11,11 @@ The defaults are the lecture's: embedding 64, 2 LSTM layers of 64, 2 read-out la
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
-from models.criteria.cross_entropy import cross_entropy, shift_targets
-from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Model, Padded, State, Step, restore_config
+from models.interface import Padded, State, restore_config
+from models.families.causal_lm import CausalLM
 from models.layers.rnn_stack import Recurrent, Stack
-from models.search.attention.continuation import continuation_beam
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +42,7 @@ class Config:
         return CharRNN(self, target_size)
 
 
-class CharRNN(Model):
-    """A `LanguageModel`: for sentences or streams."""
-
+class CharRNN(CausalLM):
     def __init__(self, config: Config, vocabulary: int) -> None:
         super().__init__()
         self.config = config
@@ -59,38 +55,14 @@ class CharRNN(Model):
             self.readout.extend((nn.Linear(before, after), nn.ReLU(), nn.Dropout(config.dropout)))
         self.output = nn.Linear(sizes[-1], vocabulary)
 
-    def loss(self, batch: Batch) -> Loss:
-        tokens, target = shift_targets(batch)
-        return cross_entropy(self._logits(tokens, None, own_ends=False)[0], target)
-
-    def advance(self, batch: Batch, state: State | None) -> tuple[Loss, State]:
-        tokens, target = shift_targets(batch)
-        logits, state = self._logits(tokens, state)
-        return cross_entropy(logits, target), state
-
-    def predict(self, tokens: Padded, state: State | None) -> tuple[Padded, State]:
-        logits, state = self._logits(tokens, state)
-        return Padded(logits.log_softmax(-1), tokens.lengths), state
-
-    def _logits(self, tokens: Padded, state: State | None, *, own_ends: bool = True) -> tuple[Tensor, State]:
-        """Tokens (B, T) to (B, T, V)."""
+    def logits(self, tokens: Padded, state: State | None, *, own_ends: bool = True) -> tuple[Tensor, State]:
         e = Padded(self.dropout(self.embedding(tokens.data)), tokens.lengths)
         h, state = self.recurrent(e, state, own_ends=own_ends)
         return self.output(self.readout(self.dropout(h.data))), state
 
-    def encode(self, source: Padded | None) -> None:
-        """A language model has no memory: every source is as good as none."""
-
-    def start(self, memory: Padded | None, batch_size: int) -> State:
-        assert memory is None, "a language model has no memory"
+    def begin(self, batch_size: int) -> State:
         return self.recurrent.begin(batch_size)
 
-    def step(self, tokens: Tensor, state: State, memory: Padded | None) -> Step:
-        """Tokens (N,) to the log-probabilities (N, V) of their successors."""
-        assert memory is None, "a language model has no memory"
+    def next_logits(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         h, state = self.recurrent.step(self.embedding(tokens), state)
-        return Step(self.output(self.readout(h)).log_softmax(-1), state)
-
-    @torch.no_grad()
-    def search(self, source: Padded, beam: Beam, lm: Decoder | None = None) -> list[list[Hypothesis]]:
-        return continuation_beam(self, source, beam, lm)
+        return self.output(self.readout(h)), state

@@ -21,11 +21,10 @@ from torch import nn
 
 from models.cells.clipped_relu import clipped_relu
 from models.cells.elman import Config as ElmanOptions
-from models.criteria.ctc import ctc
-from models.interface import Batch, Beam, Decoder, FrameSynchronousModel, Hypothesis, Loss, Padded
+from models.families.ctc_model import CTCModel
+from models.interface import Padded
 from models.layers.rnn_stack import CellName, Merge, Recurrent, Stack
 from models.layers.time_delay import TimeDelayConfig, TimeDelayEncoder
-from models.search.ctc.beam import ctc_beam
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +54,7 @@ class Config(Recurrent):
         return DeepSpeech(self, source_size, target_size)
 
 
-class DeepSpeech(FrameSynchronousModel):
+class DeepSpeech(CTCModel):
     def __init__(self, config: Config, source_size: int, target_size: int) -> None:
         super().__init__()
         self.config, self.reduction = config, config.stride * config.pyramid ** (config.layers - 1)
@@ -82,12 +81,6 @@ class DeepSpeech(FrameSynchronousModel):
         h, _ = self.recurrent(self.dense(source), own_ends=False)
         last = self.dropout(clipped_relu(self.last(h.data)))
         return Padded(self.output(last).log_softmax(-1), h.lengths)
-
-    def loss(self, batch: Batch) -> Loss:
-        return ctc(self.emit(batch.given), batch.target)
-
-    def search_emissions(self, emissions: Padded, beam: Beam, lm: Decoder | None = None) -> list[list[Hypothesis]]:
-        return ctc_beam(emissions, beam, lm)
 
 
 def _keep_the_variance(layer: nn.Module) -> None:

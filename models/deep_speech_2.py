@@ -28,11 +28,11 @@ from torch import nn
 from models.cells.clipped_relu import clipped_relu
 from models.cells.elman import Config as ElmanOptions
 from models.criteria.ctc import ctc
-from models.interface import Batch, Beam, Decoder, FrameSynchronousModel, Hypothesis, Loss, Padded
+from models.families.ctc_model import CTCModel
+from models.interface import Batch, Loss, Padded
 from models.layers.ensemble import mean_of_probabilities
 from models.layers.rnn_stack import CellName, Merge, Norm, Recurrent, Stack
 from models.layers.sequence_norm import SequenceNorm
-from models.search.ctc.beam import ctc_beam
 
 CONVOLUTIONS = ("channels", "time_kernels", "time_strides", "frequency_kernels", "frequency_strides")
 EARLIER_OPTIONS = {*CONVOLUTIONS, "cell", "hidden_size", "layers", "merge", "dropout"}
@@ -130,7 +130,7 @@ class Network(nn.Module):
         return Padded(self.output(h.data).log_softmax(-1), h.lengths)
 
 
-class DeepSpeech2(FrameSynchronousModel):
+class DeepSpeech2(CTCModel):
     def __init__(self, config: Config, source_size: int, target_size: int) -> None:
         super().__init__()
         self.config = config
@@ -150,9 +150,6 @@ class DeepSpeech2(FrameSynchronousModel):
             return losses[0]
         alone = torch.stack([loss.total for loss in losses]).mean()
         return Loss((alone + ctc(_together(said), batch.target).total) / 2, losses[0].count)
-
-    def search_emissions(self, emissions: Padded, beam: Beam, lm: Decoder | None = None) -> list[list[Hypothesis]]:
-        return ctc_beam(emissions, beam, lm)
 
 
 def update_options(options: dict[str, Any]) -> dict[str, Any]:

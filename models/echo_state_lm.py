@@ -15,10 +15,9 @@ from torch import Tensor, nn
 
 from models.cells.echo_state import Config as Echo
 from models.cells.echo_state import EchoState
-from models.criteria.cross_entropy import cross_entropy, shift_targets
-from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Model, Padded, State, Step, restore_config
+from models.interface import Padded, State, restore_config
+from models.families.causal_lm import CausalLM
 from models.layers.rnn_layer import Unroll
-from models.search.attention.continuation import continuation_beam
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +37,7 @@ class Config:
         return EchoStateNetwork(self, target_size)
 
 
-class EchoStateNetwork(Model):
-    """A `LanguageModel`: for sentences or streams."""
-
+class EchoStateNetwork(CausalLM):
     def __init__(self, config: Config, vocabulary: int) -> None:
         super().__init__()
         self.config, self.vocabulary = config, vocabulary
@@ -54,36 +51,17 @@ class EchoStateNetwork(Model):
             h, state = self.reservoir(Padded(x, tokens.lengths), state, own_ends=own_ends)
         return Padded(torch.cat((x, h.data), -1), tokens.lengths), state
 
-    def loss(self, batch: Batch) -> Loss:
-        tokens, target = shift_targets(batch)
-        return cross_entropy(self.output(self.observe(tokens, None, own_ends=False)[0].data), target)
+    def logits(self, tokens: Padded, state: State | None, *, own_ends: bool = True) -> tuple[Tensor, State]:
+        seen, state = self.observe(tokens, state, own_ends=own_ends)
+        return self.output(seen.data), state
 
-    def advance(self, batch: Batch, state: State | None) -> tuple[Loss, State]:
-        tokens, target = shift_targets(batch)
-        seen, state = self.observe(tokens, state)
-        return cross_entropy(self.output(seen.data), target), state
-
-    def predict(self, tokens: Padded, state: State | None) -> tuple[Padded, State]:
-        seen, state = self.observe(tokens, state)
-        return Padded(self.output(seen.data).log_softmax(-1), tokens.lengths), state
-
-    def encode(self, source: Padded | None) -> None:
-        """A language model has no memory: every source is as good as none."""
-
-    def start(self, memory: Padded | None, batch_size: int) -> State:
-        assert memory is None, "a language model has no memory"
+    def begin(self, batch_size: int) -> State:
         return self.reservoir.begin(batch_size)
 
-    def step(self, tokens: Tensor, state: State, memory: Padded | None) -> Step:
-        """Tokens (N,) to the log-probabilities (N, V) of their successors."""
-        assert memory is None, "a language model has no memory"
+    def next_logits(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         x = F.one_hot(tokens, self.vocabulary).to(self.output.weight.dtype)
         h, state = self.reservoir.step(x, state)
-        return Step(self.output(torch.cat((x, h), 1)).log_softmax(-1), state)
-
-    @torch.no_grad()
-    def search(self, source: Padded, beam: Beam, lm: Decoder | None = None) -> list[list[Hypothesis]]:
-        return continuation_beam(self, source, beam, lm)
+        return self.output(torch.cat((x, h), 1)), state
 
 
 def ridge(states: Tensor, targets: Tensor, penalty: float) -> Tensor:

@@ -13,13 +13,11 @@ The softmax is a plain one, not adaptive: the vocabularies here are characters a
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
-from models.criteria.cross_entropy import cross_entropy, shift_targets
-from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Model, Padded, State, Step
+from models.interface import Padded, State
+from models.families.causal_lm import CausalLM
 from models.layers.gated_convolution import GatedBlock, Layer, ends
-from models.search.attention.continuation import continuation_beam
 
 Block = tuple[Layer, ...]
 
@@ -62,8 +60,8 @@ class Config:
         return GatedConvLM(self, target_size)
 
 
-class GatedConvLM(Model):
-    """A `LanguageModel`: for sentences or streams. Its state: of each layer the last k - 1 inputs (B, C, k - 1)."""
+class GatedConvLM(CausalLM):
+    """Its state: of each layer the last k - 1 inputs (B, C, k - 1)."""
 
     def __init__(self, config: Config, vocabulary: int) -> None:
         super().__init__()
@@ -77,43 +75,16 @@ class GatedConvLM(Model):
         self.past_shapes = tuple(block.past_shapes for block in blocks)
         self.output = nn.Linear(sizes[-1], vocabulary)
 
-    def loss(self, batch: Batch) -> Loss:
-        return self.advance(batch, None)[0]
-
-    def advance(self, batch: Batch, state: State | None) -> tuple[Loss, State]:
-        tokens, target = shift_targets(batch)
-        logits, state = self._logits(tokens, state)
-        return cross_entropy(logits, target), state
-
-    def predict(self, tokens: Padded, state: State | None) -> tuple[Padded, State]:
-        logits, state = self._logits(tokens, state)
-        return Padded(logits.log_softmax(-1), tokens.lengths), state
-
-    def _logits(self, tokens: Padded, state: State | None) -> tuple[Tensor, State]:
-        """Tokens (B, T) to (B, T, V), and the state at each row's own end."""
-        known = self.start(None, len(tokens.data)) if state is None else state
+    def logits(self, tokens: Padded, state: State | None, *, own_ends: bool = True) -> tuple[Tensor, State]:
+        known = self.begin(len(tokens.data)) if state is None else state
         h = self.dropout(self.embedding(tokens.data)).transpose(1, 2)  # (B, C, T)
         after = []
         for block, pasts in zip(self.blocks, known, strict=True):
             h, seen = block(h, pasts)
-            after.append(tuple(ends(s, tokens.lengths, p.shape[2]) for s, p in zip(seen, pasts, strict=True)))
+            if own_ends:
+                after.append(tuple(ends(s, tokens.lengths, p.shape[2]) for s, p in zip(seen, pasts, strict=True)))
         return self.output(h.transpose(1, 2)), tuple(after)
 
-    def encode(self, source: Padded | None) -> None:
-        """A language model has no memory: every source is as good as none."""
-
-    def start(self, memory: Padded | None, batch_size: int) -> State:
-        assert memory is None, "a language model has no memory"
+    def begin(self, batch_size: int) -> State:
         zeros = self.embedding.weight.new_zeros
         return tuple(tuple(zeros(batch_size, *shape) for shape in shapes) for shapes in self.past_shapes)
-
-    def step(self, tokens: Tensor, state: State, memory: Padded | None) -> Step:
-        """Tokens (N,) to the log-probabilities (N, V) of their successors."""
-        assert memory is None, "a language model has no memory"
-        one = Padded(tokens[:, None], torch.ones_like(tokens))
-        logits, state = self._logits(one, state)
-        return Step(logits[:, 0].log_softmax(-1), state)
-
-    @torch.no_grad()
-    def search(self, source: Padded, beam: Beam, lm: Decoder | None = None) -> list[list[Hypothesis]]:
-        return continuation_beam(self, source, beam, lm)

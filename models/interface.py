@@ -148,7 +148,7 @@ class Model(nn.Module, ABC):
 
 @runtime_checkable
 class EmissionModel(Protocol):
-    """What frame-synchronous searches, CTC feasibility and the report ask of a model."""
+    """What frame-synchronous searches, alignment and the report ask of a model."""
 
     reduction: int
 
@@ -157,20 +157,13 @@ class EmissionModel(Protocol):
         ...
 
 
-class FrameSynchronousModel(Model):
+@runtime_checkable
+class FrameSynchronousModel(EmissionModel, Protocol):
     """An `EmissionModel` whose search asks for its emissions alone."""
 
-    @abstractmethod
-    def emit(self, source: Padded) -> Padded: ...
-
-    @abstractmethod
     def search_emissions(
         self, emissions: Padded, beam: Beam, lm: "Decoder | None" = None
     ) -> list[list[Hypothesis]]: ...
-
-    @torch.no_grad()
-    def search(self, source: Padded, beam: Beam, lm: "Decoder | None" = None) -> list[list[Hypothesis]]:
-        return self.search_emissions(self.emit(source), beam, lm)
 
 
 @runtime_checkable

@@ -15,7 +15,7 @@ Chiu et al. 2018, https://arxiv.org/abs/1712.01769: `chiu_2018()`. Its ramp of t
 the least word error rate are not here.
 
 Joint CTC and attention, Kim et al. 2017, https://arxiv.org/abs/1609.06773: ctc_weight L_ctc + (1 - ctc_weight) L, CTC
-by a softmax over h. Only a model with this head is an `Emitter`.
+by a softmax over h. Only a model with this head is an `EmissionModel`.
 """
 
 import math

@@ -16,10 +16,9 @@ from typing import Literal
 
 from torch import nn
 
-from models.criteria.ctc import ctc
-from models.interface import Batch, Beam, Decoder, FrameSynchronousModel, Hypothesis, Loss, Padded
+from models.families.ctc_model import CTCModel
+from models.interface import Padded
 from models.layers.time_delay import TimeDelayConfig, TimeDelayEncoder
-from models.search.ctc.beam import ctc_beam
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,14 +35,13 @@ class Config(TimeDelayConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.edges != "same":
-            raise ValueError("edges is same: an emitter has a step for every `reduction` frames, to the last")
+        self.require_same_edges()
 
     def build(self, source_size: int, target_size: int) -> "TimeDelayCTC":
         return TimeDelayCTC(self, source_size, target_size)
 
 
-class TimeDelayCTC(FrameSynchronousModel):
+class TimeDelayCTC(CTCModel):
     def __init__(self, config: Config, source_size: int, target_size: int) -> None:
         super().__init__()
         self.config = config
@@ -55,9 +53,3 @@ class TimeDelayCTC(FrameSynchronousModel):
         """Frames (B, T, D) to log-probabilities (B, ceil(T / reduction), V)."""
         h = self.encoder(source)
         return Padded(self.output(h.data).log_softmax(-1), h.lengths)
-
-    def loss(self, batch: Batch) -> Loss:
-        return ctc(self.emit(batch.given), batch.target)
-
-    def search_emissions(self, emissions: Padded, beam: Beam, lm: Decoder | None = None) -> list[list[Hypothesis]]:
-        return ctc_beam(emissions, beam, lm)

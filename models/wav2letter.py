@@ -19,11 +19,10 @@ import torch
 from torch import nn
 
 from models.criteria.asg import asg
-from models.criteria.ctc import ctc
-from models.interface import Batch, Beam, Decoder, FrameSynchronousModel, Hypothesis, Loss, Padded
+from models.families.ctc_model import CTCModel
+from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Padded
 from models.layers.time_delay import TimeDelayConfig, TimeDelayEncoder
 from models.search.asg.beam import asg_beam
-from models.search.ctc.beam import ctc_beam
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +39,7 @@ class Config(TimeDelayConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.edges != "same":
-            raise ValueError("edges is same: an emitter has a step for every `reduction` frames, to the last")
+        self.require_same_edges()
         if self.criterion not in ("asg", "ctc"):
             raise ValueError(f"criterion is asg or ctc, not {self.criterion!r}")
 
@@ -49,7 +47,7 @@ class Config(TimeDelayConfig):
         return Wav2Letter(self, source_size, target_size)
 
 
-class Wav2Letter(FrameSynchronousModel):
+class Wav2Letter(CTCModel):
     def __init__(self, config: Config, source_size: int, target_size: int) -> None:
         super().__init__()
         self.config = config
@@ -65,12 +63,11 @@ class Wav2Letter(FrameSynchronousModel):
         return Padded(self.output(h.data).log_softmax(-1), h.lengths)
 
     def loss(self, batch: Batch) -> Loss:
-        emissions = self.emit(batch.given)
         if self.transitions is None:
-            return ctc(emissions, batch.target)
-        return asg(emissions, batch.target, self.transitions)
+            return super().loss(batch)
+        return asg(self.emit(batch.given), batch.target, self.transitions)
 
     def search_emissions(self, emissions: Padded, beam: Beam, lm: Decoder | None = None) -> list[list[Hypothesis]]:
         if self.transitions is None:
-            return ctc_beam(emissions, beam, lm)
+            return super().search_emissions(emissions, beam, lm)
         return asg_beam(emissions, self.transitions, beam, lm)

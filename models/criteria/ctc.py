@@ -1,8 +1,4 @@
-"""Connectionist temporal classification (Graves et al. 2006, https://doi.org/10.1145/1143844.1143891).
-
-A target is long enough for its source when the emissions have a step for every token and a blank between
-two equal neighbours; `feasible` asks it before training, so that no utterance is wasted in silence.
-"""
+"""Connectionist temporal classification (Graves et al. 2006, https://doi.org/10.1145/1143844.1143891)."""
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -34,8 +30,3 @@ def min_input_length(target: Padded) -> Tensor:
     """(B,) the fewest output steps that can carry each target: its tokens, and a blank between equal neighbours."""
     repeats = (target.data[:, 1:] == target.data[:, :-1]) & target.mask()[:, 1:]
     return target.lengths + repeats.sum(1).to(target.lengths.device)
-
-
-def feasible(steps: Tensor, target: Padded) -> Tensor:
-    """(B,) bool: whether any alignment of the target fits into `steps` (B,) output steps."""
-    return min_input_length(target) <= steps.to(target.lengths.device)

@@ -68,6 +68,11 @@ class TimeDelayConfig:
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is in [0, 1), not {self.dropout}")
 
+    def require_same_edges(self) -> None:
+        """For an emitter's config. Raises ValueError unless there is a step for every so many frames, to the last."""
+        if self.edges != "same":
+            raise ValueError("edges is same: an emitter has a step for every `reduction` frames, to the last")
+
 
 class TimeDelay(nn.Module):
     """sum_i W_i x_{s t + d i} + b: (B, T, D) -> (B, T', after), zero on its padding."""

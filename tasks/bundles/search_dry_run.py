@@ -23,7 +23,7 @@ def dry_run_search(config: Any, front_end: FrontEnd, beam: Beam, unit: str) -> M
     """
     size = feature_size(front_end, GIVEN_SIZE)
     with torch.device("meta"):
-        model = config.build(size, len(TEXTS))
+        model: Model = config.build(size, len(TEXTS))
     model.eval()
     lm, nobody = dummy_lm(unit), torch.empty(0, dtype=torch.long)
     if isinstance(model, FrameSynchronousModel):

@@ -31,7 +31,7 @@ from tasks.steps.pipeline_step import step
 from tasks.steps.ray_jobs import Job
 from tasks.text.normalization import normalize_text
 
-MOST_CELLS = 1 << 27  # steps times states of the tokens, some 10 bytes each
+MOST_CELLS = 1 << 30  # steps times tokens, a byte each
 
 TIMED = pa.struct(
     {"text": pa.string(), "begin": pa.float64(), "end": pa.float64(), "confidence": pa.float64()}
@@ -92,7 +92,7 @@ class CTCAligner:
         found = ctc_alignment(emissions, target)[0]
         if not found.spans:
             raise UserError("the model holds this transcript for impossible: no alignment has a probability above 0")
-        return self._timed(Hypothesis(tuple(ids), found.score, found.spans), emissions.data[0], recording)
+        return self._timed(found, emissions.data[0], recording)
 
     def _spelled(self, transcript: str) -> list[int]:
         tokenizer = self.bundle.tokenizer
@@ -112,7 +112,7 @@ class CTCAligner:
         if needed > steps:
             told = f"{size} tokens need {needed} steps, {seconds:.2f} s have {steps}"
             raise UserError(f"the transcript is too long for the audio: {told}")
-        if steps * (2 * size + 1) > MOST_CELLS:
+        if steps * (size + 1) > MOST_CELLS:
             raise UserError(f"{seconds:.0f} s with {size} tokens are too much to align at once: cut the recording")
 
     def _timed(self, found: Hypothesis, log_probs: torch.Tensor, recording: AudioInput) -> AlignedTranscript:

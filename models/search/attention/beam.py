@@ -38,7 +38,7 @@ class Scorer(NamedTuple):
 class ActiveHypotheses(NamedTuple):
     """The K prefixes of each of the A sources that are not done; a place without one scores -inf."""
 
-    tokens: Tensor  # (A, K, u), BOS first
+    tokens: Tensor  # (A, K, u), the token read before the first, BOS or the last of a text that goes on
     scores: Tensor  # (A, K) all that is scored but length norm and coverage
     log_probs: Tensor  # (A, K) of the model
     states: State  # a state a voice, leaves (A K, ...)
@@ -58,7 +58,7 @@ class AttentionSearch:
 @torch.no_grad()
 def attention_beam(
     model: Decoder,
-    memory: Padded | None,
+    memory: Padded,
     beam: Beam,
     lm: Decoder | None = None,
     emissions: Padded | None = None,
@@ -66,9 +66,9 @@ def attention_beam(
 ) -> list[list[Hypothesis]]:
     """For each source its hypotheses, best first, `beam.width` of them at most; width 1 is greedy.
 
-    memory: what model.encode gives (B, T, C), or None for a model without one; then limits says how many searches.
-    emissions: CTC's log-probabilities (B, T', V), for ctc_weight. limits: (B,) the most tokens of each, where that is
-    less than beam.max_length; a prefix that long is scored as it is, without EOS. BLANK and BOS are never written.
+    memory: what model.encode gives (B, T, C). emissions: CTC's log-probabilities (B, T', V), for ctc_weight. limits:
+    (B,) the most tokens of each, where that is less than beam.max_length; a prefix that long is scored as it is,
+    without EOS. BLANK and BOS are never written.
 
     spans: for each token the one step of the memory that it attended to most, or the latest that a token before it
     did: attention may look back, times may not. None without attention. confidence: the geometric mean of the model's
@@ -76,31 +76,25 @@ def attention_beam(
     is possible, the empty one with score -inf is all there is.
     Raises ValueError for a term that this search does not have or has nothing to work on, and for NaN.
     """
-    _refuse(beam, memory, lm, emissions)
-    if memory is None and limits is None:
-        raise ValueError("without a memory the limits (B,) say how many searches there are")
-    batch = len(memory.lengths if memory is not None else limits if limits is not None else ())
-    most = [beam.max_length] * batch if limits is None else limits.clamp(1, beam.max_length).tolist()
-    search = AttentionSearch(beam, most, [[] for _ in range(batch)])
+    _refuse(beam, lm, emissions)
+    batch = len(memory.lengths)
+    if not batch:
+        return []
     voices = [Scorer(model, memory, 1.0)]
     if lm is not None and beam.lm_weight:
         voices.append(Scorer(lm, None, beam.lm_weight))
     if emissions is not None and beam.ctc_weight:
         ctc = CTCPrefixScorer()
         voices.append(Scorer(ctc, ctc.encode(emissions), beam.ctc_weight))
-    device = memory.data.device if memory is not None else limits.device if limits is not None else None
-    rows, live = list(range(batch)), _begin(voices, torch.zeros((batch, 1), dtype=torch.float64, device=device), beam)
-    while rows:
-        live = _grow(voices, live, rows, search)
-        going = [i for i, open_ in enumerate(_open(live, rows, search)) if open_]
-        if len(going) < len(rows):
-            rows = [rows[i] for i in going]
-            live, voices = _kept(live, voices, torch.tensor(going, dtype=torch.long, device=live.tokens.device))
-    nothing = Hypothesis((), -math.inf, (), 0.0)
-    return [nbest or [nothing] for nbest in search.ended]
+    read = torch.full((batch,), BOS, device=memory.data.device)
+    live = empty_prefixes(read, tuple(voice.decoder.start(voice.memory, batch) for voice in voices))
+    if beam.coverage:
+        live = live._replace(covered=(~memory.mask())[:, None].double())  # as if padding had been seen
+    most = [beam.max_length] * batch if limits is None else limits.clamp(1, beam.max_length).tolist()
+    return beam_search(voices, live, AttentionSearch(beam, most, [[] for _ in range(batch)]))
 
 
-def _refuse(beam: Beam, memory: Padded | None, lm: Decoder | None, emissions: Padded | None) -> None:
+def _refuse(beam: Beam, lm: Decoder | None, emissions: Padded | None) -> None:
     for name in beam.beyond("length_norm", "coverage", "lm_weight", "insertion_bonus", "ctc_weight"):
         raise ValueError(f"attention_beam has no {name}: leave beam.{name} out")
     for name in ("coverage", "lm_weight", "ctc_weight"):
@@ -110,19 +104,26 @@ def _refuse(beam: Beam, memory: Padded | None, lm: Decoder | None, emissions: Pa
         raise ValueError(f"beam.lm_weight is {beam.lm_weight}, but there is no language model: give one or set it to 0")
     if beam.ctc_weight and emissions is None:
         raise ValueError(f"beam.ctc_weight is {beam.ctc_weight}, but the model has no CTC head: set it to 0")
-    if beam.coverage and memory is None:
-        raise ValueError(f"beam.coverage is {beam.coverage}, but the model has no memory to cover: set it to 0")
 
 
-def _begin(voices: list[Scorer], scores: Tensor, beam: Beam) -> ActiveHypotheses:
-    """The empty prefix of each source, whose scores are zeros (B, 1)."""
-    memory = voices[0].memory
-    states = tuple(voice.decoder.start(voice.memory, len(scores)) for voice in voices) if len(scores) else ()
-    tokens = torch.full((len(scores), 1, 1), BOS, device=scores.device)
-    covered = scores.new_zeros(len(scores), 1, 0)
-    if beam.coverage and memory is not None:
-        covered = (~memory.mask())[:, None].double()  # as if padding had been seen
-    return ActiveHypotheses(tokens, scores, scores, states, covered, tokens[..., :0])
+def empty_prefixes(read: Tensor, states: tuple[State, ...]) -> ActiveHypotheses:
+    """The empty prefix of each source. read: (B,) the token before it. states: a voice each, before that token."""
+    scores = torch.zeros((len(read), 1), dtype=torch.float64, device=read.device)
+    tokens = read[:, None, None]
+    return ActiveHypotheses(tokens, scores, scores, states, scores.new_zeros(len(read), 1, 0), tokens[..., :0])
+
+
+def beam_search(voices: list[Scorer], live: ActiveHypotheses, search: AttentionSearch) -> list[list[Hypothesis]]:
+    """For each source the best that its prefixes in `live` grow into."""
+    rows = list(range(len(search.limits)))
+    while rows:
+        live = _grow(voices, live, rows, search)
+        going = [i for i, open_ in enumerate(_open(live, rows, search)) if open_]
+        if len(going) < len(rows):
+            rows = [rows[i] for i in going]
+            live, voices = _kept(live, voices, torch.tensor(going, dtype=torch.long, device=live.tokens.device))
+    nothing = Hypothesis((), -math.inf, (), 0.0)
+    return [nbest or [nothing] for nbest in search.ended]
 
 
 def _grow(voices: list[Scorer], live: ActiveHypotheses, rows: list[int], search: AttentionSearch) -> ActiveHypotheses:
@@ -209,7 +210,8 @@ def _open(live: ActiveHypotheses, rows: list[int], search: AttentionSearch) -> l
     """For each source that is not done whether something live can still come among its best `width`."""
     beam, length = search.beam, live.tokens.shape[2] - 1
     most = [search.limits[row] for row in rows]
-    norms = [min(_norm(length, beam), _norm(n, beam)) for n in most]  # log-probabilities only fall
+    now = _norm(length, beam)
+    norms = [min(now, _norm(n, beam)) for n in most]  # log-probabilities only fall
     hopes = [max(0.0, beam.insertion_bonus * (n - length)) for n in most]
     norm, hope = live.scores.new_tensor([norms, hopes])
     best = live.scores + live.log_probs * (norm[:, None] - 1)

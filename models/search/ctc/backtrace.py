@@ -1,4 +1,4 @@
-"""What a CTC search has found, compiled: its hypotheses as a trie, and the best alignment of each.
+"""Viterbi alignment for CTC, compiled: a trie of texts, such as a search has found, and the best path of each.
 
 The Viterbi scores of a prefix do not depend on how it goes on, so the prefixes that hypotheses share are aligned once.
 A node n, whose last token is c, has the states of Graves et al. 2006, section 4.1: c itself, and the blank after it.
@@ -7,10 +7,12 @@ A node n, whose last token is c, has the states of Graves et al. 2006, section 4
     blank_t(n) = p_t(blank) max(blank_{t-1}(n), label_{t-1}(n))
 """
 
+import math
 from typing import Any
 
 import numpy as np
 
+from models.interface import Hypothesis
 from models.search import binary_heap as heaps
 from models.search import numba_jit as compilation
 from models.search.binary_heap import sort
@@ -61,14 +63,32 @@ def collect_hypotheses(search: PrefixTree) -> tuple[Floats, Ints, Ints, Ints]:
     return search.rank[:count].copy(), leaves, parent, token
 
 
+Traced = tuple[Floats, Ints, Ints, Ints, Ints, Floats]
+
+
+def to_hypotheses(traced: Traced, scores: Floats | None = None) -> list[Hypothesis]:
+    """What `trace_alignments` has found, in words. scores: of each prefix, where it is not its alignment's
+    log-probability.
+    """
+    best, begins, tokens, span, (first, last), means = (part.tolist() for part in traced)
+    spans = list(zip(first, last, strict=True))
+    rows = zip(best, best if scores is None else scores.tolist(), begins, begins[1:], means, strict=False)
+    return [
+        Hypothesis(tuple(tokens[b:e]), score, tuple([spans[i] for i in span[b:e]]), math.exp(mean))
+        if log_prob > -math.inf
+        else Hypothesis(tuple(tokens[b:e]), score)
+        for log_prob, score, b, e, mean in rows
+    ]
+
+
 @cached_jit(compilation)
-def trace_alignments(frames: Floats, parent: Ints, token: Ints, leaves: Ints) -> tuple[Ints, Ints, Ints, Ints, Floats]:
+def trace_alignments(frames: Floats, parent: Ints, token: Ints, leaves: Ints) -> Traced:
     """The best alignment over frames (T, V) of each prefix of a trie (m,), whose leaves (n,) are asked for.
 
-    Where the tokens of each begin, and the last end (n + 1,); of all tokens one after the other what they are, and
-    which of the spans they have; the different spans (2, s) as first step and last + 1; the mean of each prefix's peaks
-    (n,), a peak being the highest log-probability of a token on its span. Nodes come by their depth, the empty prefix
-    first.
+    Their log-probabilities (n,). Where the tokens of each begin, and the last end (n + 1,); of all tokens one after the
+    other what they are, and which of the spans they have; the different spans (2, s) as first step and last + 1; the
+    mean of each prefix's peaks (n,), a peak being the highest log-probability of a token on its span. Of a prefix whose
+    log-probability is -inf the spans and the mean say nothing. Nodes come by their depth, the empty prefix first.
     """
     moves, label, blank = _best_moves(frames, parent, token, leaves)
     begins = np.zeros(len(leaves) + 1, np.int32)
@@ -79,10 +99,14 @@ def trace_alignments(frames: Floats, parent: Ints, token: Ints, leaves: Ints) ->
             node = parent[node]
     tokens, span, count = np.zeros(begins[-1], np.int32), np.zeros(begins[-1], np.int32), 0
     spans, latest = np.zeros((begins[-1], 2), np.int32), np.full(len(parent), -1, np.int32)
-    peaks, means = np.full(begins[-1], -np.inf), np.full(len(leaves), np.nan)
+    scores, peaks, means = np.empty(len(leaves)), np.full(begins[-1], -np.inf), np.full(len(leaves), np.nan)
     for i in range(len(leaves)):
         node, u, last = leaves[i], begins[i + 1] - 1, 0
-        on_label = label[node] > blank[node]
+        while node:
+            tokens[u] = token[node]
+            node, u = parent[node], u - 1
+        node, u = leaves[i], begins[i + 1] - 1
+        on_label, scores[i] = label[node] > blank[node], max(label[node], blank[node])
         for t in range(len(frames) - 1, -1, -1):
             move = moves[t, node]
             if not on_label:
@@ -94,13 +118,13 @@ def trace_alignments(frames: Floats, parent: Ints, token: Ints, leaves: Ints) ->
                 if known < 0 or spans[known, 0] != t or spans[known, 1] != last:
                     spans[count, 0], spans[count, 1], latest[node] = t, last, count
                     count += 1
-                tokens[u], span[u] = token[node], latest[node]
+                span[u] = latest[node]
                 node, u, on_label, last = parent[node], u - 1, (move & 3) == 2, 0
         total = 0.0
         for peak in peaks[begins[i] : begins[i + 1]]:
             total += peak
         means[i] = total / (begins[i + 1] - begins[i])
-    return begins, tokens, span, spans[:count].T.copy(), means
+    return scores, begins, tokens, span, spans[:count].T.copy(), means
 
 
 @jit

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from models.interface import Beam, Decoder, Hypothesis, Padded
 from models.search import state_tree as states
-from models.search.ctc.backtrace import collect_hypotheses, trace_alignments
+from models.search.ctc.backtrace import collect_hypotheses, to_hypotheses, trace_alignments
 from models.search.ctc.beam_kernel import add_neural_scores, search_frame, search_utterance, start_search
 from models.search.ctc.prefix_tree import FRESH, PrefixTree, SearchLimits, allocate_tree
 from models.search.language.fusion_automaton import Automaton, Floats
@@ -100,22 +100,12 @@ def _best_path(frames: Floats, beam: Beam) -> list[Hypothesis]:
     score = np.array([np.take_along_axis(frames, path[:, None], 1).sum()])
     parent = np.arange(-1, len(tokens), dtype=np.int32)
     leaf = np.array([len(tokens)], np.int32)
-    return _written(score, trace_alignments(frames, parent, np.append(np.int32(BLANK), tokens), leaf))
+    return to_hypotheses(trace_alignments(frames, parent, np.append(np.int32(BLANK), tokens), leaf), score)
 
 
 def _hypotheses(search: PrefixTree, frames: Floats) -> list[Hypothesis]:
     scores, leaves, parent, token = collect_hypotheses(search)
-    return _written(scores, trace_alignments(frames, parent, token, leaves))
-
-
-def _written(scores: Floats, traced: tuple[np.ndarray, ...]) -> list[Hypothesis]:
-    begins, tokens, span, (first, last), means = (part.tolist() for part in traced)
-    spans = list(zip(first, last, strict=True))
-    rows = zip(scores.tolist(), begins, begins[1:], means, strict=False)
-    return [
-        Hypothesis(tuple(tokens[b:e]), score, tuple([spans[i] for i in span[b:e]]), math.exp(mean))
-        for score, b, e, mean in rows
-    ]
+    return to_hypotheses(trace_alignments(frames, parent, token, leaves), scores)
 
 
 @dataclass(frozen=True)

@@ -169,6 +169,14 @@ def test_nan_and_the_impossible(artifact_root):
         CTCAligner(told(log_probs, [" ", "a", "b"]), "m")(bad, "ab")
 
 
+def test_what_would_take_too_much_memory(artifact_root, monkeypatch):
+    aligner = CTCAligner(told(torch.zeros(5, 7).log_softmax(-1), [" ", "a", "b"]), "m")
+    monkeypatch.setattr("tasks.decoding.forced_alignment.MOST_CELLS", 15)
+    assert aligner(frames(5), "ab").words[0].text == "ab"
+    with pytest.raises(UserError, match="0 s with 3 tokens are too much to align at once"):
+        aligner(frames(5), "aba")
+
+
 def test_models_without_emissions_of_ctc_are_refused(artifact_root):
     asg = wav2letter.Config(channels=(8,), windows=(3,), dilations=(1,), strides=(2,))
     for config in (TRANSDUCER, asg):

@@ -56,7 +56,7 @@ class Toy:
 
 torch.manual_seed(0)
 CTC = CTCPrefixScorer()
-MODEL, SPEAKER, LM = Toy(1), Toy(2, attends=False), Toy(3, attends=False)
+MODEL, LM = Toy(1), Toy(3, attends=False)
 MEMORY = Padded.stack([torch.randn(n, SIZE, dtype=torch.float64) for n in LENGTHS], fill=float("nan"))
 EMISSIONS = Padded.stack([torch.randn(n + 1, VOCABULARY, dtype=torch.float64).log_softmax(-1) for n in LENGTHS])
 
@@ -183,22 +183,6 @@ def test_a_batch_is_its_sources_alone(terms, width):
         assert all(a <= b for h in nbest for (a, _), (b, _) in itertools.pairwise(h.spans))
 
 
-def test_a_model_without_memory():
-    """The limits say how many searches; there are no spans."""
-    beam = Beam(width=60, max_length=3, length_norm=0.5, lm_weight=0.4)
-    found = attention_beam(SPEAKER, None, beam, LM, limits=torch.tensor([3, 2]))
-    for nbest, most in zip(found, (3, 2), strict=True):
-        truth = []
-        for length in range(most + 1):
-            for y in itertools.product(LETTERS, repeat=length):
-                written = y if length == most else (*y, EOS)
-                told = sum(read(SPEAKER, written, None)[0]) / ((5 + length) / 6) ** 0.5
-                truth.append((told + 0.4 * sum(read(LM, written, None)[0]), y))
-        assert [h.tokens for h in nbest] == [y for _, y in sorted(truth, reverse=True)]
-        assert [h.score for h in nbest] == pytest.approx([s for s, _ in sorted(truth, reverse=True)], abs=1e-9)
-        assert {h.spans for h in nbest} == {()}
-
-
 def test_ctc_prefixes_are_the_ctc_loss():
     """A text's probability is the loss's; those of all texts of a short source add up to one."""
     assert isinstance(CTC, Decoder)
@@ -254,10 +238,6 @@ def test_what_cannot_be_searched_is_refused():
         attention_beam(MODEL, MEMORY, Beam(lm_weight=0.1))
     with pytest.raises(ValueError, match="no CTC head"):
         attention_beam(MODEL, MEMORY, Beam(ctc_weight=0.1))
-    with pytest.raises(ValueError, match="no memory to cover"):
-        attention_beam(SPEAKER, None, Beam(coverage=0.1), limits=torch.tensor([2]))
-    with pytest.raises(ValueError, match="how many searches"):
-        attention_beam(SPEAKER, None, Beam())
     wide = Padded(torch.randn(3, 4, 9).log_softmax(-1), torch.tensor([4, 4, 4]))
     with pytest.raises(ValueError, match="one tokenizer"):
         attention_beam(MODEL, MEMORY, Beam(ctc_weight=0.1), None, wide)
@@ -275,7 +255,6 @@ def test_what_cannot_be_searched_is_refused():
 
 def test_no_sources_are_no_hypotheses():
     assert attention_beam(MODEL, Padded(MEMORY.data[:0], MEMORY.lengths[:0]), Beam()) == []
-    assert attention_beam(SPEAKER, None, Beam(), limits=torch.tensor([], dtype=torch.long)) == []
 
 
 def test_where_nothing_is_possible():

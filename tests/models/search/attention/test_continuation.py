@@ -1,19 +1,22 @@
 """The beam over continuations against the list of all of them; and text drawn at random against its distribution."""
 
 import itertools
+import math
 
 import pytest
 import torch
 
-from models import char_rnn
+from models import char_rnn, gated_conv_lm
 from models.interface import Beam, Padded
+from models.search.attention import beam as attention_beam
 from models.search.attention.continuation import continuation_beam
 from models.search.language.text_generator import SamplingConfig, generate_tokens, sample_token
-from models.special_tokens import EOS
+from models.special_tokens import BLANK, BOS, EOS
 
 torch.set_num_threads(1)
 
-VOCABULARY = 5
+VOCABULARY = 7
+LETTERS = [v for v in range(VOCABULARY) if v not in (BLANK, BOS, EOS)]
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +42,12 @@ def log_prob(model, source, tokens):
 
 
 def all_continuations(model, source, beam):
-    letters = [v for v in range(VOCABULARY) if v != EOS]
     for length in range(beam.max_length + 1):
-        for y in itertools.product(letters, repeat=length):
+        for y in itertools.product(LETTERS, repeat=length):
             written = y if length == beam.max_length else (*y, EOS)
-            score = log_prob(model, source, written) / ((5 + length) / 6) ** beam.length_norm
-            yield score + beam.insertion_bonus * length, y
+            told = log_prob(model, source, written)
+            score = told / ((5 + length) / 6) ** beam.length_norm + beam.insertion_bonus * length
+            yield score, y, math.exp(told / len(written))
 
 
 @pytest.mark.parametrize("terms", [{}, {"length_norm": 0.7}, {"insertion_bonus": 0.9}, {"length_norm": 2.0}])
@@ -54,8 +57,9 @@ def test_a_wide_beam_is_the_enumeration(model, terms):
     for source, length, nbest in zip(SOURCES.data.tolist(), SOURCES.lengths.tolist(), found, strict=True):
         truth = sorted(all_continuations(model, source[:length], beam), reverse=True)
         assert len(nbest) == len(truth) == 1 + 4 + 16 + 64
-        assert [h.tokens for h in nbest] == [y for _, y in truth]
-        assert [h.score for h in nbest] == pytest.approx([score for score, _ in truth])
+        assert [h.tokens for h in nbest] == [y for _, y, _ in truth]
+        assert [h.score for h in nbest] == pytest.approx([score for score, _, _ in truth])
+        assert [h.confidence for h in nbest] == pytest.approx([p for _, _, p in truth])
 
 
 @pytest.mark.parametrize("width", [2, 3, 5])
@@ -63,7 +67,8 @@ def test_a_wide_beam_is_the_enumeration(model, terms):
 def test_stopping_early_loses_nothing(model, width, terms, monkeypatch):
     beam = Beam(width=width, max_length=6, **terms)
     found = continuation_beam(model, SOURCES, beam, None)
-    monkeypatch.setattr("models.search.attention.continuation._settled", lambda *_: False)
+    assert all(len(nbest) == width for nbest in found)
+    monkeypatch.setattr(attention_beam, "_open", lambda live, *_: (live.scores > -torch.inf).any(1).tolist())
     assert continuation_beam(model, SOURCES, beam, None) == found
 
 
@@ -74,7 +79,7 @@ def test_width_one_is_greedy(model):
         for token in source[:length]:
             log_probs, state, _ = model.step(torch.tensor([token]), state, None)
         while len(written) < 7:
-            token = int(log_probs.argmax())
+            token = max((EOS, *LETTERS), key=log_probs[0].tolist().__getitem__)
             if token == EOS:
                 break
             written.append(token)
@@ -91,6 +96,17 @@ def test_a_batch_is_its_sources_alone(model):
         (alone,) = continuation_beam(model, Padded(SOURCES.data[i : i + 1, :n], n), beam, None)
         assert [h.tokens for h in alone] == [h.tokens for h in nbest]
         assert [h.score for h in alone] == pytest.approx([h.score for h in nbest])
+
+
+@pytest.mark.parametrize("config", [char_rnn.Config(), gated_conv_lm.Config(blocks=(((3, 8),), ((1, 8), (2, 8))))])
+def test_sources_of_one_token(config):
+    """Nothing is read before it: the search begins where the model does."""
+    torch.manual_seed(2)
+    model, beam = config.build(0, VOCABULARY).double().eval(), Beam(width=200, max_length=2)
+    found = continuation_beam(model, Padded.stack([torch.tensor([BOS]), torch.tensor([4])]), beam)
+    for token, nbest in zip((BOS, 4), found, strict=True):
+        truth = sorted(all_continuations(model, [token], beam), reverse=True)
+        assert [h.tokens for h in nbest] == [y for _, y, _ in truth]
 
 
 def test_what_it_has_not_is_refused(model):
@@ -141,7 +157,7 @@ def test_what_is_drawn(how):
 
 
 def test_temperature_zero_is_greedy(model):
-    text = generate_tokens(model, SOURCES, SamplingConfig(temperature=0.0), torch.Generator())
+    text = generate_tokens(model, SOURCES, SamplingConfig(temperature=0.0, forbidden=(BLANK, BOS)), torch.Generator())
     drawn = torch.stack([next(text) for _ in range(7)], 1).tolist()
     greedy = continuation_beam(model, SOURCES, Beam(width=1, max_length=7), None)
     for row, nbest in zip(drawn, greedy, strict=True):

@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from viterbi import viterbi
 
 from models.interface import Padded
 from models.search.ctc.forced_alignment import ctc_alignment
@@ -62,10 +63,34 @@ def test_is_the_best_of_all_paths(seed):
             assert math.isnan(alignment.confidence)
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_many_texts_that_begin_alike(seed):
+    """Their prefixes are aligned once; of some steps and tokens the probability is 0, so some have no path."""
+    torch.manual_seed(seed)
+    rows = []
+    for n in (30, 17):
+        logits = 3 * torch.randn(n, 4, dtype=torch.float64)
+        rows.append(logits.masked_fill(torch.rand(n, 4) < 0.1, -torch.inf).log_softmax(-1))
+    targets = [torch.randint(1, 4, (n,)).tolist() for n in (0, 1, 2, 5, 8, 12, 16, 20)]
+    targets += [targets[-1][:n] + targets[3] for n in (3, 7, 11)] + [targets[-1][:9]] * 2
+    found = ctc_alignment(Padded.stack(rows), padded(targets * 2))
+    assert {h.score == -math.inf for h in found} == {True, False}
+    for i, h in enumerate(found):
+        target = targets[i % len(targets)]
+        score, spans, confidence = viterbi(rows[i // len(targets)], target)
+        assert h.tokens == tuple(target)
+        assert h.score == pytest.approx(score)
+        assert h.spans == spans
+        assert h.confidence == pytest.approx(confidence, nan_ok=True)
+
+
 def test_rows_must_divide():
     emissions = Padded.stack([torch.zeros(3, 3), torch.zeros(3, 3)])
     with pytest.raises(ValueError, match="3 targets"):
         ctc_alignment(emissions, padded([[1], [2], [1]]))
+    with pytest.raises(ValueError, match="1 targets"):
+        ctc_alignment(Padded(emissions.data[:0], emissions.lengths[:0]), padded([[1]]))
+    assert ctc_alignment(emissions, Padded(torch.empty(0, 0, dtype=torch.long), torch.empty(0, dtype=torch.long))) == []
 
 
 def test_an_utterance_without_steps():

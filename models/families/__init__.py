@@ -1,0 +1,1 @@
+"""What architectures of one kind share, beside what makes each: loss, search, streams."""
