@@ -12,17 +12,17 @@ The defaults are the lecture's: embedding 64, 2 LSTM layers of 64, 2 read-out la
 from dataclasses import dataclass
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from models.interface import Padded, State, restore_config
 from models.families.causal_lm import CausalLM
+from models.interface import Padded, State, restore_config
 from models.layers.rnn_stack import Recurrent, Stack
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """embedding_size: of a character's vector. readout: the sizes of its layers, none for a plain softmax.
-
-    dropout: on the embedding, on the recurrent output and after each read-out layer.
+    """embedding_size: of a character's vector, 0 for one-hot characters. readout: the sizes of its layers, none for a
+    plain softmax. dropout: on the embedding, on the recurrent output and after each read-out layer.
     """
 
     embedding_size: int = 64
@@ -32,8 +32,10 @@ class Config:
 
     def __post_init__(self) -> None:
         restore_config(self)
-        if min(self.embedding_size, *self.readout, 1) < 1 or not 0 <= self.dropout < 1:
-            raise ValueError("embedding_size and readout are at least 1, dropout is in [0, 1)")
+        if self.embedding_size < 0 or min(self.readout, default=1) < 1 or not 0 <= self.dropout < 1:
+            raise ValueError("embedding_size is not negative, readout is at least 1, dropout is in [0, 1)")
+        if self.recurrent.cell == "elman_rtrl" and self.embedding_size:
+            raise ValueError("elman_rtrl gives an embedding no gradient: embedding_size=0, which reads one-hot tokens")
         if not self.recurrent.streams:
             raise ValueError("a language model reads forward, step by step: not bidirectional, pyramid 1")
 
@@ -45,9 +47,9 @@ class Config:
 class CharRNN(CausalLM):
     def __init__(self, config: Config, vocabulary: int) -> None:
         super().__init__()
-        self.config = config
-        self.embedding = nn.Embedding(vocabulary, config.embedding_size)
-        self.recurrent = Stack(config.recurrent, config.embedding_size)
+        self.config, self.vocabulary = config, vocabulary
+        self.embedding = nn.Embedding(vocabulary, config.embedding_size) if config.embedding_size else None
+        self.recurrent = Stack(config.recurrent, config.embedding_size or vocabulary)
         self.dropout = nn.Dropout(config.dropout)
         sizes = (config.recurrent.output_size, *config.readout)
         self.readout = nn.Sequential()
@@ -56,7 +58,7 @@ class CharRNN(CausalLM):
         self.output = nn.Linear(sizes[-1], vocabulary)
 
     def logits(self, tokens: Padded, state: State | None, *, own_ends: bool = True) -> tuple[Tensor, State]:
-        e = Padded(self.dropout(self.embedding(tokens.data)), tokens.lengths)
+        e = Padded(self.dropout(self._embedded(tokens.data)), tokens.lengths)
         h, state = self.recurrent(e, state, own_ends=own_ends)
         return self.output(self.readout(self.dropout(h.data))), state
 
@@ -64,5 +66,11 @@ class CharRNN(CausalLM):
         return self.recurrent.begin(batch_size)
 
     def next_logits(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        h, state = self.recurrent.step(self.embedding(tokens), state)
+        h, state = self.recurrent.step(self._embedded(tokens), state)
         return self.output(self.readout(h)), state
+
+    def _embedded(self, tokens: Tensor) -> Tensor:
+        """Tokens (...) to (..., E), or one-hot (..., V)."""
+        if self.embedding is None:
+            return F.one_hot(tokens, self.vocabulary).to(self.output.weight.dtype)
+        return self.embedding(tokens)

@@ -3,8 +3,8 @@
 h(t) = (1 - a) h(t-1) + a tanh(W_in x(t) + W_h h(t-1))      random and fixed; x(t): the one-hot character y_{t-1}
 p(y_t | y_1 .. y_{t-1}) = softmax(W_out [x(t); h(t)] + b)   the read-out, all that is trained
 
-The loss is convex in W_out. So that the network trains through the ordinary loop, on streams of any length, W_out is
-found by gradient descent on the cross-entropy; for real-valued targets `ridge` gives Jaeger's closed form.
+The loss is convex in W_out: by default it is found by gradient descent on the cross-entropy, through the ordinary loop.
+`ridge` gives Jaeger's closed form instead, in one pass: models/layers/ridge.py says what p is then.
 """
 
 from dataclasses import dataclass
@@ -15,26 +15,34 @@ from torch import Tensor, nn
 
 from models.cells.echo_state import Config as Echo
 from models.cells.echo_state import EchoState
-from models.interface import Padded, State, restore_config
+from models.criteria.cross_entropy import shift_targets
 from models.families.causal_lm import CausalLM
+from models.interface import Batch, Padded, State, restore_config
+from models.layers.ridge import LinearProbabilities, Moments, moments, ridge
 from models.layers.rnn_layer import Unroll
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """hidden_size: units of the reservoir. echo: its spectral radius, leak, density and input scale."""
+    """hidden_size: units of the reservoir. echo: its spectral radius, leak, density and input scale. ridge: the penalty
+    of a read-out in closed form, 0 for one by gradient descent. floor: below which no token's score falls there.
+    """
 
     hidden_size: int = 1000
     echo: Echo = Echo()
+    ridge: float = 0.0
+    floor: float = 1e-3
 
     def __post_init__(self) -> None:
         restore_config(self)
         if self.hidden_size < 1:
             raise ValueError("hidden_size is at least 1")
+        if self.ridge < 0 or not 0 < self.floor < 1:
+            raise ValueError("ridge is not negative, floor is between 0 and 1")
 
     def build(self, source_size: int, target_size: int) -> "EchoStateNetwork":
         del source_size  # a language model reads what it writes
-        return EchoStateNetwork(self, target_size)
+        return (RidgeEchoStateNetwork if self.ridge else EchoStateNetwork)(self, target_size)
 
 
 class EchoStateNetwork(CausalLM):
@@ -64,13 +72,23 @@ class EchoStateNetwork(CausalLM):
         return self.output(torch.cat((x, h), 1)), state
 
 
-def ridge(states: Tensor, targets: Tensor, penalty: float) -> Tensor:
-    """The read-out W (F, K) of states (N, F) that minimises |states W - targets|^2 + penalty |W|^2, targets (N, K).
+class RidgeEchoStateNetwork(EchoStateNetwork):
+    """With its read-out in closed form: a `ClosedForm`."""
 
-    W = (S' S + penalty I)^-1 S' Y. Raises ValueError unless penalty > 0, which makes it the only one.
-    """
-    if penalty <= 0:
-        raise ValueError(f"the penalty of a ridge regression is above 0, not {penalty}")
-    gram = states.mT @ states
-    gram.diagonal().add_(penalty)
-    return torch.cholesky_solve(states.mT @ targets, torch.linalg.cholesky(gram))
+    def __init__(self, config: Config, vocabulary: int) -> None:
+        super().__init__(config, vocabulary)
+        self.output = LinearProbabilities(vocabulary + config.hidden_size, vocabulary, config.floor)
+
+    @torch.no_grad()
+    def moments(self, batch: Batch, state: State | None) -> tuple[Moments, State]:
+        """The sums of [x; h; 1] (F = V + H + 1) and the one-hot tokens (V) that follow."""
+        tokens, target = shift_targets(batch)
+        seen, state = self.observe(tokens, state)
+        states, real = F.pad(seen.data, (0, 1), value=1.0), target.mask()
+        return moments(states[real], F.one_hot(target.data[real], self.vocabulary)), state
+
+    @torch.no_grad()
+    def solve(self, moments: Moments) -> None:
+        weight = ridge(moments, self.config.ridge)
+        self.output.weight.copy_(weight[:-1].mT)
+        self.output.bias.copy_(weight[-1])

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from models.interface import Padded, State
 from models.families.causal_lm import CausalLM
+from models.interface import Padded, State
 from models.layers.gated_convolution import GatedBlock, Layer, ends
 
 Block = tuple[Layer, ...]

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from flows.recipes import Recipe, asr_an4, asr_demo
 from flows.recipes.asr_defaults import adam, small_network
-from models import deep_speech_2
+from models import deep_speech_2, listen_attend_spell
 from models.interface import Beam
 from tasks.batches.batch_sampler import BatchingConfig
 from tasks.bundles.decoding_resources import TranscriptLMConfig
@@ -96,4 +96,18 @@ def deep_speech_2_paper() -> Recipe:
         model=deep_speech_2.Config(),
         augment=AugmentConfig(noise=0.3),
         beam=Beam(width=500, max_length=1000),
+    )
+
+
+def listen_attend_spell_2018() -> Recipe:
+    """The speller of Chiu et al. 2018 at its size (section 4.1): 80 bands, 5 BLSTMs of 1024, 4 heads; for GPUs. Its
+    demo, `listen_attend_spell_2018_demo`, has a number.
+    """
+    return Recipe(
+        features=FrontEnd(mels=80),
+        model=listen_attend_spell.chiu_2018(),
+        augment=AugmentConfig(noise=0.3),
+        batching=BatchingConfig(frames_per_batch=20000, utterances_per_batch=32, sorted_epochs=1),
+        fit=adam(epochs=40, learning_rate=5e-4),
+        beam=Beam(width=8, max_length=400),
     )

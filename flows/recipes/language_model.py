@@ -99,6 +99,26 @@ def char_rnn_shakespeare() -> LanguageRecipe:
     )
 
 
+def char_rnn_fables_rtrl() -> LanguageRecipe:
+    """Elman's network of 24 units trained online: an update after each character, the exact gradient by RTRL."""
+    return LanguageRecipe(
+        model=char_rnn.Config(embedding_size=0, recurrent=Recurrent(cell="elman_rtrl", hidden_size=24), readout=()),
+        tokens=LETTERS,
+        chunks=ChunkConfig(length=1, held_out="end", dev_share=0.1, carried=True),
+        batching=BatchingConfig(frames_per_batch=1 << 20, utterances_per_batch=64, sorted_epochs=0),
+        fit=replace(one_cycle(epochs=5, learning_rate=4e-3, weight_decay=0.0), checkpoint_steps=2000),
+        prompt=Prompt(context="LA GRENOUILLE "),
+    )
+
+
+def echo_state_fables_ridge() -> LanguageRecipe:
+    """`cell_echo_state` with its read-out in closed form, ridge regression in one pass: 2.187 nats, 42.0 %, on the
+    split on which gradient descent on the cross-entropy, for which no score is negative, has 1.890 nats, 43.5 %.
+    """
+    descent = rnn_ablation.cell_echo_state()
+    return replace(descent, model=replace(descent.model, ridge=1.0), fit=replace(descent.fit, epochs=1))
+
+
 def one_cycle(*, epochs: int, learning_rate: float, weight_decay: float) -> FitConfig:
     """AdamW; the rate rises over a tenth of the updates and falls to nothing (Smith & Topin 2017)."""
     return FitConfig(

@@ -44,13 +44,15 @@ from models.layers.rnn_layer import (
     Unroll,
     concatenate_steps,
 )
+from models.layers.rtrl import RealTimeElman
 from models.layers.sequence_norm import SequenceNorm
 from models.layers.weight_init import WeightInit, initialize_weights
 
-CellName = Literal["elman", "jordan", "lstm", "gru", "deep_transition", "echo_state"]
+CellName = Literal["elman", "elman_rtrl", "jordan", "lstm", "gru", "deep_transition", "echo_state"]
 Norm = Literal["none", "input", "product"]
 OPTIONS = {  # the field of a config that is each cell's
     "elman": "elman",
+    "elman_rtrl": "elman",
     "jordan": "elman",
     "lstm": "lstm",
     "gru": "gru",
@@ -59,6 +61,7 @@ OPTIONS = {  # the field of a config that is each cell's
 }
 CELLS: dict[str, Callable[..., Any]] = {
     "elman": Elman,
+    "elman_rtrl": RealTimeElman,
     "jordan": Jordan,
     "lstm": LSTM,
     "gru": GRU,
@@ -74,7 +77,7 @@ class Recurrent:
     c. projection: of a plain LSTM's h(t) to so many features, also where it recurs (Sak et al. 2014,
     https://arxiv.org/abs/1402.1128), 0 for none. input_noise, weight_noise: standard deviations. dropout: between
     layers. elman (also Jordan's), lstm, gru, transition, echo: options of the cell; those of another cell cannot be
-    set.
+    set. The cell elman_rtrl is Elman's with the gradient of models/layers/rtrl.py.
 
     merge: how two directions become one vector. share_input: both directions read one product W x + b. norm: what is
     normalised over all real steps of the batch, a layer's input x or its product W x, whose bias is then that of the
@@ -122,6 +125,11 @@ class Recurrent:
             raise ValueError(f"zoneout_cell is for an lstm's c, which {self.cell} has not")
         if self.dropout and self.layers == 1 and not self.drops_elsewhere:
             raise ValueError("recurrent.dropout is between layers, and there is one: set it to 0")
+        beside = self.learn_start or self.zoneout or self.share_input or self.norm != "none"
+        if self.cell == "elman_rtrl" and (self.layers > 1 or beside):
+            raise ValueError(
+                "elman_rtrl learns one cell's weights: layers=1, no learn_start, zoneout, share_input, norm"
+            )
         self._refuse_of_other_cells()
         self._refuse_of_other_inputs()
 

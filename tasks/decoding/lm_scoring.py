@@ -13,7 +13,8 @@ from tasks.batches.batch_loader import prefetch
 from tasks.batches.batch_sampler import BatchingConfig, batchify, split_batches
 from tasks.batches.token_chunks import ChunkDataset
 
-SHORTEST_STREAM = 32  # chunks that a row reads with its state carried on, where there are so many
+SHORTEST_STREAM = 32  # chunks that a row reads with its state carried on, where there are so many, and at least
+SHORTEST_TOKENS = 1920  # so many tokens
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ def score_chunks(model: LanguageModel, passage: ScoredChunk, rows: np.ndarray) -
     """Log-probabilities (B, T, V) and the tokens (B, T) they are of, batch by batch, for consecutive rows."""
     chunks, batching = passage.chunks, passage.batching
     if passage.carried:
-        width = min(batching.rows_of(chunks.length), max(1, len(rows) // SHORTEST_STREAM))
+        shortest = max(SHORTEST_STREAM, SHORTEST_TOKENS // chunks.length)
+        width = min(batching.rows_of(chunks.length), max(1, len(rows) // shortest))
         batches = batchify(rows, width)
     else:
         batches = split_batches(rows, chunks.frames, batching)

@@ -16,7 +16,7 @@ from tasks.decoding.lm_scoring import ScoredChunk, score_chunks
 from tasks.steps.pipeline_step import step
 from tasks.steps.ray_jobs import Job, run_jobs
 
-ROWS_A_JOB = 2000
+CHUNKS_A_JOB, TOKENS_A_JOB = 2000, 120_000  # at least: between two jobs no state is carried
 SHOWN_CHUNKS = 24  # of which the page shows each character with its probability
 
 
@@ -40,7 +40,8 @@ class LMScoringConfig:
 def evaluate_language_model(bundle: Artifact, stream: Artifact, reading: LMScoringConfig) -> Artifact:
     """`scores.json` with the numbers, and `reading.json`: some chunks with the probability of each token."""
     chunks = select_chunks(stream, reading.chunks, reading.split)
-    jobs: list[Job] = [{"first": at} for at in range(0, len(chunks.rows), ROWS_A_JOB)]
+    size = max(CHUNKS_A_JOB, TOKENS_A_JOB // chunks.length)
+    jobs: list[Job] = [{"first": at, "last": at + size} for at in range(0, len(chunks.rows), size)]
     sums = np.zeros(4)
     for found in run_jobs(LMScorer, jobs, "evaluate", (bundle, stream, reading)):
         sums += json.loads(found["sums"])
@@ -59,7 +60,7 @@ class LMScorer:
 
     @torch.inference_mode()
     def __call__(self, job: Job) -> Job:
-        rows = np.arange(job["first"], min(job["first"] + ROWS_A_JOB, len(self.chunks.rows)))
+        rows = np.arange(job["first"], min(job["last"], len(self.chunks.rows)))
         sums = np.zeros(4)
         passage = ScoredChunk(self.chunks, self.reading.batching, self.device, carried=self.reading.chunks.carried)
         for log_probs, target in score_chunks(_model(self.bundle), passage, rows):

@@ -19,6 +19,7 @@ from infra.ray_cluster import connect
 from infra.settings import settings
 from tasks.steps.pipeline_step import Resources
 from tasks.steps.progress import Progress
+from tasks.training.closed_form import fit_closed_form, in_closed_form
 from tasks.training.train_loop import Row, TrainJob, WorkerRank, train_loop
 from tasks.training.training_time import save_time
 
@@ -59,9 +60,14 @@ def train_in_process(job: TrainJob) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        train_loop(job, WorkerRank())
+        train(job, WorkerRank())
     finally:
         torch.set_num_threads(threads)
+
+
+def train(job: TrainJob, place: WorkerRank) -> None:
+    """As one worker: by gradients, or in closed form where the model has one."""
+    (fit_closed_form if in_closed_form(job) else train_loop)(job, place)
 
 
 def train_on_ray(job: TrainJob, workers: int) -> None:
@@ -111,7 +117,7 @@ def on_worker(config: dict[str, Any]) -> None:
     place = WorkerRank(context.get_world_rank(), context.get_world_size(), ray.train.torch.get_device())
     try:
         with explain_full_disk():
-            train_loop(job, place)
+            train(job, place)
     except UserError as problem:
         storage.write(storage.join(job.draft.uri, PROBLEM), str(problem).encode())
         raise

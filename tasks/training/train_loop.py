@@ -97,8 +97,7 @@ def train_loop(job: TrainJob, place: WorkerRank) -> None:
 
     while now.epoch < fit.epochs and not should_stop(now, fit):
         model.train()
-        batches = _plan(job, now.epoch, now.group)
-        groups = [batches[i : i + now.group] for i in range(now.batch, len(batches), now.group)]
+        groups = groups_of(job, now)
         mine = prefetch(job.train, worker_batches(groups, place), now.epoch, model.reduction)
         for group in groups:
             count = int(job.train.tokens[np.concatenate(group)].sum())
@@ -266,6 +265,12 @@ class Reporter:
 def clocks() -> tuple[float, float]:
     """Seconds by the clock, and by this process's cores."""
     return time.monotonic(), time.process_time()
+
+
+def groups_of(job: TrainJob, now: TrainState) -> list[list[np.ndarray]]:
+    """The batches of each update that is left of the epoch."""
+    batches = _plan(job, now.epoch, now.group)
+    return [batches[i : i + now.group] for i in range(now.batch, len(batches), now.group)]
 
 
 def _plan(job: TrainJob, epoch: int, group: int) -> list[np.ndarray]:

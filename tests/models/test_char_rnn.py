@@ -21,7 +21,8 @@ CELLS = [
     {"cell": "echo_state", "hidden_size": 64},
     {"cell": "lstm", "zoneout": 0.1, "zoneout_cell": 0.2, "weight_noise": 0.01, "input_noise": 0.01},
 ]
-VARIANTS = [SMALL | {"recurrent": {"hidden_size": 24} | cell} for cell in CELLS]
+ONLINE = {"embedding_size": 0, "readout": [], "recurrent": {"cell": "elman_rtrl", "hidden_size": 24}}
+VARIANTS = [*(SMALL | {"recurrent": {"hidden_size": 24} | cell} for cell in CELLS), ONLINE]
 
 
 def test_the_lecture_s_network():

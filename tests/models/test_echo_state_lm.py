@@ -5,8 +5,9 @@ import torch
 
 from models.cells.echo_state import Config as Echo
 from models.cells.echo_state import EchoState
-from models.echo_state_lm import Config, ridge
+from models.echo_state_lm import Config
 from models.interface import Batch, Padded
+from models.layers.ridge import ClosedForm, moments, ridge
 from models.layers.rnn_layer import Unroll
 
 torch.set_num_threads(1)
@@ -63,7 +64,7 @@ def memory_capacity(radius):
     states = Unroll(cell)(Padded(u, torch.tensor([3000])))[0].data[0, settle:] * 100
     delayed = torch.stack([u[0, settle - k : 3000 - k, 0] for k in range(delays)], 1)
     half = len(states) // 2
-    read = states[half:] @ ridge(states[:half], delayed[:half], 1e-9)
+    read = states[half:] @ ridge(moments(states[:half], delayed[:half]), 1e-9)
     pairs = zip(read.T, delayed[half:].T, strict=True)
     return torch.stack([torch.corrcoef(torch.stack(pair))[0, 1] ** 2 for pair in pairs]), units
 
@@ -84,11 +85,11 @@ def test_ridge_is_least_squares_of_the_augmented_system():
     states, targets = torch.randn(40, 7).double(), torch.randn(40, 3).double()
     rows = torch.cat((states, 0.3**0.5 * torch.eye(7).double()))
     truth = torch.linalg.lstsq(rows, torch.cat((targets, torch.zeros(7, 3).double()))).solution
-    torch.testing.assert_close(ridge(states, targets, 0.3), truth)
+    torch.testing.assert_close(ridge(moments(states, targets), 0.3), truth)
     known = torch.randn(7, 3).double()
-    torch.testing.assert_close(ridge(states, states @ known, 1e-10), known)
+    torch.testing.assert_close(ridge(moments(states, states @ known), 1e-10), known)
     with pytest.raises(ValueError, match="penalty"):
-        ridge(states, targets, 0.0)
+        ridge(moments(states, targets), 0.0)
 
 
 def test_the_readout_s_loss_is_convex():
@@ -105,3 +106,28 @@ def test_the_readout_s_loss_is_convex():
 
     for share in (0.2, 0.5, 0.8):
         assert loss(share) < (1 - share) * loss(0) + share * loss(1)
+
+
+def test_a_read_out_in_closed_form():
+    """Of two texts that say the same in every place it gives the share of each token, and never less than its floor."""
+    torch.manual_seed(0)
+    model = Config(hidden_size=30, ridge=1e-6, floor=1e-3).build(0, 7)
+    assert isinstance(model, ClosedForm)
+    assert not isinstance(Config(hidden_size=30).build(0, 7), ClosedForm)
+    tokens = torch.tensor([[4, 5, 6], [4, 5, 6], [4, 5, 6], [4, 5, 6]])
+    nexts = torch.tensor([[5, 6, 1], [5, 6, 1], [5, 6, 1], [5, 6, 3]])
+    lengths = torch.tensor([3, 3, 3, 3])
+    found, _ = model.moments(Batch(tuple("abcd"), Padded(tokens, lengths), Padded(nexts, lengths)), None)
+    model.solve(found)
+    p = model.predict(Padded(tokens[:1], lengths[:1]), None)[0].data[0].exp()
+    torch.testing.assert_close(p.sum(-1), torch.ones(3))
+    truth = torch.full((3, 7), 1e-3)
+    truth[0, 5] = truth[1, 6] = 1
+    truth[2, 1], truth[2, 3] = 0.75, 0.25
+    torch.testing.assert_close(p, truth / truth.sum(-1, keepdim=True), rtol=1e-3, atol=1e-4)
+
+
+def test_a_penalty_and_a_floor_are_in_range():
+    for options in ({"ridge": -1.0}, {"floor": 0.0}, {"floor": 1.0}):
+        with pytest.raises(ValueError, match="ridge is not negative"):
+            Config(**options)

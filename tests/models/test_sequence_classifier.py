@@ -97,6 +97,7 @@ def test_it_is_a_classifier_of_what_its_config_says():
     [
         ({"source": "pixels"}, "source is one of frames, tokens"),
         ({"readout": "first"}, "readout is one of last, mean, max"),
+        ({"recurrent": {"bidirectional": True, "merge": "sum"}}, "readout last takes each direction"),
         ({"source": "tokens"}, "embedding_size"),
         ({"embedding_size": -1}, "embedding_size"),
         ({"dropout": 1.0}, "dropout"),

@@ -10,7 +10,6 @@ from viterbi import viterbi
 
 from models.interface import Beam, Padded, Step
 from models.search.ctc.beam import ctc_beam
-from models.special_tokens import BOS, EOS
 
 torch.set_num_threads(1)
 

@@ -1,0 +1,85 @@
+"""Training without gradients: a model whose weights follow from sums over the training text, in one pass.
+
+The batches are those of the loop's first epoch, divided over the workers in the same way, and the sums are taken over
+all of them: any number of workers comes to the same weights. A run that was killed begins anew.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+from infra.errors import UserError
+from models.interface import Batch, State
+from models.layers.ridge import ClosedForm, Moments
+from tasks.batches.batch_loader import prefetch
+from tasks.bundles import training_checkpoints
+from tasks.bundles.training_checkpoints import TrainState
+from tasks.training.train_loop import (
+    Reporter,
+    TrainJob,
+    WorkerRank,
+    close_epoch,
+    groups_of,
+    measure_dev,
+    preflight,
+    worker_batches,
+)
+
+Read = Callable[[Batch, State | None], tuple[Any, State]]
+
+
+def in_closed_form(job: TrainJob) -> bool:
+    """Whether the job's model is trained so."""
+    with torch.device("meta"):
+        return isinstance(job.model.build(*job.sizes), ClosedForm)
+
+
+def fit_closed_form(job: TrainJob, place: WorkerRank) -> None:
+    """Read the training text for the sums, solve, and read it again for its loss. Raises UserError for several epochs."""
+    if job.fit.epochs != 1:
+        raise UserError(f"fit.epochs={job.fit.epochs}: a read-out in closed form is found in one; set fit.epochs=1")
+    if training_checkpoints.latest(job.draft):
+        return
+    torch.manual_seed(job.fit.seed)
+    model = job.model.build(*job.sizes).to(place.device).train()
+    now = TrainState(group=max(job.fit.batches_per_step, place.workers))
+    groups = groups_of(job, now)
+    if not groups:
+        raise UserError(f"fewer chunks than streams ({job.batching.utterances_per_batch} x {now.group}) to carry on")
+    turns = sum(-(-len(group) // place.workers) for group in groups)
+    bar = Reporter(job, place, 2 * turns, preflight(job, model, place) / place.workers)
+
+    sums: list[torch.Tensor] = []
+    for weight, found in _read(job, groups, model.moments, place):
+        sums = [s + weight * f for s, f in zip(sums, found, strict=True)] if sums else [weight * f for f in found]
+        now.step += 1
+        bar.show(now, math.log(job.sizes[1]))  # of a model that knows nothing yet
+    if place.workers > 1:
+        for value in sums:
+            dist.all_reduce(value)
+    model.solve(Moments(*sums))
+
+    with torch.no_grad():
+        for weight, loss in _read(job, groups, model.advance, place):
+            now.total, now.count = now.total + weight * float(loss.total), now.count + weight * float(loss.count)
+            now.step += 1
+            bar.show(now, now.total / max(now.count, 1))
+    total, count = place.sum(now.total, now.count)
+    row = {"epoch": 1, "step": 1, "loss": total / count, "lr": 0.0} | measure_dev(job, model, place)
+    close_epoch(job, now, row, {"model": model}, place)
+    bar.show(now, row["loss"], finished_epoch=True)
+
+
+def _read(job: TrainJob, groups: list[list[np.ndarray]], read: Read, place: WorkerRank) -> Iterator[tuple[float, Any]]:
+    """What `read` finds in each batch of this worker, and 1; or 0 where it has no batch left and reads another's."""
+    mine, states = prefetch(job.train, worker_batches(groups, place), 0), dict[int, State | None]()
+    for group in groups:
+        for start in range(0, len(group), place.workers):
+            number = start + place.rank
+            found, after = read(next(mine).to(place.device), states.get(number))
+            states[number] = after if job.reach else None
+            yield float(number < len(group)), found
