@@ -17,6 +17,7 @@ from models.interface import Beam, LanguageModel
 from tasks.bundles.model_bundle import LM, NEURAL, WORDS, check_golden_outputs, import_model, load_bundle
 from tasks.ingest import tar
 from tasks.ingest.ingest_text import INDEX as TEXT_INDEX
+from tasks.ingest.shards import TEXT
 from tasks.ngram.arpa_file import read_arpa
 from tasks.ngram.binary_file import write_binary
 from tasks.ngram.train_ngram import BINARY, NGramConfig
@@ -54,13 +55,12 @@ def transcripts_as_text(shards: Artifact) -> Artifact:
     """The training split's transcripts as a text, one a line: what language models are made of."""
     index, name = [], "00000-00000.tar"
     with tempfile.TemporaryDirectory() as folder, new_draft("text") as out:
-        with Path(folder, name).open("wb") as file:
+        with Path(folder, name).open("wb") as file, tar.SampleWriter(file) as shard:
             for number, piece in enumerate(_pieces(training_texts(shards))):
                 data, key = piece.encode(), f"00000-00000-{number:06}"
-                place = {"shard": name, "offset": file.tell() + tar.BLOCK, "size": len(data)}
-                tar.append(file, {f"{key}.txt": data})
+                begin, _ = shard.write(key, {TEXT: data})
+                place = {"shard": name, "offset": begin + tar.BLOCK, "size": len(data)}
                 index.append({"key": key, "characters": len(piece), "source": "transcripts"} | place)
-            file.write(tar.END)
         if not index:
             raise UserError(f"{shards}: no training transcripts to make a language model of")
         out.put(name, Path(folder, name))

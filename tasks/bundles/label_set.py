@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from infra.artifact_store import Artifact, new_draft
 from infra.errors import UserError
 from tasks.features.front_end import FrontEnd
-from tasks.ingest.shards import TEXT, read_sample
+from tasks.ingest.shards import TEXT, read_shard
 from tasks.steps.pipeline_step import step
 from tasks.text.normalization import normalize_text
 from tasks.text.tokenizer import FILE, LABELS, SOURCE, TokenizerConfig, fit_on_texts, training_texts
@@ -56,7 +56,5 @@ def _contents(shards: Artifact) -> Iterator[str]:
     if set(index["extension"].to_pylist()) != {TEXT}:
         raise UserError(f"{shards}: this corpus has clips, and the recipe reads text; choose one that reads sound")
     for name in sorted(set(index["shard"].to_pylist())):
-        with shards.file(name).open("rb") as file:
-            for row in index.filter(pc.field("shard") == name).select(("offset", "size")).to_pylist():
-                file.seek(row["offset"])
-                yield read_sample(file.read(row["size"])).data.decode()
+        keys = set(index.filter(pc.field("shard") == name)["key"].to_pylist())
+        yield from (sample.data.decode() for sample in read_shard(shards.file(name)) if sample.key in keys)

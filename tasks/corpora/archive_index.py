@@ -14,6 +14,7 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,9 +33,11 @@ INDEX = f"{PIECES}/index.parquet"
 PIECE_BYTES = 64 << 20
 RATIO, ALLOWANCE_BYTES = 100, 64 << 20  # unpacked size at most: ratio times the packed size, and this much more
 HEADER_BYTES = 1 << 20  # between two members of a tar nothing longer than this is read
+SMALL_BYTES = 64 << 10  # of a member that is read while a tar is listed
 KEPT_FREE_BYTES = 256 << 20
 
 COLUMNS = pa.schema({"name": pa.string(), "piece": pa.int32(), "offset": pa.int64(), "size": pa.int64()})
+AGAIN = "//"  # stands in no checked name
 Member = tuple[str, int, IO[bytes]]  # name, size, content
 
 
@@ -45,6 +48,31 @@ def unpack_archive(uri: str, draft: Draft) -> dict[str, tuple[str, int, int]]:
     with _named_errors(uri), storage.open_binary(uri) as file:
         members = read_zip_members(uri, file) if uri.lower().endswith(".zip") else read_gzip_members(uri, file)
         return write_pieces(members, draft)
+
+
+def lay_out_shards(folder: str, names: Iterable[str], draft: Draft) -> dict[str, tuple[str, int, int]]:
+    """The members of several .tar.gz in one index, as `<archive>/<member>`."""
+    if INDEX in draft.finished():
+        return _index_of(draft)
+
+    def members() -> Iterator[Member]:
+        for archive in names:
+            uri, seen = storage.join(folder, archive), Counter[str]()
+            with _named_errors(uri), storage.open_binary(uri) as file:
+                for name, size, content in read_gzip_members(uri, file):
+                    yield shard_member(archive, name, seen), size, content
+
+    with _named_errors(folder):
+        return write_pieces(members(), draft)
+
+
+def shard_member(archive: str, name: str, seen: Counter[str]) -> str:
+    """What a member of one of several archives is called: in Unicode, and one whose name comes again as no other can be
+    called.
+    """
+    name = name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    seen[name] += 1
+    return f"{archive}/{name}" + (f"{AGAIN}{seen[name]}" if seen[name] > 1 else "")
 
 
 def write_pieces(members: Iterable[Member], draft: Draft) -> dict[str, tuple[str, int, int]]:
@@ -76,8 +104,10 @@ def _fill(local: Path, members: Iterator[Member], number: int) -> list[tuple[str
     return rows
 
 
-def index_plain_tar(uri: str) -> Iterator[tuple[str, tuple[str, int, int]]]:
-    """The members of a plain .tar where they lie: name, (URI, offset, size)."""
+def index_plain_tar(uri: str, read: tuple[str, ...] = ()) -> Iterator[tuple[str, tuple[str, int, int], bytes]]:
+    """The members of a plain .tar where they lie: name, (URI, offset, size), and the content of a small one whose name
+    ends in one of `read`, for it costs nothing here and a request later; else b"".
+    """
     with _named_errors(uri), storage.open_binary(uri) as file:
         end = file.seek(0, os.SEEK_END)
         file.seek(0)
@@ -86,7 +116,9 @@ def index_plain_tar(uri: str) -> Iterator[tuple[str, tuple[str, int, int]]]:
                 if name := check_tar_member(uri, member):
                     if member.offset_data + member.size > end:
                         raise UserError(f"{uri}: cut off in member {name!r}; download it again")
-                    yield name, (uri, member.offset_data, member.size)
+                    wanted = member.size <= SMALL_BYTES and name.lower().endswith(read)
+                    content = tar.extractfile(member) if wanted else None
+                    yield name, (uri, member.offset_data, member.size), content.read() if content else b""
 
 
 def read_gzip_members(uri: str, file: BinaryIO) -> Iterator[Member]:

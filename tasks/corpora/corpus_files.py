@@ -7,16 +7,19 @@ names and sizes are not believed.
 
 import io
 import posixpath
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from infra import storage
 from infra.artifact_store import Draft
 from infra.errors import UserError
-from tasks.corpora.archive_index import index_plain_tar, unpack_archive, write_pieces
-from tasks.corpora.corpus_uri import Corpus, is_archive
+from tasks.corpora.archive_index import index_plain_tar, lay_out_shards, shard_member, unpack_archive, write_pieces
+from tasks.corpora.corpus_uri import SHARDED, Corpus, is_archive, shards
 
+SIDECARS = (".txt", ".json", ".cls")  # members of a sample that are read one by one, which S3 takes too long for
+HELD_BYTES = 256 << 20  # of them are held; those of the tars after are read when they are needed
 LINES_BYTES = 4 << 20  # what one request for a table's lines fetches
 
 Location = tuple[str, int, int]  # URI, offset, size
@@ -25,13 +28,15 @@ Location = tuple[str, int, int]  # URI, offset, size
 @dataclass(frozen=True, slots=True)
 class CorpusFiles:
     """uri: what messages name. files: name to (URI, offset, size), the URI empty where it is the name's own.
-    asked: the one file that the corpus names, such as a manifest.
+    asked: the one file that the corpus names, such as a manifest. texts: the contents of small files that were read
+    while their archive was listed.
     """
 
     uri: str
     files: dict[str, Location]
     archive: bool = False
     asked: str = ""
+    texts: dict[str, bytes] = field(default_factory=dict)
 
     def names(self, suffix: str | tuple[str, ...] = "") -> list[str]:
         return sorted(name for name in self.files if name.endswith(suffix))
@@ -57,6 +62,10 @@ class CorpusFiles:
         """The first of these names that is there; the first of all where none is."""
         return next((name for name in candidates if name in self.files), candidates[0])
 
+    def read(self, name: str) -> bytes:
+        """The content of one of the files."""
+        return self.texts[name] if name in self.texts else storage.read(*self._place(name))
+
     def lines(self, name: str) -> Iterator[str]:
         """The lines of a UTF-8 table, without line ends or byte order mark; bytes that are not UTF-8 become U+FFFD."""
         uri, offset, size = self.locate(name) or (storage.join(self.uri, name), 0, 0)
@@ -77,9 +86,13 @@ def open_corpus(corpus: Corpus, draft: Draft) -> CorpusFiles:
 
     Raises UserError for an empty place and for an archive that is damaged or unsafe.
     """
+    if corpus.kind == SHARDED:
+        return _open_shards(corpus.uri, draft)
     if is_archive(corpus.uri):
         plain = corpus.uri.lower().endswith(".tar")
-        files = dict(index_plain_tar(corpus.uri)) if plain else unpack_archive(corpus.uri, draft)
+        files = (
+            {n: place for n, place, _ in index_plain_tar(corpus.uri)} if plain else unpack_archive(corpus.uri, draft)
+        )
         source = CorpusFiles(corpus.uri, files, archive=True)
     else:
         single = storage.stat(corpus.uri)
@@ -89,6 +102,24 @@ def open_corpus(corpus: Corpus, draft: Draft) -> CorpusFiles:
     if not source.files:
         raise UserError(f"corpus {corpus}: nothing is there")
     return source
+
+
+def _open_shards(uri: str, draft: Draft) -> CorpusFiles:
+    """The members of many archives, as `<archive>/<member>`: of plain tars where they lie."""
+    folder, entries = shards(uri)
+    packed = [name for name in entries if not name.lower().endswith(".tar")]
+    files = lay_out_shards(folder, packed, draft) if packed else {}
+    texts, held = dict[str, bytes](), 0
+    for archive in (name for name in entries if name not in set(packed)):
+        place = storage.join(folder, archive)
+        read, seen = SIDECARS if storage.is_s3(place) and held < HELD_BYTES else (), Counter[str]()
+        for member, location, content in index_plain_tar(place, read):
+            name = shard_member(archive, member, seen)
+            files[name] = location
+            if content:
+                texts[name] = content
+                held += len(content)
+    return CorpusFiles(uri, files, archive=True, texts=texts)
 
 
 def open_generated_corpus(folder: Path, draft: Draft) -> CorpusFiles:

@@ -1,17 +1,31 @@
-"""How a corpus is named: KIND:URI, the kind a module of tasks/corpora/readers/, the URI a folder, archive or s3://."""
+"""How a corpus is named: KIND:URI, the kind a module of tasks/corpora/readers/, the URI a folder, archive or s3://.
 
+Of the kind webdataset it may be a pattern, such as train-{000000..000099}.tar or *.tar.
+"""
+
+import glob
 import hashlib
 import importlib
 import json
 import posixpath
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from itertools import islice
 from pathlib import Path
+
+from braceexpand import braceexpand
 
 from infra import storage
 from infra.errors import UserError
+from infra.storage import FileStat
 
 READERS = Path(__file__).parent / "readers"
 ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
+SHARDED = "webdataset"  # the kind whose place is many archives
+SHARDS = (".tar", ".tar.gz", ".tgz")
+MOST_SHARDS = 1_000_000  # that braces may stand for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +55,9 @@ class IngestConfig:
     min_seconds, max_seconds: clips outside are rejected. own_splits: ignore the corpus' official splits and make
     speaker- and sentence-disjoint ones of dev_share and test_share with `seed`. test_speaker, digits, strings: `fsdd`
     only: who is held out, how many digits a string has at most, how many strings are made of the training recordings.
-    max_characters: `labelled` only, longer texts are rejected.
+    max_characters: longer texts with a label are rejected. audio_field, text_field, label_field, speaker_field,
+    split_field: `webdataset` only: which member of a sample (its extension), or else which key of its .json, is what;
+    found by their usual names where empty.
     """
 
     shard_mb: float = 64.0
@@ -56,6 +72,11 @@ class IngestConfig:
     digits: int = 5
     strings: int = 1200
     max_characters: int = 10_000
+    audio_field: str = ""
+    text_field: str = ""
+    label_field: str = ""
+    speaker_field: str = ""
+    split_field: str = ""
 
 
 def corpus_kinds(*verbs: str) -> list[str]:
@@ -79,7 +100,9 @@ def parse_corpus(text: str, verb: str = "utterances", *others: str) -> Corpus:
     if not uri:
         raise UserError(f"corpus {text!r}: no place given; write {kind}:/path/to/corpus or {kind}:s3://bucket/prefix")
     uri = uri.rstrip("/") if storage.is_s3(uri) else str(Path(posixpath.normpath(Path(uri).expanduser().absolute())))
-    if not storage.is_s3(uri) and not Path(uri).exists():
+    if kind == SHARDED:
+        shards(uri)
+    elif not storage.is_s3(uri) and not Path(uri).exists():
         raise UserError(f"corpus {text!r}: {uri} does not exist")
     return Corpus(kind=kind, uri=uri, verb=verb)
 
@@ -92,9 +115,61 @@ def fingerprint(corpus: Corpus) -> str:
     """Changes whenever a file of the corpus does: a hash of every name, size and time (or ETag). Reads no content."""
     if corpus.kind == "demo":
         return "generated"
-    single = storage.stat(corpus.uri)
-    files = {"": single} if single else storage.list_files(corpus.uri)
+    if corpus.kind == SHARDED:
+        _, files = shards(corpus.uri)
+    else:
+        single = storage.stat(corpus.uri)
+        files = {"": single} if single else storage.list_files(corpus.uri)
     if not files:
         raise UserError(f"corpus {corpus}: nothing is there")
     rows = [(name, entry.size, entry.version) for name, entry in files.items()]
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def shards(uri: str) -> tuple[str, dict[str, FileStat]]:
+    """The tars of a folder, an S3 prefix or a pattern, or the one named: the folder they are below, and each by its
+    name there, sorted. Raises UserError where there are none, or where one that braces name is missing.
+    """
+    if single := storage.stat(uri):
+        folder, _, name = uri.rpartition("/")
+        return folder, {name: single}
+    if not re.search(r"[{*?\[]", uri) or (not storage.is_s3(uri) and Path(uri).is_dir()):
+        folder, found = (
+            uri,
+            {name: entry for name, entry in storage.list_files(uri).items() if name.lower().endswith(SHARDS)},
+        )
+    else:
+        folder = re.split(r"[{*?\[]", uri)[0].rpartition("/")[0]
+        found = dict(sorted(_matching(uri, folder)))
+    if not found:
+        raise UserError(f"corpus {SHARDED}:{uri}: no {', '.join(SHARDS)} is there")
+    return folder, found
+
+
+def _matching(uri: str, folder: str) -> Iterator[tuple[str, FileStat]]:
+    below = storage.list_files(folder) if storage.is_s3(uri) else {}
+    for place in _expanded(uri):
+        name = place.removeprefix(f"{folder}/")
+        if not re.search(r"[*?\[]", name):
+            entry = below.get(name) if storage.is_s3(uri) else storage.stat(place)
+            if not entry:
+                raise UserError(f"corpus {SHARDED}:{uri}: {place} does not exist; name only the shards that are there")
+            yield name, entry
+        elif storage.is_s3(uri):
+            for other, entry in below.items():
+                if other.count("/") == name.count("/") and fnmatchcase(other, name):
+                    yield other, entry
+        else:
+            for path in glob.glob(place):
+                if entry := storage.stat(path):
+                    yield path.removeprefix(f"{folder}/"), entry
+
+
+def _expanded(uri: str) -> list[str]:
+    try:
+        places = list(islice(braceexpand(uri), MOST_SHARDS + 1))
+    except ValueError as error:
+        raise UserError(f"corpus {SHARDED}:{uri}: a brace is not closed; write {{000000..000099}}.tar") from error
+    if len(places) > MOST_SHARDS:
+        raise UserError(f"corpus {SHARDED}:{uri}: the braces stand for more than {MOST_SHARDS:,} shards; see its range")
+    return places

@@ -24,7 +24,7 @@ from models.interface import Padded
 from tasks.audio.load_audio import decode_clip
 from tasks.features.front_end import FrontEnd, extract_frames, given_frames
 from tasks.ingest import tar
-from tasks.ingest.shards import TEXT, Sample, read_sample
+from tasks.ingest.shards import TEXT, Sample, read_shard
 from tasks.steps.parquet_io import QUARANTINE, from_parquet, to_parquet, to_table
 from tasks.steps.pipeline_step import step
 from tasks.steps.ray_jobs import Job, run_jobs
@@ -76,24 +76,25 @@ def extract_shard_features(job: Job) -> Job:
     tokens, source_of = load_tokenizer(tokenizer), _reader(job, tokenizer)
     out, name = Draft("features", job["out"]), job["shard"]
     index = pq.read_table(shards.file("index.parquet"), filters=[("shard", "==", name)]).to_pylist()
+    rows = {row["key"]: row for row in index}
     kept: list[dict[str, Any]] = []
     rejects: list[dict[str, Any]] = []
     sums: dict[str, Any] = {}
-    with out.writing(name) as target, shards.file(name).open("rb") as source:
-        for row in index:
+    with out.writing(name) as file, tar.SampleWriter(file) as target:
+        for sample in read_shard(shards.file(name)):
+            if not (row := rows.get(sample.key)):  # the same clip is elsewhere in the corpus
+                continue
             text = normalize_text(row["text"], tokens.text)
             if reason := _unusable(text, row["split"], tokens):
                 rejects.append(_reject(row, *reason))
                 continue
-            source.seek(row["offset"])
-            frames = source_of(read_sample(source.read(row["size"])))
+            frames = source_of(sample)
             if not len(frames):
                 rejects.append(_reject(row, "empty text", "nothing is left after text normalisation"))
                 continue
             kept.append(_append(target, row, text, frames, tokens.encode(text)))
             if row["split"] == "train" and frames.ndim > 1:
                 _add(sums, frames)
-        target.write(tar.END)
     out.put(f"parts/{name}.index.parquet", to_parquet(to_table(kept, INDEX)))
     out.put(f"parts/{name}.rejects.parquet", to_parquet(to_table(rejects, QUARANTINE)))
     out.put_json(statistics_name(name), {k: v if k == "frames" else v.tolist() for k, v in sums.items()})
@@ -136,15 +137,16 @@ def _frames(sample: Sample, front_end: FrontEnd) -> np.ndarray:
     return given_frames(content, front_end)
 
 
-def _append(file: Any, row: dict[str, Any], text: str, frames: np.ndarray, ids: list[int]) -> dict[str, Any]:
-    offset = file.tell()
+def _append(
+    shard: tar.SampleWriter, row: dict[str, Any], text: str, frames: np.ndarray, ids: list[int]
+) -> dict[str, Any]:
     kept = frames if frames.dtype == np.int32 else frames.astype(np.float16)
     arrays = {"npy": kept, "tokens.npy": np.asarray(ids, np.int32)}
-    tar.append(file, {f"{row['key']}.{name}": _npy(array) for name, array in arrays.items()})
+    offset, size = shard.write(row["key"], {name: _npy(array) for name, array in arrays.items()})
     same = {name: row[name] for name in ("key", "split", "shard", "seconds", "speaker", "source")}
     return same | {
         "offset": offset,
-        "size": file.tell() - offset,
+        "size": size,
         "frames": len(frames),
         "tokens": len(ids),
         "steps_needed": int(min_input_length(Padded.stack([torch.tensor(ids, dtype=torch.long)]))),

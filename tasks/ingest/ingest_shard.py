@@ -51,14 +51,13 @@ def ingest_shard(job: Job) -> Job:
     rejects: list[dict[str, Any]] = []
     with explain_full_disk(f"{name}.tar"):
         rows = from_parquet(out.read(JOBS, job["offset"], job["size"])).to_pylist()
-        with out.writing(f"{name}.tar") as file:
+        with out.writing(f"{name}.tar") as file, tar.SampleWriter(file) as shard:
             cached = _LastClip()
             for row, cached.fetched in _fetched_ahead(rows):
                 if sample := _sample(row, cached, job, rejects):
-                    offset, size = write_sample(file, sample)
+                    offset, size = write_sample(shard, sample)
                     place = {"shard": f"{name}.tar", "offset": offset, "size": size}
                     index.append(sample._asdict() | place | {"tags": row["tags"], "data": None})
-            file.write(tar.END)
         if not index:
             out.remove(f"{name}.tar")
         if rejects:

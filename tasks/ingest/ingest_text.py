@@ -11,6 +11,7 @@ import posixpath
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tasks.corpora.corpus_files import Location, open_corpus
 from tasks.corpora.corpus_uri import Corpus
 from tasks.corpora.text_reader import READ_BYTES, BadText, decode_utf8, read_text
 from tasks.ingest import tar
+from tasks.ingest.shards import TEXT, streamed
 from tasks.steps.parquet_io import QUARANTINE, from_parquet, to_parquet, to_table
 from tasks.steps.pipeline_step import step
 from tasks.steps.ray_jobs import Job, run_jobs
@@ -112,25 +114,28 @@ class _Shards:
         self.out, self.group, self.folder, self.shard_bytes = out, group, folder, shard_bytes
         self.index: list[dict[str, Any]] = []
         self.number = 0
+        self._open()
+
+    def _open(self) -> None:
         self.file = self._path.open("wb")
+        self.tar = tar.SampleWriter(self.file)
 
     def add(self, document: str, texts: Iterable[str], source: str) -> None:
         for number, piece in enumerate(texts):
-            if self.file.tell() >= self.shard_bytes:
+            if self.tar.size >= self.shard_bytes:
                 self.close()
                 self.number += 1
-                self.file = self._path.open("wb")
+                self._open()
             data, key = piece.encode(), f"{document}-{number:06}"
-            place = {"shard": self._path.name, "offset": self.file.tell() + tar.BLOCK, "size": len(data)}
-            tar.append(self.file, {f"{key}.txt": data})
+            begin, _ = self.tar.write(key, {TEXT: data})
+            place = {"shard": self._path.name, "offset": begin + tar.BLOCK, "size": len(data)}
             self.index.append({"key": key, "characters": len(piece), "source": source} | place)
 
     def close(self) -> None:
-        if self.file.tell():
-            self.file.write(tar.END)
-            self.file.close()
+        with self.file, self.tar:
+            pass
+        if self.tar.size:
             self.out.put(self._path.name, self._path)
-        self.file.close()
 
     @property
     def _path(self) -> Path:
@@ -162,11 +167,12 @@ def _merged(out: Draft, groups: list[str], corpus: Corpus, options: TextIngestCo
 def read_text_pieces(text: Artifact, shard: str = "") -> Iterator[str]:
     """The pieces of a text artifact, or of one of its shards, in order; documents stand on lines of their own."""
     source, last = "", "\n"
-    for row in from_parquet(text.read("index.parquet")).to_pylist():
-        if shard in {"", row["shard"]}:
+    index = from_parquet(text.read("index.parquet"), ["shard", "source"]).to_pylist()
+    for name, rows in groupby(index, lambda row: row["shard"]):
+        if shard not in {"", name}:
+            continue
+        for row, piece in zip(rows, streamed(text.file(name)), strict=True):
             if row["source"] != source and not last.endswith("\n"):
                 yield "\n"
-            with text.file(row["shard"]).open("rb") as file:
-                file.seek(row["offset"])
-                source, last = row["source"], file.read(row["size"]).decode()
+            source, last = row["source"], piece[TEXT].decode()
             yield last

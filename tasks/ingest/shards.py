@@ -1,7 +1,7 @@
 """Shards: WebDataset tars with the clips' original bytes, the same bytes for the same samples, and their index.
 
-A sample is two members, `<key>.<extension>` (the clip) and `<key>.json` (text, speaker, ...). The index says where in
-the tar the two lie, so that one range read brings a sample; webdataset reads the tars as well.
+A sample is two members, `<key>.<extension>` (the clip) and `<key>.json` (text, speaker, ...), in webdataset's order.
+The index says where in the tar the two lie, so that one range read brings a sample; webdataset streams whole tars.
 """
 
 import io
@@ -9,7 +9,7 @@ import json
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -58,32 +58,33 @@ canonical_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode  # 
 KNOWN = ("text", "speaker", "split", "seconds", "sample_rate", "source", "sha256", "tags")  # what the .json says
 
 
-def write_sample(file: BinaryIO, sample: Sample) -> tuple[int, int]:
-    """The sample at the end of an open shard; offset and size of its region. End the shard with tar.END."""
-    start = file.tell()
+def write_sample(shard: tar.SampleWriter, sample: Sample) -> tuple[int, int]:
+    """The sample at the end of a shard; offset and size of its region."""
     known = {name: getattr(sample, name) for name in KNOWN}
-    told = canonical_json(known).encode()
-    tar.append(file, {f"{sample.key}.{sample.extension}": sample.data, f"{sample.key}.json": told})
-    return start, file.tell() - start
+    return shard.write(sample.key, {sample.extension: sample.data, "json": canonical_json(known).encode()})
 
 
 def read_sample(region: bytes) -> Sample:
     """The sample in a region of a shard, as the index gives it. Raises ValueError for any other bytes."""
     try:
-        (name, data), (_, known) = tar.members(io.BytesIO(region))
+        content, known = sorted(tar.members(io.BytesIO(region)), key=lambda member: member[0].endswith(".json"))
     except (tarfile.TarError, ValueError) as error:
         raise ValueError(f"not the region of a sample: {error}") from error
-    return _sample(name, data, known)
+    key, _, extension = content[0].partition(".")
+    return Sample(key=key, extension=extension, data=content[1], **json.loads(known[1]))
 
 
 def read_shard(path: Path) -> Iterator[Sample]:
-    """All samples of a shard, one in memory at a time."""
+    """All samples of a shard in their order, streamed by webdataset, one in memory at a time."""
+    for found in streamed(path):
+        known = json.loads(found.pop("json"))
+        (extension, data), *_ = ((name, value) for name, value in found.items() if not name.startswith("__"))
+        yield Sample(key=found["__key__"], extension=extension, data=data, **known)
+
+
+def streamed(path: Path) -> Iterator[dict[str, Any]]:
+    """The samples of a tar as webdataset gives them: `__key__`, and each member's bytes by its extension."""
+    from webdataset import tariterators  # it brings torch, a second that only a reader of whole tars need wait for
+
     with path.open("rb") as file:
-        members = tar.members(file)
-        for (name, data), (_, known) in zip(members, members, strict=True):
-            yield _sample(name, data, known)
-
-
-def _sample(name: str, data: bytes, known: bytes) -> Sample:
-    key, _, extension = name.partition(".")
-    return Sample(key=key, extension=extension, data=data, **json.loads(known))
+        yield from tariterators.group_by_keys(tariterators.tar_file_expander([{"url": str(path), "stream": file}]))

@@ -39,7 +39,7 @@ def in_closed_form(job: TrainJob) -> bool:
 
 
 def fit_closed_form(job: TrainJob, place: WorkerRank) -> None:
-    """Read the training text for the sums, solve, and read it again for its loss. Raises UserError for several epochs."""
+    """Read the training text for the sums, solve, and read it again for its loss. Raises UserError for more epochs."""
     if job.fit.epochs != 1:
         raise UserError(f"fit.epochs={job.fit.epochs}: a read-out in closed form is found in one; set fit.epochs=1")
     if training_checkpoints.latest(job.draft):

@@ -32,7 +32,7 @@ def made(folder: Path, utterances: int, frames_a_letter: int = 6) -> tuple[Artif
     with new_draft("features") as made_features:
         for split, count in (("train", utterances), ("dev", 8)):
             name = f"{split}-00000.tar"
-            with (folder / name).open("wb") as file:
+            with (folder / name).open("wb") as file, tar.SampleWriter(file) as shard:
                 for i in range(count):
                     jumps = random.integers(1, len(LETTERS), random.integers(2, 7))  # no letter twice in a row
                     ids = (jumps.cumsum() % len(LETTERS)).tolist()
@@ -43,10 +43,9 @@ def made(folder: Path, utterances: int, frames_a_letter: int = 6) -> tuple[Artif
                     frames += 0.1 * random.standard_normal(frames.shape).astype(np.float32)
                     told = {"key": f"{split}{i:04}", "split": split, "shard": name, "speaker": "s", "source": text}
                     row = told | {"seconds": len(frames) / 100}
-                    kept.append(_append(file, row, text, frames, [j + 4 for j in ids]))
+                    kept.append(_append(shard, row, text, frames, [j + 4 for j in ids]))
                     if split == "train":
                         _add(sums, frames)
-                file.write(tar.END)
             made_features.put(name, folder / name)
         made_features.put("index.parquet", to_parquet(to_table(kept, INDEX)))
         made_features.put("quarantine.parquet", to_parquet(QUARANTINE.empty_table()))

@@ -1,7 +1,6 @@
 """Ingest as a whole: nothing is lost, the same input gives the same bytes, and a killed run is continued."""
 
 import errno
-import json
 import tarfile
 import time
 import zipfile
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 from s3_servers import BUCKET
 from small_corpora import bad_rows, index_of, reasons_of, rows_of, summary, write_table
-from webdataset import tariterators
+from webdataset import WebDataset
 
 from infra import storage
 from infra.artifact_store import Draft, file_sha256, open_draft
@@ -44,18 +43,22 @@ def test_every_clip_is_in_a_shard_with_its_own_bytes(common_voice, ingested):
         read_sample(region[512:])
 
 
-def test_webdataset_reads_the_shards(common_voice, ingested):
+def test_webdataset_reads_and_decodes_the_shards(common_voice, ingested):
     shards = ingested(f"commonvoice:{common_voice}")
     for name in shards.names(".tar"):
         path = shards.file(name)
-        with path.open("rb") as file:
-            theirs = list(tariterators.group_by_keys(tariterators.tar_file_expander([{"url": name, "stream": file}])))
-        ours = list(read_shard(path))
-        assert [s["__key__"] for s in theirs] == [s.key for s in ours]
-        assert [s["wav"] for s in theirs] == [s.data for s in ours]
-        assert [json.loads(s["json"])["text"] for s in theirs] == [s.text for s in ours]
+        rows = [row for row in index_of(shards) if row["shard"] == name]
+        raw = WebDataset([str(path)], shardshuffle=False)
+        decoded = WebDataset([str(path)], shardshuffle=False).decode()
+        assert [s["__key__"] for s in raw] == [row["key"] for row in rows]
+        assert [s["wav"] for s in raw] == [(common_voice / row["source"]).read_bytes() for row in rows]
+        assert [s["json"]["text"] for s in decoded] == [row["text"] for row in rows]
+        assert [s["json"]["seconds"] for s in decoded] == [row["seconds"] for row in rows]
+        streamed = list(read_shard(path))
+        assert [s.data for s in streamed] == [s["wav"] for s in raw]
+        assert [(s.key, s.text, s.speaker) for s in streamed] == [(r["key"], r["text"], r["speaker"]) for r in rows]
         with tarfile.open(path) as tar:
-            assert {(m.mtime, m.uid, m.uname) for m in tar} == {(0, 0, "")}
+            assert {(m.mtime, m.uid, m.gid, m.uname, m.gname, m.mode) for m in tar} == {(0, 0, 0, "", "", 0o644)}
 
 
 @pytest.mark.filterwarnings("ignore")  # of Ray's own modules

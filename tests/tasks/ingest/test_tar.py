@@ -1,34 +1,58 @@
-"""Our headers are those of the standard library, and what was appended is read back."""
+"""Our tars are webdataset's, byte for byte, and what was written is read back."""
 
 import io
 import tarfile
 
-from hypothesis import given
+import pytest
+from hypothesis import example, given
 from hypothesis import strategies as st
+from webdataset import TarWriter
 
 from tasks.ingest import tar
 
-NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/"), min_size=1, max_size=90)
+NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/."), min_size=1, max_size=120)
+SAMPLES = st.lists(
+    st.tuples(NAMES, st.dictionaries(st.sampled_from(["wav", "json", "tokens.npy"]), st.binary(max_size=1500))),
+    max_size=4,
+)
 
 
-@given(name=NAMES | st.sampled_from(["a" * 100, "a/" * 60 + "b"]), size=st.integers(0, 8**11 - 1))
-def test_a_header_is_the_standard_librarys(name, size):
-    info = tarfile.TarInfo(name)
-    info.size = size
-    try:
-        expected = info.tobuf(tarfile.USTAR_FORMAT)
-    except ValueError:  # a name that USTAR cannot hold
-        return
-    assert tar.header(name, size) == expected
-
-
-@given(st.lists(st.dictionaries(NAMES.filter(str.isascii), st.binary(max_size=1500), max_size=3), max_size=4))
-def test_members_come_back(appended):
+def ours(samples):
     file = io.BytesIO()
-    for several in appended:
-        tar.append(file, several)
-    file.write(tar.END)
-    members = [member for several in appended for member in several.items()]
-    assert list(tar.members(io.BytesIO(file.getvalue()))) == members
-    with tarfile.open(fileobj=io.BytesIO(file.getvalue())) as whole:
-        assert [(m.name, whole.extractfile(m).read()) for m in whole] == members
+    with tar.SampleWriter(file) as writer:
+        regions = [writer.write(key, members) for key, members in samples]
+    return file.getvalue(), regions
+
+
+def theirs(samples):
+    file = io.BytesIO()
+    with TarWriter(file, encoder=False, user="", group="", mode=0o644, mtime=0) as writer:
+        for key, members in samples:
+            writer.write({"__key__": key, **members})
+    return file.getvalue()
+
+
+@given(SAMPLES)
+@example([("a" * 96, {"wav": b"x"}), ("a" * 97, {"wav": b"x"}), ("گفتار", {"wav": b"x" * 10240})])
+@example([("k", {"wav": bytes(size)}) for size in (0, 511, 512, 513, 9 * 1024)])
+def test_the_bytes_are_webdatasets(samples):
+    assert ours(samples)[0] == theirs(samples)
+
+
+@given(SAMPLES)
+def test_a_region_holds_its_sample_and_no_other(samples):
+    data, regions = ours(samples)
+    for (key, members), (offset, size) in zip(samples, regions, strict=True):
+        found = list(tar.members(io.BytesIO(data[offset : offset + size])))
+        assert found == [(f"{key}.{name}", members[name]) for name in sorted(members)]
+    every = [(f"{key}.{name}", members[name]) for key, members in samples for name in sorted(members)]
+    assert list(tar.members(io.BytesIO(data))) == every
+
+
+@pytest.mark.parametrize("size", [8**11 - 1, 8**11, 10 * 2**30, 2**40])
+def test_a_member_of_more_than_eight_gigabytes_has_the_header_of_tarfile(size):
+    info = tarfile.TarInfo("k.wav")
+    info.size = size
+    assert tar.header("k.wav", size) == info.tobuf(tarfile.PAX_FORMAT)
+    with tarfile.open(fileobj=io.BytesIO(tar.header("k.wav", size))) as file:
+        assert file.next().size == size
