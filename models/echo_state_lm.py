@@ -40,9 +40,13 @@ class Config:
         if self.ridge < 0 or not 0 < self.floor < 1:
             raise ValueError("ridge is not negative, floor is between 0 and 1")
 
+    @property
+    def closed_form(self) -> bool:
+        return self.ridge > 0
+
     def build(self, source_size: int, target_size: int) -> "EchoStateNetwork":
         del source_size  # a language model reads what it writes
-        return (RidgeEchoStateNetwork if self.ridge else EchoStateNetwork)(self, target_size)
+        return (RidgeEchoStateNetwork if self.closed_form else EchoStateNetwork)(self, target_size)
 
 
 class EchoStateNetwork(CausalLM):

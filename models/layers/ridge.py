@@ -9,7 +9,7 @@ the classes (Richard & Lippmann 1991, https://doi.org/10.1162/neco.1991.3.4.461)
 p = max(S W, floor) / sum max(S W, floor)
 """
 
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -22,9 +22,11 @@ class Moments(NamedTuple):
     cross: Tensor  # (F, K) S' Y
 
 
-@runtime_checkable
 class ClosedForm(Protocol):
-    """A `LanguageModel` whose weights follow from sums over the training text: one pass, no gradient."""
+    """A `LanguageModel` whose weights follow from sums over the training text: one pass, no gradient.
+
+    Its config says `closed_form`.
+    """
 
     def moments(self, batch: Batch, state: State | None) -> tuple[Moments, State]:
         """A batch's part of the sums, in float64, and the state after it; `state` as in `LanguageModel.advance`."""

@@ -14,7 +14,7 @@ import torch.distributed as dist
 
 from infra.errors import UserError
 from models.interface import Batch, State
-from models.layers.ridge import ClosedForm, Moments
+from models.layers.ridge import Moments
 from tasks.batches.batch_loader import prefetch
 from tasks.bundles import training_checkpoints
 from tasks.bundles.training_checkpoints import TrainState
@@ -33,9 +33,8 @@ Read = Callable[[Batch, State | None], tuple[Any, State]]
 
 
 def in_closed_form(job: TrainJob) -> bool:
-    """Whether the job's model is trained so."""
-    with torch.device("meta"):
-        return isinstance(job.model.build(*job.sizes), ClosedForm)
+    """Whether the job's config is of a `ClosedForm`."""
+    return getattr(job.model, "closed_form", False)
 
 
 def fit_closed_form(job: TrainJob, place: WorkerRank) -> None:
@@ -45,7 +44,7 @@ def fit_closed_form(job: TrainJob, place: WorkerRank) -> None:
     if training_checkpoints.latest(job.draft):
         return
     torch.manual_seed(job.fit.seed)
-    model = job.model.build(*job.sizes).to(place.device).train()
+    model = job.model.build(*job.sizes).to(place.device)
     now = TrainState(group=max(job.fit.batches_per_step, place.workers))
     groups = groups_of(job, now)
     if not groups:

@@ -29,6 +29,7 @@ from tasks.training.train_module import TrainModule
 
 TEXT = "le renard et le corbeau se parlent, la fourmi et la cigale aussi; " * 40
 SMALL = char_rnn.Config(embedding_size=8, recurrent=Recurrent(cell="lstm", hidden_size=12), readout=())
+ONLINE = char_rnn.Config(embedding_size=0, recurrent=Recurrent(cell="elman_rtrl", hidden_size=6), readout=())
 BATCHING = BatchingConfig(utterances_per_batch=3, sorted_epochs=0)
 
 
@@ -42,11 +43,11 @@ def stream(tmp_path, in_this_process):
     return tokenize_text.fn(text, tokenizer), tokenizer
 
 
-def training(reach=2, **fit):
+def training(reach=2, model=SMALL, **fit):
     how = {"optimiser": "SGD", "optimiser_options": {}, "schedule": "", "learning_rate": 0.05, "best_by": "loss"}
     chunks = ChunkConfig(length=10, carried=True, reach=reach)
     fitting = FitConfig(**({"epochs": 2, "batches_per_step": 2} | how | fit))
-    return LMTrainingConfig(model=SMALL, chunks=chunks, batching=BATCHING, fit=fitting, prompt=Prompt(length=0))
+    return LMTrainingConfig(model=model, chunks=chunks, batching=BATCHING, fit=fitting, prompt=Prompt(length=0))
 
 
 @given(st.integers(1, 300), st.integers(1, 5), st.integers(1, 4), st.integers(0, 9))
@@ -90,8 +91,9 @@ def test_the_updates_are_those_of_truncated_back_propagation(stream, reach):
         torch.testing.assert_close([p.grad for p in model.parameters()], list(wanted), rtol=1e-9, atol=1e-12)
 
 
-def test_a_killed_run_goes_on_with_the_states_it_had(stream, monkeypatch):
-    whole = train_language_model.fn(*stream, training(), Workers(count=0))
+@pytest.mark.parametrize("model", [SMALL, ONLINE], ids=["lstm", "rtrl"])
+def test_a_killed_run_goes_on_with_the_states_it_had(stream, model, monkeypatch):
+    whole = train_language_model.fn(*stream, training(model=model), Workers(count=0))
     seen, update = [], train_loop.update_weights
 
     def dies(*arguments):
@@ -101,7 +103,7 @@ def test_a_killed_run_goes_on_with_the_states_it_had(stream, monkeypatch):
         update(*arguments)
 
     monkeypatch.setattr(train_loop, "update_weights", dies)
-    again = training(checkpoint_steps=4)
+    again = training(model=model, checkpoint_steps=4)
     with pytest.raises(KeyboardInterrupt):
         train_language_model.fn(*stream, again, Workers(count=0))
     resumed = train_language_model.fn(*stream, again, Workers(count=0))
@@ -111,12 +113,15 @@ def test_a_killed_run_goes_on_with_the_states_it_had(stream, monkeypatch):
         np.testing.assert_array_equal(value.numpy(), second[name].numpy())
 
 
-def test_dev_is_read_with_its_past(stream):
-    """One long stream: what a model says of a chunk is what it says after all the chunks before."""
-    _, dev = split_chunks(stream[0], ChunkConfig(length=10, dev_share=0.2))
+@pytest.mark.parametrize(("length", "rows"), [(10, 1), (1, 64)])
+def test_dev_is_read_with_its_past(stream, length, rows):
+    """One long stream: what a model says of a chunk is what it says after all the chunks before. A text of single
+    tokens is not divided into streams too short to remember anything.
+    """
+    _, dev = split_chunks(stream[0], ChunkConfig(length=length, dev_share=0.2))
     torch.manual_seed(0)
     model = SMALL.build(0, 25).eval()
-    passage = ScoredChunk(dev, BatchingConfig(utterances_per_batch=1), torch.device("cpu"), carried=True)
+    passage = ScoredChunk(dev, BatchingConfig(utterances_per_batch=rows), torch.device("cpu"), carried=True)
     with torch.no_grad():
         found = torch.cat([said for said, _ in score_chunks(model, passage, np.arange(len(dev.rows)))], 1)
         ids = torch.from_numpy(np.concatenate([dev.read(row)[:-1] for row in range(len(dev.rows))]))[None]
