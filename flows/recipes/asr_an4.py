@@ -1,4 +1,4 @@
-"""AN4 as 13 cepstra, read through `--corpus an4:...`."""
+"""AN4, as 13 cepstra or its recordings: `--corpus an4:...`."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Classifiers of clips and texts. Each docstring: what it is for and the number it reached, with the command."""
+"""Classifiers of recordings and of texts."""
 
 from dataclasses import replace
 

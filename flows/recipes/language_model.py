@@ -1,4 +1,4 @@
-"""Language models. Each docstring: what it is for and the number it reached, with the command."""
+"""Language models of characters, named for the text whose number they have; any plain text will do."""
 
 from dataclasses import replace
 

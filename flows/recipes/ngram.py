@@ -1,4 +1,4 @@
-"""n-gram models. Each docstring: what it is for and the number it reached, with the command."""
+"""n-gram models of words, characters or sub-words."""
 
 from flows.recipes import NGramRecipe
 from tasks.ingest.ingest_text import TextIngestConfig
