@@ -15,13 +15,14 @@ from infra.artifact_store import Artifact, file_sha256, new_draft
 from infra.errors import UserError
 from models.interface import Beam, LanguageModel
 from tasks.bundles.model_bundle import LM, NEURAL, WORDS, check_golden_outputs, import_model, load_bundle
+from tasks.corpora.utterance import QUARANTINE
 from tasks.ingest import tar
 from tasks.ingest.ingest_text import INDEX as TEXT_INDEX
 from tasks.ingest.shards import TEXT
 from tasks.ngram.arpa_file import read_arpa
 from tasks.ngram.binary_file import write_binary
 from tasks.ngram.train_ngram import BINARY, NGramConfig
-from tasks.steps.parquet_io import QUARANTINE, to_parquet, to_table
+from tasks.steps.parquet_io import to_parquet, to_table
 from tasks.steps.pipeline_step import step
 from tasks.text.tokenizer import TokenizerConfig, training_texts
 

@@ -19,8 +19,8 @@ from infra.artifact_store import Artifact
 from models.interface import Batch, Beam, Model
 from tasks.batches.batch_loader import UtteranceDataset, prefetch
 from tasks.batches.batch_sampler import BatchingConfig, bucket_by_length
-from tasks.features.extract_features import read_index
 from tasks.features.front_end import CMVN
+from tasks.ingest.shard_index import read_index
 
 UNHEARD = Beam(width=1, max_length=1)  # a search that is run for what the encoder hears, not for what it says
 

@@ -4,7 +4,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+import pyarrow as pa
+
 SPLITS = ("test", "dev", "train")  # in the order of reading: of a clip that comes twice, the first stays
+# What could not be used, at any stage of any step; all text.
+QUARANTINE = pa.schema([(name, pa.string()) for name in ("source", "split", "sha256", "stage", "reason", "detail")])
 NOT_CHARGED = "sentence in another split"  # the corpus is sound, only our division leaves this row out
 
 

@@ -24,7 +24,7 @@ from tasks.bundles.lexicon import summarize_words
 from tasks.bundles.model_bundle import Bundle, load_bundle
 from tasks.decoding.streaming_recognizer import check_finite, frame_timing, stored_frames
 from tasks.decoding.word_timestamps import TimedToken, WordTimestamps
-from tasks.features.extract_features import list_shards, read_index
+from tasks.ingest.shard_index import list_shards, read_index
 from tasks.ingest.shards import read_sample
 from tasks.steps.parquet_parts import read_parts, write_parts
 from tasks.steps.pipeline_step import step

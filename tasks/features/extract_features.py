@@ -22,10 +22,11 @@ from infra.errors import UserError
 from models.criteria.ctc import min_input_length
 from models.interface import Padded
 from tasks.audio.load_audio import decode_clip
+from tasks.corpora.utterance import QUARANTINE
 from tasks.features.front_end import FrontEnd, extract_frames, given_frames
 from tasks.ingest import tar
 from tasks.ingest.shards import TEXT, Sample, read_shard
-from tasks.steps.parquet_io import QUARANTINE, from_parquet, to_parquet, to_table
+from tasks.steps.parquet_io import from_parquet, to_parquet, to_table
 from tasks.steps.pipeline_step import step
 from tasks.steps.ray_jobs import Job, run_jobs
 from tasks.text.normalization import characters_outside, normalize_text
@@ -203,14 +204,3 @@ def _charge(index: pa.Table, quarantine: pa.Table, error_budget: float) -> None:
                 f"{first['reason']}, {first['detail']}), the budget is {error_budget:.0%}; {hint}, or raise "
                 "--set ingest.error_budget"
             )
-
-
-def read_index(data: Artifact, split: str, shard: str = "") -> pa.Table:
-    """The rows of features, or of shards, of one split: of one shard, or of all in their order."""
-    mine = [("split", "==", split)] + ([("shard", "==", shard)] if shard else [])
-    return pq.read_table(data.file("index.parquet"), filters=mine)
-
-
-def list_shards(data: Artifact, split: str) -> list[str]:
-    """The shards that a split has rows in."""
-    return sorted(set(read_index(data, split)["shard"].to_pylist()))

@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 from infra.artifact_store import Artifact, Draft, new_draft
 from infra.errors import UserError
 from tasks.corpora.corpus_uri import Corpus, IngestConfig
-from tasks.corpora.utterance import NOT_CHARGED, SPLITS
+from tasks.corpora.utterance import NOT_CHARGED, QUARANTINE, SPLITS
 from tasks.ingest.ingest_shard import JOBS
 from tasks.ingest.shards import INDEX, TEXT
 from tasks.ingest.split_corpus import sentence_hash
-from tasks.steps.parquet_io import QUARANTINE, from_parquet
+from tasks.steps.parquet_io import from_parquet
 
 SCRATCH = (JOBS, "parts", "pieces")
 TABLES = ("index.parquet", "quarantine.parquet", "summary.json")

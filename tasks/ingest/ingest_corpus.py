@@ -24,12 +24,12 @@ from infra.artifact_store import Artifact, Draft, open_draft
 from tasks.corpora import archive_index
 from tasks.corpora.corpus_files import CorpusFiles, open_corpus, open_generated_corpus
 from tasks.corpora.corpus_uri import Corpus, IngestConfig
-from tasks.corpora.utterance import SPLITS, Reject, Utterance
+from tasks.corpora.utterance import QUARANTINE, SPLITS, Reject, Utterance
 from tasks.ingest.finalize_ingest import finalize_ingest
 from tasks.ingest.ingest_shard import JOB, JOBS, ingest_shard, serialize_clips
 from tasks.ingest.shards import canonical_json
 from tasks.ingest.split_corpus import split_corpus
-from tasks.steps.parquet_io import QUARANTINE, to_parquet, to_table
+from tasks.steps.parquet_io import to_parquet, to_table
 from tasks.steps.pipeline_step import step
 from tasks.steps.ray_jobs import Job, run_jobs
 

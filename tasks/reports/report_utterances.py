@@ -15,8 +15,8 @@ from models.search.transducer.alignment import best_path, cell_occupancy, comput
 from tasks.batches.batch_loader import UtteranceDataset
 from tasks.bundles.model_bundle import Bundle, load_bundle
 from tasks.bundles.speaker_adaptation import AdaptationConfig, speakers_to_adapt
-from tasks.features.extract_features import read_index
 from tasks.features.front_end import extract_frames
+from tasks.ingest.shard_index import read_index
 from tasks.reports.html_page import html_image
 from tasks.reports.plot_utterance import LatticePanel, UtterancePanels, plot_utterance
 from tasks.reports.sample_preview import render_sample

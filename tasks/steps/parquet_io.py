@@ -6,9 +6,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-# What could not be used, at any stage of any step; all text.
-QUARANTINE = pa.schema([(name, pa.string()) for name in ("source", "split", "sha256", "stage", "reason", "detail")])
-
 
 def to_table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
     return pa.Table.from_pylist(rows, schema)

@@ -14,10 +14,11 @@ from tasks.batches.batch_loader import UtteranceDataset
 from tasks.batches.batch_sampler import BatchingConfig
 from tasks.bundles.model_bundle import AudioConfig
 from tasks.bundles.speaker_adaptation import AdaptationConfig
+from tasks.corpora.utterance import QUARANTINE
 from tasks.features.augment import AugmentConfig
-from tasks.features.extract_features import read_index
 from tasks.features.front_end import FrontEnd, fit_cmvn
-from tasks.steps.parquet_io import QUARANTINE, to_parquet
+from tasks.ingest.shard_index import read_index
+from tasks.steps.parquet_io import to_parquet
 from tasks.steps.pipeline_step import step
 from tasks.text.tokenizer import load_tokenizer
 from tasks.training.dev_metrics import TranscriptionMetrics, check_metric

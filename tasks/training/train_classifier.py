@@ -13,8 +13,8 @@ from tasks.batches.batch_sampler import BatchingConfig
 from tasks.bundles.model_bundle import AudioConfig
 from tasks.bundles.speaker_adaptation import AdaptationConfig
 from tasks.features.augment import AugmentConfig
-from tasks.features.extract_features import read_index
 from tasks.features.front_end import CMVN, FrontEnd, feature_size, fit_cmvn
+from tasks.ingest.shard_index import read_index
 from tasks.steps.pipeline_step import step
 from tasks.text.tokenizer import TokenizerConfig, load_source_tokenizer, load_tokenizer
 from tasks.training.dev_metrics import ClassificationMetrics, check_metric

@@ -11,11 +11,12 @@ from infra.errors import one_line_errors
 from infra.keyboard_interrupt import force_exit_on_interrupt
 from models import deep_speech_2
 from tasks.batches.batch_sampler import BatchingConfig
+from tasks.corpora.utterance import QUARANTINE
 from tasks.features.augment import AugmentConfig
 from tasks.features.extract_features import INDEX, _add, _append
 from tasks.features.front_end import FrontEnd
 from tasks.ingest import tar
-from tasks.steps.parquet_io import QUARANTINE, to_parquet, to_table
+from tasks.steps.parquet_io import to_parquet, to_table
 from tasks.training.optimizer import FitConfig
 from tasks.training.ray_trainer import Workers
 from tasks.training.train_asr import TrainingConfig, train_asr

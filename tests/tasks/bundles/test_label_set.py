@@ -9,8 +9,9 @@ from infra.errors import UserError
 from tasks.batches.batch_loader import UtteranceDataset
 from tasks.bundles.label_set import LabelSetConfig, fit_label_set
 from tasks.features.augment import AugmentConfig
-from tasks.features.extract_features import extract_features, read_index
+from tasks.features.extract_features import extract_features
 from tasks.features.front_end import CMVN, FrontEnd
+from tasks.ingest.shard_index import read_index
 from tasks.steps.parquet_io import from_parquet
 from tasks.text.tokenizer import TokenizerConfig, load_source_tokenizer, load_tokenizer
 

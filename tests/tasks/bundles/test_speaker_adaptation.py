@@ -21,8 +21,9 @@ from tasks.bundles.model_bundle import load_bundle
 from tasks.bundles.speaker_adaptation import AdaptationConfig, Speakers, batches_by_speaker
 from tasks.decoding.inference import Inference, Inputs
 from tasks.decoding.predict_labels import predict_labels, predict_rows
-from tasks.features.extract_features import extract_features, read_index
+from tasks.features.extract_features import extract_features
 from tasks.features.front_end import CMVN, FrontEnd
+from tasks.ingest.shard_index import read_index
 from tasks.steps.parquet_parts import read_parts
 from tasks.training.ray_trainer import Workers
 from tasks.training.train_classifier import train_classifier

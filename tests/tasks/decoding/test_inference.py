@@ -8,7 +8,7 @@ from infra.artifact_store import open_draft
 from tasks.batches.batch_sampler import BatchingConfig
 from tasks.bundles.speaker_adaptation import AdaptationConfig
 from tasks.decoding.inference import Inference, infer
-from tasks.features.extract_features import read_index
+from tasks.ingest.shard_index import read_index
 from tasks.steps.parquet_parts import read_parts
 from tasks.training.ray_trainer import Workers
 from tasks.training.train_asr import train_asr

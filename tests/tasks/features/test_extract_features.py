@@ -8,8 +8,9 @@ from infra import storage
 from infra.errors import UserError
 from tasks.batches.batch_loader import UtteranceDataset
 from tasks.features import extract_features as module
-from tasks.features.extract_features import extract_features, extract_shard_features, read_index
+from tasks.features.extract_features import extract_features, extract_shard_features
 from tasks.features.front_end import FrontEnd, fit_cmvn
+from tasks.ingest.shard_index import read_index
 from tasks.text.normalization import NormalizationConfig
 from tasks.text.tokenizer import TokenizerConfig, fit_tokenizer
 

@@ -15,10 +15,11 @@ from webdataset import WebDataset
 from infra import storage
 from infra.artifact_store import Draft, file_sha256, open_draft
 from infra.errors import UserError
+from tasks.corpora.utterance import QUARANTINE
 from tasks.ingest import ingest_corpus, ingest_shard
 from tasks.ingest.ingest_corpus import list_splits
 from tasks.ingest.shards import read_sample, read_shard
-from tasks.steps.parquet_io import QUARANTINE, to_parquet, to_table
+from tasks.steps.parquet_io import to_parquet, to_table
 
 
 def test_every_clip_is_in_a_shard_with_its_own_bytes(common_voice, ingested):

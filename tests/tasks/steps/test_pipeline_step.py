@@ -57,6 +57,9 @@ def test_key_follows_the_code_that_the_task_imports(monkeypatch):
     )
     source_digest.cache_clear()
     assert evaluate_asr.key(*inputs) == before, "comments are not code"
+    monkeypatch.setattr(step_module, "_source", lambda m: real(m).replace('"""', '"""Other words. ', 1))
+    source_digest.cache_clear()
+    assert evaluate_asr.key(*inputs) == before, "docstrings are not code"
     source_digest.cache_clear()
 
 

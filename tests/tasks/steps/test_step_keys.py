@@ -51,3 +51,63 @@ def change(monkeypatch):
 
     yield run
     source_digest.cache_clear()
+
+
+TEXT_STEPS = {
+    "ingest_text",
+    "fit_text_tokenizer",
+    "tokenize_text",
+    "fit_line_tokenizer",
+    "train_ngram",
+    "evaluate_ngram",
+}
+TRAIN = {"train_asr", "train_classifier", "train_language_model"}
+DECODE = {"decode_speech", "predict_labels", "align_split", "grid_search"}
+PUBLISH = {"publish_model", "log_evaluation", "publish_comparison"}
+
+
+@pytest.mark.parametrize("package", ["infra", "tasks.steps"])
+def test_machinery_makes_no_work_again(change, package):
+    assert change(package, "X = 1") == set()
+
+
+@pytest.mark.parametrize(
+    ("package", "again", "spared"),
+    [
+        ("flows", set(), set(STEPS)),  # what calls the steps; the values that it gives them are in their keys
+        ("tasks.corpora.readers", set(), set(STEPS)),  # a corpus brings its own reader: test_pipeline_step.py
+        ("tasks.audio", {"ingest_corpus", "extract_features", "align_split"}, TRAIN | PUBLISH | TEXT_STEPS),
+        (
+            "tasks.text",
+            {"fit_tokenizer", "extract_features", "evaluate_asr"} | TRAIN | DECODE,
+            {"ingest_text"} | PUBLISH,
+        ),
+        ("tasks.features", {"extract_features"} | TRAIN | DECODE, {"ingest_corpus", "fit_tokenizer"} | TEXT_STEPS),
+        (
+            "tasks.batches",
+            {"tokenize_text"} | TRAIN,
+            {"ingest_corpus", "ingest_text", "extract_features", "train_ngram"},
+        ),
+        ("tasks.ngram", {"train_ngram", "evaluate_ngram", "report_ngram"}, {"ingest_text", "extract_features"}),
+        ("tasks.bundles", DECODE | TRAIN, {"ingest_corpus", "extract_features", "train_ngram", "evaluate_asr"}),
+        ("tasks.decoding", DECODE | {"train_language_model"}, {"train_asr", "train_classifier", "extract_features"}),
+        (
+            "tasks.scoring",
+            {"evaluate_asr", "evaluate_classifier", "evaluate_language_model"},
+            TRAIN | DECODE | {"ingest_corpus", "extract_features"},
+        ),
+        ("tasks.training", TRAIN, DECODE | TEXT_STEPS | {"ingest_corpus", "extract_features", "evaluate_asr"}),
+        ("tasks.reports", {"report_asr", "report_ngram"}, TRAIN | DECODE | TEXT_STEPS | {"ingest_corpus"}),
+        ("tasks.publishing", PUBLISH, set(STEPS) - PUBLISH),
+        ("models.criteria", {"extract_features"}, {"ingest_corpus", "ingest_text", "evaluate_asr"}),
+    ],
+)
+def test_a_change_makes_only_the_work_again_that_it_decides(change, package, again, spared):
+    found = change(package, "X = 1")
+    assert again <= found
+    assert not found & spared
+
+
+def test_what_is_only_said_makes_no_work_again(change):
+    assert change("tasks", "# a comment") == set()
+    assert change("tasks.ingest", "def x(): return 1") >= {"ingest_corpus", "ingest_text"}

@@ -23,8 +23,9 @@ from tasks.bundles.model_bundle import (
 from tasks.decoding.inference import Inference
 from tasks.decoding.predict_labels import predict_labels
 from tasks.features.augment import AugmentConfig
-from tasks.features.extract_features import extract_features, read_index
+from tasks.features.extract_features import extract_features
 from tasks.features.front_end import CMVN, FrontEnd
+from tasks.ingest.shard_index import read_index
 from tasks.reports.report_classifier import ClassifierPage, report_classifier
 from tasks.reports.sample_preview import render_sample
 from tasks.scoring.evaluate_asr import ScoringConfig

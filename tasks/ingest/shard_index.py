@@ -1,0 +1,17 @@
+"""The index of shards and of feature shards: which rows a split has, and in which shards they lie."""
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from infra.artifact_store import Artifact
+
+
+def read_index(data: Artifact, split: str, shard: str = "") -> pa.Table:
+    """The rows of features, or of shards, of one split: of one shard, or of all in their order."""
+    mine = [("split", "==", split)] + ([("shard", "==", shard)] if shard else [])
+    return pq.read_table(data.file("index.parquet"), filters=mine)
+
+
+def list_shards(data: Artifact, split: str) -> list[str]:
+    """The shards that a split has rows in."""
+    return sorted(set(read_index(data, split)["shard"].to_pylist()))
