@@ -125,11 +125,10 @@ class Recurrent:
             raise ValueError(f"zoneout_cell is for an lstm's c, which {self.cell} has not")
         if self.dropout and self.layers == 1 and not self.drops_elsewhere:
             raise ValueError("recurrent.dropout is between layers, and there is one: set it to 0")
-        beside = self.learn_start or self.zoneout or self.share_input or self.norm != "none"
+        beside = self.bidirectional or self.learn_start or self.zoneout or self.share_input or self.norm != "none"
         if self.cell == "elman_rtrl" and (self.layers > 1 or beside):
-            raise ValueError(
-                "elman_rtrl learns one cell's weights: layers=1, no learn_start, zoneout, share_input, norm"
-            )
+            only = "layers=1, not bidirectional, no learn_start, zoneout, share_input or norm"
+            raise ValueError(f"elman_rtrl carries the influence of one cell's weights forward: {only}")
         self._refuse_of_other_cells()
         self._refuse_of_other_inputs()
 

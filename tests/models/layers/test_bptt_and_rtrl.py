@@ -80,7 +80,7 @@ def test_rtrl_learns_online():
 
 
 def test_what_rtrl_cannot_give_a_gradient_is_refused():
-    for options in ({"layers": 2}, {"learn_start": True}, {"zoneout": 0.1}):
+    for options in ({"layers": 2}, {"bidirectional": True}, {"learn_start": True}, {"zoneout": 0.1}):
         with pytest.raises(ValueError, match="influence"):
             Recurrent(cell="elman_rtrl", **options)
     with pytest.raises(ValueError, match="embedding_size=0"):
