@@ -25,6 +25,7 @@ READERS = Path(__file__).parent / "readers"
 ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
 SHARDED = "webdataset"  # the kind whose place is many archives
 SHARDS = (".tar", ".tar.gz", ".tgz")
+UNFINISHED = "unfinished/export.json"  # beside tars that flows.export is writing
 MOST_SHARDS = 1_000_000  # that braces may stand for
 
 
@@ -143,6 +144,8 @@ def shards(uri: str) -> tuple[str, dict[str, FileStat]]:
         found = dict(sorted(_matching(uri, folder)))
     if not found:
         raise UserError(f"corpus {SHARDED}:{uri}: no {', '.join(SHARDS)} is there")
+    if storage.stat(storage.join(folder, UNFINISHED)):
+        raise UserError(f"corpus {SHARDED}:{uri}: an export to {folder} has not ended; run it again")
     return folder, found
 
 

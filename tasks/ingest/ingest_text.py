@@ -167,13 +167,18 @@ def _merged(out: Draft, groups: list[str], corpus: Corpus, options: TextIngestCo
 
 def read_text_pieces(text: Artifact, shard: str = "") -> Iterator[str]:
     """The pieces of a text artifact, or of one of its shards, in order; documents stand on lines of their own."""
-    source, last = "", "\n"
+    before, last = "", "\n"
+    for source, piece in pieces_with_source(text, shard):
+        if source != before and not last.endswith("\n"):
+            yield "\n"
+        before, last = source, piece
+        yield piece
+
+
+def pieces_with_source(text: Artifact, shard: str = "") -> Iterator[tuple[str, str]]:
+    """The name of its document with each piece."""
     index = from_parquet(text.read("index.parquet"), ["shard", "source"]).to_pylist()
     for name, rows in groupby(index, lambda row: row["shard"]):
-        if shard not in {"", name}:
-            continue
-        for row, piece in zip(rows, streamed(text.file(name)), strict=True):
-            if row["source"] != source and not last.endswith("\n"):
-                yield "\n"
-            source, last = row["source"], piece[TEXT].decode()
-            yield last
+        if shard in {"", name}:
+            for row, piece in zip(rows, streamed(text.file(name)), strict=True):
+                yield row["source"], piece[TEXT].decode()

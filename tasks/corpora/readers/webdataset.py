@@ -23,7 +23,8 @@ from tasks.corpora.readers.manifest import SPLIT_NAMES
 from tasks.corpora.readers.manifest import TEXT as TEXT_KEYS
 from tasks.corpora.utterance import SPLITS, Reject, Utterance
 
-AUDIO = ("wav", "flac", "mp3", "ogg", "opus", "aiff", "aif", "au", "sph", "m4a", "aac", "webm", "raw", "mfc")
+AUDIO = ("wav", "flac", "mp3", "ogg", "oga", "opus", "aiff", "aif", "au", "sph", "caf", "raw", "mfc", "audio")
+AUDIO += ("m4a", "aac", "wma", "amr", "webm")  # which libsndfile does not know: for the quarantine
 IMAGES = ("jpg", "jpeg", "png", "webp", "ppm", "pgm", "pbm", "tif", "tiff", "bmp", "gif")
 NAMES = {
     "text": ("txt", *TEXT_KEYS, "transcription"),

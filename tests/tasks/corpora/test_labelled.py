@@ -40,7 +40,7 @@ def everything(shards):
 
 
 def test_who_reads_labels():
-    assert set(corpus_kinds("labelled")) == {"fsdd", "labelled"}
+    assert set(corpus_kinds("labelled")) == {"fsdd", "labelled", "webdataset"}
     assert {"fsdd", "labelled", "commonvoice"} <= set(corpus_kinds("utterances", "labelled"))
     with pytest.raises(UserError, match="KIND one of fsdd, labelled"):
         parse_corpus("an4:/tmp", "labelled")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from test_carried import stream  # noqa: F401  (a fixture)
+from test_train_module import stream  # noqa: F401  (a fixture)
 
 from infra.artifact_store import open_draft
 from infra.errors import UserError
@@ -11,7 +11,7 @@ from models import echo_state_lm
 from models.interface import LanguageModel
 from models.layers.ridge import moments
 from tasks.batches.batch_sampler import BatchingConfig
-from tasks.batches.token_stream import ChunkConfig, split_chunks
+from tasks.batches.token_chunks import ChunkConfig, split_chunks
 from tasks.bundles.model_bundle import load_bundle
 from tasks.bundles.training_checkpoints import TrainState
 from tasks.decoding.generate_text import Prompt
