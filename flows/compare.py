@@ -26,7 +26,7 @@ from infra.errors import UserError
 from tasks.publishing.publish_comparison import publish_comparison
 from tasks.reports.report_comparison import Comparison, report_comparison
 from tasks.training.leaderboard import LeaderboardEntry
-from tasks.training.train_trials import Trial, train_trials
+from tasks.training.parallel_trials import Trial, run_trials
 
 MODULES = {kind.recipes: kind for kind in MODEL_KINDS}
 
@@ -58,7 +58,7 @@ def compare(corpus: str, names: str, settings: tuple[str, ...] = (), seeds: tupl
         inputs = (data[recipe].examples, data[recipe].tokenizer, plan.training)
         trainings.append(Trial(recipe=recipe, seed=seed, step=kind.train, inputs=inputs, scored=scored))
     key = hashlib.sha256("".join(one.key for one in trainings).encode()).hexdigest()
-    failed |= train_trials(trainings, key, title)
+    failed |= run_trials(trainings, key, title)
 
     entries: list[LeaderboardEntry] = []
     for one in trainings:

@@ -17,7 +17,7 @@ from flows.shared.validate_inputs import resolve_recipe
 from tasks.corpora.corpus_uri import fingerprint
 from tasks.ingest.ingest_text import ingest_text
 from tasks.ngram.evaluate_ngram import evaluate_ngram
-from tasks.ngram.line_tokenizer import fit_line_tokenizer
+from tasks.ngram.fit_line_tokenizer import fit_line_tokenizer
 from tasks.ngram.train_ngram import train_ngram as train
 from tasks.publishing.publish_model import Registration, RunOutcome, publish_model
 from tasks.reports.report_ngram import NGramPage, report_ngram

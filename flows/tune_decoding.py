@@ -12,7 +12,7 @@ from typing import Any
 from prefect import flow
 
 from flows.shared.command_line import Parser, model_arguments, run_flow
-from flows.shared.evaluation_plans import (
+from flows.shared.evaluation_config import (
     SearchPlan,
     add_search_resources,
     check_adaptation,

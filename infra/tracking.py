@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from infra import s3, storage
+from infra import s3_client, storage
 from infra.errors import UserError
 from infra.settings import redact_url, set_defaults, settings
 
@@ -204,7 +204,7 @@ def _client() -> Any:
 def _client_of(uri: str) -> Any:
     set_defaults(ENVIRONMENT)
     if settings().s3_endpoint:
-        set_defaults(s3.OTHER_SERVERS)
+        set_defaults(s3_client.OTHER_SERVERS)
     if uri.startswith("sqlite:///"):
         Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     from mlflow import MlflowClient, set_tracking_uri

@@ -20,7 +20,7 @@ from typing import ClassVar
 from torch import nn
 
 from models.cells.clipped_relu import clipped_relu
-from models.cells.elman import Config as ElmanOptions
+from models.cells.elman_jordan import Config as ElmanOptions
 from models.families.ctc_model import CTCModel
 from models.interface import Padded
 from models.layers.rnn_stack import CellName, Merge, Recurrent, Stack

@@ -26,7 +26,7 @@ import torch
 from torch import nn
 
 from models.cells.clipped_relu import clipped_relu
-from models.cells.elman import Config as ElmanOptions
+from models.cells.elman_jordan import Config as ElmanOptions
 from models.criteria.ctc import ctc
 from models.families.ctc_model import CTCModel
 from models.interface import Batch, Loss, Padded

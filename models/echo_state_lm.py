@@ -4,7 +4,7 @@ h(t) = (1 - a) h(t-1) + a tanh(W_in x(t) + W_h h(t-1))      random and fixed; x(
 p(y_t | y_1 .. y_{t-1}) = softmax(W_out [x(t); h(t)] + b)   the read-out, all that is trained
 
 The loss is convex in W_out: by default it is found by gradient descent on the cross-entropy, through the ordinary loop.
-`ridge` gives Jaeger's closed form instead, in one pass: models/layers/ridge.py says what p is then.
+`ridge` gives Jaeger's closed form instead, in one pass: models/layers/ridge_regression.py says what p is then.
 """
 
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from models.cells.echo_state import Config as Echo
 from models.cells.echo_state import EchoState
-from models.criteria.cross_entropy import shift_targets
+from models.criteria.token_cross_entropy import shift_targets
 from models.families.causal_lm import CausalLM
 from models.interface import Batch, Padded, State, restore_config
-from models.layers.ridge import LinearProbabilities, Moments, moments, ridge
+from models.layers.ridge_regression import LinearProbabilities, Moments, moments, ridge
 from models.layers.rnn_layer import Unroll
 
 

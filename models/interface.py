@@ -95,7 +95,7 @@ class Beam:
 
         log p(y|x) / ((5 + |y|) / 6)^length_norm  +  coverage * cp(x, y)
             +  lm_weight * log p_lm(y)  +  ctc_weight * log p_ctc(y|x)  +  insertion_bonus * |y|
-        +  what models/search/language/word_constraints.py says of words
+        +  what models/search/language/lexicon_and_hotwords.py says of words
 
     `width` hypotheses are kept and returned; width 1 is the greedy search. lexicon_only: only words of the lexicon, and
     hotwords. skip_blank: a CTC search reads a step whose blank is more probable than this as blank; 1 skips none.

@@ -25,8 +25,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from models.criteria.cross_entropy import append_eos, cross_entropy, prepend_bos
 from models.criteria.ctc import ctc
+from models.criteria.token_cross_entropy import append_eos, cross_entropy, prepend_bos
 from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Model, Padded, Step, restore_config
 from models.layers.attention import AttendedMemory, Attention, Score
 from models.layers.rnn_layer import concatenate_steps

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from models.criteria.label_cross_entropy import label_cross_entropy
 from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Model, Padded, restore_config
 from models.layers.rnn_stack import Recurrent, Stack
-from models.search.top_labels import top_labels
+from models.search.classifier_n_best import classifier_n_best
 
 Source = Literal["frames", "tokens"]
 Readout = Literal["last", "mean", "max"]
@@ -96,4 +96,4 @@ class SequenceClassifier(Model):
 
     @torch.no_grad()
     def search(self, source: Padded, beam: Beam, lm: Decoder | None = None) -> list[list[Hypothesis]]:
-        return top_labels(self.classify(source), beam, lm)
+        return classifier_n_best(self.classify(source), beam, lm)

@@ -27,7 +27,7 @@ from models.criteria.label_cross_entropy import label_cross_entropy
 from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Model, Padded
 from models.layers.ensemble import mean_of_probabilities
 from models.layers.time_delay import TimeDelayConfig, TimeDelayEncoder
-from models.search.top_labels import top_labels
+from models.search.classifier_n_best import classifier_n_best
 
 SMALLEST_VARIANCE = 1e-5  # under the root of a deviation, whose gradient has no bound at 0
 
@@ -136,4 +136,4 @@ class TimeDelayNetwork(Model):
 
     @torch.no_grad()
     def search(self, source: Padded, beam: Beam, lm: Decoder | None = None) -> list[list[Hypothesis]]:
-        return top_labels(self.classify(source), beam, lm)
+        return classifier_n_best(self.classify(source), beam, lm)

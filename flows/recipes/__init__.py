@@ -6,10 +6,10 @@ from typing import Any
 from models.interface import Beam
 from tasks.batches.batch_sampler import BatchingConfig
 from tasks.batches.token_chunks import ChunkConfig
+from tasks.bundles.classifier_vocabulary import LabelConfig
 from tasks.bundles.decoding_resources import TranscriptLMConfig
-from tasks.bundles.label_set import LabelSetConfig
 from tasks.bundles.search_dry_run import dry_run_search
-from tasks.bundles.speaker_adaptation import AdaptationConfig
+from tasks.bundles.speaker_batch_norm import AdaptationConfig
 from tasks.corpora.corpus_uri import IngestConfig
 from tasks.decoding.generate_text import Prompt
 from tasks.features.augment import AugmentConfig
@@ -112,7 +112,7 @@ class ClassificationRecipe:
 
     model: Any
     ingest: IngestConfig = field(default_factory=IngestConfig)
-    labels: LabelSetConfig = field(default_factory=LabelSetConfig)
+    labels: LabelConfig = field(default_factory=LabelConfig)
     features: FrontEnd | TokenizerConfig = field(default_factory=FrontEnd)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     batching: BatchingConfig = field(default_factory=BatchingConfig)

@@ -6,11 +6,11 @@ The recipes of speech are these and those of PARTS.
 from dataclasses import replace
 
 from flows.recipes import Recipe, asr_an4, asr_demo, asr_own_data
-from flows.recipes.asr_defaults import adam, small_network
+from flows.recipes.asr_presets import adam, small_network
 from models.interface import Beam
 from tasks.batches.batch_sampler import BatchingConfig
 from tasks.bundles.decoding_resources import TranscriptLMConfig
-from tasks.bundles.speaker_adaptation import AdaptationConfig
+from tasks.bundles.speaker_batch_norm import AdaptationConfig
 from tasks.corpora.corpus_uri import IngestConfig
 from tasks.features.augment import AugmentConfig
 from tasks.features.front_end import FrontEnd

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Literal
 
 from flows.recipes import Recipe
-from flows.recipes.asr_defaults import adam, small_network
+from flows.recipes.asr_presets import adam, small_network
 from models import deep_speech, listen_attend_spell, rnn_transducer, tdnn_ctc, wav2letter
 from models.interface import Beam
 from models.layers.rnn_stack import Recurrent

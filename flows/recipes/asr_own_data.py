@@ -4,7 +4,7 @@ Each docstring: what it is for; flows/recipes/README.md has what it reached.
 """
 
 from flows.recipes import Recipe
-from flows.recipes.asr_defaults import adam, small_network
+from flows.recipes.asr_presets import adam, small_network
 from models import deep_speech_2, listen_attend_spell
 from models.interface import Beam
 from tasks.batches.batch_sampler import BatchingConfig

@@ -6,7 +6,7 @@ from flows.recipes import ClassificationRecipe
 from models import sequence_classifier, tdnn_classifier
 from models.layers.rnn_stack import Recurrent
 from tasks.batches.batch_sampler import BatchingConfig
-from tasks.bundles.speaker_adaptation import AdaptationConfig
+from tasks.bundles.speaker_batch_norm import AdaptationConfig
 from tasks.corpora.corpus_uri import IngestConfig
 from tasks.features.augment import AugmentConfig
 from tasks.features.front_end import FrontEnd

@@ -16,7 +16,7 @@ import torch
 from flows.recipes import LanguageRecipe
 from models import char_rnn, echo_state_lm, gated_conv_lm
 from models.cells.deep_transition import Config as TransitionOptions
-from models.cells.elman import Config as ElmanOptions
+from models.cells.elman_jordan import Config as ElmanOptions
 from models.cells.gru import Config as GRUOptions
 from models.cells.lstm import Config as LSTMOptions
 from models.layers.rnn_stack import Recurrent

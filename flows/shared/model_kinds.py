@@ -1,6 +1,6 @@
 """What the flows need of each kind of model, once: its data, training, scores and page, by a recipe or for a bundle.
 
-A recipe (flows/recipes/) and what may be replaced of a trained model (flows/shared/evaluation_plans.py) name what they
+A recipe (flows/recipes/) and what may be replaced of a trained model (flows/shared/evaluation_config.py) name what they
 share alike, so that a model is scored by either.
 """
 
@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from flows.recipes import ClassificationRecipe, LanguageRecipe, Recipe, asr, classification, language_model
-from flows.shared.evaluation_plans import (
+from flows.shared.evaluation_config import (
     EvaluationPlan,
     SearchPlan,
     TextPlan,
@@ -22,13 +22,13 @@ from flows.shared.evaluation_plans import (
 )
 from infra.artifact_store import Artifact
 from tasks.batches.tokenize_text import fit_text_tokenizer, tokenize_text
+from tasks.bundles.classifier_vocabulary import fit_classifier_vocabulary
 from tasks.bundles.decoding_resources import DecodingResources, add_decoding_resources, transcripts_as_text
-from tasks.bundles.label_set import fit_label_set
 from tasks.bundles.model_bundle import bundle_front_end, bundle_tokenizer, is_classifier, model_architecture
 from tasks.corpora.corpus_uri import Corpus, fingerprint
 from tasks.decoding.decode_speech import DecodingConfig, decode_speech
-from tasks.decoding.inference import Inference
 from tasks.decoding.predict_labels import predict_labels
+from tasks.decoding.shard_inference import Inference
 from tasks.features.extract_features import extract_features
 from tasks.ingest.ingest_corpus import ingest_corpus, list_splits
 from tasks.ingest.ingest_text import ingest_text
@@ -190,7 +190,7 @@ def language_page(bundle: Artifact, data: Data, found: dict[str, Scored], _plan:
 
 def classification_data(place: Corpus, recipe: ClassificationRecipe) -> Data:
     shards = ingest_corpus(place, fingerprint(place), recipe.ingest, SPLITS)
-    vocabularies = fit_label_set(shards, recipe.labels, recipe.features)
+    vocabularies = fit_classifier_vocabulary(shards, recipe.labels, recipe.features)
     return Data(
         shards, extract_features(shards, vocabularies, recipe.front_end, recipe.ingest.error_budget), vocabularies
     )

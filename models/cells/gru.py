@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.cells.elman import RNNState
+from models.cells.elman_jordan import RNNState
+from models.cells.step_loop import scan_steps
 from models.interface import State
-from models.layers.step_loop import scan_steps
 from models.layers.weight_init import init_lecun, without
 
 

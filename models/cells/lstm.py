@@ -27,8 +27,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.cells.lstm_bptt import scan_lstm
+from models.cells.step_loop import scan_steps
 from models.interface import State
-from models.layers.step_loop import scan_steps
 from models.layers.weight_init import init_lecun, without
 
 

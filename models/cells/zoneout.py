@@ -8,8 +8,8 @@ At evaluation d is its expectation, the rate. For an LSTM, h~ is computed from t
 import torch
 from torch import Tensor, nn
 
+from models.cells.step_loop import scan_steps
 from models.interface import Cell, State
-from models.layers.step_loop import scan_steps
 
 
 class ZoneOut(nn.Module):

@@ -12,13 +12,13 @@ from typing import Any, Literal, Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from models.cells.elman import RNNState
+from models.cells.elman_jordan import RNNState
 from models.cells.lstm import LSTMState
 from models.interface import Cell, Padded, State
-from models.layers.reversal import permute, reversal
+from models.layers.reverse_padded import permute_rows, reversal_order
 from models.layers.sequence_norm import SequenceNorm
 from models.layers.weight_init import init_lecun
-from models.search.state_tree import tree_map
+from models.search.state_pytree import tree_map
 
 Merge = Literal["concat", "sum"]  # how the two directions become one vector: 2H or H features
 
@@ -192,14 +192,14 @@ class Bidirectional(nn.Module):
     def forward(self, x: Padded, state: State | None = None, *, own_ends: bool = True) -> tuple[Padded, State]:
         """The state of the backward direction begins at each row's end and comes out at its first step."""
         before = self.begin(len(x.lengths)) if state is None else state
-        order = reversal(x)
-        turned = Padded(permute(x.data, order), x.lengths)
+        order = reversal_order(x)
+        turned = Padded(permute_rows(x.data, order), x.lengths)
         if self.scan is not None and x.data.shape[1]:
             (ahead, after), (back, first) = self._scan_jointly(self.scan, (x, turned), before, own_ends=own_ends)
         else:
             ahead, after = self.ahead(x, before[0], own_ends=own_ends)
             back, first = self.back(turned, before[1], own_ends=own_ends)
-        parts = ahead.data, permute(back.data, order)
+        parts = ahead.data, permute_rows(back.data, order)
         y = torch.cat(parts, -1) if self.merge == "concat" else parts[0] + parts[1]
         return Padded(y, x.lengths), (after, first)
 

@@ -24,15 +24,14 @@ from models.cells.deep_transition import Config as TransitionOptions
 from models.cells.deep_transition import DeepTransition
 from models.cells.echo_state import Config as EchoOptions
 from models.cells.echo_state import EchoState
-from models.cells.elman import Config as ElmanOptions
-from models.cells.elman import Elman, Jordan
+from models.cells.elman_jordan import Config as ElmanOptions
+from models.cells.elman_jordan import Elman, Jordan
 from models.cells.gru import GRU, scan_gru
 from models.cells.gru import Config as GRUOptions
 from models.cells.lstm import LSTM, set_forget_bias
 from models.cells.lstm import Config as LSTMOptions
 from models.cells.zoneout import ZoneOut
 from models.interface import Padded, State, restore_config
-from models.layers.earlier_weights import rename_earlier
 from models.layers.rnn_layer import (
     Bidirectional,
     Fused,
@@ -46,6 +45,7 @@ from models.layers.rnn_layer import (
 )
 from models.layers.rtrl import RealTimeElman
 from models.layers.sequence_norm import SequenceNorm
+from models.layers.state_dict_migration import rename_earlier
 from models.layers.weight_init import WeightInit, initialize_weights
 
 CellName = Literal["elman", "elman_rtrl", "jordan", "lstm", "gru", "deep_transition", "echo_state"]

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.cells.elman import Elman
+from models.cells.elman_jordan import Elman
+from models.cells.step_loop import scan_steps
 from models.interface import State
-from models.layers.step_loop import scan_steps
-from models.search.state_tree import tree_map
+from models.search.state_pytree import tree_map
 
 
 class Influence(NamedTuple):

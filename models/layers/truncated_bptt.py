@@ -7,7 +7,7 @@ and no further. The state goes on from chunk to chunk, so what the network knows
 from collections.abc import Sequence
 
 from models.interface import Batch, LanguageModel, Loss, State
-from models.search.state_tree import detach_state
+from models.search.state_pytree import detach_state
 
 
 class CarriedChunks:

@@ -9,7 +9,7 @@ import soundfile
 
 from infra import storage
 from infra.errors import UserError
-from tasks.audio.load_audio import BadClip, decode_clip
+from tasks.audio.audio_io import BadClip, decode_clip
 
 HEADERS = {b"RIFF": "a WAV file", b"fLaC": "a FLAC file", b"OggS": "an Ogg file", b"ID3\x03": "an MP3 file"}
 

@@ -18,7 +18,7 @@ from tasks.bundles.model_bundle import LM, NEURAL, WORDS, check_golden_outputs, 
 from tasks.corpora.utterance import QUARANTINE
 from tasks.ingest import tar
 from tasks.ingest.ingest_text import INDEX as TEXT_INDEX
-from tasks.ingest.shards import TEXT
+from tasks.ingest.shard_format import TEXT
 from tasks.ngram.arpa_file import read_arpa
 from tasks.ngram.binary_file import write_binary
 from tasks.ngram.train_ngram import BINARY, NGramConfig

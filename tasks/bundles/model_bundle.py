@@ -23,9 +23,9 @@ from infra import storage
 from infra.artifact_store import Artifact, artifact_at, new_draft
 from infra.errors import UserError
 from models.interface import Beam, Decoder, LanguageModel, Model, Padded, build, describe_config
+from models.search.language.lexicon_and_hotwords import LexiconAndHotwords
 from models.search.language.vocab_mapped_lm import VocabMappedLM
-from models.search.language.word_constraints import WordConstraints
-from tasks.bundles.lexicon import build_fusion_lm, map_vocabulary
+from tasks.bundles.fusion_lm import build_fusion_lm, map_vocabulary
 from tasks.bundles.training_checkpoints import Weights, from_bytes, to_bytes
 from tasks.features.front_end import CMVN, OF_WHOLE_UTTERANCES, FrontEnd
 from tasks.ngram.binary_file import load_ngram
@@ -150,7 +150,7 @@ def load_in_actor(artifact: Artifact) -> tuple[Bundle, torch.device]:
     torch.set_num_threads(1)
     bundle, device = load_bundle(artifact), torch.device("cuda" if torch.cuda.is_available() else "cpu")
     bundle.model.to(device)
-    fused_model = bundle.lm.tokens if isinstance(bundle.lm, WordConstraints) else bundle.lm
+    fused_model = bundle.lm.tokens if isinstance(bundle.lm, LexiconAndHotwords) else bundle.lm
     if isinstance(fused_model, VocabMappedLM):
         fused_model.to(device)
     return bundle, device

@@ -5,8 +5,8 @@ from typing import Any
 import torch
 
 from models.interface import Beam, Decoder, FrameSynchronousModel, Model, Padded
+from models.search.language.lexicon_and_hotwords import LexiconAndHotwords
 from models.search.language.ngram_lm import Level, NGram
-from models.search.language.word_constraints import WordConstraints
 from models.special_tokens import SPECIALS
 from tasks.features.front_end import FrontEnd, feature_size
 
@@ -39,7 +39,9 @@ def dummy_lm(unit: str) -> Decoder | None:
         return None
     if unit == "tokens":
         return _unigrams(len(TEXTS))
-    return WordConstraints(TEXTS, LETTERS[:1], ngram=_unigrams(len(SPECIALS) + 1), spellings=(*SPECIALS, *LETTERS[:1]))
+    return LexiconAndHotwords(
+        TEXTS, LETTERS[:1], ngram=_unigrams(len(SPECIALS) + 1), spellings=(*SPECIALS, *LETTERS[:1])
+    )
 
 
 def _unigrams(size: int) -> NGram:

@@ -10,7 +10,7 @@ import torch
 from infra.artifact_store import Artifact, open_draft
 from models.interface import Beam, Hypothesis
 from tasks.bundles.model_bundle import Bundle, check_golden_outputs
-from tasks.decoding.inference import Inference, Inputs, infer
+from tasks.decoding.shard_inference import Inference, Inputs, infer
 from tasks.steps.pipeline_step import step
 
 TOKEN = pa.struct({"id": pa.int32(), "text": pa.string(), "begin_seconds": pa.float32(), "end_seconds": pa.float32()})

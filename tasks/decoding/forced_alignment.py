@@ -19,13 +19,13 @@ from models.interface import EmissionModel, Hypothesis, Padded
 from models.search.ctc.forced_alignment import ctc_alignment
 from models.special_tokens import UNK
 from tasks.audio.audio_input import AudioInput
-from tasks.audio.load_audio import decode_clip
-from tasks.bundles.lexicon import summarize_words
+from tasks.audio.audio_io import decode_clip
+from tasks.bundles.fusion_lm import summarize_words
 from tasks.bundles.model_bundle import Bundle, load_bundle
 from tasks.decoding.streaming_recognizer import check_finite, frame_timing, stored_frames
 from tasks.decoding.word_timestamps import TimedToken, WordTimestamps
+from tasks.ingest.shard_format import read_sample
 from tasks.ingest.shard_index import list_shards, read_index
-from tasks.ingest.shards import read_sample
 from tasks.steps.parquet_parts import read_parts, write_parts
 from tasks.steps.pipeline_step import step
 from tasks.steps.ray_jobs import Job

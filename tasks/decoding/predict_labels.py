@@ -9,7 +9,7 @@ from infra.artifact_store import Artifact, open_draft
 from infra.errors import UserError
 from models.interface import Classifier
 from tasks.bundles.model_bundle import Bundle, check_golden_outputs
-from tasks.decoding.inference import Inference, Inputs, infer
+from tasks.decoding.shard_inference import Inference, Inputs, infer
 from tasks.steps.pipeline_step import step
 
 PREDICTIONS = pa.schema(

@@ -19,7 +19,7 @@ from infra.artifact_store import Artifact, new_draft
 from infra.errors import UserError
 from models.interface import Beam, FrameSynchronousModel, Hypothesis, Padded
 from tasks.bundles.model_bundle import Bundle, check_golden_outputs
-from tasks.decoding.inference import Inference, Inputs, ShardModel
+from tasks.decoding.shard_inference import Inference, Inputs, ShardModel
 from tasks.ingest.shard_index import list_shards
 from tasks.steps.pipeline_step import step
 from tasks.steps.ray_jobs import Job, run_jobs

@@ -21,11 +21,11 @@ from infra.artifact_store import Artifact, Draft, open_draft
 from infra.errors import UserError
 from models.criteria.ctc import min_input_length
 from models.interface import Padded
-from tasks.audio.load_audio import decode_clip
+from tasks.audio.audio_io import decode_clip
 from tasks.corpora.utterance import QUARANTINE
 from tasks.features.front_end import FrontEnd, extract_frames, given_frames
 from tasks.ingest import tar
-from tasks.ingest.shards import TEXT, Sample, read_shard
+from tasks.ingest.shard_format import TEXT, Sample, read_shard
 from tasks.steps.parquet_io import from_parquet, to_parquet, to_table
 from tasks.steps.pipeline_step import step
 from tasks.steps.ray_jobs import Job, run_jobs

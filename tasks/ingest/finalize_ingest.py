@@ -17,7 +17,7 @@ from infra.errors import UserError
 from tasks.corpora.corpus_uri import Corpus, IngestConfig
 from tasks.corpora.utterance import NOT_CHARGED, QUARANTINE, SPLITS
 from tasks.ingest.ingest_shard import JOBS
-from tasks.ingest.shards import INDEX, TEXT
+from tasks.ingest.shard_format import INDEX, TEXT
 from tasks.ingest.split_corpus import sentence_hash
 from tasks.steps.parquet_io import from_parquet
 

@@ -27,7 +27,7 @@ from tasks.corpora.corpus_uri import Corpus, IngestConfig
 from tasks.corpora.utterance import QUARANTINE, SPLITS, Reject, Utterance
 from tasks.ingest.finalize_ingest import finalize_ingest
 from tasks.ingest.ingest_shard import JOB, JOBS, ingest_shard, serialize_clips
-from tasks.ingest.shards import canonical_json
+from tasks.ingest.shard_format import canonical_json
 from tasks.ingest.split_corpus import split_corpus
 from tasks.steps.parquet_io import to_parquet, to_table
 from tasks.steps.pipeline_step import step

@@ -16,11 +16,11 @@ import pyarrow as pa
 from infra import storage
 from infra.artifact_store import Draft
 from infra.errors import explain_full_disk
-from tasks.audio.load_audio import BadClip, cut_clip, decode_clip, encode_wav, join_clips
+from tasks.audio.audio_io import BadClip, cut_clip, decode_clip, encode_wav, join_clips
 from tasks.corpora.corpus_files import Location
 from tasks.corpora.utterance import QUARANTINE
 from tasks.ingest import tar
-from tasks.ingest.shards import INDEX, TEXT, Sample, write_sample
+from tasks.ingest.shard_format import INDEX, TEXT, Sample, write_sample
 from tasks.steps.parquet_io import from_parquet, to_parquet, to_table
 from tasks.steps.ray_jobs import Job
 

@@ -21,10 +21,10 @@ from infra.artifact_store import Artifact, Draft, open_draft
 from infra.errors import UserError
 from tasks.corpora.corpus_files import Location, open_corpus
 from tasks.corpora.corpus_uri import Corpus
-from tasks.corpora.text_reader import READ_BYTES, BadText, decode_utf8, read_text
+from tasks.corpora.text_file import READ_BYTES, BadText, decode_utf8, read_text
 from tasks.corpora.utterance import QUARANTINE
 from tasks.ingest import tar
-from tasks.ingest.shards import TEXT, streamed
+from tasks.ingest.shard_format import TEXT, streamed
 from tasks.steps.parquet_io import from_parquet, to_parquet, to_table
 from tasks.steps.pipeline_step import step
 from tasks.steps.ray_jobs import Job, run_jobs

@@ -18,7 +18,7 @@ import torch
 from infra.artifact_store import Artifact, new_draft
 from infra.errors import UserError
 from models.special_tokens import BOS, EOS
-from tasks.ngram.arpa_tokens import SPACE
+from tasks.ngram.arpa_escapes import SPACE
 from tasks.ngram.binary_file import StoredNGram
 from tasks.ngram.perplexity import Perplexity, perplexity_from_scores
 from tasks.ngram.text_lines import LineSplitConfig, read_lines

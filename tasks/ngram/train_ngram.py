@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from infra.artifact_store import Artifact, new_draft, open_draft
+from tasks.ngram.arpa_escapes import escape_tokens
 from tasks.ngram.arpa_file import write_arpa
-from tasks.ngram.arpa_tokens import escape_tokens
 from tasks.ngram.binary_file import StoredNGram, build_model, load_ngram, write_binary
 from tasks.ngram.count_ngrams import count_ngrams
 from tasks.ngram.kneser_ney import smooth

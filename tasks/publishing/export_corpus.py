@@ -30,7 +30,7 @@ from tasks.corpora.corpus_uri import UNFINISHED
 from tasks.corpora.utterance import SPLITS
 from tasks.ingest import tar
 from tasks.ingest.ingest_text import pieces_with_source
-from tasks.ingest.shards import TEXT, canonical_json, read_shard
+from tasks.ingest.shard_format import TEXT, canonical_json, read_shard
 from tasks.publishing.export_manifests import write_manifests, write_quarantine
 from tasks.steps.ray_jobs import Job, run_jobs
 

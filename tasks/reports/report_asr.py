@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from infra.artifact_store import Artifact
-from tasks.bundles.speaker_adaptation import AdaptationConfig
+from tasks.bundles.speaker_batch_norm import AdaptationConfig
 from tasks.reports.html_page import as_json, html_image, html_table, put_page
 from tasks.reports.plot_learning_curve import plot_learning_curve
 from tasks.reports.plot_reliability import plot_reliability

@@ -10,11 +10,11 @@ import torch
 
 from infra.artifact_store import Artifact
 from models.interface import Decoder, EmissionModel, Padded, Transducer
-from models.search.attention.alignment import attention_alignment
-from models.search.transducer.alignment import best_path, cell_occupancy, compute_lattice
+from models.search.attention.teacher_forced_attention import teacher_forced_attention
+from models.search.transducer.forced_alignment import best_path, cell_occupancy, compute_lattice
 from tasks.batches.batch_loader import UtteranceDataset
 from tasks.bundles.model_bundle import Bundle, load_bundle
-from tasks.bundles.speaker_adaptation import AdaptationConfig, speakers_to_adapt
+from tasks.bundles.speaker_batch_norm import AdaptationConfig, speakers_to_adapt
 from tasks.features.front_end import extract_frames
 from tasks.ingest.shard_index import read_index
 from tasks.reports.html_page import html_image
@@ -87,7 +87,7 @@ def _posteriors(bundle: Bundle, source: Padded) -> np.ndarray | None:
 
 
 def _attention(bundle: Bundle, source: Padded, ids: list[int]) -> np.ndarray | None:
-    rows = attention_alignment(bundle.model, source, ids) if isinstance(bundle.model, Decoder) else None
+    rows = teacher_forced_attention(bundle.model, source, ids) if isinstance(bundle.model, Decoder) else None
     return None if rows is None else rows.numpy()
 
 

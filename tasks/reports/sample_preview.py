@@ -5,7 +5,7 @@ import html
 import pyarrow.parquet as pq
 
 from infra.artifact_store import Artifact
-from tasks.ingest.shards import TEXT, read_sample
+from tasks.ingest.shard_format import TEXT, read_sample
 from tasks.reports.html_page import to_base64
 
 MEDIA = {"wav": "audio/wav", "mp3": "audio/mpeg", "flac": "audio/flac", "ogg": "audio/ogg"}

@@ -12,7 +12,7 @@ from models.interface import LanguageModel
 from tasks.batches.batch_sampler import BatchingConfig
 from tasks.batches.token_chunks import ChunkConfig, ChunkDataset, select_chunks
 from tasks.bundles.model_bundle import Bundle, load_bundle, load_in_actor
-from tasks.decoding.lm_scoring import ScoredChunk, score_chunks
+from tasks.decoding.lm_log_probs import StreamChunks, lm_log_probs
 from tasks.steps.pipeline_step import step
 from tasks.steps.ray_jobs import Job, run_jobs
 
@@ -62,8 +62,8 @@ class LMScorer:
     def __call__(self, job: Job) -> Job:
         rows = np.arange(job["first"], min(job["last"], len(self.chunks.rows)))
         sums = np.zeros(4)
-        passage = ScoredChunk(self.chunks, self.reading.batching, self.device, carried=self.reading.chunks.carried)
-        for log_probs, target in score_chunks(_model(self.bundle), passage, rows):
+        passage = StreamChunks(self.chunks, self.reading.batching, self.device, carried=self.reading.chunks.carried)
+        for log_probs, target in lm_log_probs(_model(self.bundle), passage, rows):
             told = log_probs.gather(-1, target[..., None]).double().sum()
             text = self.bundle.tokenizer.decode(target.flatten().tolist())
             sums += -float(told), float((log_probs.argmax(-1) == target).sum()), target.numel(), len(text)

@@ -19,7 +19,7 @@ from infra.ray_cluster import connect
 from infra.settings import settings
 from tasks.steps.pipeline_step import Resources
 from tasks.steps.progress import Progress
-from tasks.training.closed_form import fit_closed_form, in_closed_form
+from tasks.training.fit_closed_form import fit_closed_form, in_closed_form
 from tasks.training.train_loop import Row, TrainJob, WorkerRank, train_loop
 from tasks.training.training_time import save_time
 

@@ -13,7 +13,7 @@ from models.interface import EmissionModel
 from tasks.batches.batch_loader import UtteranceDataset
 from tasks.batches.batch_sampler import BatchingConfig
 from tasks.bundles.model_bundle import AudioConfig
-from tasks.bundles.speaker_adaptation import AdaptationConfig
+from tasks.bundles.speaker_batch_norm import AdaptationConfig
 from tasks.corpora.utterance import QUARANTINE
 from tasks.features.augment import AugmentConfig
 from tasks.features.front_end import FrontEnd, fit_cmvn

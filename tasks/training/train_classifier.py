@@ -11,7 +11,7 @@ from models.interface import Classifier, Model
 from tasks.batches.batch_loader import UtteranceDataset
 from tasks.batches.batch_sampler import BatchingConfig
 from tasks.bundles.model_bundle import AudioConfig
-from tasks.bundles.speaker_adaptation import AdaptationConfig
+from tasks.bundles.speaker_batch_norm import AdaptationConfig
 from tasks.features.augment import AugmentConfig
 from tasks.features.front_end import CMVN, FrontEnd, feature_size, fit_cmvn
 from tasks.ingest.shard_index import read_index

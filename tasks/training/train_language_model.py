@@ -11,7 +11,7 @@ from tasks.steps.pipeline_step import step
 from tasks.text.tokenizer import load_tokenizer
 from tasks.training.dev_metrics import check_metric
 from tasks.training.finalize_training import finalize_training
-from tasks.training.language_model_metrics import LanguageModelMetrics
+from tasks.training.language_model_dev_metrics import LanguageModelMetrics
 from tasks.training.optimizer import FitConfig
 from tasks.training.ray_trainer import Workers
 from tasks.training.train_loop import TrainJob

@@ -26,7 +26,7 @@ from infra.artifact_store import Artifact
 from models.special_tokens import BOS, EOS
 from tasks.corpora.corpus_uri import fingerprint, parse_corpus
 from tasks.ingest.ingest_text import ingest_text
-from tasks.ngram.line_tokenizer import fit_line_tokenizer
+from tasks.ngram.fit_line_tokenizer import fit_line_tokenizer
 from tasks.ngram.text_lines import LineSplitConfig, read_lines
 from tasks.ngram.train_ngram import train_ngram
 from tasks.steps.in_process import run_in_process

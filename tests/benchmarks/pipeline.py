@@ -23,17 +23,17 @@ import torchaudio
 from flows.recipes import asr_demo
 from infra.artifact_store import Artifact, open_draft
 from models.interface import Batch, Beam
-from tasks.audio.load_audio import decode_clip
+from tasks.audio.audio_io import decode_clip
 from tasks.batches.batch_loader import UtteranceDataset, prefetch
 from tasks.batches.batch_sampler import plan_batches
 from tasks.corpora.corpus_uri import Corpus, IngestConfig, fingerprint
 from tasks.decoding.decode_speech import TRANSCRIPTS, DecodingConfig, transcribe
-from tasks.decoding.inference import Inputs, ShardModel
+from tasks.decoding.shard_inference import Inputs, ShardModel
 from tasks.features.extract_features import extract_features, extract_shard_features
 from tasks.features.front_end import FLOOR, FrontEnd, extract_frames
 from tasks.ingest.ingest_corpus import ingest_corpus
+from tasks.ingest.shard_format import read_shard
 from tasks.ingest.shard_index import list_shards, read_index
-from tasks.ingest.shards import read_shard
 from tasks.steps.parquet_parts import PartWriter
 from tasks.steps.ray_jobs import run_jobs
 from tasks.text.tokenizer import TokenizerConfig, fit_tokenizer

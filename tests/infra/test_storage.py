@@ -9,7 +9,7 @@ import tarfile
 
 import pytest
 
-from infra import s3, s3_cache, storage
+from infra import s3_cache, s3_client, storage
 from infra.errors import UserError
 
 DATA = random.Random(1).randbytes(300_000)
@@ -205,13 +205,13 @@ def test_a_wrong_key_is_one_line(rclone, tmp_path, monkeypatch, key, secret, hin
     rclone.use(monkeypatch)
     storage.write("s3://bucket/there", b"x")
     rclone.use(monkeypatch, key, secret)
-    s3.make_client.cache_clear()
+    s3_client.make_client.cache_clear()
     for name, act in attempts("s3://bucket/there", tmp_path).items():
         line = told(act)
         assert "check" in line, f"{name}: {line}"
         assert "AWS_" in line, f"{name}: {line}"
     rclone.use(monkeypatch)
-    s3.make_client.cache_clear()
+    s3_client.make_client.cache_clear()
     assert storage.read("s3://bucket/there") == b"x"
 
 
@@ -219,21 +219,21 @@ def test_no_key_at_all(moto, tmp_path, monkeypatch):
     moto.use(monkeypatch)
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    s3.make_client.cache_clear()
+    s3_client.make_client.cache_clear()
     for act in attempts("s3://bucket/there", tmp_path).values():
         assert "set AWS_ACCESS_KEY_ID" in told(act)
-    s3.make_client.cache_clear()
+    s3_client.make_client.cache_clear()
 
 
 def test_a_forked_process_makes_a_client_of_its_own(moto, monkeypatch):
     moto.use(monkeypatch)
     storage.write("s3://bucket/there", b"x")
-    assert s3.make_client.cache_info().currsize
+    assert s3_client.make_client.cache_info().currsize
     child = os.fork()
     if not child:
-        os._exit(s3.make_client.cache_info().currsize)
+        os._exit(s3_client.make_client.cache_info().currsize)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert s3.make_client.cache_info().currsize
+    assert s3_client.make_client.cache_info().currsize
 
 
 def test_no_such_bucket(moto, tmp_path, monkeypatch):

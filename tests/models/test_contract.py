@@ -22,7 +22,7 @@ from models.interface import (
     build,
     describe_config,
 )
-from models.search.state_tree import select_rows
+from models.search.state_pytree import select_rows
 from models.special_tokens import BOS
 
 torch.set_num_threads(1)

@@ -7,7 +7,7 @@ from models.cells.echo_state import Config as Echo
 from models.cells.echo_state import EchoState
 from models.echo_state_lm import Config
 from models.interface import Batch, Padded
-from models.layers.ridge import moments, ridge
+from models.layers.ridge_regression import moments, ridge
 from models.layers.rnn_layer import Unroll
 
 torch.set_num_threads(1)

@@ -7,7 +7,7 @@ from models.criteria.ctc import ctc
 from models.interface import Batch, Beam, Decoder, EmissionModel, Padded
 from models.listen_attend_spell import Config, JointListenAttendSpell, ListenAttendSpell, chiu_2018
 from models.search.ctc.prefix_score import CTCPrefixScorer
-from models.search.state_tree import select_rows
+from models.search.state_pytree import select_rows
 from models.special_tokens import BOS, EOS
 
 torch.set_num_threads(1)

@@ -6,7 +6,7 @@ import torch
 from ngram_tables import Tables
 
 from models.interface import Padded
-from models.search.language.word_constraints import WordConstraints
+from models.search.language.lexicon_and_hotwords import LexiconAndHotwords
 from models.special_tokens import BOS, EOS, SPECIALS, UNK
 
 LETTERS = ("", "", "", "", "a", "b", " ")
@@ -95,4 +95,4 @@ def given(terms, texts, order=2):
     tables = Tables(order, seed=order, size=len(SPELLINGS)) if terms.get("lm_weight") else None
     hotwords = ("bab", "bb", "aba") if terms.get("hotword_weight") else ()
     model = {"ngram": tables.trie(), "spellings": SPELLINGS} if tables else {}
-    return WordConstraints(texts, LEXICON, hotwords, **model), tables
+    return LexiconAndHotwords(texts, LEXICON, hotwords, **model), tables

@@ -4,7 +4,7 @@ import pytest
 from small_classifier import LETTERS, texts, training
 from small_corpora import write_common_voice
 
-from tasks.bundles.label_set import LabelSetConfig, fit_label_set
+from tasks.bundles.classifier_vocabulary import LabelConfig, fit_classifier_vocabulary
 from tasks.corpora.corpus_uri import Corpus, IngestConfig, fingerprint, parse_corpus
 from tasks.features.extract_features import extract_features
 from tasks.ingest.ingest_corpus import ingest_corpus
@@ -51,7 +51,7 @@ def taken_in(in_this_process):
 def trained(taken_in, tmp_path):
     """Shards, vocabularies, features and the bundle of a small text classifier."""
     shards = taken_in(texts(tmp_path / "lists.jsonl"))
-    vocabularies = fit_label_set.fn(shards, LabelSetConfig(), LETTERS)
+    vocabularies = fit_classifier_vocabulary.fn(shards, LabelConfig(), LETTERS)
     features = extract_features.fn(shards, vocabularies, None, 0.05)
     return shards, vocabularies, features, train_classifier.fn(features, vocabularies, training(), Workers(count=0))
 

@@ -14,8 +14,8 @@ from torch import Tensor
 from models.criteria.asg import REPEAT, path_occupancy, read_path
 from models.interface import Beam, Decoder, Hypothesis, Padded
 from models.search.asg.forced_alignment import add_spans
+from models.search.language.lexicon_and_hotwords import LexiconAndHotwords
 from models.search.language.shallow_fusion import ShallowFusion
-from models.search.language.word_constraints import WordConstraints
 from models.special_tokens import BLANK
 
 NOBODY, NOWHERE = -3, -2  # the node and the parent of a place without a prefix
@@ -48,7 +48,7 @@ def asg_beam(emissions: Padded, transitions: Tensor, beam: Beam, lm: Decoder | N
 def _refuse(beam: Beam, lm: Decoder | None) -> None:
     for name in beam.beyond("lm_weight", "insertion_bonus"):
         raise ValueError(f"asg_beam has no {name}: leave beam.{name} out")
-    if isinstance(lm, WordConstraints):
+    if isinstance(lm, LexiconAndHotwords):
         raise ValueError("asg_beam knows no words: give it a language model of tokens, without lexicon and hotwords")
     if beam.lm_weight and lm is None:
         raise ValueError(f"beam.lm_weight is {beam.lm_weight}, but there is no language model: give one or set it to 0")

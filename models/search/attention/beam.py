@@ -21,7 +21,7 @@ from torch import Tensor
 
 from models.interface import Beam, Decoder, Hypothesis, Padded, State, Step
 from models.search.ctc.prefix_score import CTCPrefixScorer
-from models.search.state_tree import select_rows
+from models.search.state_pytree import select_rows
 from models.special_tokens import BLANK, BOS, EOS
 
 UNSEEN = 1e-9  # the least attention that a step of the memory is taken to have, so that cp stays finite

@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 
 from models.interface import Beam, Decoder, Hypothesis, Padded
-from models.search import state_tree as states
+from models.search import state_pytree as states
 from models.search.ctc.backtrace import collect_hypotheses, to_hypotheses, trace_alignments
 from models.search.ctc.beam_kernel import add_neural_scores, search_frame, search_utterance, start_search
 from models.search.ctc.prefix_tree import FRESH, PrefixTree, SearchLimits, allocate_tree
 from models.search.language.fusion_automaton import Automaton, Floats
+from models.search.language.lexicon_and_hotwords import OF_WORDS, LexiconAndHotwords, build_automaton
 from models.search.language.ngram_lm import NGram
-from models.search.language.word_constraints import OF_WORDS, WordConstraints, build_automaton
 from models.special_tokens import BLANK, BOS
 
 
@@ -31,12 +31,13 @@ def ctc_beam(emissions: Padded, beam: Beam, lm: Decoder | None = None) -> list[l
     """For each utterance its hypotheses, best first, `beam.width` of them at most.
 
     emissions: log-probabilities (B, T, V). score: log of the summed probability of the alignments kept, plus
-    lm_weight * log p_lm(y, EOS) and insertion_bonus * |y|. lm: a model of the emissions' tokens, or `WordConstraints`,
-    which also has the terms of words. Width 1 is the greedy best path: its score is that of this one alignment, and
-    tokens beyond max_length are read as blanks. A frame whose blank is more probable than skip_blank is read as blank.
+    lm_weight * log p_lm(y, EOS) and insertion_bonus * |y|. lm: a model of the emissions' tokens, or
+    `LexiconAndHotwords`, which also has the terms of words. Width 1 is the greedy best path: its score is that of this
+    one alignment, and tokens beyond max_length are read as blanks. A frame whose blank is more probable than skip_blank
+    is read as blank.
     Raises ValueError for a term this search does not have or has nothing to work on, and for NaN.
     """
-    words = lm if isinstance(lm, WordConstraints) else None
+    words = lm if isinstance(lm, LexiconAndHotwords) else None
     _refuse(beam, words, words.tokens if words else lm)
     frames = emissions.data.double().cpu().contiguous()
     lengths = emissions.lengths.tolist()
@@ -64,7 +65,7 @@ def ctc_beam(emissions: Padded, beam: Beam, lm: Decoder | None = None) -> list[l
     return _spread(search, len(rows))
 
 
-def _refuse(beam: Beam, words: WordConstraints | None, model: Decoder | None) -> None:
+def _refuse(beam: Beam, words: LexiconAndHotwords | None, model: Decoder | None) -> None:
     for name in beam.beyond("lm_weight", "insertion_bonus", "skip_blank", *OF_WORDS):
         raise ValueError(f"ctc_beam has no {name}: leave beam.{name} out")
     if beam.lm_weight < 0:
@@ -119,7 +120,7 @@ class _Fused:
 
 
 def _fused(beam: Beam, lm: Decoder | None, size: int) -> _Fused:
-    words = lm if isinstance(lm, WordConstraints) else None
+    words = lm if isinstance(lm, LexiconAndHotwords) else None
     model = (words.tokens if words else lm) if beam.lm_weight else None
     ngram = model if isinstance(model, NGram) else None
     for known in ([ngram.size] if ngram else []) + ([len(words.texts)] if words else []):

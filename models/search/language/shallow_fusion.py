@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from models.interface import Beam, Decoder, Step
-from models.search import state_tree as states
+from models.search import state_pytree as states
 from models.special_tokens import BLANK, BOS, EOS
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from models.interface import Padded, State, Step
-from models.search.state_tree import select_rows
+from models.search.state_pytree import select_rows
 
 
 class TextGenerator(Protocol):

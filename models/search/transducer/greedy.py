@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from models.interface import Hypothesis, Transducer
-from models.search.state_tree import replace_rows, select_rows
+from models.search.state_pytree import replace_rows, select_rows
 from models.special_tokens import BLANK
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from models.interface import Decoder, State, Transducer
-from models.search.state_tree import select_rows, tree_map
+from models.search.state_pytree import select_rows, tree_map
 from models.special_tokens import BOS
 
 

@@ -5,7 +5,7 @@ train-{000000..000099}.tar or *.tar. A sample is a clip, or a text with a label,
 .cls (a label), or in the object of a .json. Which is which is found by the usual names, or said by ingest.audio_field,
 text_field, label_field, speaker_field and split_field: the extension of a member or, where a sample has no such member,
 a key of its .json. The split is that of the tar's name or folder (train-000000.tar, dev/0.tar), else the .json's, else
-tasks/ingest/split_corpus.py decides. Members that are none of these are left alone.
+tasks/corpora/readers/split_corpus.py decides. Members that are none of these are left alone.
 """
 
 import json

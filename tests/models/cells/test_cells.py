@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from models.cells import deep_transition, elman, gru
-from models.cells.elman import RNNState
-from models.layers.step_loop import scan_steps
+from models.cells import deep_transition, elman_jordan, gru
+from models.cells.elman_jordan import RNNState
+from models.cells.step_loop import scan_steps
 
 torch.set_num_threads(1)
 
@@ -18,14 +18,17 @@ def some(*shape):
 @pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
 def test_elman_is_torch_s(nonlinearity):
     torch.manual_seed(0)
-    check_equal(elman.Elman(elman.Config(nonlinearity=nonlinearity), 3, 5), nn.RNNCell(3, 5, nonlinearity=nonlinearity))
+    check_equal(
+        elman_jordan.Elman(elman_jordan.Config(nonlinearity=nonlinearity), 3, 5),
+        nn.RNNCell(3, 5, nonlinearity=nonlinearity),
+    )
 
 
 def test_activation_clipping():
     """Hannun et al. 2014: an unbounded recurrence stays in [0, 20], and is relu's below 20."""
     torch.manual_seed(0)
-    clipped = elman.Elman(elman.Config(nonlinearity="clipped_relu"), 3, 5).double()
-    plain = elman.Elman(elman.Config(nonlinearity="relu"), 3, 5).double()
+    clipped = elman_jordan.Elman(elman_jordan.Config(nonlinearity="clipped_relu"), 3, 5).double()
+    plain = elman_jordan.Elman(elman_jordan.Config(nonlinearity="relu"), 3, 5).double()
     plain.load_state_dict(clipped.state_dict())
     x, h = some(400, 3) * 30, RNNState(some(400, 5))
     y, truth = clipped(x, h)[0], plain(x, h)[0]
@@ -55,7 +58,7 @@ def check_equal(ours, theirs):
 
 def test_jordan_remembers_only_its_output():
     torch.manual_seed(0)
-    cell = elman.Jordan(elman.Config(), 3, 5).double()
+    cell = elman_jordan.Jordan(elman_jordan.Config(), 3, 5).double()
     x, y = some(4, 3), some(4, 5)
     h = torch.tanh(x @ cell.weight_ih.T + y @ cell.weight_hh.T + cell.bias_ih)
     torch.testing.assert_close(cell(x, RNNState(y))[0], torch.tanh(h @ cell.weight_out.T + cell.bias_out))
@@ -168,7 +171,7 @@ def test_deep_transitions(options):
 def test_a_transition_of_one_layer_is_elman_s():
     torch.manual_seed(0)
     deep = deep_transition.DeepTransition(deep_transition.Config(depth=1), 3, 5)
-    plain = elman.Elman(elman.Config(), 3, 5)
+    plain = elman_jordan.Elman(elman_jordan.Config(), 3, 5)
     plain.load_state_dict(deep.state_dict() | {"bias_hh": torch.zeros(5)})
     x, h = torch.randn(4, 3), torch.randn(4, 5)
     torch.testing.assert_close(deep(x, RNNState(h)), plain(x, RNNState(h)))

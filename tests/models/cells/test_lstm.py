@@ -6,7 +6,7 @@ from torch import nn
 
 from models.cells.lstm import LSTM, Config, LSTMState
 from models.cells.lstm_bptt import scan_lstm
-from models.layers.step_loop import scan_steps
+from models.cells.step_loop import scan_steps
 
 torch.set_num_threads(1)
 

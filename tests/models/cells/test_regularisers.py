@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from models.cells import elman, gru, lstm
+from models.cells import elman_jordan, gru, lstm
 from models.cells.lstm import LSTMState
 from models.cells.zoneout import ZoneOut
 from models.interface import Padded
@@ -17,7 +17,7 @@ def some(*shape):
 
 
 CELLS = {
-    "elman": (lambda: elman.Elman(elman.Config(), 3, 5), (0.3,)),
+    "elman": (lambda: elman_jordan.Elman(elman_jordan.Config(), 3, 5), (0.3,)),
     "gru": (lambda: gru.GRU(gru.Config(), 3, 5), (0.3,)),
     "lstm": (lambda: lstm.LSTM(lstm.Config(), 3, 5), (0.3, 0.6)),
 }
@@ -59,7 +59,7 @@ def test_zoneout_of_all_and_of_nothing():
 def test_zoneout_refuses():
     for rates in ((0.1, 0.1), (1.5,), (-0.1,)):
         with pytest.raises(ValueError, match="zoneout has 1 rates"):
-            ZoneOut(elman.Elman(elman.Config(), 3, 5), rates)
+            ZoneOut(elman_jordan.Elman(elman_jordan.Config(), 3, 5), rates)
 
 
 def test_rnndrop_has_one_mask_a_sequence():

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from models.criteria.label_cross_entropy import label_cross_entropy
 from models.interface import Beam, Padded
-from models.search.top_labels import top_labels
+from models.search.classifier_n_best import classifier_n_best
 
 torch.set_num_threads(1)
 
@@ -40,7 +40,7 @@ def test_a_target_that_is_not_one_label_is_refused(lengths):
 @pytest.mark.parametrize("width", [1, 3, 9])
 def test_the_search_ranks_every_label(width):
     log_probs = scores().log_softmax(-1)
-    for row, found in zip(log_probs.tolist(), top_labels(log_probs, Beam(width=width)), strict=True):
+    for row, found in zip(log_probs.tolist(), classifier_n_best(log_probs, Beam(width=width)), strict=True):
         truth = sorted(((p, label) for label, p in enumerate(row)), reverse=True)[:width]
         assert [h.tokens for h in found] == [(label,) for _, label in truth]
         assert [h.score for h in found] == [p for p, _ in truth]
@@ -52,7 +52,7 @@ def test_the_search_ranks_every_label(width):
 @pytest.mark.parametrize("term", ["length_norm", "coverage", "lm_weight", "insertion_bonus"])
 def test_terms_without_a_meaning_are_refused(term):
     with pytest.raises(ValueError, match=term):
-        top_labels(torch.zeros(1, 5), Beam(**{term: 0.5}))
+        classifier_n_best(torch.zeros(1, 5), Beam(**{term: 0.5}))
 
 
 def test_a_language_model_is_refused():
@@ -62,4 +62,4 @@ def test_a_language_model_is_refused():
         def step(self, tokens, state, memory): ...
 
     with pytest.raises(ValueError, match="no language model"):
-        top_labels(torch.zeros(1, 5), Beam(), Silent())
+        classifier_n_best(torch.zeros(1, 5), Beam(), Silent())

@@ -9,7 +9,7 @@ from models.cells.gru import scan_gru
 from models.interface import Padded
 from models.layers.rnn_stack import CELLS, OPTIONS, Recurrent, Stack, recurrent_layer
 from models.layers.sequence_norm import SequenceNorm
-from models.search.state_tree import tree_map
+from models.search.state_pytree import tree_map
 
 torch.set_num_threads(1)
 

@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from models import char_rnn
-from models.cells.elman import Config
+from models.cells.elman_jordan import Config
 from models.interface import Batch, Padded
 from models.layers.rnn_stack import Recurrent
 from models.layers.rtrl import RealTimeElman
 from models.layers.truncated_bptt import CarriedChunks, run_window
-from models.search.state_tree import detach_state, tree_fill, tree_leaves
+from models.search.state_pytree import detach_state, tree_fill, tree_leaves
 
 torch.set_num_threads(1)
 

@@ -7,7 +7,7 @@ from torch import nn
 from models.interface import Padded
 from models.layers.rnn_layer import Bidirectional, Fused, Unroll, concatenate_steps
 from models.layers.rnn_stack import Recurrent, Stack, recurrent_layer
-from models.search.state_tree import select_rows, tree_map
+from models.search.state_pytree import select_rows, tree_map
 
 torch.set_num_threads(1)
 

@@ -11,9 +11,9 @@ from test_rnn_transducer import VARIANTS as TRANSDUCERS
 from models import listen_attend_spell, rnn_transducer
 from models.criteria.transducer import Lattice, transducer
 from models.interface import Padded
-from models.search.attention.alignment import attention_alignment
+from models.search.attention.teacher_forced_attention import teacher_forced_attention
 from models.search.ctc.prefix_score import CTCPrefixScorer
-from models.search.transducer.alignment import best_path, cell_occupancy, compute_lattice
+from models.search.transducer.forced_alignment import best_path, cell_occupancy, compute_lattice
 
 torch.set_num_threads(1)
 
@@ -84,15 +84,15 @@ def test_the_attention_of_a_speller(options):
     torch.manual_seed(0)
     model = listen_attend_spell.Config(**options).build(5, 8).double().eval()
     source = Padded(torch.randn(1, 26, 5, dtype=torch.float64), torch.tensor([23]))
-    rows = attention_alignment(model, source, [4, 5, 5, 6])
+    rows = teacher_forced_attention(model, source, [4, 5, 5, 6])
     assert rows.shape == (5, -(-23 // model.reduction))
     torch.testing.assert_close(rows.sum(1), torch.ones(5, dtype=torch.float64), rtol=0, atol=1e-9)
-    torch.testing.assert_close(attention_alignment(model, source, [4, 5]), rows[:3], rtol=0, atol=1e-12)
+    torch.testing.assert_close(teacher_forced_attention(model, source, [4, 5]), rows[:3], rtol=0, atol=1e-12)
     found = model.search(source, listen_attend_spell.Beam(width=1, max_length=6))[0][0]
-    looked = attention_alignment(model, source, found.tokens)[: len(found.tokens)].argmax(1).cummax(0).values
+    looked = teacher_forced_attention(model, source, found.tokens)[: len(found.tokens)].argmax(1).cummax(0).values
     assert [begin for begin, _ in found.spans] == looked.tolist(), "the times of the search are those that are drawn"
 
 
 def test_what_has_no_attention():
     emissions = Padded(torch.randn(1, 6, 8, dtype=torch.float64).log_softmax(-1), torch.tensor([6]))
-    assert attention_alignment(CTCPrefixScorer(), emissions, [4]) is None
+    assert teacher_forced_attention(CTCPrefixScorer(), emissions, [4]) is None

@@ -16,9 +16,9 @@ from infra.errors import UserError
 from models.special_tokens import EOS
 from tasks.batches.token_chunks import ChunkConfig, ChunkDataset, select_chunks, split_chunks
 from tasks.batches.tokenize_text import fit_text_tokenizer, tokenize_text
-from tasks.corpora import text_reader
+from tasks.corpora import text_file
 from tasks.corpora.corpus_uri import fingerprint, parse_corpus
-from tasks.corpora.text_reader import BadText, decode_utf8
+from tasks.corpora.text_file import BadText, decode_utf8
 from tasks.ingest.ingest_text import TextIngestConfig, ingest_text, read_text_pieces
 from tasks.text.normalization import AS_WRITTEN
 from tasks.text.tokenizer import TokenizerConfig, load_tokenizer
@@ -42,7 +42,7 @@ def stream_of(text, tokens=LETTERS):
 
 @pytest.mark.parametrize("name", ["a.txt", "a.txt.gz", "a.txt.zst", "anything"])
 def test_a_file_comes_out_as_it_went_in(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(text_reader, "PIECE_CHARACTERS", 100)
+    monkeypatch.setattr(text_file, "PIECE_CHARACTERS", 100)
     data = VERSE.encode()
     packed = {"gz": gzip.compress, "zst": lambda d: pa.compress(d, "zstd", asbytes=True)}.get(
         name.split(".")[-1], bytes
@@ -145,7 +145,7 @@ def test_unknown_characters_are_named(tmp_path):
 
 @pytest.mark.parametrize("held_out", ["end", "anywhere"])
 def test_every_chunk_is_in_one_part_and_predicts_its_next_tokens(tmp_path, monkeypatch, held_out):
-    monkeypatch.setattr(text_reader, "PIECE_CHARACTERS", 100)
+    monkeypatch.setattr(text_file, "PIECE_CHARACTERS", 100)
     (tmp_path / "a.txt").write_text(VERSE, newline="")
     stream, tokens = stream_of(taken(tmp_path, shard_mb=0.001))
     length = 7
@@ -170,7 +170,7 @@ def test_every_chunk_is_in_one_part_and_predicts_its_next_tokens(tmp_path, monke
 
 @pytest.mark.parametrize("held_out", ["end", "anywhere"])
 def test_shifted_chunks_read_training_text_alone(tmp_path, monkeypatch, held_out):
-    monkeypatch.setattr(text_reader, "PIECE_CHARACTERS", 100)
+    monkeypatch.setattr(text_file, "PIECE_CHARACTERS", 100)
     (tmp_path / "a.txt").write_text("".join(map(chr, range(0x4E00, 0x4E00 + 1500))))  # each character once
     stream, _ = stream_of(taken(tmp_path, shard_mb=0.001), replace(LETTERS, most_characters=1500))
     length, fixed = 7, ChunkConfig(length=7, held_out=held_out, dev_share=0.2)

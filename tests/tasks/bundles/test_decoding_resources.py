@@ -22,7 +22,7 @@ from tasks.bundles.decoding_resources import (
 )
 from tasks.bundles.model_bundle import LM, NGRAM, WORDS, AudioConfig, BundleContents, load_bundle, write_bundle
 from tasks.features.front_end import CMVN, FrontEnd
-from tasks.ingest.shards import INDEX
+from tasks.ingest.shard_format import INDEX
 from tasks.ngram.text_lines import LineSplitConfig, read_lines
 from tasks.ngram.train_ngram import NGramConfig, NGramTrainingConfig, train_ngram
 from tasks.steps.in_process import run_in_process

@@ -17,7 +17,7 @@ from infra.errors import UserError
 from tasks.corpora.corpus_uri import IngestConfig, corpus_kinds
 from tasks.corpora.readers import an4, commonvoice, demo, fsdd, librispeech, manifest, yesno
 from tasks.corpora.utterance import SPLITS, Reject, Utterance
-from tasks.ingest.shards import read_shard
+from tasks.ingest.shard_format import read_shard
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import soundfile
 from small_corpora import summary
 
 from infra.artifact_store import file_sha256
-from tasks.audio.load_audio import decode_clip
+from tasks.audio.audio_io import decode_clip
 from tasks.corpora.readers.commonvoice import unquote
 from tasks.features.front_end import FrontEnd, extract_frames, given_frames
 

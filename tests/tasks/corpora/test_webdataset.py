@@ -23,7 +23,7 @@ from tasks.corpora.utterance import SPLITS, Reject, Utterance
 from tasks.features.extract_features import extract_features
 from tasks.features.front_end import FrontEnd
 from tasks.ingest.ingest_text import TextIngestConfig, ingest_text, read_text_pieces
-from tasks.ingest.shards import read_sample
+from tasks.ingest.shard_format import read_sample
 from tasks.text.tokenizer import TokenizerConfig, fit_tokenizer
 
 

@@ -19,7 +19,7 @@ from infra.errors import UserError
 from tasks.corpora.utterance import QUARANTINE
 from tasks.ingest import ingest_corpus, ingest_shard
 from tasks.ingest.ingest_corpus import list_splits
-from tasks.ingest.shards import read_sample, read_shard
+from tasks.ingest.shard_format import read_sample, read_shard
 from tasks.steps.parquet_io import to_parquet, to_table
 
 

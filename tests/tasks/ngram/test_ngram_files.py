@@ -11,8 +11,8 @@ from slow_ngram import LETTERS, ids, tokenizer_of, trained
 
 from infra.errors import UserError
 from models.special_tokens import BOS, EOS, SPECIALS, UNK
+from tasks.ngram.arpa_escapes import SPACE, escape_token, escape_tokens
 from tasks.ngram.arpa_file import read_arpa, write_arpa
-from tasks.ngram.arpa_tokens import SPACE, escape_token, escape_tokens
 from tasks.ngram.binary_file import PRELUDE, Arrays, build_model, load_ngram, verify, write_binary
 from tasks.ngram.train_ngram import open_ngram
 from tasks.text.tokenizer import load_tokenizer

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from slow_ngram import text_of
 
 from infra.errors import UserError
-from tasks.corpora import text_reader
+from tasks.corpora import text_file
 from tasks.ngram import text_lines as reading
-from tasks.ngram.line_tokenizer import fit_line_tokenizer
+from tasks.ngram.fit_line_tokenizer import fit_line_tokenizer
 from tasks.ngram.text_lines import LineSplitConfig, read_lines
 from tasks.ngram.train_ngram import NGramConfig, NGramTrainingConfig, train_ngram
 from tasks.text.tokenizer import TokenizerConfig, load_tokenizer
@@ -26,7 +26,7 @@ def all_lines(text):
 @given(TEXTS, st.integers(4, 12), st.sampled_from([1e-6, 0.001, 1.0]))
 def test_every_line_is_read_once(artifact_root, texts, piece, shard_mb):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text_reader, "PIECE_CHARACTERS", piece)
+        patch.setattr(text_file, "PIECE_CHARACTERS", piece)
         text = text_of(*(t.encode() for t in texts), shard_mb=shard_mb)
     assert all_lines(text) == [line for t in texts for line in t.split("\n") if line.strip()]
 
@@ -37,7 +37,7 @@ def test_every_line_is_in_one_part_wherever_it_lies(artifact_root, texts, piece,
     split, whole = LineSplitConfig(dev_share=share, seed=seed), "\n".join(texts)
     parts = [(line, split.holds_out(line)) for line in whole.split("\n") if line.strip()]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text_reader, "PIECE_CHARACTERS", piece)
+        patch.setattr(text_file, "PIECE_CHARACTERS", piece)
         for documents_ in ([whole], texts, texts[::-1]):
             text = text_of(*(t.encode() for t in documents_))
             found = [(line, split.holds_out(line)) for line in all_lines(text)]
@@ -108,7 +108,7 @@ def test_too_many_characters_are_one_line(artifact_root):
 
 
 def test_sub_words_are_learnt_from_a_part_of_a_large_text(artifact_root, monkeypatch):
-    from tasks.ngram import line_tokenizer as fitting
+    from tasks.ngram import fit_line_tokenizer as fitting
 
     every = [f"the {a} sees the {b}" for a in ("lion", "rat", "fox", "owl") for b in ("cat", "dog", "hen")]
     seen = []

@@ -10,7 +10,7 @@ from infra.errors import UserError
 from models.search.language.ngram_lm import NGramGenerator
 from tasks.decoding.generate_text import Prompt, generate_text
 from tasks.ngram.evaluate_ngram import evaluate_ngram
-from tasks.ngram.line_tokenizer import fit_line_tokenizer
+from tasks.ngram.fit_line_tokenizer import fit_line_tokenizer
 from tasks.ngram.text_lines import LineSplitConfig
 from tasks.ngram.train_ngram import open_ngram, train_ngram
 from tasks.reports.report_ngram import NGramPage, report_ngram

@@ -9,7 +9,7 @@ from slow_ngram import LETTERS, Slow, ids, text_of, tokenizer_of, trained, work_
 from infra.artifact_store import new_draft
 from infra.errors import UserError
 from models.special_tokens import SPECIALS
-from tasks.ngram.arpa_tokens import SPACE, escape_tokens
+from tasks.ngram.arpa_escapes import SPACE, escape_tokens
 from tasks.ngram.perplexity import perplexity
 from tasks.ngram.train_ngram import NGramConfig, open_ngram, train_ngram
 from tasks.text.normalization import AS_WRITTEN, NormalizationConfig

@@ -19,7 +19,7 @@ from infra.artifact_store import new_draft
 from infra.errors import UserError
 from tasks.corpora.corpus_uri import fingerprint, parse_corpus
 from tasks.ingest.ingest_text import TextIngestConfig, ingest_text, read_text_pieces
-from tasks.ingest.shards import INDEX, read_sample
+from tasks.ingest.shard_format import INDEX, read_sample
 from tasks.publishing import export_corpus
 from tasks.steps.parquet_io import to_parquet, to_table
 
@@ -151,7 +151,7 @@ def test_labelled_texts(form, place, tmp_path, taken_in):
 def test_plain_text_comes_back_to_the_character(tmp_path, in_this_process, monkeypatch):
     monkeypatch.setattr(export_corpus, "DOCUMENT_BYTES", 1000)
     monkeypatch.setattr(export_corpus, "TAR_BYTES", 600_000)
-    monkeypatch.setattr("tasks.corpora.text_reader.PIECE_CHARACTERS", 700)
+    monkeypatch.setattr("tasks.corpora.text_file.PIECE_CHARACTERS", 700)
     texts = {f"{i}.txt": f"Zeile {i} ü\n" * (40 * i) + "no end of line" * (i % 2) for i in range(1, 12)}
     texts["long.txt"] = "x" * 5000 + "\n" + "y" * 9000
     (tmp_path / "texts").mkdir()

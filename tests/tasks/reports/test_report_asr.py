@@ -18,7 +18,7 @@ from models.layers.rnn_stack import Recurrent
 from tasks.bundles.model_bundle import AudioConfig, BundleContents, load_bundle, write_bundle
 from tasks.decoding.decode_speech import TRANSCRIPTS, DecodingConfig, decode_speech
 from tasks.features.front_end import CMVN, FrontEnd
-from tasks.ingest.shards import INDEX
+from tasks.ingest.shard_format import INDEX
 from tasks.reports.plot_reliability import plot_reliability
 from tasks.reports.plot_utterance import LatticePanel, UtterancePanels, plot_utterance
 from tasks.reports.report_asr import PARTS, ASRPage, ReportInputs, report_asr

@@ -11,8 +11,8 @@ from tasks.steps.in_process import is_in_process, run_in_process
 from tasks.steps.pipeline_step import step
 from tasks.steps.ray_jobs import run_jobs
 from tasks.training.leaderboard import Ranking, rank_recipes
+from tasks.training.parallel_trials import Trial, train_trial
 from tasks.training.ray_trainer import Workers
-from tasks.training.train_trials import Trial, train_trial
 from tasks.training.training_time import TrainingTime, load_progress, load_time, save_time
 
 LOSS = Ranking(metric="loss", curve="dev_loss", curve_label="nats")

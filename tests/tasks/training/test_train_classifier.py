@@ -11,7 +11,7 @@ from infra.errors import UserError
 from models import tdnn_classifier
 from tasks.batches.batch_loader import UtteranceDataset
 from tasks.batches.batch_sampler import BatchingConfig
-from tasks.bundles.label_set import LabelSetConfig, fit_label_set
+from tasks.bundles.classifier_vocabulary import LabelConfig, fit_classifier_vocabulary
 from tasks.bundles.model_bundle import (
     bundle_front_end,
     bundle_tokenizer,
@@ -20,8 +20,8 @@ from tasks.bundles.model_bundle import (
     is_classifier,
     load_bundle,
 )
-from tasks.decoding.inference import Inference
 from tasks.decoding.predict_labels import predict_labels
+from tasks.decoding.shard_inference import Inference
 from tasks.features.augment import AugmentConfig
 from tasks.features.extract_features import extract_features
 from tasks.features.front_end import CMVN, FrontEnd
@@ -40,7 +40,7 @@ from tasks.training.train_loop import WorkerRank, measure_dev
 
 def test_clips_all_the_way(taken_in, tmp_path):
     shards, front_end = taken_in(clips(tmp_path / "clips")), FrontEnd(sample_rate=8000, mels=20)
-    vocabularies = fit_label_set.fn(shards, LabelSetConfig(), front_end)
+    vocabularies = fit_classifier_vocabulary.fn(shards, LabelConfig(), front_end)
     features = extract_features.fn(shards, vocabularies, front_end, 0.05)
     model = tdnn_classifier.Config(channels=(8,), windows=(3,), readout="mean", activation="relu")
     work = training(8, model=model, features=front_end, augment=AugmentConfig(noise=0.3))
@@ -124,7 +124,7 @@ def test_what_a_classifier_cannot_be_trained_on(trained):
 def test_the_split_that_is_missing_is_named(taken_in, tmp_path):
     rows = [("a", "x", "train"), ("b", "y", "train"), ("c", "x", "dev")]
     shards = taken_in(texts(tmp_path / "t.jsonl", rows))
-    vocabularies = fit_label_set.fn(shards, LabelSetConfig(), LETTERS)
+    vocabularies = fit_classifier_vocabulary.fn(shards, LabelConfig(), LETTERS)
     rows[2] = ("c", "z", "dev")
     features = extract_features.fn(taken_in(texts(tmp_path / "t.jsonl", rows)), vocabularies, None, 1.0)
     with pytest.raises(UserError, match="the dev split is empty"):

@@ -25,13 +25,13 @@ from tasks.batches.batch_sampler import plan_batches
 from tasks.bundles import training_checkpoints
 from tasks.bundles.model_bundle import check_golden_outputs, import_model, load_bundle
 from tasks.decoding.decode_speech import transcribe
-from tasks.decoding.inference import Inputs
+from tasks.decoding.shard_inference import Inputs
 from tasks.training import ray_trainer, train_loop
 from tasks.training.optimizer import FitConfig, make_schedule
 from tasks.training.ray_trainer import Workers
+from tasks.training.stateful_train_module import TrainModule
 from tasks.training.train_asr import prepare_asr, train_asr
 from tasks.training.train_loop import WorkerRank, accumulate_gradients
-from tasks.training.train_module import TrainModule
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from models.criteria.asg import read_path
 from models.interface import Beam, Padded
 from models.layers.rnn_stack import Recurrent
 from models.search.asg.beam import asg_beam
-from models.search.language.word_constraints import WordConstraints
+from models.search.language.lexicon_and_hotwords import LexiconAndHotwords
 from models.special_tokens import BOS, EOS
 
 torch.set_num_threads(1)
@@ -141,7 +141,7 @@ def test_terms_that_are_not_there_are_refused(beam, message):
 def test_words_and_other_vocabularies_are_refused():
     rows, g = lattice(3)
     with pytest.raises(ValueError, match="knows no words"):
-        asg_beam(Padded.stack(rows), g, Beam(), WordConstraints(("", "", "", "", " a"), ("a",)))
+        asg_beam(Padded.stack(rows), g, Beam(), LexiconAndHotwords(("", "", "", "", " a"), ("a",)))
     other = Config(embedding_size=4, recurrent=Recurrent(hidden_size=6), readout=()).build(0, V + 1).double()
     with pytest.raises(ValueError, match="use one tokenizer"):
         asg_beam(Padded.stack(rows), g, Beam(lm_weight=0.5), other)

@@ -52,7 +52,7 @@ class Trial:
         return LeaderboardEntry(bundle=bundle, scores=scores, **told)
 
 
-def train_trials(trainings: Sequence[Trial], key: str, run_name: str) -> dict[str, str]:
+def run_trials(trainings: Sequence[Trial], key: str, run_name: str) -> dict[str, str]:
     """Do those that are not done; what went wrong is returned, a line by label. Raises UserError where nothing went
     well.
 

@@ -16,16 +16,16 @@ from tasks.batches.tokenize_text import fit_text_tokenizer, tokenize_text
 from tasks.bundles.model_bundle import load_bundle
 from tasks.corpora.corpus_uri import fingerprint, parse_corpus
 from tasks.decoding.generate_text import Prompt
-from tasks.decoding.lm_scoring import ScoredChunk, score_chunks
+from tasks.decoding.lm_log_probs import StreamChunks, lm_log_probs
 from tasks.ingest.ingest_text import TextIngestConfig, ingest_text
 from tasks.text.normalization import AS_WRITTEN
 from tasks.text.tokenizer import TokenizerConfig
 from tasks.training import train_loop
 from tasks.training.optimizer import FitConfig
 from tasks.training.ray_trainer import Workers
+from tasks.training.stateful_train_module import TrainModule
 from tasks.training.train_language_model import LMTrainingConfig, train_language_model
 from tasks.training.train_loop import WorkerRank, accumulate_gradients
-from tasks.training.train_module import TrainModule
 
 TEXT = "le renard et le corbeau se parlent, la fourmi et la cigale aussi; " * 40
 SMALL = char_rnn.Config(embedding_size=8, recurrent=Recurrent(cell="lstm", hidden_size=12), readout=())
@@ -121,9 +121,9 @@ def test_dev_is_read_with_its_past(stream, length, rows):
     _, dev = split_chunks(stream[0], ChunkConfig(length=length, dev_share=0.2))
     torch.manual_seed(0)
     model = SMALL.build(0, 25).eval()
-    passage = ScoredChunk(dev, BatchingConfig(utterances_per_batch=rows), torch.device("cpu"), carried=True)
+    passage = StreamChunks(dev, BatchingConfig(utterances_per_batch=rows), torch.device("cpu"), carried=True)
     with torch.no_grad():
-        found = torch.cat([said for said, _ in score_chunks(model, passage, np.arange(len(dev.rows)))], 1)
+        found = torch.cat([said for said, _ in lm_log_probs(model, passage, np.arange(len(dev.rows)))], 1)
         ids = torch.from_numpy(np.concatenate([dev.read(row)[:-1] for row in range(len(dev.rows))]))[None]
         whole, _ = model.predict(Padded(ids, torch.tensor([ids.shape[1]])), None)
     torch.testing.assert_close(found, whole.data)

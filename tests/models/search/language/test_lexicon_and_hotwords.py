@@ -10,7 +10,7 @@ from word_terms import LETTERS, LEXICON, PIECES, SPELLINGS, Fused, emissions_of,
 
 from models.interface import Beam, Decoder
 from models.search.ctc.beam import ctc_beam
-from models.search.language.word_constraints import WordConstraints, build_trie, find_unspelled
+from models.search.language.lexicon_and_hotwords import LexiconAndHotwords, build_trie, find_unspelled
 from models.special_tokens import BOS, EOS, UNK
 
 
@@ -46,9 +46,9 @@ def test_words_that_do_not_fit_are_refused():
         ({"texts": (*LETTERS[:-1], "a b")}, "'a b' holds a space"),
     ):
         with pytest.raises(ValueError, match=message):
-            WordConstraints(**({"texts": LETTERS, "lexicon": LEXICON} | parts))
+            LexiconAndHotwords(**({"texts": LETTERS, "lexicon": LEXICON} | parts))
     with pytest.raises(ValueError, match="knows 7 tokens, the emissions 8"):
-        ctc_beam(emissions_of(PIECES, 0, (3,)), Beam(word_bonus=1.0), WordConstraints(LETTERS, LEXICON))
+        ctc_beam(emissions_of(PIECES, 0, (3,)), Beam(word_bonus=1.0), LexiconAndHotwords(LETTERS, LEXICON))
     emissions = emissions_of(LETTERS, 0, (3, 2))
     emissions.data[1, 1, 2] = math.nan
     with pytest.raises(ValueError, match="utterance 2 of 2 hold NaN at step 1"):

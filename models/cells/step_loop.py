@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from models.interface import State
-from models.search.state_tree import tree_map
+from models.search.state_pytree import tree_map
 
 
 def scan_steps(step: Callable[[Tensor, State], State], driven: Tensor, state: State) -> State:

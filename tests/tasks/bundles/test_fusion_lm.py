@@ -6,11 +6,11 @@ import torch
 from infra.errors import UserError
 from models.interface import Beam, Padded
 from models.search.ctc.beam import ctc_beam
+from models.search.language.lexicon_and_hotwords import LexiconAndHotwords
 from models.search.language.ngram_lm import NGram
-from models.search.language.word_constraints import WordConstraints
-from tasks.bundles.lexicon import build_fusion_lm, token_texts
+from tasks.bundles.fusion_lm import build_fusion_lm, token_texts
+from tasks.ngram.arpa_escapes import escape_tokens
 from tasks.ngram.arpa_file import read_arpa
-from tasks.ngram.arpa_tokens import escape_tokens
 from tasks.ngram.binary_file import StoredNGram, build_model
 from tasks.text.normalization import NormalizationConfig
 from tasks.text.tokenizer import (
@@ -61,15 +61,15 @@ def test_the_model_and_the_words_that_are_asked_for(tmp_path, pieces):
         )
         assert build_fusion_lm(tokenizer, of_tokens) is of_tokens.model
         words = build_fusion_lm(tokenizer, of_tokens, hotwords=["CAT", "cat"])
-        assert isinstance(words, WordConstraints)
+        assert isinstance(words, LexiconAndHotwords)
         assert (words.tokens, words.ngram, words.hotwords, words.lexicon) == (of_tokens.model, None, ("cat",), ())
     model = stored(tmp_path, ["cat", "at", "dog2"])
     words = build_fusion_lm(LETTERS, model)
-    assert isinstance(words, WordConstraints)
+    assert isinstance(words, LexiconAndHotwords)
     assert isinstance(words.ngram, NGram)
     assert words.lexicon == ("cat", "at"), "what the tokens cannot spell cannot be heard"
     listed = build_fusion_lm(LETTERS, model, lexicon=["Act", "é"])
-    assert isinstance(listed, WordConstraints)
+    assert isinstance(listed, LexiconAndHotwords)
     assert listed.lexicon == ("act", "é")
 
 

@@ -9,7 +9,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.audio.load_audio import BadClip, _frame, cut_clip, decode_clip, encode_wav, join_clips, mpeg_extent
+from tasks.audio.audio_io import BadClip, _frame, cut_clip, decode_clip, encode_wav, join_clips, mpeg_extent
 
 RATE = 16000
 NOISE = (0.1 * np.random.default_rng(0).standard_normal((RATE, 2))).astype(np.float32)

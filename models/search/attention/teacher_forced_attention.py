@@ -10,7 +10,7 @@ from models.special_tokens import BOS
 
 
 @torch.no_grad()
-def attention_alignment(model: Decoder, source: Padded, tokens: Sequence[int]) -> Tensor | None:
+def teacher_forced_attention(model: Decoder, source: Padded, tokens: Sequence[int]) -> Tensor | None:
     """The attention (U + 1, T') to the memory of one source (1, T, D), for each token and the one after them, EOS.
 
     Each step reads the token before it, as in training. None for a decoder without memory or attention.

@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.cells.clipped_relu import clipped_relu, scan_clipped
+from models.cells.step_loop import scan_steps
 from models.interface import State
-from models.layers.step_loop import scan_steps
 from models.layers.weight_init import init_lecun, without
 
 Nonlinearity = Literal["tanh", "relu", "clipped_relu"]

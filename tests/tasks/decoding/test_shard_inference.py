@@ -6,8 +6,8 @@ from training_corpus import made, training
 
 from infra.artifact_store import open_draft
 from tasks.batches.batch_sampler import BatchingConfig
-from tasks.bundles.speaker_adaptation import AdaptationConfig
-from tasks.decoding.inference import Inference, infer
+from tasks.bundles.speaker_batch_norm import AdaptationConfig
+from tasks.decoding.shard_inference import Inference, infer
 from tasks.ingest.shard_index import read_index
 from tasks.steps.parquet_parts import read_parts
 from tasks.training.ray_trainer import Workers

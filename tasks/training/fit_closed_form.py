@@ -14,7 +14,7 @@ import torch.distributed as dist
 
 from infra.errors import UserError
 from models.interface import Batch, State
-from models.layers.ridge import Moments
+from models.layers.ridge_regression import Moments
 from tasks.batches.batch_loader import prefetch
 from tasks.bundles import training_checkpoints
 from tasks.bundles.training_checkpoints import TrainState

@@ -12,7 +12,7 @@ from word_terms import LETTERS, LEXICON, PIECES, TERMS, Fused, emissions_of, giv
 
 from models.interface import Beam, Padded
 from models.search.ctc.beam import ctc_beam
-from models.search.language.word_constraints import WordConstraints
+from models.search.language.lexicon_and_hotwords import LexiconAndHotwords
 from models.special_tokens import BOS, EOS, UNK
 
 torch.set_num_threads(1)
@@ -137,7 +137,7 @@ def test_a_neural_model_is_fused_like_a_table(width, terms):
     hotwords = ("bab",) if "hotword_weight" in terms else ()
     found = []
     for model in (tables.trie(), Neural(tables.trie())):
-        words = WordConstraints(LETTERS, LEXICON, hotwords, tokens=model) if terms else model
+        words = LexiconAndHotwords(LETTERS, LEXICON, hotwords, tokens=model) if terms else model
         found.append(ctc_beam(emissions, beam, words))
     same(*found)
 
@@ -146,7 +146,9 @@ def test_a_neural_model_is_fused_like_a_table(width, terms):
 def test_a_model_of_tokens_and_words_is_brute_force(neural):
     words, _ = given({"hotword_weight": 1.0}, LETTERS)
     tables = Tables(3, seed=2, size=len(LETTERS))
-    words = WordConstraints(LETTERS, LEXICON, words.hotwords, tokens=Neural(tables.trie()) if neural else tables.trie())
+    words = LexiconAndHotwords(
+        LETTERS, LEXICON, words.hotwords, tokens=Neural(tables.trie()) if neural else tables.trie()
+    )
     beam = Beam(width=4000, lm_weight=0.4, word_bonus=0.7, hotword_weight=1.3, insertion_bonus=0.2)
     emissions = emissions_of(LETTERS, 8, (5,))
     (nbest,) = ctc_beam(emissions, beam, words)
@@ -192,7 +194,7 @@ def test_hypotheses_are_sorted_and_distinct_and_their_times_rise(terms):
 
 
 def words_of(**parts):
-    return WordConstraints(LETTERS, LEXICON, **parts)
+    return LexiconAndHotwords(LETTERS, LEXICON, **parts)
 
 
 @pytest.mark.parametrize(

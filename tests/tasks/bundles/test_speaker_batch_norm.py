@@ -10,17 +10,17 @@ from small_classifier import clips, training
 from untrained import TRANSDUCER, bundle_of
 
 from flows.recipes import Recipe
-from flows.shared.evaluation_plans import bundle_adaptation, check_adaptation
+from flows.shared.evaluation_config import bundle_adaptation, check_adaptation
 from infra.errors import UserError
 from models import rnn_transducer, tdnn_classifier
 from models.interface import Padded
 from tasks.batches.batch_loader import UtteranceDataset
 from tasks.batches.batch_sampler import BatchingConfig
-from tasks.bundles.label_set import LabelSetConfig, fit_label_set
+from tasks.bundles.classifier_vocabulary import LabelConfig, fit_classifier_vocabulary
 from tasks.bundles.model_bundle import load_bundle
-from tasks.bundles.speaker_adaptation import AdaptationConfig, Speakers, batches_by_speaker
-from tasks.decoding.inference import Inference, Inputs
+from tasks.bundles.speaker_batch_norm import AdaptationConfig, Speakers, batches_by_speaker
 from tasks.decoding.predict_labels import predict_labels, predict_rows
+from tasks.decoding.shard_inference import Inference, Inputs
 from tasks.features.extract_features import extract_features
 from tasks.features.front_end import CMVN, FrontEnd
 from tasks.ingest.shard_index import read_index
@@ -39,7 +39,7 @@ SPLIT = "train"
 def heard(taken_in, tmp_path):
     """Features of three speakers' tones, and their vocabularies."""
     shards = taken_in(clips(tmp_path / "clips"))
-    vocabularies = fit_label_set.fn(shards, LabelSetConfig(), FRONT_END)
+    vocabularies = fit_classifier_vocabulary.fn(shards, LabelConfig(), FRONT_END)
     return extract_features.fn(shards, vocabularies, FRONT_END, 0.05), vocabularies
 
 

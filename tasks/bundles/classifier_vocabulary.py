@@ -12,21 +12,21 @@ import pyarrow.parquet as pq
 from infra.artifact_store import Artifact, new_draft
 from infra.errors import UserError
 from tasks.features.front_end import FrontEnd
-from tasks.ingest.shards import TEXT, read_shard
+from tasks.ingest.shard_format import TEXT, read_shard
 from tasks.steps.pipeline_step import step
 from tasks.text.normalization import normalize_text
 from tasks.text.tokenizer import FILE, LABELS, SOURCE, TokenizerConfig, fit_on_texts, training_texts
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelSetConfig:
+class LabelConfig:
     """most: how many labels there may be; more are a sign that the column holds something else."""
 
     most: int = 1000
 
 
 @step
-def fit_label_set(shards: Artifact, labels: LabelSetConfig, source: FrontEnd | TokenizerConfig) -> Artifact:
+def fit_classifier_vocabulary(shards: Artifact, labels: LabelConfig, source: FrontEnd | TokenizerConfig) -> Artifact:
     """The labels, sorted, and of a source of Tokens its tokenizer.
 
     Raises UserError for labels that are fewer than two or more than allowed, and for clips where texts should be.

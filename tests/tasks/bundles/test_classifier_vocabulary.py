@@ -7,7 +7,7 @@ from small_classifier import LETTERS, clips, texts
 
 from infra.errors import UserError
 from tasks.batches.batch_loader import UtteranceDataset
-from tasks.bundles.label_set import LabelSetConfig, fit_label_set
+from tasks.bundles.classifier_vocabulary import LabelConfig, fit_classifier_vocabulary
 from tasks.features.augment import AugmentConfig
 from tasks.features.extract_features import extract_features
 from tasks.features.front_end import CMVN, FrontEnd
@@ -19,27 +19,27 @@ from tasks.text.tokenizer import TokenizerConfig, load_source_tokenizer, load_to
 def test_vocabularies_are_those_of_training(taken_in, tmp_path):
     rows = [("b a", "two words", "train"), ("a", "Zoo", "train"), ("c", "two words", "train"), ("xyz", "other", "dev")]
     shards = taken_in(texts(tmp_path / "t.jsonl", rows))
-    vocabularies = fit_label_set.fn(shards, LabelSetConfig(), LETTERS)
+    vocabularies = fit_classifier_vocabulary.fn(shards, LabelConfig(), LETTERS)
     labels, spelling = load_tokenizer(vocabularies), load_source_tokenizer(vocabularies)
     assert [labels.decode([i]) for i in range(len(labels))] == ["Zoo", "two words"]
     assert labels.encode("two words") == [1]
     assert spelling.symbols == (" ", "a", "b", "c")
-    without = fit_label_set.fn(shards, LabelSetConfig(), FrontEnd())
+    without = fit_classifier_vocabulary.fn(shards, LabelConfig(), FrontEnd())
     assert without.names() == ["tokenizer.json"]
     assert load_source_tokenizer(without) is None
     with pytest.raises(UserError, match=r"2 different labels \('Zoo', .* labels\.most allows 1"):
-        fit_label_set.fn(shards, LabelSetConfig(most=1), LETTERS)
+        fit_classifier_vocabulary.fn(shards, LabelConfig(most=1), LETTERS)
 
 
 def test_one_label_is_nothing_to_tell_apart(taken_in, tmp_path):
     shards = taken_in(texts(tmp_path / "t.jsonl", [("a", "same", "train"), ("b", "same", "train"), ("c", "x", "dev")]))
     with pytest.raises(UserError, match="every training row has the label 'same'"):
-        fit_label_set.fn(shards, LabelSetConfig(), LETTERS)
+        fit_classifier_vocabulary.fn(shards, LabelConfig(), LETTERS)
 
 
 def test_pieces_are_fitted_to_the_texts_too(taken_in, tmp_path):
     shards = taken_in(texts(tmp_path / "lists.jsonl"))
-    vocabularies = fit_label_set.fn(shards, LabelSetConfig(), TokenizerConfig(kind="bpe", vocabulary_size=40))
+    vocabularies = fit_classifier_vocabulary.fn(shards, LabelConfig(), TokenizerConfig(kind="bpe", vocabulary_size=40))
     assert vocabularies.names() == ["source/tokenizer.json", "source/tokenizer.model", "tokenizer.json"]
     features = extract_features.fn(shards, vocabularies, None, 0.05)
     assert len(load_source_tokenizer(vocabularies)) == 40
@@ -49,7 +49,7 @@ def test_pieces_are_fitted_to_the_texts_too(taken_in, tmp_path):
 def test_features_of_texts_are_their_tokens(taken_in, tmp_path):
     rows = [("ab", "x", "train"), ("b, a", "y", "train"), ("c a", "y", "dev"), ("?!", "x", "train")]
     shards = taken_in(texts(tmp_path / "t.jsonl", rows))
-    vocabularies = fit_label_set.fn(shards, LabelSetConfig(), LETTERS)
+    vocabularies = fit_classifier_vocabulary.fn(shards, LabelConfig(), LETTERS)
     features = extract_features.fn(shards, vocabularies, None, 0.5)
     train, dev = read_index(features, "train"), read_index(features, "dev")
     assert train["frames"].to_pylist() == [2, 3]
@@ -75,7 +75,7 @@ def open_quarantine(features):
 def test_a_label_that_training_lacks(taken_in, tmp_path):
     rows = [("a", "x", "train"), ("b", "y", "train"), ("c", "x", "dev"), ("d", "z z", "dev"), ("e", "x", "test")]
     shards = taken_in(texts(tmp_path / "t.jsonl", rows))
-    vocabularies = fit_label_set.fn(shards, LabelSetConfig(), LETTERS)
+    vocabularies = fit_classifier_vocabulary.fn(shards, LabelConfig(), LETTERS)
     with pytest.raises(
         UserError, match=r"split dev: 1 of 2 rows .*t\.jsonl:4: label missing from training, z z"
     ) as told:
@@ -89,6 +89,6 @@ def test_a_label_that_training_lacks(taken_in, tmp_path):
 def test_texts_are_not_heard_and_clips_not_spelt(taken_in, tmp_path):
     shards = taken_in(texts(tmp_path / "t.jsonl"))
     with pytest.raises(UserError, match="this corpus has texts"):
-        extract_features.fn(shards, fit_label_set.fn(shards, LabelSetConfig(), FrontEnd()), FrontEnd(), 0.05)
+        extract_features.fn(shards, fit_classifier_vocabulary.fn(shards, LabelConfig(), FrontEnd()), FrontEnd(), 0.05)
     with pytest.raises(UserError, match="this corpus has clips"):
-        fit_label_set.fn(taken_in(clips(tmp_path / "clips")), LabelSetConfig(), LETTERS)
+        fit_classifier_vocabulary.fn(taken_in(clips(tmp_path / "clips")), LabelConfig(), LETTERS)

@@ -13,7 +13,7 @@ from torch import Tensor
 from models.interface import Padded
 
 
-def reversal(x: Padded) -> Tensor:
+def reversal_order(x: Padded) -> Tensor:
     """(B T,) the row that each row of x.data.flatten(0, 1) swaps places with: padding stays where it is."""
     batch, time = x.data.shape[:2]
     steps = torch.arange(time, device=x.data.device).expand(batch, time)
@@ -21,7 +21,7 @@ def reversal(x: Padded) -> Tensor:
     return (mirrored + time * torch.arange(batch, device=steps.device)[:, None]).flatten()
 
 
-def permute(x: Tensor, order: Tensor) -> Tensor:
+def permute_rows(x: Tensor, order: Tensor) -> Tensor:
     """(B, T, D) with the rows of its flattened batch and time in another `order`, which is its own inverse."""
     permuted: Tensor = _Permute.apply(x, order)  # pyright: ignore[reportAssignmentType]
     return permuted
@@ -38,4 +38,4 @@ class _Permute(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         (order,) = ctx.saved_tensors
-        return permute(grads[0], order), None
+        return permute_rows(grads[0], order), None

@@ -7,7 +7,7 @@ from models.interface import Beam, Decoder, Hypothesis
 
 
 @torch.no_grad()
-def top_labels(log_probs: Tensor, beam: Beam, lm: Decoder | None = None) -> list[list[Hypothesis]]:
+def classifier_n_best(log_probs: Tensor, beam: Beam, lm: Decoder | None = None) -> list[list[Hypothesis]]:
     """For each sequence its `beam.width` best labels, or all there are, best first.
 
     log_probs: (B, V). A hypothesis is one token, its score log p(label | x) in nats, its confidence p(label | x).

@@ -17,7 +17,7 @@ from models.interface import Batch
 from tasks.batches.batch_loader import UtteranceDataset
 from tasks.batches.batch_sampler import BatchingConfig
 from tasks.bundles.model_bundle import Bundle, load_in_actor
-from tasks.bundles.speaker_adaptation import AdaptationConfig, Speakers, batches_by_speaker, speakers_to_adapt
+from tasks.bundles.speaker_batch_norm import AdaptationConfig, Speakers, batches_by_speaker, speakers_to_adapt
 from tasks.features.front_end import CMVN
 from tasks.ingest.shard_index import list_shards, read_index
 from tasks.steps.parquet_parts import write_parts

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from models.interface import LanguageModel
-from models.search.state_tree import select_rows
+from models.search.state_pytree import select_rows
 from tasks.batches.batch_loader import prefetch
 from tasks.batches.batch_sampler import BatchingConfig, batchify, split_batches
 from tasks.batches.token_chunks import ChunkDataset
@@ -18,7 +18,7 @@ SHORTEST_TOKENS = 1920  # so many tokens
 
 
 @dataclass(frozen=True)
-class ScoredChunk:
+class StreamChunks:
     """Chunks, and how they are read. carried: as in `Chunking`."""
 
     chunks: ChunkDataset
@@ -27,7 +27,7 @@ class ScoredChunk:
     carried: bool
 
 
-def score_chunks(model: LanguageModel, passage: ScoredChunk, rows: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:
+def lm_log_probs(model: LanguageModel, passage: StreamChunks, rows: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:
     """Log-probabilities (B, T, V) and the tokens (B, T) they are of, batch by batch, for consecutive rows."""
     chunks, batching = passage.chunks, passage.batching
     if passage.carried:

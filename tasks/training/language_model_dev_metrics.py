@@ -8,7 +8,7 @@ import torch
 
 from models.interface import LanguageModel, Model
 from tasks.decoding.generate_text import Prompt, generate_text
-from tasks.decoding.lm_scoring import ScoredChunk, score_chunks
+from tasks.decoding.lm_log_probs import StreamChunks, lm_log_probs
 from tasks.text.tokenizer import load_tokenizer
 from tasks.training.train_loop import Row, TrainJob, WorkerRank
 
@@ -27,8 +27,8 @@ class LanguageModelMetrics:
     def __call__(self, job: TrainJob, model: Model, place: WorkerRank) -> Row:
         assert isinstance(model, LanguageModel)
         mine, sums = np.array_split(np.arange(len(job.dev.rows)), place.workers)[place.rank], np.zeros(3)
-        passage = ScoredChunk(job.dev, job.batching, place.device, carried=self.carried)
-        for log_probs, target in score_chunks(model, passage, mine):
+        passage = StreamChunks(job.dev, job.batching, place.device, carried=self.carried)
+        for log_probs, target in lm_log_probs(model, passage, mine):
             told, held = log_probs.gather(-1, target[..., None]), log_probs.argmax(-1)
             sums += -float(told.double().sum()), float((held != target).sum()), float(target.numel())
         nats, misses, count = place.sum(*sums)

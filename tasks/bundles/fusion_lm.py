@@ -6,10 +6,10 @@ from torch import nn
 
 from infra.errors import UserError
 from models.interface import Decoder
+from models.search.language.lexicon_and_hotwords import LexiconAndHotwords, find_unspelled
 from models.search.language.vocab_mapped_lm import VocabMappedLM
-from models.search.language.word_constraints import WordConstraints, find_unspelled
 from models.special_tokens import EOS, SPECIALS
-from tasks.ngram.arpa_tokens import SPACE, escape_tokens
+from tasks.ngram.arpa_escapes import SPACE, escape_tokens
 from tasks.ngram.binary_file import StoredNGram
 from tasks.text.normalization import normalize_text
 from tasks.text.tokenizer import LabelVocabulary, SentencePieceTokenizer, SymbolTokenizer, TextTokenizer
@@ -79,8 +79,10 @@ def build_fusion_lm(
         )
     if ngram is None or _of_tokens(ngram.spellings, tokenizer):
         model = stored.model if isinstance(stored, StoredNGram) else stored
-        return WordConstraints(texts, listed, hot, tokens=model) if listed or hot else model
-    return WordConstraints(texts, listed or _spelled(ngram, texts), hot, ngram=ngram.model, spellings=ngram.spellings)
+        return LexiconAndHotwords(texts, listed, hot, tokens=model) if listed or hot else model
+    return LexiconAndHotwords(
+        texts, listed or _spelled(ngram, texts), hot, ngram=ngram.model, spellings=ngram.spellings
+    )
 
 
 def _of_tokens(written: Sequence[str], tokenizer: TextTokenizer) -> bool:

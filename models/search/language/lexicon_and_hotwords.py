@@ -60,7 +60,7 @@ class WeightedTrie(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class WordConstraints:
+class LexiconAndHotwords:
     """What a search is given in the place of a language model where it is to know of words; a `Decoder` itself.
 
     By itself it is the model of words over the emissions' tokens, so that every search can fuse it: a token's
@@ -142,7 +142,7 @@ class WordConstraints:
 
 
 def build_automaton(
-    beam: Beam, ngram: NGram | None, words: WordConstraints | None
+    beam: Beam, ngram: NGram | None, words: LexiconAndHotwords | None
 ) -> tuple[Automaton, tuple[Tensor, ...]]:
     """What a search fuses, but for a neural model, and the arrays that it is to hold on to meanwhile.
 
@@ -176,7 +176,7 @@ def build_automaton(
 
 
 @lru_cache(maxsize=4)
-def weigh_trie(words: WordConstraints, beam: Beam) -> WeightedTrie:
+def weigh_trie(words: LexiconAndHotwords, beam: Beam) -> WeightedTrie:
     """The trie with the beam's weights in it."""
     trie, ids = words.trie, {word: i for i, word in enumerate(words.spellings) if i >= len(SPECIALS)}
     nodes, scale = len(trie.letter), beam.lm_weight * NATS if words.ngram and beam.lm_weight else 0.0

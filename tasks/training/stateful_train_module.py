@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from models.interface import Batch, LanguageModel, Loss, Model, State
 from models.layers.truncated_bptt import CarriedChunks, run_window
-from models.search.state_tree import tree_fill, tree_leaves, tree_map
+from models.search.state_pytree import tree_fill, tree_leaves, tree_map
 
 Stored = dict[int, list[list[Tensor] | None]]  # by the place in the group: the leaves of each state, the oldest first
 

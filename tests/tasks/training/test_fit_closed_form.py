@@ -3,19 +3,19 @@
 import numpy as np
 import pytest
 import torch
-from test_train_module import stream  # noqa: F401  (a fixture)
+from test_stateful_train_module import stream  # noqa: F401  (a fixture)
 
 from infra.artifact_store import open_draft
 from infra.errors import UserError
 from models import echo_state_lm
 from models.interface import LanguageModel
-from models.layers.ridge import moments
+from models.layers.ridge_regression import moments
 from tasks.batches.batch_sampler import BatchingConfig
 from tasks.batches.token_chunks import ChunkConfig, split_chunks
 from tasks.bundles.model_bundle import load_bundle
 from tasks.bundles.training_checkpoints import TrainState
 from tasks.decoding.generate_text import Prompt
-from tasks.training.closed_form import _read
+from tasks.training.fit_closed_form import _read
 from tasks.training.optimizer import FitConfig
 from tasks.training.ray_trainer import Workers
 from tasks.training.train_language_model import LMTrainingConfig, prepare_language_model, train_language_model

@@ -2,8 +2,8 @@
 
 It may have the columns split (train, dev or test, under the names that are common) and speaker, and others, which are
 kept; audio may have offset and duration, for pieces of a recording. Paths are relative to the table. Without a split
-column, or with ingest.own_splits, tasks/ingest/split_corpus.py divides the rows: no speaker, no text and no recording
-in two splits.
+column, or with ingest.own_splits, tasks/corpora/readers/split_corpus.py divides the rows: no speaker, no text and no
+recording in two splits.
 """
 
 import json
@@ -34,7 +34,7 @@ class Table:
     most: int
 
 
-def labelled(source: CorpusFiles, options: IngestConfig, splits: tuple[str, ...]) -> Iterator[Utterance | Reject]:
+def labeled(source: CorpusFiles, options: IngestConfig, splits: tuple[str, ...]) -> Iterator[Utterance | Reject]:
     table = find_table(source, options)
     for split in splits if table.split else ("",):
         for number, row in read_rows(source, table.name):

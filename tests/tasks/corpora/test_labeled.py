@@ -13,9 +13,9 @@ from small_corpora import read, summary, tone
 
 from infra.errors import UserError
 from tasks.corpora.corpus_uri import corpus_kinds, parse_corpus
-from tasks.corpora.readers import fsdd, labelled
+from tasks.corpora.readers import fsdd, labeled
 from tasks.corpora.utterance import NOT_CHARGED, SPLITS, Reject, Utterance
-from tasks.ingest.shards import read_sample
+from tasks.ingest.shard_format import read_sample
 from tasks.steps.parquet_io import from_parquet
 
 
@@ -57,18 +57,18 @@ blue,colour,TEST,,
 def test_a_table_of_texts(start, end, tmp_path, rows):
     (tmp_path / "texts.csv").write_bytes((start + TABLE.replace("\n", end)).encode())
     for place in (tmp_path, tmp_path / "texts.csv"):
-        test, dev, train = rows(labelled, place)
+        test, dev, train = rows(labeled, place)
         assert [r.split for r in (test, dev, train)] == ["test", "dev", "train"]
         assert train == Utterance(
             "train", ("texts.csv:2",), "numbers and more", "ann", {"page": "3"}, content="One, two", apart="One, two"
         )
         assert (dev.text, dev.content, dev.speaker, dev.tags) == ("colour", "red", "bob", {})
-    assert [r.split for r in rows(labelled, tmp_path, ("dev",))] == ["dev"]
+    assert [r.split for r in rows(labeled, tmp_path, ("dev",))] == ["dev"]
 
 
 def test_a_text_of_several_lines_keeps_them(tmp_path, rows):
     (tmp_path / "t.csv").write_bytes(b'text,label\r\n"one\r\n\r\ntwo ""2""",a\r\nthree,b\r\n')
-    assert [r.content for r in rows(labelled, tmp_path)] == ['one\n\ntwo "2"', "three"]
+    assert [r.content for r in rows(labeled, tmp_path)] == ['one\n\ntwo "2"', "three"]
 
 
 def test_json_lines_and_what_is_wrong_with_them(tmp_path, rows):
@@ -88,7 +88,7 @@ def test_json_lines_and_what_is_wrong_with_them(tmp_path, rows):
     ]
     text = "\n".join(map(json.dumps, lines)) + "\nnot json\n\n[1]\n"
     (tmp_path / "t.jsonl").write_text(text)
-    found = rows(labelled, tmp_path, max_characters=30)
+    found = rows(labeled, tmp_path, max_characters=30)
     assert [(r.content, r.text) for r in found if isinstance(r, Utterance)] == [
         ("good", "yes"),
         ("a number", "3"),
@@ -126,7 +126,7 @@ def test_what_is_no_labelled_corpus(files, says, tmp_path, rows):
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     with pytest.raises(UserError, match=says) as caught:
-        rows(labelled, tmp_path)
+        rows(labeled, tmp_path)
     assert "\n" not in str(caught.value)
 
 
@@ -200,7 +200,7 @@ def test_without_a_split_column_the_rows_are_divided(tmp_path, taken_in):
 
 def test_own_splits_put_a_split_column_aside(tmp_path, rows):
     (tmp_path / "t.csv").write_text(TABLE)
-    found = rows(labelled, tmp_path, own_splits=True)
+    found = rows(labeled, tmp_path, own_splits=True)
     assert [r.split for r in found] == [""] * 3
     assert all("split" not in r.tags for r in found)
 
