@@ -1,4 +1,4 @@
-"""A trained model on a corpus it has never seen: a recogniser, a classifier or a language model.
+"""A trained model on a corpus it has never seen: a recognizer, a classifier or a language model.
 
 bundle, corpus --ingest--> shards --featurize--> features --decode--> transcripts --evaluate, report--> page
                                                            \\--predict--> predictions --evaluate, report--> page
@@ -35,7 +35,7 @@ def evaluate_model(
         model: NAME@ALIAS in MLflow's registry, or the path of a bundle.
         corpus: KIND:URI, as for training.
         split: train, dev or test. A text is divided into train and dev as in training; test is all of it.
-        settings: values to replace, such as beam.width=32 or ingest.max_seconds=90; of a recogniser also lm=NAME@ALIAS,
+        settings: values to replace, such as beam.width=32 or ingest.max_seconds=90; of a recognizer also lm=NAME@ALIAS,
             lexicon=PATH and hotwords=WORD,WORD.
     """
     bundle = import_model(tracking.resolve_model(model))
@@ -48,6 +48,4 @@ def evaluate_model(
 
 
 if __name__ == "__main__":
-    run_flow(
-        evaluate_model, model_arguments(Parser(description=__doc__), "test", "utterances", "labelled", "documents")
-    )
+    run_flow(evaluate_model, model_arguments(Parser(description=__doc__), "test", "utterances", "labeled", "documents"))

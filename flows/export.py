@@ -5,8 +5,8 @@ shards or text --export_corpus--> a folder or s3://bucket/prefix
 python -m flows.export --shards artifacts/shards/0123456789abcdef --format webdataset --out /data/given
 
 SHARDS is what ingest made: its path, or its name in the artifact store as the flows print it, shards/0123456789abcdef.
-What is given out can be read again: as --corpus webdataset:OUT, of nemo and csv as manifest:OUT, of labelled texts in
-csv as labelled:OUT/texts.csv.
+What is given out can be read again: as --corpus webdataset:OUT, of nemo and csv as manifest:OUT, of labeled texts in
+csv as labeled:OUT/texts.csv.
 """
 
 from argparse import Namespace

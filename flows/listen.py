@@ -1,4 +1,4 @@
-"""A trained recogniser listens: words are written while they are heard, and at the end how long they took.
+"""A trained recognizer listens: words are written while they are heard, and at the end how long they took.
 
 python -m flows.listen --model asr@champion recording.flac
 arecord -q -t raw -f S16_LE -r 16000 -c 1 | python -m flows.listen --model asr@champion -

@@ -28,7 +28,7 @@ def train_asr(
     model_name: str = "asr",
     alias: str = "champion",
 ) -> dict[str, Any]:
-    """Train a speech recogniser on a corpus, measure it, and register it.
+    """Train a speech recognizer on a corpus, measure it, and register it.
 
     Args:
         corpus: KIND:URI, such as commonvoice:/data/cv/fa or an4:s3://bucket/an4 (kinds: tasks/corpora/readers/).

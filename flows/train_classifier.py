@@ -1,10 +1,10 @@
-"""From labelled recordings or texts to a classifier.
+"""From labeled recordings or texts to a classifier.
 
 corpus --ingest--> shards --featurize--> features --train--> bundle --predict--> predictions --evaluate--> scores
                       \\--fit_vocabularies--> labels --^         \\--report, publish--> page, registered model
 
 python -m flows.train_classifier --corpus fsdd:/data/fsdd --recipe tdnn_digits --set ingest.test_speaker=theo
-python -m flows.train_classifier --corpus labelled:/data/reviews.csv --recipe lstm_text
+python -m flows.train_classifier --corpus labeled:/data/reviews.csv --recipe lstm_text
 """
 
 from typing import Any
@@ -28,7 +28,7 @@ def train_classifier(
     """Train a classifier of recordings or texts, measure it, and register it.
 
     Args:
-        corpus: KIND:URI, such as fsdd:/data/fsdd or labelled:s3://bucket/reviews.csv (kinds: tasks/corpora/readers/).
+        corpus: KIND:URI, such as fsdd:/data/fsdd or labeled:s3://bucket/reviews.csv (kinds: tasks/corpora/readers/).
         recipe: a function of flows/recipes/classification.py.
         settings: values to replace in the recipe, such as fit.epochs=20.
         workers: Ray Train workers; each takes a GPU where the cluster has them.

@@ -1,4 +1,4 @@
-"""The search weights that a recogniser is best with, tried on a split and written into its bundle.
+"""The search weights that a recognizer is best with, tried on a split and written into its bundle.
 
 bundle (with a language model, a lexicon), corpus --ingest, featurize--> features --tune--> grid --equip--> bundle
     --decode, evaluate--> scores --report, publish--> heat map, the registered model's next version

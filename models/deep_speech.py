@@ -84,7 +84,7 @@ class DeepSpeech(CTCModel):
 
 
 def _keep_the_variance(layer: nn.Module) -> None:
-    """He et al. 2015, https://arxiv.org/abs/1502.01852: without normalisation a signal would fade in five layers."""
+    """He et al. 2015, https://arxiv.org/abs/1502.01852: without normalization a signal would fade in five layers."""
     for name, value in layer.named_parameters():
         if name.endswith("weight"):
             nn.init.kaiming_uniform_(value, nonlinearity="relu")

@@ -4,12 +4,12 @@ h^0 = x                                          frames, (T, bands)
 h^l = f(B(w^l * h^{l-1}))                        "same" convolutions over time x frequency, strided; section 3.5
 h^l = ->h^l + <-h^l                              bidirectional recurrence, sequence-wise norm; sections 3.1, 3.2
 p_t = softmax(W B(h^L_t) + b)                    one distribution over characters and blank a step
-f(z) = min(max(z, 0), 20);  B: normalisation over all real steps of the batch;  loss: CTC
+f(z) = min(max(z, 0), 20);  B: normalization over all real steps of the batch;  loss: CTC
 
 The recurrence is any of models/layers/rnn_stack.py. The defaults are the paper's best English net: 3 convolutions, 7
-plain layers of 1280, whose directions share the normalised product W x. With 161 spectrogram bins and 29 characters
+plain layers of 1280, whose directions share the normalized product W x. With 161 spectrogram bins and 29 characters
 that is 36,367,037 parameters (the paper says 35 million); with cell "gru" 107.1 million. Where the input x is
-normalised and no product is shared, norm "input" and no `share_input`, the library's gated cells run and are faster:
+normalized and no product is shared, norm "input" and no `share_input`, the library's gated cells run and are faster:
 with "gru" 144.4 million, with "lstm" 192.2 million.
 
 Several networks that differ in their random beginning alone can stand side by side and emit the mean of their
@@ -43,7 +43,7 @@ EARLIER_CELLS = {"rnn": ("elman", True), "shared_gru": ("gru", True), "gru": ("g
 class Config(Recurrent):
     """One entry a convolution in `channels`, kernels (odd) and strides; none at all leaves the recurrence.
 
-    norm: other than none, what the output reads is normalised too; the convolutions always are. dropout: between
+    norm: other than none, what the output reads is normalized too; the convolutions always are. dropout: between
     recurrent layers and before the output; the paper uses none. members: how many networks emit together.
     """
 
@@ -71,7 +71,7 @@ class Config(Recurrent):
             if any(n < 1 for n in getattr(self, name)):
                 raise ValueError(f"{name} are at least 1, not {getattr(self, name)}")
         if any(k % 2 == 0 for k in self.time_kernels + self.frequency_kernels):
-            raise ValueError("time_kernels and frequency_kernels are odd, so that a step has its own centre")
+            raise ValueError("time_kernels and frequency_kernels are odd, so that a step has its own center")
         if self.members < 1:
             raise ValueError("members are at least 1")
 

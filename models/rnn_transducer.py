@@ -12,7 +12,7 @@ paper trains in the end, is `encoder.weight_noise` and `prediction.weight_noise`
 
 The streaming form (He et al. 2018, https://arxiv.org/abs/1811.06621): each step of the encoder reads 3 frames and one
 before, 8 unidirectional layers of 2048 with projection 640, after the second of which 2 steps become one; prediction
-network of 2 such layers; output network of 640; no l_t (it also has layer normalisation, which is here for layers
+network of 2 such layers; output network of 640; no l_t (it also has layer normalization, which is here for layers
 without projection: encoder.lstm.layer_norm):
 
     left_frames=1, stride=3, encoder=Recurrent(layers=8, hidden_size=2048, projection=640), time_reduction=2,
@@ -44,8 +44,8 @@ class Config:
     """stride: new frames that a step of the encoder reads, with `left_frames` before them. time_reduction: steps that
     become one after the first `reduce_after` layers, 1 for none. embedding_size: of the tokens that the prediction
     network reads, 0 for 1 of K. linear_size: of l_t, 0 for none. joint_size: of h_tu. dropout: on what the recurrent
-    layers read, and on what they give; between the encoder's layers it is the encoder's. normalise: what each layer of
-    the encoder reads, and what the last one gives, is normalised over all real steps of the batch, as in Deep Speech 2;
+    layers read, and on what they give; between the encoder's layers it is the encoder's. normalize: what each layer of
+    the encoder reads, and what the last one gives, is normalized over all real steps of the batch, as in Deep Speech 2;
     it trains in far fewer steps. symbols_per_step: so many tokens may be found in one step.
     """
 
@@ -59,7 +59,7 @@ class Config:
     linear_size: int = 250
     joint_size: int = 250
     dropout: float = 0.0
-    normalise: bool = False
+    normalize: bool = False
     symbols_per_step: int = 4
 
     def __post_init__(self) -> None:
@@ -70,8 +70,8 @@ class Config:
             raise ValueError("left_frames, embedding_size and linear_size are not negative, dropout is in [0, 1)")
         if self.time_reduction > 1 and self.encoder.layers <= self.reduce_after:
             raise ValueError(f"time_reduction comes after layer {self.reduce_after} of {self.encoder.layers}")
-        if self.normalise and self.encoder.norm == "input":
-            raise ValueError("normalise and encoder.norm=input normalise the same: set one of them")
+        if self.normalize and self.encoder.norm == "input":
+            raise ValueError("normalize and encoder.norm=input normalize the same: set one of them")
         if self.encoder.pyramid > 1:
             raise ValueError("encoder.pyramid: a transducer has time_reduction instead; leave it at 1")
         if not self.prediction.streams:
@@ -101,10 +101,10 @@ class RNNTransducer(Model):
         self.encoder, self.norms = nn.ModuleList(), nn.ModuleList()
         for k in range(config.encoder.layers):
             size *= config.time_reduction if k == config.reduce_after else 1
-            self.norms.append(SequenceNorm(size) if config.normalise else nn.Identity())
+            self.norms.append(SequenceNorm(size) if config.normalize else nn.Identity())
             self.encoder.append(Stack(encoder_layer(config.encoder, k), size))
             size = config.encoder.output_size
-        self.norms.append(SequenceNorm(size) if config.normalise else nn.Identity())
+        self.norms.append(SequenceNorm(size) if config.normalize else nn.Identity())
         inputs = config.embedding_size or target_size - 1
         self.embedding = nn.Embedding(target_size, inputs, padding_idx=BLANK) if config.embedding_size else None
         self.prediction = Stack(config.prediction, inputs)

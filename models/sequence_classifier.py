@@ -1,6 +1,6 @@
 """Recurrent sequence classifier, many to one: one label for a whole text or recording.
 
-Graves 2012, Supervised Sequence Labelling with Recurrent Neural Networks, section 2.3 (sequence classification) and
+Graves 2012, Supervised Sequence Labeling with Recurrent Neural Networks, section 2.3 (sequence classification) and
 chapter 4 (the LSTM), https://doi.org/10.1007/978-3-642-24797-2.
 
 e_t = E x_t                                      a token's vector; of a frame a linear map, or the frame itself

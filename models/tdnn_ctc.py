@@ -7,7 +7,7 @@ loss: CTC
 
 Peddinti et al. splice [-2, 2], then {-1, 2}, {-3, 3}, {-7, 2} and {0}, and so see 23 frames with few weights. Layers
 with edges "same" have the first three exactly; the fourth is {-4, 5}, as wide but about the present step. The paper's
-units are groups of 10 under a 2-norm; here they are ReLU with normalisation over the sequence, Kaldi's later choice,
+units are groups of 10 under a 2-norm; here they are ReLU with normalization over the sequence, Kaldi's later choice,
 and layers of 600. The first layer keeps every third frame: CTC needs few steps, and what is emitted costs.
 """
 

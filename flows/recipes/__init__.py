@@ -88,7 +88,7 @@ class Recipe:
             raise ValueError("beam.lm_weight: no language model; set transcript_model.unit=words, or the weight to 0")
         for name in ("trim_db", "frames"):
             if getattr(self.features, name):
-                raise ValueError(f"features.{name} would shift the times of what is recognised; it is for classifiers")
+                raise ValueError(f"features.{name} would shift the times of what is recognized; it is for classifiers")
         self.augment.check(self.features.kind)
         self.adapt.check(dry_run_search(self.model, self.features, self.beam, self.transcript_model.unit))
 

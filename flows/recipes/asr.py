@@ -26,7 +26,7 @@ def deep_speech_2_digits() -> Recipe:
     """
     return Recipe(
         ingest=IngestConfig(shard_mb=4),
-        features=FrontEnd(sample_rate=8000, mels=40, normalise="utterance"),
+        features=FrontEnd(sample_rate=8000, mels=40, normalize="utterance"),
         model=replace(small_network(hidden_size=96, layers=2, dropout=0.4), members=3),
         augment=AugmentConfig(
             time_masks=2,

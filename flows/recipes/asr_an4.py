@@ -70,7 +70,7 @@ def rnn_transducer_an4() -> Recipe:
             linear_size=0,
             joint_size=160,
             dropout=0.3,
-            normalise=True,
+            normalize=True,
         ),
         augment=replace(VARIED, from_epoch=6),
         batching=BatchingConfig(frames_per_batch=4000, utterances_per_batch=8, sorted_epochs=2),

@@ -71,7 +71,7 @@ def tdnn_ctc_waveform_demo() -> Recipe:
     spectral = tdnn_ctc_demo()
     return replace(
         spectral,
-        features=FrontEnd(kind="waveform", sample_rate=8000, normalise="level"),
+        features=FrontEnd(kind="waveform", sample_rate=8000, normalize="level"),
         model=replace(spectral.model, waveform=True, filters=TimeDomainFilters(sample_rate=8000)),
         augment=AugmentConfig(time_masks=2, time_mask_frames=20, from_epoch=3),
         fit=adam(epochs=8, learning_rate=2e-3),
@@ -90,7 +90,7 @@ def rnn_transducer_demo() -> Recipe:
             linear_size=0,
             joint_size=128,
             dropout=0.1,
-            normalise=True,
+            normalize=True,
         ),
         fit=adam(epochs=12, learning_rate=3e-3),
     )
@@ -129,7 +129,7 @@ def listen_attend_spell_2018_demo() -> Recipe:
 
 
 def letters(*, criterion: Literal["asg", "ctc"]) -> wav2letter.Config:
-    """Six convolutions, normalised, of which the first keeps every second frame."""
+    """Six convolutions, normalized, of which the first keeps every second frame."""
     return wav2letter.Config(
         channels=(160,) * 5 + (320,),
         windows=(11, 7, 7, 7, 7, 1),

@@ -8,9 +8,9 @@ def adam(*, epochs: int, learning_rate: float, batches_per_step: int = 1) -> Fit
     """AdamW with a rate that rises over a tenth of the updates and falls to nothing (Smith & Topin 2017)."""
     return FitConfig(
         epochs=epochs,
-        optimiser="AdamW",
+        optimizer="AdamW",
         learning_rate=learning_rate,
-        optimiser_options={"weight_decay": 0.01},
+        optimizer_options={"weight_decay": 0.01},
         schedule="OneCycleLR",
         schedule_options={"pct_start": 0.1},
         schedule_every="step",

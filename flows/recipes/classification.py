@@ -14,7 +14,7 @@ from tasks.text.normalization import NormalizationConfig
 from tasks.text.tokenizer import TokenizerConfig
 from tasks.training.optimizer import FitConfig
 
-VERB, MODEL_NAME = "labelled", "classifier"  # what a corpus' reader must offer; what a model is registered as
+VERB, MODEL_NAME = "labeled", "classifier"  # what a corpus' reader must offer; what a model is registered as
 
 # Other speakers, rooms and microphones than the few there are.
 VARIED = AugmentConfig(
@@ -33,7 +33,7 @@ def tdnn_digits() -> ClassificationRecipe:
     """Single digits of `--corpus fsdd:...`, for a speaker who is not in training: 90.6 % on average over the five."""
     return ClassificationRecipe(
         ingest=IngestConfig(shard_mb=1),
-        features=FrontEnd(sample_rate=8000, mels=20, trim_db=35, range_db=35, frames=32, normalise="level"),
+        features=FrontEnd(sample_rate=8000, mels=20, trim_db=35, range_db=35, frames=32, normalize="level"),
         model=tdnn_classifier.Config(
             channels=(96, 96, 96, 96, 128),
             windows=(5, 3, 3, 3, 1),
@@ -57,7 +57,7 @@ def tdnn_digits_1989() -> ClassificationRecipe:
     """The same task with the network of Waibel et al. 1989: 16 bands, 8 hidden units, 10 evidence units."""
     return ClassificationRecipe(
         ingest=IngestConfig(shard_mb=1),
-        features=FrontEnd(sample_rate=8000, mels=16, normalise="utterance"),
+        features=FrontEnd(sample_rate=8000, mels=16, normalize="utterance"),
         model=tdnn_classifier.Config(),
         augment=VARIED,
         batching=BatchingConfig(frames_per_batch=6000, utterances_per_batch=32, sorted_epochs=0),
@@ -69,7 +69,7 @@ def lstm_digits() -> ClassificationRecipe:
     """The same task with a bidirectional LSTM that reads out the mean of its states."""
     return ClassificationRecipe(
         ingest=IngestConfig(shard_mb=1),
-        features=FrontEnd(sample_rate=8000, mels=40, normalise="utterance"),
+        features=FrontEnd(sample_rate=8000, mels=40, normalize="utterance"),
         model=sequence_classifier.Config(
             recurrent=Recurrent(hidden_size=64, bidirectional=True), readout="mean", dropout=0.3
         ),
@@ -80,7 +80,7 @@ def lstm_digits() -> ClassificationRecipe:
 
 
 def lstm_text() -> ClassificationRecipe:
-    """Texts of `--corpus labelled:...` by a bidirectional LSTM over characters: for language, topic or tone."""
+    """Texts of `--corpus labeled:...` by a bidirectional LSTM over characters: for language, topic or tone."""
     return ClassificationRecipe(
         features=TokenizerConfig(kind="characters", text=NormalizationConfig(case="keep", punctuation="keep")),
         model=sequence_classifier.Config(
@@ -99,9 +99,9 @@ def adam(*, epochs: int, learning_rate: float) -> FitConfig:
     """AdamW with a rate that rises over a tenth of the updates and falls to nothing (Smith & Topin 2017)."""
     return FitConfig(
         epochs=epochs,
-        optimiser="AdamW",
+        optimizer="AdamW",
         learning_rate=learning_rate,
-        optimiser_options={"weight_decay": 0.01},
+        optimizer_options={"weight_decay": 0.01},
         schedule="OneCycleLR",
         schedule_options={"pct_start": 0.1},
         schedule_every="step",

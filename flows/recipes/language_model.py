@@ -21,7 +21,7 @@ LETTERS = TokenizerConfig(
 )  # every character as it stands, and no other id
 
 ORTHOGONAL = {
-    "initialise": WeightInit(input="glorot", recurrent="orthogonal"),
+    "initialize": WeightInit(input="glorot", recurrent="orthogonal"),
     "lstm": LSTMOptions(forget_bias=1.0),
 }
 
@@ -42,9 +42,9 @@ def halving(*, epochs: int, learning_rate: float, every: int) -> FitConfig:
     """Adam, its rate halved every so many epochs, gradients clipped at 5 (the lecture's character RNN)."""
     return FitConfig(
         epochs=epochs,
-        optimiser="Adam",
+        optimizer="Adam",
         learning_rate=learning_rate,
-        optimiser_options={},
+        optimizer_options={},
         schedule="StepLR",
         schedule_options={"step_size": every, "gamma": 0.5},
         clip_norm=5.0,
@@ -126,9 +126,9 @@ def one_cycle(*, epochs: int, learning_rate: float, weight_decay: float) -> FitC
     """AdamW; the rate rises over a tenth of the updates and falls to nothing (Smith & Topin 2017)."""
     return FitConfig(
         epochs=epochs,
-        optimiser="AdamW",
+        optimizer="AdamW",
         learning_rate=learning_rate,
-        optimiser_options={"weight_decay": weight_decay},
+        optimizer_options={"weight_decay": weight_decay},
         schedule="OneCycleLR",
         schedule_options={"pct_start": 0.1},
         schedule_every="step",

@@ -1,8 +1,8 @@
-"""Every cell and every regulariser as a character language model under one budget: `flows.compare --recipes 'cell_*'`.
+"""Every cell and every regularizer as a character language model under one budget: `flows.compare --recipes 'cell_*'`.
 
-The same for all: text, split, chunks of 60, batches of 64, optimiser, schedule, number of updates, embedding of 64, two
+The same for all: text, split, chunks of 60, batches of 64, optimizer, schedule, number of updates, embedding of 64, two
 layers, read-out of 128 and 128 (the lecture's network), and its 111,657 parameters within 5 %, for a vocabulary of
-105 characters: each network's size is the one whose count comes closest. Regularisers are at mild rates, for the budget
+105 characters: each network's size is the one whose count comes closest. Regularizers are at mild rates, for the budget
 is too small to overfit in: the table shows what they cost, not what they save on a longer run.
 """
 
@@ -39,7 +39,7 @@ def cell_elman() -> LanguageRecipe:
 def cell_elman_orthogonal() -> LanguageRecipe:
     """Elman's network, tanh, its recurrent matrices orthogonal at first."""
     how = WeightInit(recurrent="orthogonal", bias="zero")
-    return with_recurrent(Recurrent(cell="elman", layers=2, initialise=how))
+    return with_recurrent(Recurrent(cell="elman", layers=2, initialize=how))
 
 
 def cell_elman_clipped_relu() -> LanguageRecipe:
@@ -50,7 +50,7 @@ def cell_elman_clipped_relu() -> LanguageRecipe:
 def cell_irnn() -> LanguageRecipe:
     """IRNN: Elman's network with relu, its recurrent matrices the identity at first (Le et al. 2015)."""
     how = WeightInit(input="normal", input_scale=0.001, recurrent="identity", bias="zero")
-    return with_recurrent(Recurrent(cell="elman", layers=2, elman=ElmanOptions(nonlinearity="relu"), initialise=how))
+    return with_recurrent(Recurrent(cell="elman", layers=2, elman=ElmanOptions(nonlinearity="relu"), initialize=how))
 
 
 def cell_jordan() -> LanguageRecipe:
@@ -104,7 +104,7 @@ def cell_lstm_fgr() -> LanguageRecipe:
 
 
 def cell_lstm_layer_norm() -> LanguageRecipe:
-    """LSTM, layer normalised (Ba et al. 2016)."""
+    """LSTM, layer normalized (Ba et al. 2016)."""
     return with_recurrent(Recurrent(layers=2, lstm=LSTMOptions(layer_norm=True)))
 
 
@@ -118,7 +118,7 @@ def cell_lstm_uniform() -> LanguageRecipe:
         bias="uniform",
         bias_scale=0.08,
     )
-    return with_recurrent(Recurrent(layers=2, initialise=how))
+    return with_recurrent(Recurrent(layers=2, initialize=how))
 
 
 def cell_lstm_forget_bias() -> LanguageRecipe:
@@ -167,7 +167,7 @@ def cell_gru_inside() -> LanguageRecipe:
 
 
 def cell_gru_layer_norm() -> LanguageRecipe:
-    """GRU, layer normalised (Ba et al. 2016), the reset inside the matrix product."""
+    """GRU, layer normalized (Ba et al. 2016), the reset inside the matrix product."""
     return with_recurrent(Recurrent(cell="gru", layers=2, gru=GRUOptions(reset="inside", layer_norm=True)))
 
 
@@ -226,9 +226,9 @@ def fit_to_parameter_budget(sized: Callable[[int], Any]) -> LanguageRecipe:
         batching=BatchingConfig(frames_per_batch=1 << 20, utterances_per_batch=64, sorted_epochs=0),
         fit=FitConfig(
             epochs=4,
-            optimiser="Adam",
+            optimizer="Adam",
             learning_rate=0.01,
-            optimiser_options={},
+            optimizer_options={},
             schedule="OneCycleLR",
             schedule_options={"pct_start": 0.2},
             schedule_every="step",

@@ -62,9 +62,9 @@ def text_plan(bundle: Artifact) -> TextPlan:
 
 
 def require_recognizer(bundle: Artifact) -> Artifact:
-    """The bundle. Raises UserError where it is none of a recogniser."""
+    """The bundle. Raises UserError where it is none of a recognizer."""
     if is_classifier(bundle) or not bundle_front_end(bundle):
-        raise UserError(f"{bundle.uri}: not a speech recogniser; give a model that train_asr made")
+        raise UserError(f"{bundle.uri}: not a speech recognizer; give a model that train_asr made")
     return bundle
 
 

@@ -5,10 +5,10 @@ n = tanh(W_n x + b_n + R * (U_n h(t-1) + c_n))                  outside the matr
 n = tanh(W_n x + b_n + U_n (R * h(t-1)) + c_n)                  inside it (the paper)
 h = Z * h(t-1) + (1 - Z) * n
 
-Layer normalised (Ba et al. 2016, https://arxiv.org/abs/1607.06450, supplement): LN(W x) + LN(U h) in place of
-W x + U h, with one normalisation for both gates and one for n; the biases of each sum are one here.
+Layer normalized (Ba et al. 2016, https://arxiv.org/abs/1607.06450, supplement): LN(W x) + LN(U h) in place of
+W x + U h, with one normalization for both gates and one for n; the biases of each sum are one here.
 Parameters are named and laid out as in nn.GRUCell: rows of R, Z, n. With input_size 0 the input comes driven, W x + b
-(in place of LN(W x) + b where that is normalised), and there is no bias c_n.
+(in place of LN(W x) + b where that is normalized), and there is no bias c_n.
 """
 
 from dataclasses import dataclass
@@ -85,7 +85,7 @@ class GRU(nn.Module):
         return r, z
 
     def _sum(self, name: str, product: Tensor, bias: Tensor | None) -> Tensor:
-        """U h, normalised or not, and its bias."""
+        """U h, normalized or not, and its bias."""
         normed = self.norms[name](product) if self.norms else product
         return normed if bias is None else normed + bias
 

@@ -10,12 +10,12 @@ h = O * tanh(c)
 Greff et al. 2017 (https://arxiv.org/abs/1503.04069), section V, one change at a time of the net with peepholes p:
     NIG, NFG, NOG: I, F, O = 1        NIAF, NOAF: n, h without tanh       NP: p = 0 (torch's, the default here)
     CIFG: F = 1 - I                   FGR: each gate also sees I(t-1), F(t-1), O(t-1) through a matrix
-Layer normalised (Ba et al. 2016, https://arxiv.org/abs/1607.06450, equations 20 to 22): LN(W x) + LN(R h(t-1)) + b,
+Layer normalized (Ba et al. 2016, https://arxiv.org/abs/1607.06450, equations 20 to 22): LN(W x) + LN(R h(t-1)) + b,
     and h = O * tanh(LN(c)); the biases inside the two LN of the sum are part of b here.
 rnnDrop (Moon et al. 2015, https://doi.org/10.1109/ASRU.2015.7404775): c = m * (F * c(t-1) + I * n) with one mask m of
     zeros and ones a sequence. Here h of the kept cells is divided by their share, so that evaluation needs no scale.
 Parameters are named and laid out as in nn.LSTMCell: rows of I, F, n, O, those that there are. With input_size 0 the
-input comes driven: W x + b, in place of LN(W x) + b where that is normalised.
+input comes driven: W x + b, in place of LN(W x) + b where that is normalized.
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ from models.layers.weight_init import init_lecun, without
 class Config:
     """What the cell has. coupled: F = 1 - I. gate_recurrence: FGR. drop: rnnDrop's share of masked cells.
 
-    forget_bias: what the biases of F add up to at first; None leaves them to the initialisation.
+    forget_bias: what the biases of F add up to at first; None leaves them to the initialization.
     """
 
     input_gate: bool = True
@@ -73,7 +73,7 @@ class Config:
 
     @property
     def plain(self) -> bool:
-        """Whether the equations are torch's, but for a layer normalisation."""
+        """Whether the equations are torch's, but for a layer normalization."""
         known = Config(layer_norm=self.layer_norm, forget_bias=self.forget_bias)
         return self == known
 

@@ -1,4 +1,4 @@
-"""Back-propagation through time of the LSTM by hand, layer normalised (models/cells/lstm.py) or not.
+"""Back-propagation through time of the LSTM by hand, layer normalized (models/cells/lstm.py) or not.
 
 With u_t = R h_{t-1}, z_t = driven_t + LN(u_t), and I, F, n, O of z_t: c_t = F c_{t-1} + I n, h_t = O tanh(LN(c_t)).
 From the last step down, dh and dc what flows into h_t and c_t,
@@ -7,7 +7,7 @@ From the last step down, dh and dc what flows into h_t and c_t,
     dz_i = dc n I (1 - I)      dz_f = dc c_{t-1} F (1 - F)      dz_n = dc I (1 - n^2)
     dc_{t-1} = dc F            dh_{t-1} = R^T LN'(dz)
 
-The factors of dh and dc are made for all steps at once, and so are the gradients of R and of the normalisations:
+The factors of dh and dc are made for all steps at once, and so are the gradients of R and of the normalizations:
 a step back costs few small operations, which is what the autograd graph of the loop loses its time with.
 """
 
@@ -99,7 +99,7 @@ class _Scan(torch.autograd.Function):
 
 
 def _through(grad: Tensor, x: Tensor, mean: Tensor, scale: Tensor, *affine: Tensor | None) -> Tensor:
-    """The gradient that a normalisation of x, (B, D), passes on."""
+    """The gradient that a normalization of x, (B, D), passes on."""
     mask = [True, False, False]
     return torch.ops.aten.native_layer_norm_backward.default(grad, x, [x.shape[-1]], mean, scale, *affine, mask)[0]
 

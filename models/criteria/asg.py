@@ -3,8 +3,8 @@
 s(pi) = sum_t f_{pi_t}(x_t) + g_{pi_{t-1}, pi_t}             a path's score: emissions and learned transitions
 ASG(theta, T) = - logadd_{pi in G_asg(theta, T)} s(pi)  +  logadd_{pi in G_full(T)} s(pi)
 
-G_asg holds the paths that read theta, G_full every path of T steps, so exp(-ASG) = p(theta | x), normalised over whole
-paths. There is no blank: a path reads what is left when its equal neighbours are merged. A doubled token would
+G_asg holds the paths that read theta, G_full every path of T steps, so exp(-ASG) = p(theta | x), normalized over whole
+paths. There is no blank: a path reads what is left when its equal neighbors are merged. A doubled token would
 be lost, so a symbol stands for "the token before once more". The paper has two, for doubled and tripled letters, in the
 dictionary. Here the symbol is id 0, which as BLANK no text uses, so every tokenizer will do, and runs of any length can
 be written: each second token of a run is the symbol, "aaab" is a 0 a b. The symbol with nothing before it says nothing:
@@ -47,7 +47,7 @@ def asg(emissions: Padded, target: Padded, transitions: Tensor) -> Loss:
 
 
 def mark_repeats(target: Padded) -> Tensor:
-    """Token ids (B, U) as symbols (B, U), no two neighbours the same: each second token of a run is REPEAT."""
+    """Token ids (B, U) as symbols (B, U), no two neighbors the same: each second token of a run is REPEAT."""
     tokens = target.data
     if not tokens.shape[1]:
         return tokens

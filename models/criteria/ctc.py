@@ -10,7 +10,7 @@ from models.special_tokens import BLANK
 def ctc(emissions: Padded, target: Padded) -> Loss:
     """-log of the summed probability of every alignment that collapses to the target.
 
-    emissions: log-probabilities (B, T, V), normalised over V. target: ids (B, U) without blanks.
+    emissions: log-probabilities (B, T, V), normalized over V. target: ids (B, U) without blanks.
     The count is the number of target tokens. An infeasible target adds nothing to total and gradient.
     """
     log_probs = emissions.data.transpose(0, 1)  # torch wants (T, B, V)
@@ -27,6 +27,6 @@ def ctc(emissions: Padded, target: Padded) -> Loss:
 
 
 def min_input_length(target: Padded) -> Tensor:
-    """(B,) the fewest output steps that can carry each target: its tokens, and a blank between equal neighbours."""
+    """(B,) the fewest output steps that can carry each target: its tokens, and a blank between equal neighbors."""
     repeats = (target.data[:, 1:] == target.data[:, :-1]) & target.mask()[:, 1:]
     return target.lengths + repeats.sum(1).to(target.lengths.device)

@@ -11,7 +11,7 @@ from models.interface import Loss, Padded
 def label_cross_entropy(log_probs: Tensor, target: Padded) -> Loss:
     """-log of the probability of each sequence's label.
 
-    log_probs: (B, V), normalised over V. target: the labels' ids (B, 1). The count is B.
+    log_probs: (B, V), normalized over V. target: the labels' ids (B, 1). The count is B.
     Raises ValueError for a target that is not one label.
     """
     if target.data.shape[1] != 1 or bool((target.lengths != 1).any()):

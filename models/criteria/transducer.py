@@ -49,7 +49,7 @@ class Joint(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Neighbouring cells of one utterance: frames and prefixes [begin, end)."""
+    """Neighboring cells of one utterance: frames and prefixes [begin, end)."""
 
     row: int
     t: slice

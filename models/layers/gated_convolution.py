@@ -5,7 +5,7 @@ block(X) = X + h_n(... h_1(X))                       a bottleneck where h_1 and 
 
 X is preceded by k - 1 steps, zeros at first, so that no step sees its future. These steps are all that a layer
 knows of the past: kept as state, they make chunk after chunk, or step after step, equal to the whole.
-Every convolution has weight normalisation, w = g v / |v| for each output (Salimans & Kingma 2016,
+Every convolution has weight normalization, w = g v / |v| for each output (Salimans & Kingma 2016,
 https://arxiv.org/abs/1602.07868), and starts as He et al. 2015 (https://arxiv.org/abs/1502.01852, equation 10) say.
 
 Inside, sequences are (B, C, T) and a layer's past is (B, C, k - 1).
@@ -25,7 +25,7 @@ class GatedConvolution(nn.Module):
     def __init__(self, before: int, layer: Layer) -> None:
         super().__init__()
         kernel, after = layer
-        self.convolve = normalised(before, 2 * after, kernel)  # W and b, then V and c
+        self.convolve = normalized(before, 2 * after, kernel)  # W and b, then V and c
 
     def forward(self, x: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
         """Also gives past and x in one: what the next past is cut from."""
@@ -43,7 +43,7 @@ class GatedBlock(nn.Module):
         self.past_shapes = tuple((size, kernel - 1) for size, (kernel, _) in zip(sizes, layers, strict=False))
         self.gated = nn.ModuleList(GatedConvolution(*pair) for pair in zip(sizes, layers, strict=False))
         self.dropout = nn.Dropout(dropout)
-        self.shortcut = nn.Identity() if before == self.size else normalised(before, self.size, 1)
+        self.shortcut = nn.Identity() if before == self.size else normalized(before, self.size, 1)
 
     def forward(self, x: Tensor, pasts: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
         """(B, before, T) and each layer's past to (B, size, T) and what each layer has seen."""
@@ -54,8 +54,8 @@ class GatedBlock(nn.Module):
         return self.shortcut(x) + self.dropout(h), tuple(seen)
 
 
-def normalised(before: int, after: int, kernel: int) -> nn.Module:
-    """A convolution with weight normalisation and He's initialisation, its bias zero."""
+def normalized(before: int, after: int, kernel: int) -> nn.Module:
+    """A convolution with weight normalization and He's initialization, its bias zero."""
     convolution = nn.Conv1d(before, after, kernel)
     nn.init.kaiming_normal_(convolution.weight)
     nn.init.zeros_(convolution.bias)  # pyright: ignore[reportArgumentType]  (it has one)

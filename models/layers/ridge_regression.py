@@ -2,7 +2,7 @@
 
 W = (S' S + penalty I)^-1 S' Y      of states S (N, F) and targets Y (N, K)
 
-It minimises |S W - Y|^2 + penalty |W|^2. Both sums are taken as the states pass, which are not kept (Lukosevicius 2012,
+It minimizes |S W - Y|^2 + penalty |W|^2. Both sums are taken as the states pass, which are not kept (Lukosevicius 2012,
 https://doi.org/10.1007/978-3-642-35289-8_36, sections 4.2 and 4.3). With Y one-hot, S W estimates the probabilities of
 the classes (Richard & Lippmann 1991, https://doi.org/10.1162/neco.1991.3.4.461), but may leave [0, 1]; so here
 

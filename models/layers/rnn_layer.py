@@ -127,7 +127,7 @@ class Fused(nn.Module):
 
 
 class InputProduct(nn.Module):
-    """W x + b of cells whose input comes driven, or B(W x), B the sequence-wise normalisation, whose beta is the bias.
+    """W x + b of cells whose input comes driven, or B(W x), B the sequence-wise normalization, whose beta is the bias.
 
     Amodei et al. 2015, section 3.2. (B, T, D) to (B, T, size), H the hidden size of the cells.
     """
@@ -149,7 +149,7 @@ class InputProduct(nn.Module):
 
 
 class InputTransform(nn.Module):
-    """A layer that reads its input through a normalisation or a product."""
+    """A layer that reads its input through a normalization or a product."""
 
     def __init__(self, transform: SequenceNorm | InputProduct, layer: "Layer") -> None:
         super().__init__()
@@ -219,7 +219,7 @@ Layer = Unroll | Fused | Bidirectional | InputTransform
 
 
 def concatenate_steps(x: Padded, steps: int) -> Padded:
-    """Chan et al. 2015's pyramid: (B, T, D) to (B, ceil(T / steps), steps D), each `steps` neighbours as one vector.
+    """Chan et al. 2015's pyramid: (B, T, D) to (B, ceil(T / steps), steps D), each `steps` neighbors as one vector.
 
     The last vector of a sequence is filled up with zeros.
     """

@@ -3,9 +3,9 @@
 x + N(0, input_noise^2)  ->  layer  ->  dropout  ->  layer  -> ...       (B, T, D) to (B, T, H), 2 H for both directions
 
 A layer is B(x) or x, then W x + b or B(W x) where that is not the cell's own, then one direction or both (Schuster &
-Paliwal 1997), which are concatenated or summed. B: sequence-wise batch normalisation (Amodei et al. 2015, section 3.2).
+Paliwal 1997), which are concatenated or summed. B: sequence-wise batch normalization (Amodei et al. 2015, section 3.2).
 
-Where the cell is one of torch's own, its fused kernel runs; else the cell's scan. Regularisers, all while training:
+Where the cell is one of torch's own, its fused kernel runs; else the cell's scan. Regularizers, all while training:
 dropout between the layers (Zaremba et al. 2014, https://arxiv.org/abs/1409.2329); ZoneOut; noise on the input (Jim et
 al. 1996); noise on the weights, one draw a call (Graves et al. 2013, https://arxiv.org/abs/1303.5778, section 3: W +
 N(0, 0.075^2) for each sequence, never for each step).
@@ -80,9 +80,9 @@ class Recurrent:
     set. The cell elman_rtrl is Elman's with the gradient of models/layers/rtrl.py.
 
     merge: how two directions become one vector. share_input: both directions read one product W x + b. norm: what is
-    normalised over all real steps of the batch, a layer's input x or its product W x, whose bias is then that of the
-    normalisation; in place of W x + b the latter also replaces a cell's layer normalisation of it. Neither a shared
-    nor a normalised product runs in torch's kernels: for gru and lstm norm "input" is the faster.
+    normalized over all real steps of the batch, a layer's input x or its product W x, whose bias is then that of the
+    normalization; in place of W x + b the latter also replaces a cell's layer normalization of it. Neither a shared
+    nor a normalized product runs in torch's kernels: for gru and lstm norm "input" is the faster.
     An architecture's config that extends this one has these options as its own.
     """
 
@@ -103,7 +103,7 @@ class Recurrent:
     zoneout_cell: float = 0.0
     input_noise: float = 0.0
     weight_noise: float = 0.0
-    initialise: WeightInit = WeightInit()
+    initialize: WeightInit = WeightInit()
     elman: ElmanOptions = ElmanOptions()
     lstm: LSTMOptions = LSTMOptions()
     gru: GRUOptions = GRUOptions()
@@ -140,8 +140,8 @@ class Recurrent:
         for name in sorted(set(OPTIONS.values()) - {OPTIONS[self.cell]}):
             if self._chosen(name):
                 raise ValueError(f"{name} holds options of another cell than {self.cell}")
-        if self.cell == "echo_state" and self.initialise != WeightInit():
-            raise ValueError("initialise: an echo state has its own; see echo")
+        if self.cell == "echo_state" and self.initialize != WeightInit():
+            raise ValueError("initialize: an echo state has its own; see echo")
 
     def _refuse_of_other_inputs(self) -> None:
         for name, of_two in (("merge", "sum"), ("share_input", True)):
@@ -149,8 +149,8 @@ class Recurrent:
                 raise ValueError(f"{name} is for two directions: set bidirectional too")
         if self.cell == "echo_state" and self.own_product:
             raise ValueError("share_input and norm=product learn W x, and an echo state's is fixed: norm=input or none")
-        if self.norm == "product" and (self.initialise.bias, self.initialise.bias_scale) != ("lecun", 1.0):
-            raise ValueError("initialise.bias: with norm=product the bias is the normalisation's and begins at 0")
+        if self.norm == "product" and (self.initialize.bias, self.initialize.bias_scale) != ("lecun", 1.0):
+            raise ValueError("initialize.bias: with norm=product the bias is the normalization's and begins at 0")
 
     def _chosen(self, name: str) -> bool:
         """Whether a value is another than the default of its architecture."""
@@ -261,8 +261,8 @@ def _begin(layer: nn.Module, config: Recurrent) -> None:
     """The first weights. The default scheme is also that which they were made with: once is enough, but without norm
     and shared product seeds are known to give what is drawn the second time.
     """
-    if config.initialise != WeightInit() or not (config.own_product or config.norm == "input"):
-        initialize_weights(layer, config.initialise, config.hidden_size)
+    if config.initialize != WeightInit() or not (config.own_product or config.norm == "input"):
+        initialize_weights(layer, config.initialize, config.hidden_size)
     if config.cell == "lstm" and not config.own_product:
         biases = [bias for name, bias in layer.named_parameters() if "bias_ih" in name or "bias_hh" in name]
         set_forget_bias(biases, config.lstm, config.hidden_size)

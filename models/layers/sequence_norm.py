@@ -1,4 +1,4 @@
-"""Sequence-wise batch normalisation: one mean and variance a feature, over all real steps of the batch."""
+"""Sequence-wise batch normalization: one mean and variance a feature, over all real steps of the batch."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -21,12 +21,12 @@ class SequenceNorm(nn.Module):
         rows = x.data.flatten(0, 1)
         real = x.mask().flatten().nonzero().squeeze(1)
         if len(real) == len(rows):
-            return Padded(self._normalise(rows).view_as(x.data), x.lengths)
-        known = self._normalise(rows.index_select(0, real))
+            return Padded(self._normalize(rows).view_as(x.data), x.lengths)
+        known = self._normalize(rows.index_select(0, real))
         spread = known.new_zeros(rows.shape).index_copy(0, real, known)
         return Padded(spread.view_as(x.data), x.lengths)
 
-    def _normalise(self, rows: Tensor) -> Tensor:
+    def _normalize(self, rows: Tensor) -> Tensor:
         norm = self.norm
         if rows[:, 0].numel() > 1:
             return norm(rows)

@@ -11,7 +11,7 @@ than the field is followed by zeros up to it and gives one step. With edges "sam
 sides, (F - 1) // 2 of them before, and T steps give ceil(T / s), each over the middle of its field.
 
 Under the first layer there may be filters that are learned with it (models/layers/time_domain_filterbank.py): they read
-samples, so many a frame, and give energies that are normalised over all real frames of the batch.
+samples, so many a frame, and give energies that are normalized over all real frames of the batch.
 """
 
 import math
@@ -34,7 +34,7 @@ ACTIVATIONS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU, "clipped
 class TimeDelayConfig:
     """The shape of a stack: one entry a layer in channels, windows, dilations and strides; defaults: the paper's.
 
-    windows: the steps a unit sees (its delays and the present one). norm: "sequence" normalises each unit over
+    windows: the steps a unit sees (its delays and the present one). norm: "sequence" normalizes each unit over
     all real steps of the batch, before the activation. dropout: of each layer's output. waveform: a
     frame holds samples, which `filters` read first.
     An architecture's config that extends this one has these options as its own.
@@ -100,7 +100,7 @@ class TimeDelay(nn.Module):
 
 
 class FilteredWaveform(nn.Module):
-    """Frames of samples (B, T, hop) to normalised log-energies (B, T, filters). Raises ValueError for another hop."""
+    """Frames of samples (B, T, hop) to normalized log-energies (B, T, filters). Raises ValueError for another hop."""
 
     def __init__(self, samples: int, config: TimeDomainFilters) -> None:
         super().__init__()

@@ -3,9 +3,9 @@
 phi_n(t) = exp(-2 pi i eta_n t) exp(-t^2 / (2 sigma_n^2)) / (sqrt(2 pi) sigma_n)        section 2.2, Gabor wavelets
 y_n      = log(1 + |x * phi_n|^2 * |h|^2)        h: a Hann window of 25 ms; every 10 ms
 
-eta_n is the centre of the mel filter psi_n, a triangle over the power spectrum; sigma_n = sqrt(2 log 2) / (pi w_n), w_n
+eta_n is the center of the mel filter psi_n, a triangle over the power spectrum; sigma_n = sqrt(2 log 2) / (pi w_n), w_n
 the width of sqrt(psi_n) at half its height, so that |phi^_n|^2 has the same one there. Here the absolute values of a
-wavelet add up to 1, and a tone at the centre passes as through a mel filter of height 1. Both filters are convolutions,
+wavelet add up to 1, and a tone at the center passes as through a mel filter of height 1. Both filters are convolutions,
 and may be learned with the model that reads them.
 """
 
@@ -111,11 +111,11 @@ def hertz(mels: Tensor) -> Tensor:
 def gabor(config: TimeDomainFilters) -> Tensor:
     """(2 N, W) the wavelets' real parts, then their imaginary ones."""
     edges = torch.linspace(mel(config.low_hz), mel(config.highest_hz), config.filters + 2, dtype=torch.float64)
-    left, centre, right = (cast("Tensor", e)[:, None] for e in hertz(edges).unfold(0, 3, 1).unbind(1))
+    left, center, right = (cast("Tensor", e)[:, None] for e in hertz(edges).unfold(0, 3, 1).unbind(1))
     width = 0.75 * (right - left)  # hertz; a triangle's root is 1/2 where the triangle is 1/4
     deviation = config.sample_rate * math.sqrt(2 * math.log(2)) / (math.pi * width)  # samples
     time = torch.arange(config.window, dtype=torch.float64) - config.window // 2
     envelope = (-(time**2) / (2 * deviation**2)).exp()
     envelope = envelope / envelope.sum(1, keepdim=True)
-    angle = 2 * math.pi * centre / config.sample_rate * time
+    angle = 2 * math.pi * center / config.sample_rate * time
     return torch.cat((envelope * angle.cos(), -envelope * angle.sin())).float()

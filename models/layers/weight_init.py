@@ -9,7 +9,7 @@ orthogonal  scale * Q, |Q h| = |h|; Saxe et al. 2013 (https://arxiv.org/abs/1312
 identity    scale * I: copy as it is at first (Le et al. 2015)
 zero        for biases
 
-A matrix of several gates is initialised gate by gate. torch stores a bias twice, b_i and b_h, and adds them: where a
+A matrix of several gates is initialized gate by gate. torch stores a bias twice, b_i and b_h, and adds them: where a
 value is wished, the sum has it.
 """
 
@@ -38,13 +38,13 @@ class WeightInit:
         for name, known in (("input", Weights), ("recurrent", Weights), ("bias", Biases)):
             scheme, names = getattr(self, name), get_args(known)
             if scheme not in names:
-                raise ValueError(f"initialise.{name} is one of {', '.join(names)}, not {scheme!r}")
+                raise ValueError(f"initialize.{name} is one of {', '.join(names)}, not {scheme!r}")
             if scheme in ("lecun", "glorot", "zero") and getattr(self, f"{name}_scale") != 1:
-                raise ValueError(f"initialise.{name}_scale: {scheme} has no scale; leave it at 1")
+                raise ValueError(f"initialize.{name}_scale: {scheme} has no scale; leave it at 1")
 
 
 def initialize_weights(layer: nn.Module, how: WeightInit, hidden_size: int) -> None:
-    """Initialise in place the parameters of a layer whose names hold weight_ih, weight_hh, bias_ih or bias_hh."""
+    """Initialize in place the parameters of a layer whose names hold weight_ih, weight_hh, bias_ih or bias_hh."""
     for name, value in layer.named_parameters():
         for gate in value.detach().split(hidden_size):
             if "weight_ih" in name:

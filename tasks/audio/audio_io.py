@@ -235,7 +235,7 @@ def _cepstra(data: bytes) -> np.ndarray:
 
 
 def _raw(data: bytes) -> np.ndarray:
-    """16-bit samples without a header, in the byte order in which neighbours differ less."""
+    """16-bit samples without a header, in the byte order in which neighbors differ less."""
     readings = [np.frombuffer(data[: len(data) // 2 * 2], f"{order}i2").astype(np.float32) for order in "<>"]
     smoothest = min(readings, key=lambda wave: float(np.abs(np.diff(wave)).sum()))
     return smoothest / 32768.0

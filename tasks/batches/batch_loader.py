@@ -62,7 +62,7 @@ class UtteranceDataset:
 
     features: Artifact
     index: pa.Table
-    normaliser: CMVN
+    normalizer: CMVN
     augment: AugmentConfig = AugmentConfig()
     seed: int = 0
 
@@ -117,14 +117,14 @@ class UtteranceDataset:
         return Batch(self.keys(rows), Padded.stack([torch.from_numpy(f) for f in frames]), Padded.stack(targets))
 
     def _prepared(self, raw: np.ndarray, row: int, epoch: int | None, reduction: int) -> np.ndarray:
-        if raw.dtype == np.int32:  # tokens are neither normalised nor augmented
+        if raw.dtype == np.int32:  # tokens are neither normalized nor augmented
             return raw.astype(np.int64)
         if epoch is None or epoch < self.augment.from_epoch or self.augment.nothing:
-            return self.normaliser(raw)
+            return self.normalizer(raw)
         random = generator(self.seed, epoch, self._columns["key"][row])
         least = min(len(raw), self._columns["steps_needed"][row] * reduction)
         shaped = reshape(raw.astype(np.float32), self.augment, random, least)
-        return mask(self.normaliser(shaped), self.augment, random)
+        return mask(self.normalizer(shaped), self.augment, random)
 
 
 def prefetch(

@@ -16,7 +16,7 @@ from models.interface import Batch, Padded
 @dataclass(frozen=True, kw_only=True)
 class ChunkConfig:
     """length: tokens of a chunk, each of which predicts the one after it. held_out: the dev chunks are drawn anywhere
-    (as the lecture has it: their neighbours are in training) or are the end of the text. dev_share: of all chunks.
+    (as the lecture has it: their neighbors are in training) or are the end of the text. dev_share: of all chunks.
     carried: the text is read in contiguous streams, as many as a batch has rows, and the state goes on from chunk to
     chunk, in training and on dev: truncated back-propagation through time with k1 = length and k2 = reach x length.
     shifted: every epoch cuts the training text at other places, so that a token is predicted from more and from less
@@ -33,7 +33,7 @@ class ChunkConfig:
 
     def __post_init__(self) -> None:
         if self.carried and self.held_out != "end":
-            raise ValueError("chunks.carried needs neighbours in their order: it goes with chunks.held_out=end")
+            raise ValueError("chunks.carried needs neighbors in their order: it goes with chunks.held_out=end")
         if self.reach < 1 or (self.reach > 1 and not self.carried):
             raise ValueError("chunks.reach is at least 1, and more only with chunks.carried=true")
         if self.length < 1 or not 0 < self.dev_share < 1:

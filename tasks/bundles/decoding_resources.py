@@ -1,4 +1,4 @@
-"""What a recogniser is given beside its weights: a language model, a lexicon, hotwords, and how it searches with them.
+"""What a recognizer is given beside its weights: a language model, a lexicon, hotwords, and how it searches with them.
 
 The bundle then holds lm/ngram.bin (tasks/ngram/binary_file.py), or the files of a neural language model under lm/,
 words.json (lexicon and hotwords) and the new decode.json.
@@ -32,13 +32,13 @@ MOST_WORDS = 1 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class TranscriptLMConfig:
-    """An n-gram model of the training transcripts. unit: its words, or the recogniser's tokens; "none" makes none."""
+    """An n-gram model of the training transcripts. unit: its words, or the recognizer's tokens; "none" makes none."""
 
     unit: Literal["none", "words", "tokens"] = "none"
     ngram: NGramConfig = field(default_factory=NGramConfig)
 
     def words(self, tokens: TokenizerConfig) -> TokenizerConfig:
-        """A tokenizer of all the words of a text that is normalised as the recogniser's tokens are."""
+        """A tokenizer of all the words of a text that is normalized as the recognizer's tokens are."""
         return TokenizerConfig(kind="words", vocabulary_size=MOST_WORDS, text=tokens.text)
 
 

@@ -37,9 +37,9 @@ def _written(tokenizer: SymbolTokenizer | SentencePieceTokenizer) -> list[str]:
 
 
 def map_vocabulary(tokenizer: TextTokenizer, model: nn.Module, own: TextTokenizer) -> VocabMappedLM:
-    """A language model whose tokenizer is `own`, in the ids of a recogniser's tokenizer.
+    """A language model whose tokenizer is `own`, in the ids of a recognizer's tokenizer.
 
-    Raises UserError where it does not have all of the recogniser's tokens, or knows no end of a sentence: EOS after
+    Raises UserError where it does not have all of the recognizer's tokens, or knows no end of a sentence: EOS after
     each line, and where it reads characters the line end itself.
     """
     assert not isinstance(own, LabelVocabulary), "a language model says text"
@@ -47,7 +47,7 @@ def map_vocabulary(tokenizer: TextTokenizer, model: nn.Module, own: TextTokenize
     if missing := [text for text in texts if text not in known]:
         raise UserError(
             f"the language model has no token {summarize_words(missing)}, which the bundle writes: train it on text "
-            "that is divided and normalised alike (tokens.kind, tokens.text.*)"
+            "that is divided and normalized alike (tokens.kind, tokens.text.*)"
         )
     end = known.get("\n") if isinstance(own, SymbolTokenizer) and not own.separator else EOS
     if end is None:

@@ -1,6 +1,6 @@
 """A checkpoint is a bundle: weights with all that is needed to use them, every file by its digest.
 
-model.json (architecture, options, sizes), weights.pt, tokenizer.json, features.json (front end and normaliser; null
+model.json (architecture, options, sizes), weights.pt, tokenizer.json, features.json (front end and normalizer; null
 where text is read), source/tokenizer.json (of what is read, where that is text and not what the model says),
 decode.json (beam), training.json (history and configs), golden.json with golden.npz (sources and what the bundle said
 of them when it was made), quarantine.parquet (training utterances that were left out); lm/ngram.bin, or
@@ -25,6 +25,7 @@ from infra.errors import UserError
 from models.interface import Beam, Decoder, LanguageModel, Model, Padded, build, describe_config
 from models.search.language.lexicon_and_hotwords import LexiconAndHotwords
 from models.search.language.vocab_mapped_lm import VocabMappedLM
+from tasks.bundles.earlier_names import read_renamed
 from tasks.bundles.fusion_lm import build_fusion_lm, map_vocabulary
 from tasks.bundles.training_checkpoints import Weights, from_bytes, to_bytes
 from tasks.features.front_end import CMVN, OF_WHOLE_UTTERANCES, FrontEnd
@@ -50,10 +51,10 @@ SCORE_TOLERANCE = 0.05  # nats: other processors round otherwise
 
 @dataclass(frozen=True)
 class AudioConfig:
-    """How sound becomes a source: the front end, and the normaliser that was fitted on the training split."""
+    """How sound becomes a source: the front end, and the normalizer that was fitted on the training split."""
 
     front_end: FrontEnd
-    normaliser: CMVN
+    normalizer: CMVN
 
 
 @dataclass(frozen=True)
@@ -72,8 +73,8 @@ class Bundle:
         return self._heard.front_end
 
     @property
-    def normaliser(self) -> CMVN:
-        return self._heard.normaliser
+    def normalizer(self) -> CMVN:
+        return self._heard.normalizer
 
     @property
     def _heard(self) -> AudioConfig:
@@ -83,7 +84,7 @@ class Bundle:
 
     def source(self, stored: np.ndarray) -> Padded:
         """Stored frames (T, D), or the tokens (T,) of a text, as the model's source."""
-        return Padded.stack([torch.from_numpy(self.normaliser(stored) if self.sound else stored.astype(np.int64))])
+        return Padded.stack([torch.from_numpy(self.normalizer(stored) if self.sound else stored.astype(np.int64))])
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def load_bundle(artifact: Artifact) -> Bundle:
     for name, entry in artifact.manifest()["files"].items():
         if hashlib.sha256(artifact.read(name)).hexdigest() != entry["sha256"]:
             raise UserError(f"{artifact.uri}/{name} is not the file that was stored (SHA-256 differs); restore it")
-    spec, features = artifact.read_json("model.json"), artifact.read_json("features.json")
+    spec, features = read_renamed(artifact, "model.json"), read_renamed(artifact, "features.json")
     tokenizer = load_tokenizer(artifact)
     if spec["target_size"] != len(tokenizer):
         raise UserError(f"{artifact.uri}: the model has {spec['target_size']} tokens, {FILE} has {len(tokenizer)}")
@@ -157,7 +158,7 @@ def load_in_actor(artifact: Artifact) -> tuple[Bundle, torch.device]:
 
 
 def _model(artifact: Artifact, prefix: str = "") -> Model:
-    spec = artifact.read_json(f"{prefix}model.json")
+    spec = read_renamed(artifact, f"{prefix}model.json")
     try:
         model = build(**spec)
         model.load_state_dict(from_bytes(artifact.read(f"{prefix}weights.pt")))
@@ -179,10 +180,10 @@ def _fused(artifact: Artifact, tokenizer: TextTokenizer) -> Decoder | None:
 
 
 def _sound_of(told: dict[str, Any]) -> AudioConfig:
-    known = told["normaliser"]
+    known = told["normalizer"]
     limits = {name: known[name] for name in OF_WHOLE_UTTERANCES if name in known}
-    normaliser = CMVN(known["kind"], tuple(known["mean"]), tuple(known["deviation"]), **limits)
-    return AudioConfig(FrontEnd(**told["front_end"]), normaliser)
+    normalizer = CMVN(known["kind"], tuple(known["mean"]), tuple(known["deviation"]), **limits)
+    return AudioConfig(FrontEnd(**told["front_end"]), normalizer)
 
 
 def check_golden_outputs(artifact: Artifact, beam: Beam | None = None) -> None:
@@ -235,13 +236,13 @@ def bundle_tokenizer(bundle: Artifact) -> Artifact:
 
 def bundle_front_end(bundle: Artifact) -> FrontEnd | None:
     """What its sources are made with, None where it reads text."""
-    sound = bundle.read_json("features.json")
+    sound = read_renamed(bundle, "features.json")
     return FrontEnd(**sound["front_end"]) if sound else None
 
 
 def model_architecture(bundle: Artifact) -> str:
     """The file in models/ that its model is of."""
-    return bundle.read_json("model.json")["architecture"]
+    return read_renamed(bundle, "model.json")["architecture"]
 
 
 def is_classifier(bundle: Artifact) -> bool:

@@ -1,6 +1,6 @@
-"""A model adapted to each speaker without labels: its batch normalisation takes statistics of what the speaker says.
+"""A model adapted to each speaker without labels: its batch normalization takes statistics of what the speaker says.
 
-Batch normalisation learns in which range each feature lies for the speakers of training. Another voice, room or
+Batch normalization learns in which range each feature lies for the speakers of training. Another voice, room or
 microphone moves these ranges, and by how much can be measured without knowing what was said (Li et al. 2016,
 "Revisiting Batch Normalization For Practical Domain Adaptation"). With few utterances the statistics of training have
 their share (Schneider et al. 2020, "Improving robustness against common corruptions by covariate shift adaptation").
@@ -47,7 +47,7 @@ class AdaptationConfig:
     def check(self, model: Model) -> None:
         """Raises ValueError where the model has nothing to adapt."""
         if self.speakers and not _norms(model):
-            raise ValueError("adapt.speakers=true: the model has no batch normalisation, whose statistics it replaces")
+            raise ValueError("adapt.speakers=true: the model has no batch normalization, whose statistics it replaces")
 
 
 @dataclass
@@ -84,7 +84,7 @@ class Speakers:
 
     @torch.no_grad()
     def _measured(self, speaker: str) -> Statistics:
-        """The means over batches of the statistics that each batch would be normalised with in training."""
+        """The means over batches of the statistics that each batch would be normalized with in training."""
         if speaker in self.known:
             return self.known[speaker]
         rows, norms = self._rows[speaker], _norms(self.model)
@@ -110,12 +110,12 @@ class Speakers:
 
 
 def speakers_to_adapt(
-    adaptation: AdaptationConfig, model: Model, data: tuple[Artifact, str], normaliser: CMVN
+    adaptation: AdaptationConfig, model: Model, data: tuple[Artifact, str], normalizer: CMVN
 ) -> Speakers | None:
     """The speakers to adapt a model to, None for no adaptation. data: features and a split of them."""
     if not adaptation.speakers:
         return None
-    return Speakers(model, UtteranceDataset(data[0], read_index(*data), normaliser), adaptation)
+    return Speakers(model, UtteranceDataset(data[0], read_index(*data), normalizer), adaptation)
 
 
 def batches_by_speaker(
@@ -138,7 +138,7 @@ def _batches(utterances: UtteranceDataset, rows: np.ndarray, batching: BatchingC
 
 
 def _norms(model: nn.Module) -> list[nn.BatchNorm1d]:
-    """The layers of batch normalisation that keep statistics, as all that our models have do."""
+    """The layers of batch normalization that keep statistics, as all that our models have do."""
     return [module for module in model.modules() if isinstance(module, nn.BatchNorm1d)]
 
 

@@ -36,7 +36,7 @@ class TrainState:
 
 
 def save(draft: Draft, standing: TrainState, parts: dict[str, Any], streams: dict[int, Any]) -> None:
-    """Store the standing with the state dicts of `parts` (model, optimiser, schedule), then drop older ones.
+    """Store the standing with the state dicts of `parts` (model, optimizer, schedule), then drop older ones.
 
     streams: the states that carried streams have reached, none at the end of an epoch.
     """

@@ -50,7 +50,7 @@ def unpack_archive(uri: str, draft: Draft) -> dict[str, tuple[str, int, int]]:
         return write_pieces(members, draft)
 
 
-def lay_out_shards(folder: str, names: Iterable[str], draft: Draft) -> dict[str, tuple[str, int, int]]:
+def unpack_shards(folder: str, names: Iterable[str], draft: Draft) -> dict[str, tuple[str, int, int]]:
     """The members of several .tar.gz in one index, as `<archive>/<member>`."""
     if INDEX in draft.finished():
         return _index_of(draft)

@@ -15,8 +15,8 @@ from pathlib import Path
 from infra import storage
 from infra.artifact_store import Draft
 from infra.errors import UserError
-from tasks.corpora.archive_index import index_plain_tar, lay_out_shards, shard_member, unpack_archive, write_pieces
-from tasks.corpora.corpus_uri import SHARDED, Corpus, is_archive, shards
+from tasks.corpora.archive_index import index_plain_tar, shard_member, unpack_archive, unpack_shards, write_pieces
+from tasks.corpora.corpus_uri import SHARDED, Corpus, expand_shards, is_archive
 
 SIDECARS = (".txt", ".json", ".cls")  # members of a sample that are read one by one, which S3 takes too long for
 HELD_BYTES = 256 << 20  # of them are held; those of the tars after are read when they are needed
@@ -106,9 +106,9 @@ def open_corpus(corpus: Corpus, draft: Draft) -> CorpusFiles:
 
 def _open_shards(uri: str, draft: Draft) -> CorpusFiles:
     """The members of many archives, as `<archive>/<member>`: of plain tars where they lie."""
-    folder, entries = shards(uri)
+    folder, entries = expand_shards(uri)
     packed = [name for name in entries if not name.lower().endswith(".tar")]
-    files = lay_out_shards(folder, packed, draft) if packed else {}
+    files = unpack_shards(folder, packed, draft) if packed else {}
     texts, held = dict[str, bytes](), 0
     for archive in (name for name in entries if name not in set(packed)):
         place = storage.join(folder, archive)

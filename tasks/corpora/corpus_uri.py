@@ -22,6 +22,7 @@ from infra.errors import UserError
 from infra.storage import FileStat
 
 READERS = Path(__file__).parent / "readers"
+OTHER_SPELLINGS = {"labelled": "labeled"}
 ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
 SHARDED = "webdataset"  # the kind whose place is many archives
 SHARDS = (".tar", ".tar.gz", ".tgz")
@@ -90,10 +91,11 @@ def corpus_kinds(*verbs: str) -> list[str]:
 def parse_corpus(text: str, verb: str = "utterances", *others: str) -> Corpus:
     """`KIND:URI` as a Corpus that exists. Raises UserError for an unknown kind or a missing place.
 
-    verb: what a flow asks of the kind's reader: `utterances` (clips with transcripts), `labelled` (clips or texts, a
+    verb: what a flow asks of the kind's reader: `utterances` (clips with transcripts), `labeled` (clips or texts, a
     label each) or `documents` (plain text). others: verbs that would do as well, where that is yet to be seen.
     """
     kind, colon, uri = text.partition(":")
+    kind = OTHER_SPELLINGS.get(kind, kind)
     if not colon or kind not in corpus_kinds(verb, *others):
         raise UserError(f"corpus {text!r}: write KIND:URI with KIND one of {', '.join(corpus_kinds(verb, *others))}")
     if kind == "demo":
@@ -102,7 +104,7 @@ def parse_corpus(text: str, verb: str = "utterances", *others: str) -> Corpus:
         raise UserError(f"corpus {text!r}: no place given; write {kind}:/path/to/corpus or {kind}:s3://bucket/prefix")
     uri = uri.rstrip("/") if storage.is_s3(uri) else str(Path(posixpath.normpath(Path(uri).expanduser().absolute())))
     if kind == SHARDED:
-        shards(uri)
+        expand_shards(uri)
     elif not storage.is_s3(uri) and not Path(uri).exists():
         raise UserError(f"corpus {text!r}: {uri} does not exist")
     return Corpus(kind=kind, uri=uri, verb=verb)
@@ -117,7 +119,7 @@ def fingerprint(corpus: Corpus) -> str:
     if corpus.kind == "demo":
         return "generated"
     if corpus.kind == SHARDED:
-        _, files = shards(corpus.uri)
+        _, files = expand_shards(corpus.uri)
     else:
         single = storage.stat(corpus.uri)
         files = {"": single} if single else storage.list_files(corpus.uri)
@@ -127,7 +129,7 @@ def fingerprint(corpus: Corpus) -> str:
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
-def shards(uri: str) -> tuple[str, dict[str, FileStat]]:
+def expand_shards(uri: str) -> tuple[str, dict[str, FileStat]]:
     """The tars of a folder, an S3 prefix or a pattern, or the one named: the folder they are below, and each by its
     name there, sorted. Raises UserError where there are none, or where one that braces name is missing.
     """

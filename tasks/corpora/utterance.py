@@ -13,7 +13,7 @@ NOT_CHARGED = "sentence in another split"  # the corpus is sound, only our divis
 
 
 class Utterance(NamedTuple):  # a corpus has millions of rows: this takes a quarter of a frozen dataclass' time
-    """split: "train", "dev", "test", or "" for tasks/corpora/readers/split_corpus.py to decide. clips: names of files
+    """split: "train", "dev", "test", or "" for tasks/ingest/split_corpus.py to decide. clips: names of files
     in the corpus; more than one are joined with pauses_ms[i] of silence before clip i. span: start and length in
     seconds, where the utterance is a piece of its clip. tags: what else is known, such as age, gender, accent, locale.
     content: the row's own text, where it has no clip (then clips[0] only names it) and `text` is a label. apart: what

@@ -99,7 +99,7 @@ class CTCAligner:
         text = normalize_text(transcript, tokenizer.text)
         ids = tokenizer.encode(transcript)
         if not text.strip() or not ids:
-            raise UserError("the transcript is empty" + (" once it is normalised" if transcript.strip() else ""))
+            raise UserError("the transcript is empty" + (" once it is normalized" if transcript.strip() else ""))
         if UNK in ids:
             wrong = list(dict.fromkeys(word for word in text.split() if UNK in tokenizer.encode(word)))
             raise UserError(

@@ -70,13 +70,13 @@ class ShardModel(Generic[Made]):
     ) -> None:
         self.bundle, self.device = load_in_actor(bundle)
         self.function, self.features, self.inference = function, features, inference
-        self.normaliser = self.bundle.normaliser if self.bundle.sound else CMVN("none")
+        self.normalizer = self.bundle.normalizer if self.bundle.sound else CMVN("none")
         data = (features, inference.split)
-        self.speakers = speakers_to_adapt(inference.adapt, self.bundle.model, data, self.normaliser)
+        self.speakers = speakers_to_adapt(inference.adapt, self.bundle.model, data, self.normalizer)
 
     def __call__(self, job: Job) -> Made:
         index = read_index(self.features, self.inference.split, job["shard"])
-        utterances = UtteranceDataset(self.features, index, self.normaliser)
+        utterances = UtteranceDataset(self.features, index, self.normalizer)
         return self.function(self.bundle, Inputs(utterances, self.inference.batching, self.device, self.speakers))
 
 

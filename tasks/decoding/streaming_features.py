@@ -1,6 +1,6 @@
 """Sound that comes in chunks to the frames of the whole: each is made once, as soon as its samples are there.
 
-The offline front end resamples with a kernel that reaches over its neighbours, and lays each window around its frame's
+The offline front end resamples with a kernel that reaches over its neighbors, and lays each window around its frame's
 place, with the sound reflected at both ends. So a chunk's last samples wait for those of the next one.
 """
 
@@ -30,8 +30,8 @@ def needs_whole(sound: AudioConfig) -> str:
     for name in OF_WHOLE_UTTERANCES:
         if getattr(sound.front_end, name):
             return f"features.{name}={getattr(sound.front_end, name):g}"
-    kind = sound.normaliser.kind
-    return f"features.normalise={kind}" if kind in {"utterance", "level"} else ""
+    kind = sound.normalizer.kind
+    return f"features.normalize={kind}" if kind in {"utterance", "level"} else ""
 
 
 def check_kind(samples: np.ndarray, front_end: FrontEnd) -> None:
@@ -48,7 +48,7 @@ def check_kind(samples: np.ndarray, front_end: FrontEnd) -> None:
 class FrameStream:
     """The frames (T, D) float32 that a model reads, of samples at a rate; of given frames, those themselves.
 
-    Put together, what the calls return is what `extract`, storing as float16, and the normaliser make of the whole.
+    Put together, what the calls return is what `extract`, storing as float16, and the normalizer make of the whole.
     """
 
     def __init__(self, sound: AudioConfig, sample_rate: int) -> None:
@@ -64,9 +64,9 @@ class FrameStream:
         """The next samples (n,), or of given frames the next (n, D), to the frames that are now known."""
         check_kind(samples, self.sound.front_end)
         if samples.ndim > 1:
-            return self.sound.normaliser(given_frames(samples, self.sound.front_end).astype(np.float16))
+            return self.sound.normalizer(given_frames(samples, self.sound.front_end).astype(np.float16))
         heard = self.resampled(torch.from_numpy(np.ascontiguousarray(samples, np.float32)), last=last)
-        return self.sound.normaliser(self.framed(heard, last=last).numpy().astype(np.float16))
+        return self.sound.normalizer(self.framed(heard, last=last).numpy().astype(np.float16))
 
 
 class ResampleStream:
@@ -139,5 +139,5 @@ class TransformStream:
     def _frames(self, samples: Tensor, count: int) -> Tensor:
         if not count:
             return samples.new_zeros(0, feature_size(self.front_end, 0))
-        power = spectrogram(self.front_end, centred=False)(samples).T
+        power = spectrogram(self.front_end, centered=False)(samples).T
         return (power + FLOOR).log() if self.front_end.kind == "log_mel" else power

@@ -1,6 +1,6 @@
 """Listening: words of sound that comes in chunks, while it comes, and how long they took.
 
-A transducer that reads forward is fed frame by frame, and what it has written stays. Any other recogniser reads again
+A transducer that reads forward is fed frame by frame, and what it has written stays. Any other recognizer reads again
 from the beginning what it has heard, each time a quarter more than the last, so that all readings together cost a few
 times the last one. Either way the final text is that of the greedy search of the whole.
 """
@@ -174,7 +174,7 @@ class LatencyStats:
 
 
 def transcribe_stream(
-    recogniser: StreamingRecognizer,
+    recognizer: StreamingRecognizer,
     chunks: Iterable[np.ndarray],
     rate: int,
     show: Callable[[PartialTranscript], None],
@@ -185,7 +185,7 @@ def transcribe_stream(
 
     def work(samples: np.ndarray, *, last: bool) -> None:
         begun = clock()
-        heard = recogniser.hear(samples, last=last)
+        heard = recognizer.hear(samples, last=last)
         if heard is not None:
             show(heard)
             delays.tokens = heard.tokens

@@ -17,7 +17,7 @@ class AugmentConfig:
     frequency_mask_bins. speed: the utterance is stretched by up to this share. warp: the frequency axis is stretched by
     up to this share, as another vocal tract would (Jaitly & Hinton 2013). tilt: a random slope over frequency and gain:
     a random level, in the unit of the features (nats of power for log-mel). noise: the standard deviation of noise
-    added to the normalised features is drawn from [0, noise]. snr_db: (lowest, highest) ratio of an utterance's power
+    added to the normalized features is drawn from [0, noise]. snr_db: (lowest, highest) ratio of an utterance's power
     to that of a steady noise with a random spectrum that is added to it, for log-mel. from_epoch: earlier epochs see
     clean features.
     """
@@ -89,7 +89,7 @@ def add_noise(frames: np.ndarray, snr_db: float, random: np.random.Generator) ->
 
 
 def mask(frames: np.ndarray, config: AugmentConfig, random: np.random.Generator) -> np.ndarray:
-    """Noise and masks on normalised features (T, D); a mask is the mean, zero. May write into `frames`."""
+    """Noise and masks on normalized features (T, D); a mask is the mean, zero. May write into `frames`."""
     time, size = frames.shape
     if config.noise:
         deviation = np.float32(random.uniform(0, config.noise))

@@ -1,7 +1,7 @@
 """Shards to feature shards: for each utterance `<key>.npy` (float16 frames) and `<key>.tokens.npy` (int32 ids).
 
 `index.parquet` says where each utterance lies and how long it is, `statistics.json` holds the sums of the training
-split that a normaliser is made of, `quarantine.parquet` the utterances that have no usable text. Of texts, `<key>.npy`
+split that a normalizer is made of, `quarantine.parquet` the utterances that have no usable text. Of texts, `<key>.npy`
 holds the source's tokens (int32), there are as many `frames` as tokens, and there are no sums.
 """
 
@@ -43,10 +43,10 @@ INDEX = pa.schema(
         "size": pa.int64(),
         "frames": pa.int32(),
         "tokens": pa.int32(),
-        "steps_needed": pa.int32(),  # tokens, and a blank between equal neighbours: what CTC needs
+        "steps_needed": pa.int32(),  # tokens, and a blank between equal neighbors: what CTC needs
         "seconds": pa.float64(),
         "speaker": pa.string(),
-        "text": pa.string(),  # normalised, or a label: what the model learns and is measured by
+        "text": pa.string(),  # normalized, or a label: what the model learns and is measured by
         "source": pa.string(),
     }
 )
@@ -91,7 +91,7 @@ def extract_shard_features(job: Job) -> Job:
                 continue
             frames = source_of(sample)
             if not len(frames):
-                rejects.append(_reject(row, "empty text", "nothing is left after text normalisation"))
+                rejects.append(_reject(row, "empty text", "nothing is left after text normalization"))
                 continue
             kept.append(_append(target, row, text, frames, tokens.encode(text)))
             if row["split"] == "train" and frames.ndim > 1:
@@ -108,7 +108,7 @@ def statistics_name(shard: str) -> str:
 
 def _unusable(text: str, split: str, tokens: TextTokenizer) -> tuple[str, str] | None:
     if not text:
-        return "empty transcript", "nothing is left after text normalisation"
+        return "empty transcript", "nothing is left after text normalization"
     foreign = characters_outside(text, tokens.text)
     if foreign and split == "train":  # elsewhere it stays and counts as an error of the model
         return "characters outside the alphabet", foreign

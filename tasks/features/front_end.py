@@ -14,7 +14,7 @@ from torch import Tensor
 from infra.errors import UserError
 from tasks.features.augment import interpolate
 
-Normalise = Literal["corpus", "utterance", "level", "none"]
+Normalize = Literal["corpus", "utterance", "level", "none"]
 
 OF_WHOLE_UTTERANCES = ("trim_db", "range_db", "frames")  # the settings for which a frame depends on all others
 NATS_A_DECIBEL = math.log(10) / 10
@@ -34,8 +34,8 @@ class FrontEnd:
     where it is heard. range_db: of log_mel, what lies more than so many decibels below the highest value is raised to
     there, 0 for none; rooms and microphones then differ less in what is no speech. frames: of log_mel, what is left is
     stretched or compressed to so many frames, 0 for as many as there are (linear time
-    normalisation): a single word is then as long said fast as said slowly. The three are done when features are read,
-    as is normalise: mean 0 and variance 1 of each coefficient, over the training split or over each utterance; "level":
+    normalization): a single word is then as long said fast as said slowly. The three are done when features are read,
+    as is normalize: mean 0 and variance 1 of each coefficient, over the training split or over each utterance; "level":
     of all coefficients of an utterance together, which keeps what its spectrum is like.
     """
 
@@ -51,7 +51,7 @@ class FrontEnd:
     trim_db: float = 0.0
     range_db: float = 0.0
     frames: int = 0
-    normalise: Normalise = "corpus"
+    normalize: Normalize = "corpus"
 
     def __post_init__(self) -> None:
         for name in OF_WHOLE_UTTERANCES:
@@ -60,8 +60,8 @@ class FrontEnd:
                 raise ValueError(f"features.{name} is not negative, and for log_mel alone")
         if self.bands < 0 or (self.bands and self.kind != "given"):
             raise ValueError("features.bands is not negative, and for kind=given alone; see features.mels")
-        if self.kind == "waveform" and self.normalise not in {"level", "none"}:
-            raise ValueError("features.kind=waveform goes with features.normalise=level or none: samples have no bands")
+        if self.kind == "waveform" and self.normalize not in {"level", "none"}:
+            raise ValueError("features.kind=waveform goes with features.normalize=level or none: samples have no bands")
         if self.window_ms <= 0 or self.hop_ms <= 0 or self.sample_rate <= 0:
             raise ValueError("features.window_ms, hop_ms and sample_rate are above 0")
         if not 0 <= self.low_hz < (self.high_hz or self.sample_rate / 2) <= self.sample_rate / 2:
@@ -134,13 +134,13 @@ def resampler(source_rate: int, target_rate: int) -> torch.nn.Module:
 
 
 @cache
-def spectrogram(front_end: FrontEnd, *, centred: bool = True) -> torch.nn.Module:
-    """torchaudio's transform, (samples,) to (D, T). centred: frame t lies around sample t * hop, and the waveform is
+def spectrogram(front_end: FrontEnd, *, centered: bool = True) -> torch.nn.Module:
+    """torchaudio's transform, (samples,) to (D, T). centered: frame t lies around sample t * hop, and the waveform is
     reflected at both ends; else it begins there.
     """
     mel = {
         "n_fft": front_end.fft_size,
-        "center": centred,
+        "center": centered,
         "win_length": front_end.window,
         "hop_length": front_end.hop,
         "n_mels": front_end.mels,
@@ -155,13 +155,13 @@ def spectrogram(front_end: FrontEnd, *, centred: bool = True) -> torch.nn.Module
 
 @dataclass(frozen=True)
 class CMVN:
-    """Mean and standard deviation of each coefficient (D,); empty tuples normalise nothing or each utterance.
+    """Mean and standard deviation of each coefficient (D,); empty tuples normalize nothing or each utterance.
 
     trim_db, range_db, frames: as `FrontEnd` says. They come after what training adds to the features, so that a word is
     cut out of a noisy room as it is out of a quiet one.
     """
 
-    kind: Normalise
+    kind: Normalize
     mean: tuple[float, ...] = ()
     deviation: tuple[float, ...] = ()
     trim_db: float = 0.0
@@ -190,8 +190,8 @@ class CMVN:
 
 def fit_cmvn(statistics: dict, front_end: FrontEnd) -> CMVN:
     """From `{"frames", "sum": [D], "squares": [D]}` of the training split."""
-    empty = CMVN(front_end.normalise, **{name: getattr(front_end, name) for name in OF_WHOLE_UTTERANCES})
-    if front_end.normalise != "corpus":
+    empty = CMVN(front_end.normalize, **{name: getattr(front_end, name) for name in OF_WHOLE_UTTERANCES})
+    if front_end.normalize != "corpus":
         return empty
     mean = np.asarray(statistics["sum"]) / statistics["frames"]
     variance = np.asarray(statistics["squares"]) / statistics["frames"] - mean**2

@@ -1,6 +1,6 @@
 """An n-gram model on the lines held out of its text: perplexity, bits, what it foresees best and least.
 
-Bits per character count the characters of the normalised lines, and one for the end of each. An unknown token costs
+Bits per character count the characters of the normalized lines, and one for the end of each. An unknown token costs
 what <unk> costs, however it is spelled: bits of models are comparable where the share of unknown tokens is about equal.
 """
 

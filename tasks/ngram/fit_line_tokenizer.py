@@ -10,7 +10,7 @@ from tasks.steps.pipeline_step import step
 from tasks.text.normalization import normalize_text
 from tasks.text.tokenizer import TokenizerConfig, fit_on_texts
 
-LEARNT_CHARACTERS = 1 << 26  # SentencePiece holds all that it learns from in memory, so of a larger text only a part
+LEARNED_CHARACTERS = 1 << 26  # SentencePiece holds all that it learns from in memory, so of a larger text only a part
 
 
 @step
@@ -22,7 +22,7 @@ def fit_line_tokenizer(text: Artifact, config: TokenizerConfig, split: LineSplit
             f"corpus {told['corpus']}: none of its lines is held out with split.dev_share={split.dev_share}; "
             "raise it, or give more text"
         )
-    share = LEARNT_CHARACTERS / told["characters"] if config.kind in {"bpe", "unigram"} else 1.0
+    share = LEARNED_CHARACTERS / told["characters"] if config.kind in {"bpe", "unigram"} else 1.0
     end = split.dev_share + (1 - split.dev_share) * min(share, 1.0)
     texts = (normalize_text(line, config.text) for line in _lines(text) if split.dev_share <= split.place(line) < end)
     return fit_on_texts(texts, config, f"corpus {told['corpus']}")

@@ -19,7 +19,7 @@ from infra import storage
 from infra.artifact_store import Artifact, Draft
 from tasks.corpora.utterance import SPLITS
 
-TEXTS = "texts.csv"  # of labelled texts, all splits in one table as the kind `labelled` wants it
+TEXTS = "texts.csv"  # of labeled texts, all splits in one table as the kind `labeled` wants it
 
 Row = dict[str, Any]
 
@@ -91,7 +91,7 @@ def _supervision(row: Row) -> Row:
 
 
 def _write_csv(uri: str, parts: Draft, names: list[str]) -> None:
-    """audio, text, speaker, split as the kind `manifest` reads them, or text, label as `labelled` does; and the
+    """audio, text, speaker, split as the kind `manifest` reads them, or text, label as `labeled` does; and the
     tags.
     """
     texts = _are_texts(parts, names)

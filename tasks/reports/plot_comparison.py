@@ -1,4 +1,4 @@
-"""Learning curves of many trainings as PNG bytes: over each other the best in colour, and each before all others."""
+"""Learning curves of many trainings as PNG bytes: over each other the best in color, and each before all others."""
 
 import os.path
 from collections.abc import Sequence
@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tasks.reports.plot_learning_curve import COLOURS, to_png
+from tasks.reports.plot_learning_curve import COLORS, to_png
 
-GREY, PANELS_A_ROW = "0.82", 6
+GRAY, PANELS_A_ROW = "0.82", 6
 
 
 @dataclass(frozen=True)
@@ -27,26 +27,26 @@ class Curve:
 
 
 def plot_overlay(curves: Sequence[Curve], label: str) -> bytes:
-    """The curves, best first, over each other: the first ten in colour, the others grey and without a name."""
+    """The curves, best first, over each other: the first ten in color, the others gray and without a name."""
     figure = Figure((10, 4.6), layout="constrained")
-    axes, coloured = figure.subplots(), len(COLOURS)
-    for curve in curves[coloured:]:
-        _draw(axes, curve, GREY, 0.8)
-    for colour, curve in reversed(list(zip(COLOURS, curves, strict=False))):
-        _draw(axes, curve, colour, 1.6)
+    axes, colored = figure.subplots(), len(COLORS)
+    for curve in curves[colored:]:
+        _draw(axes, curve, GRAY, 0.8)
+    for color, curve in reversed(list(zip(COLORS, curves, strict=False))):
+        _draw(axes, curve, color, 1.6)
     _scale(axes, curves)
     axes.grid(alpha=0.3)
     axes.set(xlabel="updates", ylabel=label)
-    handles = [axes.plot([], [], color=colour)[0] for colour, _ in zip(COLOURS, curves, strict=False)]
-    names = [f"{curve.best:.4f}  {curve.name}" for curve in curves[:coloured]]
-    if len(curves) > coloured:
-        handles, names = [*handles, axes.plot([], [], color=GREY)[0]], [*names, f"{len(curves) - coloured} others"]
+    handles = [axes.plot([], [], color=color)[0] for color, _ in zip(COLORS, curves, strict=False)]
+    names = [f"{curve.best:.4f}  {curve.name}" for curve in curves[:colored]]
+    if len(curves) > colored:
+        handles, names = [*handles, axes.plot([], [], color=GRAY)[0]], [*names, f"{len(curves) - colored} others"]
     axes.legend(handles, names, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return to_png(figure)
 
 
 def plot_panels(curves: Sequence[Curve], label: str) -> bytes:
-    """A panel for each recipe, best first: its curve before the grey ones of all."""
+    """A panel for each recipe, best first: its curve before the gray ones of all."""
     columns = min(len(curves), PANELS_A_ROW)
     rows = -(-len(curves) // columns)
     figure = Figure((2.1 * max(2, columns), 1.7 * rows + 0.3), layout="constrained")
@@ -56,8 +56,8 @@ def plot_panels(curves: Sequence[Curve], label: str) -> bytes:
         axes.axis("off")
     for i, (axes, curve) in enumerate(zip(panels, curves, strict=False)):
         for other in curves:
-            _draw(axes, other, GREY, 0.5)
-        _draw(axes, curve, COLOURS[0], 1.8)
+            _draw(axes, other, GRAY, 0.5)
+        _draw(axes, curve, COLORS[0], 1.8)
         axes.set_title(f"{curve.name.removeprefix(shared).lstrip('_') or curve.name}\n{curve.best:.4f}", fontsize=9)
         axes.tick_params(labelsize=7, labelbottom=i + columns >= len(curves))
         axes.grid(alpha=0.3)
@@ -70,9 +70,9 @@ def plot_panels(curves: Sequence[Curve], label: str) -> bytes:
     return to_png(figure)
 
 
-def _draw(axes: Axes, curve: Curve, colour: str | np.ndarray, width: float) -> None:
+def _draw(axes: Axes, curve: Curve, color: str | np.ndarray, width: float) -> None:
     for steps, values in curve.runs:
-        axes.plot(steps, values, color=colour, linewidth=width, marker="." if len(steps) < 3 else None)
+        axes.plot(steps, values, color=color, linewidth=width, marker="." if len(steps) < 3 else None)
 
 
 def _scale(axes: Axes, curves: Sequence[Curve]) -> None:

@@ -13,7 +13,7 @@ COUNTED = 20  # labels up to which every cell has its number
 
 
 def plot_confusion(confusion: Sequence[tuple[str, str, int]]) -> bytes:
-    """(reference, label, rows) as a matrix: a row for each reference, coloured by the share of it that went there."""
+    """(reference, label, rows) as a matrix: a row for each reference, colored by the share of it that went there."""
     labels = drawn_labels(confusion)
     at = {label: i for i, label in enumerate(labels)}
     counts = np.zeros((len(labels), len(labels)), int)
@@ -35,8 +35,8 @@ def plot_confusion(confusion: Sequence[tuple[str, str, int]]) -> bytes:
     axes.set(xlabel="predicted", ylabel="true")
     if len(labels) <= COUNTED:
         for i, j in zip(*counts.nonzero(), strict=True):
-            colour = "white" if shares[i, j] > 0.6 else "black"
-            axes.text(j, i, str(counts[i, j]), ha="center", va="center", color=colour, fontsize=9)
+            color = "white" if shares[i, j] > 0.6 else "black"
+            axes.text(j, i, str(counts[i, j]), ha="center", va="center", color=color, fontsize=9)
     figure.colorbar(picture, ax=axes, shrink=0.8, label="share of the row")
     return to_png(figure)
 

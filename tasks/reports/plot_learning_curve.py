@@ -8,7 +8,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 ERROR_RATES = {"WER": "dev_wer", "CER": "dev_cer", "missed": "dev_error"}
-COLOURS = mpl.colormaps["tab10"](range(10))
+COLORS = mpl.colormaps["tab10"](range(10))
 
 
 def plot_learning_curve(history: list[dict[str, Any]]) -> bytes:

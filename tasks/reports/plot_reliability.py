@@ -5,7 +5,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from tasks.reports.plot_learning_curve import COLOURS, to_png
+from tasks.reports.plot_learning_curve import COLORS, to_png
 
 
 def plot_reliability(bins: Sequence[dict[str, Any]]) -> bytes:
@@ -16,8 +16,8 @@ def plot_reliability(bins: Sequence[dict[str, Any]]) -> bytes:
     middles = [(row["from"] + row["to"]) / 2 for row in bins]
     shares, sure = [row["right"] for row in bins], [row["confidence"] for row in bins]
     right.plot((0, 1), (0, 1), color="0.6", linestyle="--", linewidth=1, label="as it should be")
-    right.bar(middles, shares, width * 0.94, color=COLOURS[0], alpha=0.35, label="mean of the bin")
-    right.plot(sure, shares, color=COLOURS[0], marker="o", markersize=4, label="at its mean confidence")
+    right.bar(middles, shares, width * 0.94, color=COLORS[0], alpha=0.35, label="mean of the bin")
+    right.plot(sure, shares, color=COLORS[0], marker="o", markersize=4, label="at its mean confidence")
     right.set(ylabel="share of words right", xlim=(0, 1), ylim=(0, 1.02))
     right.legend(frameon=False, fontsize=8, loc="upper left")
     counts = [row["utterances"] for row in bins]

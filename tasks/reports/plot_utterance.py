@@ -11,7 +11,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from models.special_tokens import BLANK, SPECIALS
-from tasks.reports.plot_learning_curve import COLOURS, to_png
+from tasks.reports.plot_learning_curve import COLORS, to_png
 
 FAINT = 0.02  # a token whose probability never passes this is not drawn
 FAINTEST = -6  # of a lattice, as a power of ten
@@ -70,7 +70,7 @@ def _draw_posteriors(axes: Axes, look: UtterancePanels) -> None:
     axes.fill_between(times, look.posteriors[:, BLANK], color="0.88", step="mid", label="blank")
     seen = [v for v in np.flatnonzero(look.posteriors.max(0) > FAINT) if v != BLANK]
     for v in seen:
-        axes.plot(times, look.posteriors[:, v], color=COLOURS[v % len(COLOURS)], linewidth=1)
+        axes.plot(times, look.posteriors[:, v], color=COLORS[v % len(COLORS)], linewidth=1)
     for (begin, end), tokens in groupby(look.tokens, lambda token: (token["begin_seconds"], token["end_seconds"])):
         axes.axvspan(begin, end, color="0.5", alpha=0.12, linewidth=0)
         axes.text(
@@ -99,8 +99,8 @@ def _draw_lattice(axes: Axes, look: UtterancePanels) -> None:
     axes.imshow(powers, origin="lower", aspect="auto", extent=extent, cmap="Blues", vmin=FAINTEST, vmax=0)
     t, u = np.array(look.lattice.path).T
     times, said = (t + 0.5) * look.step_seconds, np.flatnonzero(np.diff(u)) + 1
-    axes.plot(times, u, color=COLOURS[3], linewidth=1.2)
-    axes.plot(times[said], u[said], color=COLOURS[3], marker=".", markersize=5, linestyle="none")
+    axes.plot(times, u, color=COLORS[3], linewidth=1.2)
+    axes.plot(times[said], u[said], color=COLORS[3], marker=".", markersize=5, linestyle="none")
     _name_rows(axes, ["<s>", *map(visible_token, look.tokens)])
     axes.set_ylabel("log occupancy")
 

@@ -37,7 +37,7 @@ def report_comparison(entries: tuple[LeaderboardEntry, ...], comparison: Compari
         _leaderboard(board, comparison.columns),
         *_failures(comparison.failed),
         "<h2>Learning curves</h2>",
-        html_image(plot_overlay(curves, ranking.curve_label), "learning curves of all recipes, the best in colour"),
+        html_image(plot_overlay(curves, ranking.curve_label), "learning curves of all recipes, the best in color"),
         "<h2>Each among all</h2>",
         html_image(plot_panels(curves, ranking.curve_label), "a panel for each recipe"),
         "<h2>Every training</h2>",

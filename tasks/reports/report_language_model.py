@@ -51,7 +51,7 @@ def _numbers(n: dict[str, Any], split: str) -> str:
 
 
 def _samples(history: list[dict[str, Any]]) -> list[str]:
-    """Of some epochs, the last one included: text that shows how the model learnt to write."""
+    """Of some epochs, the last one included: text that shows how the model learned to write."""
     rows = [row for row in history if row.get("sample")]
     every = max(1, -(-len(rows) // SAMPLES_SHOWN))
     return [

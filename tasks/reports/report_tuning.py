@@ -53,8 +53,8 @@ def heat_map(rows: Sequence[Row], one: str, other: str) -> bytes:
     if lowest.size <= COUNTED:
         middle = (lowest.min() + lowest.max()) / 2
         for (i, j), wer in np.ndenumerate(lowest):
-            colour = "white" if wer > middle else "black"
-            axes.text(j, i, f"{100 * wer:.1f}", ha="center", va="center", color=colour, fontsize=9)
+            color = "white" if wer > middle else "black"
+            axes.text(j, i, f"{100 * wer:.1f}", ha="center", va="center", color=color, fontsize=9)
     i, j = np.unravel_index(lowest.argmin(), lowest.shape)
     axes.add_patch(_frame(float(j), float(i)))
     figure.colorbar(picture, ax=axes, label="WER %")

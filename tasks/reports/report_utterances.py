@@ -48,8 +48,8 @@ def utterance_sections(heard: UtteranceOutput, split: str) -> list[str]:
     chosen = [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, min(SHOWN, len(rows))).astype(int))]
     bundle, index = load_bundle(heard.bundle), read_index(heard.features, split)
     places = {key: i for i, key in enumerate(index["key"].to_pylist())}
-    utterances = UtteranceDataset(heard.features, index, bundle.normaliser)
-    speakers = speakers_to_adapt(heard.adapt, bundle.model, (heard.features, split), bundle.normaliser)
+    utterances = UtteranceDataset(heard.features, index, bundle.normalizer)
+    speakers = speakers_to_adapt(heard.adapt, bundle.model, (heard.features, split), bundle.normalizer)
     sections = []
     for row in chosen:
         with speakers.heard(row["speaker"]) if speakers else nullcontext():
@@ -76,7 +76,7 @@ def build_panels(bundle: Bundle, stored: np.ndarray, row: dict[str, Any]) -> Utt
 
 def _spectrum(samples: np.ndarray, bundle: Bundle) -> np.ndarray:
     """How people look at samples (T, hop)."""
-    drawn = replace(bundle.front_end, kind="log_mel", mels=40, normalise="none")
+    drawn = replace(bundle.front_end, kind="log_mel", mels=40, normalize="none")
     return extract_frames(samples.astype(np.float32).reshape(-1), drawn.sample_rate, drawn)
 
 

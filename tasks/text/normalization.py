@@ -1,4 +1,4 @@
-"""Text normalisation: how a transcript becomes what a model learns to write. Its config travels with the tokenizer."""
+"""Text normalization: how a transcript becomes what a model learns to write. Its config travels with the tokenizer."""
 
 import unicodedata
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ def _composed(text: str, rules: NormalizationConfig) -> str:
 
 
 def characters_outside(text: str, rules: NormalizationConfig) -> str:
-    """The characters of a normalised text that the alphabet does not have, sorted; empty without an alphabet."""
+    """The characters of a normalized text that the alphabet does not have, sorted; empty without an alphabet."""
     return "".join(sorted(set(text) - set(rules.alphabet) - {" "})) if rules.alphabet else ""
 
 

@@ -1,4 +1,4 @@
-"""Transcripts to a vocabulary: characters, words, or SentencePiece (BPE and unigram), with its text normalisation.
+"""Transcripts to a vocabulary: characters, words, or SentencePiece (BPE and unigram), with its text normalization.
 
 The artifact holds tokenizer.json and, for SentencePiece, tokenizer.model. Ids 0 to 3 are models/vocabulary.SPECIALS.
 Labels, the vocabulary of a classifier, have no such ids.
@@ -133,11 +133,11 @@ def fit_tokenizer(shards: Artifact, config: TokenizerConfig) -> Artifact:
 
 
 def fit_on_texts(texts: Iterable[str], config: TokenizerConfig, source: str) -> Artifact:
-    """The tokenizer of normalised texts. Raises UserError where there is no text in them, naming their source."""
+    """The tokenizer of normalized texts. Raises UserError where there is no text in them, naming their source."""
     some = (text for text in texts if text)
     first = next(some, "")
     if not first:
-        raise UserError(f"{source}: no text is left to train on after normalisation; see tokens.text.*")
+        raise UserError(f"{source}: no text is left to train on after normalization; see tokens.text.*")
     rules: dict[str, Any] = {"kind": config.kind, "text": asdict(config.text), "specials": config.specials}
     with new_draft("tokenizer") as out:
         if config.kind in {"bpe", "unigram"}:
@@ -197,7 +197,7 @@ def fit_characters(texts: Iterable[str], config: TokenizerConfig) -> list[str]:
     if len(found) > config.most_characters:
         raise UserError(
             f"the text has {len(found)} different characters, tokens.most_characters allows {config.most_characters}: "
-            "raise it, or normalise the text (tokens.text.*)"
+            "raise it, or normalize the text (tokens.text.*)"
         )
     return sorted(found)
 

@@ -10,6 +10,7 @@ import torch
 
 from infra.artifact_store import Artifact
 from models.interface import build
+from tasks.bundles.earlier_names import read_renamed
 from tasks.training.training_time import TrainingTime
 
 Row = dict[str, Any]
@@ -58,7 +59,7 @@ def entry_metrics(entry: LeaderboardEntry) -> Row:
 def count_parameters(bundle: Artifact) -> int:
     """The numbers that training finds; what a network holds besides, such as a reservoir, does not count."""
     with torch.device("meta"):
-        return sum(value.numel() for value in build(**bundle.read_json("model.json")).parameters())
+        return sum(value.numel() for value in build(**read_renamed(bundle, "model.json")).parameters())
 
 
 def rank_recipes(found: Iterable[tuple[str, Row]], ranking: Ranking) -> dict[str, Row]:

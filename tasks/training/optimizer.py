@@ -1,4 +1,4 @@
-"""Any torch optimiser and learning-rate schedule by name, with warm-up, and what else a fit is told."""
+"""Any torch optimizer and learning-rate schedule by name, with warm-up, and what else a fit is told."""
 
 import inspect
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from torch.optim import lr_scheduler
 
 @dataclass(frozen=True, kw_only=True)
 class FitConfig:
-    """How weights are found. optimiser, schedule: names in torch.optim and torch.optim.lr_scheduler ("" for none),
+    """How weights are found. optimizer, schedule: names in torch.optim and torch.optim.lr_scheduler ("" for none),
     with their keyword arguments in *_options; the schedule is stepped every epoch or step. warmup_steps: the rate
     rises from 0 over so many. clip_norm: of the gradient, 0 for none. batches_per_step: batches whose gradients make
     one update, whatever the number of workers (at least one each). checkpoint_steps: updates between checkpoints, which
@@ -23,9 +23,9 @@ class FitConfig:
     """
 
     epochs: int = 20
-    optimiser: str = "SGD"
+    optimizer: str = "SGD"
     learning_rate: float = 1e-4
-    optimiser_options: dict[str, Any] = field(default_factory=lambda: {"momentum": 0.99, "nesterov": True})
+    optimizer_options: dict[str, Any] = field(default_factory=lambda: {"momentum": 0.99, "nesterov": True})
     schedule: str = "ExponentialLR"
     schedule_options: dict[str, Any] = field(default_factory=lambda: {"gamma": 0.8})
     schedule_every: Literal["epoch", "step"] = "epoch"
@@ -41,24 +41,24 @@ class FitConfig:
     trail: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(getattr(torch.optim, self.optimiser, None), type):
-            raise ValueError(f"fit.optimiser={self.optimiser}: not a class of torch.optim, such as SGD, Adam or AdamW")
+        if not isinstance(getattr(torch.optim, self.optimizer, None), type):
+            raise ValueError(f"fit.optimizer={self.optimizer}: not a class of torch.optim, such as SGD, Adam or AdamW")
         if self.schedule and not isinstance(getattr(lr_scheduler, self.schedule, None), type):
             raise ValueError(f"fit.schedule={self.schedule}: not a class of torch.optim.lr_scheduler")
         if min(self.epochs, self.batches_per_step, self.checkpoint_steps) < 1 or self.learning_rate <= 0:
             raise ValueError("fit.epochs, batches_per_step, checkpoint_steps and learning_rate are above 0")
         try:
-            optimiser = make_optimizer([nn.Parameter(torch.zeros(1))], self)
-            make_schedule(optimiser, self, 100)
+            optimizer = make_optimizer([nn.Parameter(torch.zeros(1))], self)
+            make_schedule(optimizer, self, 100)
         except (TypeError, ValueError) as error:
-            raise ValueError(f"fit.optimiser_options or schedule_options: {error}") from error
+            raise ValueError(f"fit.optimizer_options or schedule_options: {error}") from error
 
 
 def make_optimizer(parameters: Iterable[nn.Parameter], fit: FitConfig) -> torch.optim.Optimizer:
-    return getattr(torch.optim, fit.optimiser)(parameters, lr=fit.learning_rate, **fit.optimiser_options)
+    return getattr(torch.optim, fit.optimizer)(parameters, lr=fit.learning_rate, **fit.optimizer_options)
 
 
-def make_schedule(optimiser: torch.optim.Optimizer, fit: FitConfig, steps: int) -> Any:
+def make_schedule(optimizer: torch.optim.Optimizer, fit: FitConfig, steps: int) -> Any:
     """The schedule, told the number of its steps where it wants `total_steps` or `T_max`; None for none."""
     if not fit.schedule:
         return None
@@ -68,7 +68,7 @@ def make_schedule(optimiser: torch.optim.Optimizer, fit: FitConfig, steps: int) 
             options[name] = fit.epochs if fit.schedule_every == "epoch" else steps
     if fit.schedule == "OneCycleLR":
         options.setdefault("max_lr", fit.learning_rate)
-    return kind(optimiser, **options)
+    return kind(optimizer, **options)
 
 
 def advance(schedule: Any, metric: float) -> None:
@@ -78,13 +78,13 @@ def advance(schedule: Any, metric: float) -> None:
         schedule.step(metric) if wants else schedule.step()
 
 
-def warm_up(optimiser: torch.optim.Optimizer, fit: FitConfig, step: int) -> None:
+def warm_up(optimizer: torch.optim.Optimizer, fit: FitConfig, step: int) -> None:
     """Scale the rates of this step while warming up; `cool_down` restores what the schedule works on."""
     if step < fit.warmup_steps:
-        for group in optimiser.param_groups:
+        for group in optimizer.param_groups:
             group["lr"] *= (step + 1) / fit.warmup_steps
 
 
-def cool_down(optimiser: torch.optim.Optimizer, rates: list[float]) -> None:
-    for group, rate in zip(optimiser.param_groups, rates, strict=True):
+def cool_down(optimizer: torch.optim.Optimizer, rates: list[float]) -> None:
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
         group["lr"] = rate

@@ -1,4 +1,4 @@
-"""Features to a bundle that holds a recogniser: what is checked before the first step."""
+"""Features to a bundle that holds a recognizer: what is checked before the first step."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -47,7 +47,7 @@ def train_asr(features: Artifact, tokenizer: Artifact, training: TrainingConfig,
     key = train_asr.key(features, tokenizer, training, workers)
     job, rejects = prepare_asr(open_draft("training", key[:32]), features, tokenizer, training)
     configs = {name: asdict(getattr(training, name)) for name in ("fit", "batching", "augment", "adapt")}
-    told, sound = {"features": features.digest} | configs, AudioConfig(training.front_end, job.dev.normaliser)
+    told, sound = {"features": features.digest} | configs, AudioConfig(training.front_end, job.dev.normalizer)
     return finalize_training(key, job, workers, told, sound, to_parquet(rejects))
 
 
@@ -58,7 +58,7 @@ def prepare_asr(
     statistics, fit = features.read_json("statistics.json"), training.fit
     if not statistics:
         raise UserError(f"{features}: the training split is empty")
-    normaliser = fit_cmvn(statistics, training.front_end)
+    normalizer = fit_cmvn(statistics, training.front_end)
     sizes = (len(statistics["sum"]), len(load_tokenizer(tokenizer)))
     with torch.device("meta"):
         model = training.model.build(*sizes)
@@ -78,8 +78,8 @@ def prepare_asr(
             )
     if not len(rows):
         raise UserError(f"{features}: no training utterance is long enough for its transcript")
-    heard = UtteranceDataset(features, rows, normaliser, training.augment, fit.seed)
-    held_out = UtteranceDataset(features, dev, normaliser)
+    heard = UtteranceDataset(features, rows, normalizer, training.augment, fit.seed)
+    held_out = UtteranceDataset(features, dev, normalizer)
     data = {
         "train": heard,
         "dev": held_out,

@@ -38,7 +38,7 @@ class ClassifierTrainingConfig:
     adapt: AdaptationConfig = AdaptationConfig()
 
     def __post_init__(self) -> None:
-        """Raises ValueError for what cannot be honoured, before anything is read."""
+        """Raises ValueError for what cannot be honored, before anything is read."""
         reads = "tokens" if isinstance(self.features, TokenizerConfig) else "frames"
         with torch.device("meta"):
             source_size = 2 if isinstance(self.features, TokenizerConfig) else feature_size(self.features, 40)
@@ -64,7 +64,7 @@ def train_classifier(
     key = train_classifier.key(features, vocabularies, training, workers)
     job = prepare_classifier(open_draft("training", key[:32]), features, vocabularies, training)
     configs = {name: asdict(getattr(training, name)) for name in ("fit", "batching", "augment", "adapt")}
-    sound = AudioConfig(training.features, job.dev.normaliser) if isinstance(training.features, FrontEnd) else None
+    sound = AudioConfig(training.features, job.dev.normalizer) if isinstance(training.features, FrontEnd) else None
     return finalize_training(key, job, workers, {"features": features.digest} | configs, sound)
 
 
@@ -78,18 +78,18 @@ def prepare_classifier(
         if not len(index):
             raise UserError(f"{features}: the {split} split is empty")
     if spelling:
-        source_size, normaliser = len(spelling), CMVN("none")
+        source_size, normalizer = len(spelling), CMVN("none")
     else:
         assert isinstance(training.features, FrontEnd)  # as the config has checked
         statistics = features.read_json("statistics.json")
-        source_size, normaliser = len(statistics["sum"]), fit_cmvn(statistics, training.features)
+        source_size, normalizer = len(statistics["sum"]), fit_cmvn(statistics, training.features)
     return TrainJob(
         draft=draft,
         model=training.model,
         sizes=(source_size, len(load_tokenizer(vocabularies))),
         tokenizer=vocabularies,
-        train=UtteranceDataset(features, rows, normaliser, training.augment, training.fit.seed),
-        dev=UtteranceDataset(features, dev, normaliser),
+        train=UtteranceDataset(features, rows, normalizer, training.augment, training.fit.seed),
+        dev=UtteranceDataset(features, dev, normalizer),
         batching=training.batching,
         fit=training.fit,
         measure=check_metric(ClassificationMetrics(), training.fit),

@@ -82,14 +82,14 @@ def train_loop(job: TrainJob, place: WorkerRank) -> None:
     torch.manual_seed(fit.seed)
     model: Model = job.model.build(*job.sizes).to(place.device)
     learner = TrainModule(model, place.workers, job.reach)
-    optimiser = make_optimizer(model.parameters(), fit)
+    optimizer = make_optimizer(model.parameters(), fit)
     stored = training_checkpoints.latest(job.draft) or {}
     now = TrainState(**stored.get("standing", {"group": max(fit.batches_per_step, place.workers)}))
     updates = sum(-(-len(_plan(job, epoch, now.group)) // now.group) for epoch in range(fit.epochs))
     if not updates:
         raise UserError(f"fewer chunks than streams ({job.batching.utterances_per_batch} x {now.group}) to carry on")
-    schedule = make_schedule(optimiser, fit, updates)
-    parts = {"model": model, "optimiser": optimiser, "schedule": schedule}
+    schedule = make_schedule(optimizer, fit, updates)
+    parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
     for name in parts.keys() & stored.keys():
         parts[name].load_state_dict(stored[name])
     resume_streams(learner, stored.get("streams", {}), job, now, place)
@@ -102,7 +102,7 @@ def train_loop(job: TrainJob, place: WorkerRank) -> None:
         for group in groups:
             count = int(job.train.tokens[np.concatenate(group)].sum())
             total = accumulate_gradients(learner, mine, (fit.seed, now.step), len(group), count, place)
-            update_weights(optimiser, fit, now)
+            update_weights(optimizer, fit, now)
             if fit.schedule_every == "step":
                 advance(schedule, total / count)
             if fit.trail:
@@ -116,7 +116,7 @@ def train_loop(job: TrainJob, place: WorkerRank) -> None:
                     training_checkpoints.save(job.draft, now, parts, reached)
         learner.begin_epoch()
         row = {"epoch": now.epoch + 1, "step": now.step, "loss": now.total / max(now.count, 1)}
-        row |= {"lr": optimiser.param_groups[0]["lr"]} | measure_dev(job, model, place)
+        row |= {"lr": optimizer.param_groups[0]["lr"]} | measure_dev(job, model, place)
         if fit.schedule_every == "epoch":
             advance(schedule, row[f"dev_{fit.best_by}"])
         close_epoch(job, now, row, parts, place)
@@ -142,19 +142,19 @@ def accumulate_gradients(
     return place.sum(total)[0]
 
 
-def update_weights(optimiser: torch.optim.Optimizer, fit: FitConfig, now: TrainState) -> None:
-    """One step of the optimiser, clipped and warmed up; one without a finite gradient is left out and counted."""
-    parameters = [p for g in optimiser.param_groups for p in g["params"]]
+def update_weights(optimizer: torch.optim.Optimizer, fit: FitConfig, now: TrainState) -> None:
+    """One step of the optimizer, clipped and warmed up; one without a finite gradient is left out and counted."""
+    parameters = [p for g in optimizer.param_groups for p in g["params"]]
     norm = nn.utils.clip_grad_norm_(parameters, fit.clip_norm or float("inf"))
-    rates = [g["lr"] for g in optimiser.param_groups]
+    rates = [g["lr"] for g in optimizer.param_groups]
     now.wild = 0 if torch.isfinite(norm) else now.wild + 1
     if now.wild == WILD_UPDATES:
         raise UserError(f"{now.wild} updates in a row had no finite gradient; lower fit.learning_rate ({rates[0]:g})")
-    warm_up(optimiser, fit, now.step)
+    warm_up(optimizer, fit, now.step)
     if not now.wild:
-        optimiser.step()
-    optimiser.zero_grad(set_to_none=True)
-    cool_down(optimiser, rates)
+        optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    cool_down(optimizer, rates)
 
 
 def close_epoch(job: TrainJob, now: TrainState, row: Row, parts: dict[str, Any], place: WorkerRank) -> None:

@@ -170,15 +170,15 @@ def bench_training(features: Artifact, tokenizer: Artifact) -> float:
     work = replace(recipe.training, front_end=FRONT_END, fit=replace(recipe.fit, error_budget=1.0, epochs=4))
     job, _ = prepare_asr(open_draft("training"), features, tokenizer, work)
     model = job.model.build(*job.sizes)
-    optimiser = torch.optim.AdamW(model.parameters())
+    optimizer = torch.optim.AdamW(model.parameters())
     chosen = plan_batches(job.train.frames, job.train.shard_numbers, job.batching, 0, 1)[:40]
     held = [job.train.batch(rows, 3, model.reduction) for rows in chosen]
 
     def epoch(batches: Iterable[Batch]) -> None:
         for batch in batches:
             model(batch).mean().backward()
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
 
     epoch(held[:2])
     return ratio(lambda: epoch(held), lambda: epoch(prefetch(job.train, chosen, 3, model.reduction)), 5)
@@ -198,7 +198,7 @@ def bench_decoding(features: Artifact, tokenizer: Artifact) -> float:
     loop = actor()
     seconds = []
     for name in names:
-        utterances = UtteranceDataset(features, read_index(features, "train", name), loop.bundle.normaliser)
+        utterances = UtteranceDataset(features, read_index(features, "train", name), loop.bundle.normalizer)
         begun = time.perf_counter()
         transcribe(loop.bundle, Inputs(utterances, how.batching), how.beam)
         seconds.append(time.perf_counter() - begun)

@@ -29,7 +29,7 @@ def main() -> None:
         prediction=Recurrent(layers=1, hidden_size=128),
         linear_size=0,
         joint_size=128,
-        normalise=True,
+        normalize=True,
     ).build(BANDS, VOCABULARY)
     print(f"transducer search, {UTTERANCES} utterances of {FRAMES[0]} to {FRAMES[1]} frames, 1 thread, utterances/s")
     compare(model.eval(), batch, "untrained")
@@ -75,12 +75,12 @@ def utterances() -> Batch:
 
 
 def fit(model: rnn_transducer.RNNTransducer, batch: Batch) -> None:
-    optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     for _ in range(STEPS):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         model.loss(batch).mean().backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
+        optimizer.step()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A table of labelled texts becomes a registered classifier; a second run does nothing; then it is measured anew."""
+"""A table of labeled texts becomes a registered classifier; a second run does nothing; then it is measured anew."""
 
 import csv
 import re
@@ -40,7 +40,7 @@ def test_the_whole_way(prefect_server, tmp_path, monkeypatch):
     monkeypatch.setenv("SCRIPTORIUM_ARTIFACTS", str(tmp_path / "artifacts"))
     monkeypatch.setenv("SCRIPTORIUM_CORES", "2")
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "classifiers")
-    corpus = f"labelled:{table(tmp_path / 'lists.csv')}"
+    corpus = f"labeled:{table(tmp_path / 'lists.csv')}"
     call = {"corpus": corpus, "recipe": "lstm_text", "settings": SMALL, "workers": 0}
     result, first = states_of(train_classifier, **call)
     assert set(first.values()) == {"Completed"}
@@ -69,7 +69,7 @@ def test_a_label_that_training_lacks_is_named(prefect_server, tmp_path, monkeypa
     path = table(tmp_path / "lists.csv")
     path.write_text(path.read_text() + "parsnip,of roots,dev\n" * 3)
     with pytest.raises(UserError, match=r"first lists\.csv:122: label missing from training, of roots") as caught:
-        train_classifier(corpus=f"labelled:{path}", recipe="lstm_text", settings=SMALL, workers=0)
+        train_classifier(corpus=f"labeled:{path}", recipe="lstm_text", settings=SMALL, workers=0)
     assert "\n" not in str(caught.value)
     assert re.search(r"split dev: 3 of \d+ rows", str(caught.value))
 
@@ -86,7 +86,7 @@ def test_a_label_that_training_lacks_is_named(prefect_server, tmp_path, monkeypa
         ("tdnn_digits", "fit.best_by=accuracy", "one of"),
     ],
 )
-def test_settings_that_cannot_be_honoured(recipe, setting, says):
+def test_settings_that_cannot_be_honored(recipe, setting, says):
     from flows.recipes import classification
     from flows.shared.validate_inputs import resolve_recipe
     from infra.errors import UserError
@@ -119,5 +119,5 @@ def test_what_reads_no_frames_and_says_no_labels_is_a_language_model(artifact_ro
         out.put_json("tokenizer.json", {"kind": "characters"})
         out.put_json("features.json", None)
     assert model_kind(out.result()) is LANGUAGE
-    with pytest.raises(UserError, match="not a speech recogniser"):
+    with pytest.raises(UserError, match="not a speech recognizer"):
         require_recognizer(out.result())

@@ -11,7 +11,7 @@ SIZE = 7
 
 
 class Tables:
-    """Random n-grams with random weights, every one with its context; not normalised, for back-off need not be."""
+    """Random n-grams with random weights, every one with its context; not normalized, for back-off need not be."""
 
     def __init__(self, order, seed=0, size=SIZE, density=0.5):
         self.order, self.size = order, size

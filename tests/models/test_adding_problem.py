@@ -1,4 +1,4 @@
-"""The adding problem (Hochreiter & Schmidhuber 1997; Le et al. 2015, section 4.1): which initialisation bridges it.
+"""The adding problem (Hochreiter & Schmidhuber 1997; Le et al. 2015, section 4.1): which initialization bridges it.
 
 Each step brings a number in [0, 1] and a mark; the answer, after the last step, is the sum of the two marked numbers,
 one from either half. Saying 1 always has the error 1/6, the variance of that sum.
@@ -17,8 +17,8 @@ STEPS, UPDATES, ROWS = 100, 1600, 50
 RELU = {"elman": {"nonlinearity": "relu"}}
 SMALL = {"input": "normal", "input_scale": 0.1, "bias": "zero"}
 ANSWERS = {
-    "identity": RELU | {"initialise": SMALL | {"recurrent": "identity"}},
-    "orthogonal": RELU | {"initialise": SMALL | {"recurrent": "orthogonal"}},
+    "identity": RELU | {"initialize": SMALL | {"recurrent": "identity"}},
+    "orthogonal": RELU | {"initialize": SMALL | {"recurrent": "orthogonal"}},
 }
 
 
@@ -34,14 +34,14 @@ def error_after_training(**options):
     torch.manual_seed(0)
     net, readout = Stack(Recurrent(cell="elman", hidden_size=64, **options), 2), nn.Linear(64, 1)
     weights, errors = [*net.parameters(), *readout.parameters()], []
-    optimiser = torch.optim.Adam(weights, lr=1e-3)
+    optimizer = torch.optim.Adam(weights, lr=1e-3)
     for _ in range(UPDATES):
         x, answer = problem()
         error = (readout(net(x)[0].data[:, -1]).squeeze(1) - answer).square().mean()
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         error.backward()
         nn.utils.clip_grad_norm_(weights, 1.0)
-        optimiser.step()
+        optimizer.step()
         errors.append(float(error.detach()))
     return sum(errors[-100:]) / 100
 

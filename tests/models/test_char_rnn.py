@@ -12,7 +12,7 @@ SMALL = {"embedding_size": 12, "readout": [16]}
 CELLS = [
     {"cell": "lstm", "layers": 2},
     {"cell": "gru", "learn_start": True},
-    {"cell": "elman", "elman": {"nonlinearity": "relu"}, "initialise": {"recurrent": "identity", "bias": "zero"}},
+    {"cell": "elman", "elman": {"nonlinearity": "relu"}, "initialize": {"recurrent": "identity", "bias": "zero"}},
     {"cell": "jordan"},
     {"cell": "lstm", "layers": 2, "lstm": {"layer_norm": True, "forget_bias": 1.0}},
     {"cell": "lstm", "lstm": {"peepholes": True, "gate_recurrence": True}, "learn_start": True},
@@ -59,9 +59,9 @@ def test_the_loss_is_the_chain_rule():
         ({"recurrent": {"dropout": 0.1}}, "between layers"),
         ({"recurrent": {"layers": 0}}, "at least 1"),
         ({"recurrent": {"weight_noise": -1.0}}, "not negative"),
-        ({"recurrent": {"cell": "echo_state", "initialise": {"bias": "zero"}}}, "has its own"),
-        ({"recurrent": {"initialise": {"recurrent": "random"}}}, "initialise.recurrent is one of"),
-        ({"recurrent": {"initialise": {"bias": "zero", "bias_scale": 2.0}}}, "has no scale"),
+        ({"recurrent": {"cell": "echo_state", "initialize": {"bias": "zero"}}}, "has its own"),
+        ({"recurrent": {"initialize": {"recurrent": "random"}}}, "initialize.recurrent is one of"),
+        ({"recurrent": {"initialize": {"bias": "zero", "bias_scale": 2.0}}}, "has no scale"),
         ({"recurrent": {"lstm": {"coupled": True, "input_gate": False}}}, "needs both"),
         ({"recurrent": {"lstm": {"gate_recurrence": True, "coupled": True}}}, "gate_recurrence"),
         ({"recurrent": {"lstm": {"forget_bias": 1.0, "forget_gate": False}}}, "forget_bias"),
@@ -74,7 +74,7 @@ def test_the_loss_is_the_chain_rule():
         ({"recurrent": {"cell": "echo_state", "echo": {"spectral_radius": 0.0}}}, "spectral_radius"),
     ],
 )
-def test_configs_that_cannot_be_honoured_are_refused(options, message):
+def test_configs_that_cannot_be_honored_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Config(**options)
 

@@ -91,7 +91,7 @@ def test_every_parameter_learns(model, batch):
 
 
 def check_padding(model, batch):
-    """In float64: at initialisation a leak is as small as float32 noise."""
+    """In float64: at initialization a leak is as small as float32 noise."""
     alone = [model.loss(row(batch, i)) for i in range(3)]
     torch.testing.assert_close(model.loss(batch).total, sum(loss.total for loss in alone), rtol=1e-9, atol=1e-9)
     assert model.loss(batch).count == sum(loss.count for loss in alone)
@@ -179,13 +179,13 @@ def test_learns_and_reads_back(model, batch):
 
     A language model goes on after BOS and the first token of each.
     """
-    optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     model.train()
     for _ in range(80):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         model(batch).mean().backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
+        optimizer.step()
     model.eval()
     source, expected = batch.source, [tuple(w) for w in written(model)]
     if source is None:

@@ -94,6 +94,6 @@ def test_the_padding_s_values_are_not_read():
         ({"dropout": 1}, "dropout"),
     ],
 )
-def test_configs_that_cannot_be_honoured_are_refused(options, message):
+def test_configs_that_cannot_be_honored_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Config(**options)

@@ -201,6 +201,6 @@ def test_a_whole_search():
         (SMALL | {"dropout": 1.0}, "dropout"),
     ],
 )
-def test_configs_that_cannot_be_honoured_are_refused(options, message):
+def test_configs_that_cannot_be_honored_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Config(**options)

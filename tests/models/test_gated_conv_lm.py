@@ -91,7 +91,7 @@ def test_tokens_beyond_a_length_are_not_read():
 def test_fusion_in_a_ctc_search():
     """Its state, some of it empty (kernels of width 1), goes through a beam: every fused score is the chain rule's.
 
-    The width holds all sentences that 3 steps can carry (equal neighbours need a blank).
+    The width holds all sentences that 3 steps can carry (equal neighbors need a blank).
     """
     model = small()
     emissions = Padded(torch.randn(2, 3, 7).double().log_softmax(-1), torch.tensor([3, 2]))
@@ -116,7 +116,7 @@ def test_fusion_in_a_ctc_search():
         ({"dropout": 1.0}, "dropout"),
     ],
 )
-def test_configs_that_cannot_be_honoured_are_refused(options, message):
+def test_configs_that_cannot_be_honored_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Config(**options)
 

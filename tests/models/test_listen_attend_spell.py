@@ -214,7 +214,7 @@ def test_the_joint_search_adds_what_ctc_says():
         ({"attention": "cosine"}, "one of dot, additive"),
     ],
 )
-def test_configs_that_cannot_be_honoured_are_refused(options, message):
+def test_configs_that_cannot_be_honored_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Config(**(SMALL | options))
 

@@ -29,13 +29,13 @@ STREAMING = {
     "linear_size": 0,
     "joint_size": 48,
 }
-NORMALISED = STREAMING | {
+NORMALIZED = STREAMING | {
     "encoder": {"layers": 2, "hidden_size": 24, "lstm": {"layer_norm": True}},
     "prediction": {"hidden_size": 20, "lstm": {"layer_norm": True}},
     "stride": 1,
     "embedding_size": 0,
 }
-VARIANTS = [SMALL, STREAMING, NORMALISED, SMALL | {"normalise": True, "stride": 3}]
+VARIANTS = [SMALL, STREAMING, NORMALIZED, SMALL | {"normalize": True, "stride": 3}]
 STREAM_2018 = Config(
     left_frames=1,
     stride=3,
@@ -77,7 +77,7 @@ def test_parameters_of_2018():
 
 
 @pytest.mark.parametrize(
-    "options", [STREAMING, NORMALISED, STREAMING | {"left_frames": 5, "time_reduction": 1, "normalise": True}]
+    "options", [STREAMING, NORMALIZED, STREAMING | {"left_frames": 5, "time_reduction": 1, "normalize": True}]
 )
 @pytest.mark.parametrize("chunks", [[23], [1] * 23, [4, 8, 0, 7, 4], [3, 2, 16, 2], [22, 1, 0]])
 def test_a_stream_in_chunks_is_the_whole(options, chunks):
@@ -150,7 +150,7 @@ def test_search_gives_times_in_steps():
         ({"dropout": 1.0}, "dropout"),
         ({"time_reduction": 2, "reduce_after": 3}, "time_reduction comes after"),
         ({"encoder": {"layers": 2, "pyramid": 2}}, "pyramid"),
-        ({"encoder": {"norm": "input"}, "normalise": True}, "normalise the same"),
+        ({"encoder": {"norm": "input"}, "normalize": True}, "normalize the same"),
         ({"prediction": {"bidirectional": True}}, "prediction network reads forward"),
         ({"encoder": {"projection": 8, "hidden_size": 8}}, "projection is below"),
         ({"encoder": {"projection": 8, "lstm": {"layer_norm": True}}}, "projection is for the plain lstm"),
@@ -158,6 +158,6 @@ def test_search_gives_times_in_steps():
         ({"encoder": {"projection": 8, "zoneout": 0.1}}, "projection is for the plain lstm"),
     ],
 )
-def test_configs_that_cannot_be_honoured_are_refused(options, message):
+def test_configs_that_cannot_be_honored_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Config(**options)

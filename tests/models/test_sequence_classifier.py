@@ -103,6 +103,6 @@ def test_it_is_a_classifier_of_what_its_config_says():
         ({"dropout": 1.0}, "dropout"),
     ],
 )
-def test_configs_that_cannot_be_honoured_are_refused(options, message):
+def test_configs_that_cannot_be_honored_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Config(**options)

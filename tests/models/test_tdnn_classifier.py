@@ -103,7 +103,7 @@ def test_every_length_can_be_classified(options):
         ({"channels": [8, 8]}, "windows needs an entry"),
     ],
 )
-def test_configs_that_cannot_be_honoured_are_refused(options, message):
+def test_configs_that_cannot_be_honored_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Config(**options)
 

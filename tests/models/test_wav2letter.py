@@ -48,7 +48,7 @@ def test_lengths_are_the_ceiling_and_padding_is_not_read(options):
 
 
 def test_transitions_are_the_criterion_s():
-    """Scores that are not normalised give the same loss, and both searches know the transitions."""
+    """Scores that are not normalized give the same loss, and both searches know the transitions."""
     torch.manual_seed(0)
     model = Config(**SMALL).build(8, 7).double().eval()
     torch.nn.init.normal_(model.transitions)
@@ -77,6 +77,6 @@ def test_transitions_are_the_criterion_s():
         (SMALL | {"activation": "swish"}, "activation is one of"),
     ],
 )
-def test_configs_that_cannot_be_honoured_are_refused(options, message):
+def test_configs_that_cannot_be_honored_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Config(**options)

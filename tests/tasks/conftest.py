@@ -38,10 +38,10 @@ def ingested(in_this_process):
 
 @pytest.fixture
 def taken_in(in_this_process):
-    """`taken_in("labelled:place", **options)`: the same for rows with labels."""
+    """`taken_in("labeled:place", **options)`: the same for rows with labels."""
 
     def run(place, **options):
-        corpus = parse_corpus(place, "labelled")
+        corpus = parse_corpus(place, "labeled")
         return ingest_corpus.fn(corpus, fingerprint(corpus), IngestConfig(**options), ("train", "dev", "test"))
 
     return run

@@ -1,4 +1,4 @@
-"""Labelled texts and tones, written for a test, and a classifier small enough to be trained in one."""
+"""Labeled texts and tones, written for a test, and a classifier small enough to be trained in one."""
 
 import json
 
@@ -26,7 +26,7 @@ def texts(path, rows=()):
         text = f"{i}: " + " ".join(random.choice(WORDS[label], random.integers(1, 5)))
         lines.append({"text": text, "label": label, "split": ("dev", "test", "train", "train")[i // 2 % 4]})
     path.write_text("\n".join(map(json.dumps, lines)))
-    return f"labelled:{path}"
+    return f"labeled:{path}"
 
 
 def clips(folder):
@@ -38,14 +38,14 @@ def clips(folder):
         soundfile.write(folder / f"{i}.wav", wave, 8000)
         rows.append(f"{i}.wav,{('low', 'high')[i % 2]},{('dev', 'test', 'train', 'train')[i // 2 % 4]},s{i % 3}")
     (folder / "clips.csv").write_text("\n".join(rows))
-    return f"labelled:{folder}"
+    return f"labeled:{folder}"
 
 
 def training(epochs=2, **changes):
     model = sequence_classifier.Config(
         source="tokens", embedding_size=8, recurrent=Recurrent(hidden_size=12, bidirectional=True), readout="max"
     )
-    how = {"optimiser": "AdamW", "optimiser_options": {}, "schedule": "", "clip_norm": 5.0, "learning_rate": 2e-2}
+    how = {"optimizer": "AdamW", "optimizer_options": {}, "schedule": "", "clip_norm": 5.0, "learning_rate": 2e-2}
     told = {
         "model": model,
         "features": LETTERS,

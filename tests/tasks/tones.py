@@ -1,4 +1,4 @@
-"""A recogniser that learned to write tones: each letter is one of its own, a space is silence."""
+"""A recognizer that learned to write tones: each letter is one of its own, a space is silence."""
 
 import numpy as np
 import torch
@@ -20,26 +20,26 @@ def spoken(text, random):
     return (np.concatenate(tones) + 0.003 * random.standard_normal(len(time) * len(tones))).astype(np.float32)
 
 
-def recogniser_of_tones(max_length):
+def recognizer_of_tones(max_length):
     """Its bundle, after some 20 s of training on texts that are new each time."""
     random = np.random.default_rng(0)
     frames = extract_frames(spoken("abcd ", random), RATE, FRONT_END)
-    normaliser = CMVN("corpus", tuple(frames.mean(0).tolist()), tuple(frames.std(0).tolist()))
+    normalizer = CMVN("corpus", tuple(frames.mean(0).tolist()), tuple(frames.std(0).tolist()))
     torch.manual_seed(0)
     model = TRANSDUCER.build(BANDS, 4 + len(HERTZ)).train()
-    optimiser = torch.optim.Adam(model.parameters(), 1e-2)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
     for _ in range(300):
-        optimiser.zero_grad()
-        model.loss(lesson(random, normaliser)).mean().backward()
-        optimiser.step()
-    sound = AudioConfig(FRONT_END, normaliser)
+        optimizer.zero_grad()
+        model.loss(lesson(random, normalizer)).mean().backward()
+        optimizer.step()
+    sound = AudioConfig(FRONT_END, normalizer)
     return bundled(TRANSDUCER, model.state_dict(), tokenizer(list(HERTZ)), sound, max_length)
 
 
-def lesson(random, normaliser):
+def lesson(random, normalizer):
     """Eight texts in which no character comes twice in a row."""
     jumps = [random.integers(1, len(HERTZ), random.integers(2, 10)) for _ in range(8)]
     texts = ["".join(list(HERTZ)[k] for k in steps.cumsum() % len(HERTZ)).strip() for steps in jumps]
-    heard = [torch.from_numpy(normaliser(extract_frames(spoken(text, random), RATE, FRONT_END))) for text in texts]
+    heard = [torch.from_numpy(normalizer(extract_frames(spoken(text, random), RATE, FRONT_END))) for text in texts]
     written = [torch.tensor([4 + list(HERTZ).index(character) for character in text]) for text in texts]
     return Batch(tuple(texts), Padded.stack(heard), Padded.stack(written))

@@ -59,7 +59,7 @@ def training(epochs: int, hidden_size: int = 16, **fit) -> TrainingConfig:
     options = {"time_kernels": (3,), "time_strides": (2,), "frequency_kernels": (3,), "frequency_strides": (2,)}
     options |= {"cell": "gru", "share_input": False, "norm": "input"}
     model = deep_speech_2.Config(channels=(4,), hidden_size=hidden_size, layers=1, **options)
-    how = {"optimiser": "AdamW", "optimiser_options": {}, "schedule": "", "clip_norm": 5.0, "learning_rate": 1e-2}
+    how = {"optimizer": "AdamW", "optimizer_options": {}, "schedule": "", "clip_norm": 5.0, "learning_rate": 1e-2}
     return TrainingConfig(
         model=model,
         front_end=FrontEnd(kind="given"),

@@ -1,4 +1,4 @@
-"""Bundles of small recognisers that were never trained, with weights large enough that they write something."""
+"""Bundles of small recognizers that were never trained, with weights large enough that they write something."""
 
 import json
 from dataclasses import replace
@@ -14,7 +14,7 @@ from tasks.features.front_end import CMVN, FrontEnd
 
 LETTERS = [" ", *"abcdefgh"]
 BANDS = 20
-NORMALISER = CMVN("corpus", tuple(np.linspace(-5, -3, BANDS)), tuple(np.linspace(1, 2, BANDS)))
+NORMALIZER = CMVN("corpus", tuple(np.linspace(-5, -3, BANDS)), tuple(np.linspace(1, 2, BANDS)))
 FORWARD = {
     "left_frames": 1,
     "stride": 2,
@@ -25,7 +25,7 @@ FORWARD = {
     "prediction": {"layers": 1, "hidden_size": 20},
     "linear_size": 0,
     "joint_size": 32,
-    "normalise": True,
+    "normalize": True,
 }
 TRANSDUCER = rnn_transducer.Config(**FORWARD)
 BOTH_WAYS = rnn_transducer.Config(**(FORWARD | {"encoder": {"layers": 3, "hidden_size": 12, "bidirectional": True}}))
@@ -47,7 +47,7 @@ def louder(name):
 def bundle_of(config, sound=None, *, seed=0, tokens=None, max_length=10_000):
     blank, space = (1.5, 1.5) if "joint_size" in vars(config) else (0.0, 0.0)
     torch.manual_seed(seed)
-    tokens, sound = tokens or tokenizer(), sound or AudioConfig(FrontEnd(mels=BANDS), NORMALISER)
+    tokens, sound = tokens or tokenizer(), sound or AudioConfig(FrontEnd(mels=BANDS), NORMALIZER)
     model = config.build(*sizes_of(tokens, sound))
     weights = {n: louder(n) * w if w.dim() > 1 else w for n, w in model.state_dict().items()}
     (named,) = (name for name in weights if name.endswith("output.bias"))
@@ -85,4 +85,4 @@ def loaded(config, sound=None, **how):
 
 
 def with_front_end(**options):
-    return AudioConfig(replace(FrontEnd(mels=BANDS), **options), NORMALISER)
+    return AudioConfig(replace(FrontEnd(mels=BANDS), **options), NORMALIZER)

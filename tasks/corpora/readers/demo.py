@@ -24,7 +24,7 @@ from tasks.corpora.utterance import Reject, Utterance
 SIZES = {"train": 720, "dev": 80, "test": 120}
 MP3_EACH = 16  # every so manieth clip is an mp3; writing them is slow
 VERBS = ("open", "close", "clean", "paint", "move", "find")
-COLOURS = ("red", "green", "blue", "yellow", "white", "black")
+COLORS = ("red", "green", "blue", "yellow", "white", "black")
 THINGS = ("door", "window", "table", "lamp", "box", "garden gate")
 PLACES = ("in the kitchen", "in the office", "near the river", "behind the house", "", "")
 TIMES = ("now", "tomorrow", "at seven", "at five", "on monday", "")
@@ -60,7 +60,7 @@ Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes
 
 
 def utterances(source: CorpusFiles, options: IngestConfig, splits: tuple[str, ...]) -> Iterator[Utterance | Reject]:
-    """The rows of the generated tables; own_splits is honoured as for any Common Voice."""
+    """The rows of the generated tables; own_splits is honored as for any Common Voice."""
     yield from commonvoice.utterances(source, options, splits)
 
 
@@ -84,8 +84,8 @@ def generate(folder: Path, options: IngestConfig) -> None:
 def sentences(seed: int) -> dict[str, list[str]]:
     """For each split its sentences, no sentence in two of them."""
     every = [
-        " ".join(word for word in (verb, "the", colour, thing, place, time) if word)
-        for verb, colour, thing, place, time in itertools.product(VERBS, COLOURS, THINGS, word_set(PLACES), TIMES)
+        " ".join(word for word in (verb, "the", color, thing, place, time) if word)
+        for verb, color, thing, place, time in itertools.product(VERBS, COLORS, THINGS, word_set(PLACES), TIMES)
     ]
     order = np.random.default_rng(seed).permutation(len(every))
     parts = np.split(order, np.cumsum(list(SIZES.values())))

@@ -1,5 +1,5 @@
 """Free Spoken Digit Dataset as connected digits, recordings of one speaker put together with pauses, by a seed; or
-labelled, each recording alone.
+labeled, each recording alone.
 
 https://github.com/Jakobovski/free-spoken-digit-dataset, recordings/{digit}_{speaker}_{index}.wav. Test is every
 recording of `options.test_speaker`, each once; train and dev are the other speakers', dev their recordings 0 to 4
@@ -43,12 +43,10 @@ def utterances(source: CorpusFiles, options: IngestConfig, splits: tuple[str, ..
                 yield from _strings(speaker, mine, "train", (options, options.strings // len(others)))
 
 
-def labelled(source: CorpusFiles, options: IngestConfig, splits: tuple[str, ...]) -> Iterator[Utterance | Reject]:
+def labeled(source: CorpusFiles, options: IngestConfig, splits: tuple[str, ...]) -> Iterator[Utterance | Reject]:
     """Every recording alone; its label is the digit's word."""
     if (options.digits, options.strings) != (IngestConfig.digits, IngestConfig.strings):
-        raise UserError(
-            "fsdd: each labelled recording stands alone; leave ingest.digits and ingest.strings as they are"
-        )
+        raise UserError("fsdd: each labeled recording stands alone; leave ingest.digits and ingest.strings as they are")
     test, recordings = split_speakers(source, options)
     others = sorted(recordings.keys() - {test})
     for split in splits:

@@ -1,8 +1,8 @@
-"""Labelled sequences: one table, CSV, TSV or JSON lines, with the columns text,label or audio,label.
+"""Labeled sequences: one table, CSV, TSV or JSON lines, with the columns text,label or audio,label.
 
 It may have the columns split (train, dev or test, under the names that are common) and speaker, and others, which are
 kept; audio may have offset and duration, for pieces of a recording. Paths are relative to the table. Without a split
-column, or with ingest.own_splits, tasks/corpora/readers/split_corpus.py divides the rows: no speaker, no text and no
+column, or with ingest.own_splits, tasks/ingest/split_corpus.py divides the rows: no speaker, no text and no
 recording in two splits.
 """
 
@@ -53,13 +53,13 @@ def find_table(source: CorpusFiles, options: IngestConfig) -> Table:
         names = [posixpath.basename(source.asked)]
     if len(names) != 1:
         found = f"it has {len(names)}: {', '.join(names[:5])}; name one of them" if names else "it has none"
-        raise UserError(f"corpus {source.uri}: a labelled corpus is one table ({', '.join(SUFFIXES)}); {found}")
+        raise UserError(f"corpus {source.uri}: a labeled corpus is one table ({', '.join(SUFFIXES)}); {found}")
     first = islice((row for _, row in read_rows(source, names[0]) if isinstance(row, dict)), COLUMNS_SEEN_IN)
     columns = {name: None for row in first for name in row}
     audio, place = next((name for name in AUDIO if name in columns), ""), f"{source.uri}/{names[0]}"
     if "label" not in columns or not (audio or "text" in columns):
         has = f"has {', '.join(columns)}" if columns else "has no rows"
-        raise UserError(f"{place}: a labelled table has the columns text,label or audio,label; it {has}")
+        raise UserError(f"{place}: a labeled table has the columns text,label or audio,label; it {has}")
     if audio and "text" in columns:
         raise UserError(f"{place}: it has both {audio} and text; take out the one that is not to be classified")
     return Table(names[0], audio, "split" in columns and not options.own_splits, options.max_characters)

@@ -5,7 +5,7 @@ train-{000000..000099}.tar or *.tar. A sample is a clip, or a text with a label,
 .cls (a label), or in the object of a .json. Which is which is found by the usual names, or said by ingest.audio_field,
 text_field, label_field, speaker_field and split_field: the extension of a member or, where a sample has no such member,
 a key of its .json. The split is that of the tar's name or folder (train-000000.tar, dev/0.tar), else the .json's, else
-tasks/corpora/readers/split_corpus.py decides. Members that are none of these are left alone.
+tasks/ingest/split_corpus.py decides. Members that are none of these are left alone.
 """
 
 import json
@@ -64,7 +64,7 @@ def utterances(source: CorpusFiles, options: IngestConfig, splits: tuple[str, ..
     return _Reading(source, options).rows(splits, "text")
 
 
-def labelled(source: CorpusFiles, options: IngestConfig, splits: tuple[str, ...]) -> Iterator[Row]:
+def labeled(source: CorpusFiles, options: IngestConfig, splits: tuple[str, ...]) -> Iterator[Row]:
     """Clips, or where there are none texts, with their labels."""
     return _Reading(source, options).rows(splits, "label")
 
@@ -159,7 +159,7 @@ class _Reading:
             if self.split_is_told:
                 split = self._told_split(sample, known)
             if what == "label" and not self.has_audio and not self.has_images:
-                return self._labelled_text(sample, known, split)
+                return self._labeled_text(sample, known, split)
             clip = self._audio(sample)
             return Utterance(
                 split=split,
@@ -172,7 +172,7 @@ class _Reading:
         except Unusable as unusable:
             return Reject(split, sample.key, "read", unusable.reason, unusable.detail)
 
-    def _labelled_text(self, sample: Sample, known: dict[str, Any], split: str) -> Utterance:
+    def _labeled_text(self, sample: Sample, known: dict[str, Any], split: str) -> Utterance:
         content, label = (self._field(sample, known, what) for what in ("text", "label"))
         for name, value in (("text", content), ("label", label)):
             if not value:

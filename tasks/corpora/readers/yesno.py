@@ -13,7 +13,7 @@ WORDS = {"0": "NO", "1": "YES"}
 
 
 def utterances(source: CorpusFiles, options: IngestConfig, splits: tuple[str, ...]) -> Iterator[Utterance]:  # noqa: ARG001  (every reader takes these)
-    """All recordings; tasks/corpora/readers/split_corpus.py divides them, since the set has no official splits."""
+    """All recordings; tasks/ingest/split_corpus.py divides them, since the set has no official splits."""
     for name in source.names():
         base = posixpath.basename(name)
         if NAME.fullmatch(base):

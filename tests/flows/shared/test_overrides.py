@@ -11,11 +11,11 @@ RECIPE = asr_demo.deep_speech_2_demo()
 
 
 def test_values_get_the_type_of_their_field():
-    settings = ["model.layers=5", "fit.epochs=3", "fit.optimiser=SGD", 'fit.optimiser_options={"momentum": 0.5}']
-    settings += ["fit.optimiser_options.nesterov=true", "ingest.own_splits=true", "model.time_strides=2"]
+    settings = ["model.layers=5", "fit.epochs=3", "fit.optimizer=SGD", 'fit.optimizer_options={"momentum": 0.5}']
+    settings += ["fit.optimizer_options.nesterov=true", "ingest.own_splits=true", "model.time_strides=2"]
     found = override(RECIPE, [*settings, "tokens.text.replace=ab,cd"])
     assert found.model.layers == 5
-    assert found.fit.optimiser_options == {"momentum": 0.5, "nesterov": True}
+    assert found.fit.optimizer_options == {"momentum": 0.5, "nesterov": True}
     assert found.ingest.own_splits is True
     assert found.model.time_strides == (2,)
     assert found.tokens.text.replace == ("ab", "cd")
@@ -28,7 +28,7 @@ def test_values_get_the_type_of_their_field():
         ["model.cell=lstm", "model.lstm.peepholes=true", "model.lstm.layer_norm=true"],
         ["model.cell=lstm", "model.zoneout=0.1", "model.zoneout_cell=0.1", "model.norm=product"],
         ["model.cell=gru", "model.gru.layer_norm=true", "model.merge=sum"],
-        ["model.cell=elman", "model.elman.nonlinearity=relu", "model.initialise.recurrent=identity"],
+        ["model.cell=elman", "model.elman.nonlinearity=relu", "model.initialize.recurrent=identity"],
     ],
 )
 @pytest.mark.parametrize("recipe", [asr_demo.deep_speech_2_demo, asr_demo.deep_speech_demo])
@@ -55,8 +55,8 @@ def test_values_that_only_fit_together_are_set_together(first):
         ("fit=3", "name one of its keys"),
         ("zzz.at.all=3", "there are"),
         ("features.kind=mel", "one of log_mel, mfcc, waveform, given"),
-        ("fit.optimiser=Sdg", "torch.optim"),
-        ("fit.optimiser_options={", "JSON"),
+        ("fit.optimizer=Sdg", "torch.optim"),
+        ("fit.optimizer_options={", "JSON"),
         ("ingest.own_splits=perhaps", "true or false"),
         ("model.layers=0", "at least 1"),
         ("features.frames=32", "features.frames would shift the times"),

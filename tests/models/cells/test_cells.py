@@ -91,8 +91,8 @@ def test_gru_s_equations(reset, layer_norm):
     def norm(name, product):
         if not layer_norm:
             return product
-        centred = product - product.mean(1, keepdim=True)
-        return cell.norms[name].weight * centred / (centred.square().mean(1, keepdim=True) + 1e-5).sqrt()
+        centered = product - product.mean(1, keepdim=True)
+        return cell.norms[name].weight * centered / (centered.square().mean(1, keepdim=True) + 1e-5).sqrt()
 
     x, h = some(4, 3), some(4, 5)
     truth = gru_by_hand(cell, x, h, inside=reset == "inside", norm=norm)
@@ -121,7 +121,7 @@ def test_the_irnn_copies_by_default():
     """Le et al. 2015: at first, with a zero input and a state of relu's range, nothing changes."""
     from models.layers.rnn_stack import Recurrent, recurrent_layer
 
-    options = {"initialise": {"recurrent": "identity", "bias": "zero"}, "elman": {"nonlinearity": "relu"}}
+    options = {"initialize": {"recurrent": "identity", "bias": "zero"}, "elman": {"nonlinearity": "relu"}}
     layer = recurrent_layer(Recurrent(cell="elman", hidden_size=5, **options), 3)
     h = torch.rand(4, 5)
     state = RNNState(h)

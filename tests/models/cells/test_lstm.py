@@ -36,8 +36,8 @@ def by_hand(cell, x, state):
     def normed(product, gain):
         if not config.layer_norm:
             return product
-        centred = product - product.mean(1, keepdim=True)
-        return gain.weight * centred / (centred.square().mean(1, keepdim=True) + 1e-5).sqrt()
+        centered = product - product.mean(1, keepdim=True)
+        return gain.weight * centered / (centered.square().mean(1, keepdim=True) + 1e-5).sqrt()
 
     bias = cell.bias_ih if cell.bias_hh is None else cell.bias_ih + cell.bias_hh
     ln = config.layer_norm

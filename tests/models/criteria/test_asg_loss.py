@@ -53,7 +53,7 @@ def test_repetitions(tokens, symbols):
 
 
 def test_every_text_has_one_spelling():
-    """No two neighbours are the same, and reading gives the text back."""
+    """No two neighbors are the same, and reading gives the text back."""
     for size in range(7):
         for tokens in itertools.product((1, 2), repeat=size):
             symbols = mark_repeats(target(tokens))[0].tolist()

@@ -1,4 +1,4 @@
-"""Recurrent layers that normalise or share their input: against torch's own on packed sequences, and step by step."""
+"""Recurrent layers that normalize or share their input: against torch's own on packed sequences, and step by step."""
 
 import pytest
 import torch
@@ -48,7 +48,7 @@ def test_sequence_norm_is_batch_norm_of_the_real_steps(features):
     torch.testing.assert_close(ours.norm.running_var, theirs.running_var)
 
 
-def test_a_lone_step_is_normalised_by_the_running_statistics():
+def test_a_lone_step_is_normalized_by_the_running_statistics():
     norm = SequenceNorm(3).train()
     y = norm(Padded(torch.ones(1, 1, 3), torch.tensor([1])))
     torch.testing.assert_close(y.data, torch.ones(1, 1, 3), rtol=1e-4, atol=1e-4)
@@ -90,7 +90,7 @@ def made(kind, size=5, **options):
 
 
 def normalized(rows, norm):
-    """All steps of all rows, normalised by their own mean and variance."""
+    """All steps of all rows, normalized by their own mean and variance."""
     together = torch.cat(rows)
     z = (together - together.mean(0)) / (together.var(0, correction=0) + norm.norm.eps).sqrt()
     return (z * norm.norm.weight + norm.norm.bias).split([len(row) for row in rows])
@@ -198,7 +198,7 @@ def test_a_fused_layer_equals_the_packed_sequence(cell, merge):
 
 
 def test_the_shared_gru_is_torch_s_without_its_second_bias():
-    """Of each direction on its own, fed with the normalised product."""
+    """Of each direction on its own, fed with the normalized product."""
     layer = made("gru", norm="product", share_input=True).train()
     y, _ = layer(littered(sequences(6)))
     z = transformed(layer.transform, sequences(6))
@@ -255,8 +255,8 @@ def test_the_hand_written_gradient():
 
 @pytest.mark.parametrize("norm", ["input", "product"])
 @pytest.mark.parametrize("kind", sorted(KINDS))
-def test_one_normalised_direction_goes_step_by_step(kind, norm):
-    """At evaluation a normalisation is a fixed affine map: a stack of them still streams."""
+def test_one_normalized_direction_goes_step_by_step(kind, norm):
+    """At evaluation a normalization is a fixed affine map: a stack of them still streams."""
     torch.manual_seed(0)
     net = Stack(Recurrent(layers=2, hidden_size=5, norm=norm, **KINDS[kind]), 6).double()
     rows = sequences(6)
@@ -272,7 +272,7 @@ def test_one_normalised_direction_goes_step_by_step(kind, norm):
 
 @pytest.mark.parametrize("share_input", [False, True])
 def test_the_forget_bias_of_a_driven_lstm(share_input):
-    """Wherever the bias is: in the normalisation or beside the product."""
+    """Wherever the bias is: in the normalization or beside the product."""
     for norm, peepholes in (("product", False), ("none", True)):
         if norm == "none" and not share_input:
             continue
@@ -283,10 +283,10 @@ def test_the_forget_bias_of_a_driven_lstm(share_input):
         assert not (product.bias[10:] == 1.5).any()
 
 
-def test_the_product_begins_as_initialise_says():
+def test_the_product_begins_as_initialize_says():
     torch.manual_seed(0)
     how = {"input": "orthogonal", "input_scale": 2.0, "recurrent": "identity"}
-    layer = made("clipped", share_input=True, initialise=how)
+    layer = made("clipped", share_input=True, initialize=how)
     w = layer.transform.weight_ih
     torch.testing.assert_close(w @ w.T, 4 * torch.eye(5).double(), rtol=0, atol=1e-5)
     torch.testing.assert_close(layer.layer.back.cell.weight_hh.data, 2 * torch.eye(5).double())  # made doubles it
@@ -300,10 +300,10 @@ def test_the_product_begins_as_initialise_says():
         ({"merge": "sum"}, "merge is for two directions"),
         ({"share_input": True}, "share_input is for two directions"),
         ({"cell": "echo_state", "norm": "product"}, "an echo state's is fixed"),
-        ({"norm": "product", "initialise": {"bias": "zero"}}, "the bias is the normalisation's"),
+        ({"norm": "product", "initialize": {"bias": "zero"}}, "the bias is the normalization's"),
         ({"norm": "product", "projection": 3}, "projection is for the plain lstm"),
     ],
 )
-def test_inputs_that_cannot_be_honoured_are_refused(options, message):
+def test_inputs_that_cannot_be_honored_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Recurrent(**options)

@@ -68,13 +68,13 @@ def test_rtrl_learns_online():
     cell, readout = RealTimeElman(Config(), 1, 8).double(), torch.nn.Linear(8, 1).double()
     bits = torch.randint(2, (1000, 1, 1)).double()
     state, errors = cell.begin(1), []
-    optimiser = torch.optim.Adam([*cell.parameters(), *readout.parameters()], lr=0.01)
+    optimizer = torch.optim.Adam([*cell.parameters(), *readout.parameters()], lr=0.01)
     for t in range(2, 1000):
         h, state = cell(bits[t], detach_state(state))
         error = (readout(h) - bits[t - 2]).square().sum()
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         error.backward()
-        optimiser.step()
+        optimizer.step()
         errors.append(float(error.detach()))
     assert sum(errors[-200:]) / 200 < 0.05  # a coin's variance, all that the bit just heard leaves, is 0.25
 

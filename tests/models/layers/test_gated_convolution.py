@@ -30,7 +30,7 @@ def test_a_layer_equals_its_equation(kernel):
             torch.testing.assert_close(h[row, :, t], linear * gate.sigmoid())
 
 
-def test_weights_are_normalised():
+def test_weights_are_normalized():
     """w = g v / |v|: the direction's length does not count, and the gain is the length."""
     layer = GatedConvolution(3, (4, 5)).double()
     gain, direction = layer.convolve.parametrizations.weight.original0, layer.convolve.parametrizations.weight.original1

@@ -137,6 +137,6 @@ def test_the_gradient(activation):
         ({"dropout": 1.0}, "dropout"),
     ],
 )
-def test_shapes_that_cannot_be_honoured_are_refused(options, message):
+def test_shapes_that_cannot_be_honored_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         TimeDelayConfig(**options)

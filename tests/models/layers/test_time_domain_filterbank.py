@@ -19,7 +19,7 @@ def tone(hz, seconds=0.3, amplitude=0.5):
     return amplitude * torch.sin(2 * math.pi * hz * torch.arange(int(RATE * seconds), dtype=torch.float64) / RATE)
 
 
-def centres(config):
+def centers(config):
     return hertz(torch.linspace(mel(config.low_hz), mel(config.highest_hz), config.filters + 2))[1:-1]
 
 
@@ -34,7 +34,7 @@ def test_the_energy_of_a_tone(band):
     silent.
     """
     bank, amplitude = FilterBank(PLAIN).double(), 0.5
-    frames = bank(Padded.stack([tone(float(centres(PLAIN)[band]), amplitude=amplitude)])).data[0]
+    frames = bank(Padded.stack([tone(float(centers(PLAIN)[band]), amplitude=amplitude)])).data[0]
     heard = frames[len(frames) // 2].expm1()
     full = (amplitude * PLAIN.scale) ** 2 / 4 * float(bank.window[0].sum())
     assert float(heard[band]) == pytest.approx(full, rel=0.02)
@@ -53,13 +53,13 @@ def test_equal_to_mel_energies():
     ).double()
     bank = FilterBank(PLAIN).double()
     for band in range(2, 40, 4):
-        samples = tone(float(centres(PLAIN)[band]))
+        samples = tone(float(centers(PLAIN)[band]))
         theirs = triangles(samples * PLAIN.scale)[:, 15] / spectrum
         ours = bank(Padded.stack([samples])).data[0, 15].expm1()
         assert int(ours.argmax()) == int(theirs.argmax()) == band
         if band >= 14:
             torch.testing.assert_close(ours[band], theirs[band], rtol=0.25, atol=0)
-    between = (centres(PLAIN)[30] + centres(PLAIN)[31]) / 2
+    between = (centers(PLAIN)[30] + centers(PLAIN)[31]) / 2
     samples = tone(float(between))
     theirs = triangles(samples * PLAIN.scale)[30:32, 15] / spectrum
     torch.testing.assert_close(bank(Padded.stack([samples])).data[0, 15, 30:32].expm1(), theirs, rtol=0.25, atol=0)
@@ -116,6 +116,6 @@ def test_silence_is_zero():
         ({"hop_ms": 0.01}, "at least a sample"),
     ],
 )
-def test_configs_that_cannot_be_honoured_are_refused(options, message):
+def test_configs_that_cannot_be_honored_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         TimeDomainFilters(**options)

@@ -1,4 +1,4 @@
-"""Every initialisation for what it promises of each gate."""
+"""Every initialization for what it promises of each gate."""
 
 import pytest
 import torch
@@ -27,7 +27,7 @@ def gates(options, kind):
 
 
 def scheme(cell, **how):
-    return CELLS[cell] | {"initialise": how}
+    return CELLS[cell] | {"initialize": how}
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -82,9 +82,9 @@ def test_biases_and_the_forget_gate(cell):
 
 def test_unknown_schemes_are_refused():
     for field in ("input", "recurrent", "bias"):
-        with pytest.raises(ValueError, match=f"initialise.{field} is one of"):
+        with pytest.raises(ValueError, match=f"initialize.{field} is one of"):
             WeightInit(**{field: "kaiming"})
-    with pytest.raises(ValueError, match="initialise.bias is one of"):
+    with pytest.raises(ValueError, match="initialize.bias is one of"):
         WeightInit(bias="orthogonal")
     with pytest.raises(ValueError, match="no scale"):
         WeightInit(recurrent="glorot", recurrent_scale=2.0)

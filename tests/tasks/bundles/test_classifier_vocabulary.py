@@ -86,7 +86,7 @@ def test_a_label_that_training_lacks(taken_in, tmp_path):
     assert len(read_index(features, "dev")) == 1
 
 
-def test_texts_are_not_heard_and_clips_not_spelt(taken_in, tmp_path):
+def test_texts_are_not_heard_and_clips_not_spelled(taken_in, tmp_path):
     shards = taken_in(texts(tmp_path / "t.jsonl"))
     with pytest.raises(UserError, match="this corpus has texts"):
         extract_features.fn(shards, fit_classifier_vocabulary.fn(shards, LabelConfig(), FrontEnd()), FrontEnd(), 0.05)

@@ -1,4 +1,4 @@
-"""Adapted batch normalisation: what of a speaker is taken away, what is put back, and that every utterance is read."""
+"""Adapted batch normalization: what of a speaker is taken away, what is put back, and that every utterance is read."""
 
 import contextlib
 from dataclasses import replace
@@ -66,7 +66,7 @@ def rows_of(utterances, speaker):
 
 
 def by_hand(model, batch):
-    """What each layer of batch normalisation is given when each before it has normalised by this very batch."""
+    """What each layer of batch normalization is given when each before it has normalized by this very batch."""
     twin = net()
     twin.load_state_dict(model.state_dict())
     given = []
@@ -91,14 +91,14 @@ def test_statistics_are_the_speakers_and_those_of_training_by_their_share(uttera
 
 
 def test_louder_rooms_and_other_microphones_are_heard_as_one(utterances):
-    """Every feature of a speaker shifted and all scaled: the first layer's normalisation takes both away again."""
+    """Every feature of a speaker shifted and all scaled: the first layer's normalization takes both away again."""
 
     class Elsewhere(CMVN):
         def __call__(self, frames):
             return 1.7 * frames.astype(np.float32) + np.linspace(-3, 5, 20, dtype=np.float32)
 
     model, rows = net(), rows_of(utterances, "s0")
-    elsewhere = replace(utterances, normaliser=Elsewhere("none"))
+    elsewhere = replace(utterances, normalizer=Elsewhere("none"))
     said = []
     for place in (utterances, elsewhere):
         with torch.no_grad(), Speakers(model, place, FREE).heard("s0"):
@@ -166,23 +166,23 @@ def test_predictions_do_not_depend_on_how_a_speaker_is_spread_over_shards(heard)
     how = Inference(architecture="tdnn", split="test", batching=BatchingConfig(), adapt=FREE)
     found = {row["key"]: row for row in read_parts(predict_labels.fn(artifact, features, how))}
     bundle, index = load_bundle(artifact), read_index(features, "test")
-    whole = UtteranceDataset(features, index, bundle.normaliser)
+    whole = UtteranceDataset(features, index, bundle.normalizer)
     speakers = Speakers(bundle.model, whole, FREE)
     for row in range(len(index)):  # a shard for each utterance
-        alone = UtteranceDataset(features, index.slice(row, 1), bundle.normaliser)
+        alone = UtteranceDataset(features, index.slice(row, 1), bundle.normalizer)
         (told,) = predict_rows(bundle, Inputs(alone, BatchingConfig(), speakers=speakers))
         assert told["label"] == found[told["key"]]["label"]
         assert told["nats"] == pytest.approx(found[told["key"]]["nats"], abs=1e-4)
 
 
-def test_a_model_without_batch_normalisation_is_refused(artifact_root):
-    with pytest.raises(ValueError, match="no batch normalisation"):
+def test_a_model_without_batch_normalization_is_refused(artifact_root):
+    with pytest.raises(ValueError, match="no batch normalization"):
         Recipe(model=rnn_transducer.Config(), adapt=FREE)
-    with pytest.raises(ValueError, match="no batch normalisation"):
+    with pytest.raises(ValueError, match="no batch normalization"):
         training(model=replace(NET, norm="none"), features=FRONT_END, adapt=FREE)
-    bundle = bundle_of(replace(TRANSDUCER, normalise=False))
+    bundle = bundle_of(replace(TRANSDUCER, normalize=False))
     plan = type("Plan", (), {"adapt": FREE})
-    with pytest.raises(UserError, match="no batch normalisation"):
+    with pytest.raises(UserError, match="no batch normalization"):
         check_adaptation(bundle, plan)
     with pytest.raises(ValueError, match=r"adapt\.prior"):
         AdaptationConfig(prior=-1)

@@ -1,4 +1,4 @@
-"""Labelled corpora: what the readers make of tables and recordings, and what ingest makes of texts."""
+"""Labeled corpora: what the readers make of tables and recordings, and what ingest makes of texts."""
 
 import io
 import json
@@ -22,7 +22,7 @@ from tasks.steps.parquet_io import from_parquet
 @pytest.fixture
 def rows(artifact_root):
     """`rows(reader, place, splits, **options)`: what a reader says, without opening a clip."""
-    return partial(read, "labelled")
+    return partial(read, "labeled")
 
 
 def table_of(shards, name):
@@ -40,16 +40,16 @@ def everything(shards):
 
 
 def test_who_reads_labels():
-    assert set(corpus_kinds("labelled")) == {"fsdd", "labelled", "webdataset"}
-    assert {"fsdd", "labelled", "commonvoice"} <= set(corpus_kinds("utterances", "labelled"))
-    with pytest.raises(UserError, match="KIND one of fsdd, labelled"):
-        parse_corpus("an4:/tmp", "labelled")
+    assert set(corpus_kinds("labeled")) == {"fsdd", "labeled", "webdataset"}
+    assert {"fsdd", "labeled", "commonvoice"} <= set(corpus_kinds("utterances", "labeled"))
+    with pytest.raises(UserError, match="KIND one of fsdd, labeled"):
+        parse_corpus("an4:/tmp", "labeled")
 
 
 TABLE = """text,label,split,speaker,page
 "One, two",numbers and more,train,ann,3
-red,colour,validation,bob,
-blue,colour,TEST,,
+red,color,validation,bob,
+blue,color,TEST,,
 """
 
 
@@ -62,7 +62,7 @@ def test_a_table_of_texts(start, end, tmp_path, rows):
         assert train == Utterance(
             "train", ("texts.csv:2",), "numbers and more", "ann", {"page": "3"}, content="One, two", apart="One, two"
         )
-        assert (dev.text, dev.content, dev.speaker, dev.tags) == ("colour", "red", "bob", {})
+        assert (dev.text, dev.content, dev.speaker, dev.tags) == ("color", "red", "bob", {})
     assert [r.split for r in rows(labeled, tmp_path, ("dev",))] == ["dev"]
 
 
@@ -122,7 +122,7 @@ def test_json_lines_and_what_is_wrong_with_them(tmp_path, rows):
         ({"a.csv": 'text,label\n"never closed,y\nb,c\n'}, "a.csv, near line"),
     ],
 )
-def test_what_is_no_labelled_corpus(files, says, tmp_path, rows):
+def test_what_is_no_labeled_corpus(files, says, tmp_path, rows):
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     with pytest.raises(UserError, match=says) as caught:
@@ -140,7 +140,7 @@ def test_clips_beside_their_table_and_one_that_is_missing(tmp_path, taken_in):
     lines = ["audio,label,split,speaker", "0.wav,low,train,ann", "clips/1.wav,low,train,bob", "2.wav,high,dev,ann"]
     lines += [f"{tmp_path}/absolute.wav,high,test,eve", "gone.wav,high,train,ann", "3.wav,,train,ann"]
     (place / "sounds.csv").write_text("\n".join(lines))
-    shards = taken_in(f"labelled:{place}", error_budget=0.5)
+    shards = taken_in(f"labeled:{place}", error_budget=0.5)
     kept = {s.source: (s.split, s.text, s.speaker, s.seconds) for s in everything(shards)}
     assert kept == {
         "clips/0.wav": ("train", "low", "ann", 0.4),
@@ -153,7 +153,7 @@ def test_clips_beside_their_table_and_one_that_is_missing(tmp_path, taken_in):
         ("sounds.csv:7", "empty label"),
     }
     with pytest.raises(UserError, match=r"split train: 2 of 4 rows cannot be used .*ingest\.error_budget"):
-        taken_in(f"labelled:{place}")
+        taken_in(f"labeled:{place}")
 
 
 def test_texts_become_samples_and_none_is_in_two_splits(tmp_path, taken_in):
@@ -162,7 +162,7 @@ def test_texts_become_samples_and_none_is_in_two_splits(tmp_path, taken_in):
     told += ["oui,yes,dev", "nein,no,dev", "oui,no,test"]
     path = tmp_path / "answers.csv"
     path.write_text("\n".join(told), encoding="utf-8")
-    shards = taken_in(f"labelled:{path}")
+    shards = taken_in(f"labeled:{path}")
     found = sorted((s.split, s.data.decode(), s.text) for s in everything(shards))
     assert found == [
         ("dev", "nein", "no"),
@@ -175,7 +175,7 @@ def test_texts_become_samples_and_none_is_in_two_splits(tmp_path, taken_in):
     assert {s.key for s in everything(shards)} == {f"answers_csv_{n}" for n in (2, 3, 5, 7, 8)}
     rejects = {(r["source"], r["split"], r["reason"]) for r in table_of(shards, "quarantine")}
     assert rejects == {("answers.csv:4", "train", NOT_CHARGED), ("answers.csv:6", "dev", NOT_CHARGED)}
-    assert taken_in(f"labelled:{path}") == shards
+    assert taken_in(f"labeled:{path}") == shards
 
 
 def test_without_a_split_column_the_rows_are_divided(tmp_path, taken_in):
@@ -184,7 +184,7 @@ def test_without_a_split_column_the_rows_are_divided(tmp_path, taken_in):
     for known in (True, False):
         path = tmp_path / f"{known}.jsonl"
         path.write_text("\n".join(json.dumps(row if known else row | {"speaker": ""}) for row in lines))
-        shards = taken_in(f"labelled:{path}")
+        shards = taken_in(f"labeled:{path}")
         where = defaultdict(set)
         for sample in everything(shards):
             where[sample.data].add(sample.split)
@@ -220,7 +220,7 @@ def test_an_archive_with_its_table_inside_a_folder(tmp_path, taken_in):
         member = tarfile.TarInfo("set/labels.csv")
         member.size = len(data)
         tar.addfile(member, io.BytesIO(data))
-    shards = taken_in(f"labelled:{tmp_path}/sounds.tar.gz")
+    shards = taken_in(f"labeled:{tmp_path}/sounds.tar.gz")
     assert {s: told["kept"] for s, told in summary(shards).items()} == {"test": 1, "dev": 1, "train": 4}
 
 

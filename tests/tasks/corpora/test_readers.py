@@ -229,7 +229,7 @@ def test_fsdd_speakers_and_recordings_are_kept_apart(tmp_path, rows):
     assert len({r.source for r in found}) == len(found)
 
 
-def test_fsdd_options_that_cannot_be_honoured(tmp_path, rows):
+def test_fsdd_options_that_cannot_be_honored(tmp_path, rows):
     write_fsdd(tmp_path)
     with pytest.raises(UserError, match="ann, bob, theo"):
         rows(fsdd, tmp_path, test_speaker="nobody")

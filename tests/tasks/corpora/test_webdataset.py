@@ -17,7 +17,7 @@ from infra import storage
 from infra.artifact_store import open_draft
 from infra.errors import UserError
 from tasks.corpora.corpus_files import open_corpus
-from tasks.corpora.corpus_uri import Corpus, IngestConfig, fingerprint, parse_corpus, shards
+from tasks.corpora.corpus_uri import Corpus, IngestConfig, expand_shards, fingerprint, parse_corpus
 from tasks.corpora.readers import webdataset
 from tasks.corpora.utterance import SPLITS, Reject, Utterance
 from tasks.features.extract_features import extract_features
@@ -218,16 +218,16 @@ def test_images_are_quarantined_with_what_to_do(tmp_path, ingested):
         ingested(f"webdataset:{tmp_path}/a.tar")
 
 
-def test_labelled_clips_and_texts(tmp_path, rows, taken_in):
+def test_labeled_clips_and_texts(tmp_path, rows, taken_in):
     place = write_shards(tmp_path / "clips", [sample(i) for i in range(6)])
-    found = rows(place, "labelled")
+    found = rows(place, "labeled")
     assert [(r.text, r.content, r.apart == r.clips[0]) for r in found] == [("ab"[i % 2], "", True) for i in range(6)]
     texts = [
         {"__key__": f"{i}", "txt": f"text {i} of it", "cls": "xy"[i % 2], "json": {"page": i}} for i in range(30)
     ] + [{"__key__": "e", "txt": "", "cls": "x"}, {"__key__": "n", "txt": "no label"}]
     texts.append({"__key__": "long", "txt": "a" * 20_000, "cls": "x"})
     place = write_shards(tmp_path / "texts", texts)
-    found = rows(place, "labelled")
+    found = rows(place, "labeled")
     assert [(r.text, r.content, r.tags) for r in found[:2]] == [
         ("x", "text 0 of it", {"page": "0"}),
         ("y", "text 1 of it", {"page": "1"}),
@@ -256,7 +256,7 @@ def test_shards_on_s3_equal_those_of_a_folder(server, tmp_path, ingested, reques
         storage.upload(path, f"{there}/theirs/{path.name}")
     storage.write(f"{there}/theirs/more/other.tar", b"not of this corpus")
     pattern = place.replace(str(tmp_path), there)
-    assert list(shards(pattern)[1]) == [f"{i:06}.tar" for i in range(4)]
+    assert list(expand_shards(pattern)[1]) == [f"{i:06}.tar" for i in range(4)]
     assert ingested(f"webdataset:{pattern}", error_budget=0.5).manifest() == here.manifest()
     assert ingested(f"webdataset:{there}/theirs/*.tar", error_budget=0.5).manifest() == here.manifest()
     with pytest.raises(UserError, match=r"000004.tar does not exist"):

@@ -117,8 +117,8 @@ class Tones(Ear):
     """The same from 80 mel bands: the one that a letter's tone is in."""
 
     def emit(self, source):
-        centres = torch.linspace(2595 * math.log10(1 + 20 / 700), 2595 * math.log10(1 + 8000 / 700), 82)[1:-1]
-        bands = [int((centres - 2595 * math.log10(1 + HERTZ[c] / 700)).abs().argmin()) for c in SPELLED]
+        centers = torch.linspace(2595 * math.log10(1 + 20 / 700), 2595 * math.log10(1 + 8000 / 700), 82)[1:-1]
+        bands = [int((centers - 2595 * math.log10(1 + HERTZ[c] / 700)).abs().argmin()) for c in SPELLED]
         space = torch.full_like(source.data[..., :1], -4.5)
         return super().emit(Padded(torch.cat((space, source.data[..., bands]), -1), source.lengths))
 
@@ -144,7 +144,7 @@ def test_tones_lie_where_they_sound(artifact_root):
     ("text", "says"),
     [
         ("", "transcript is empty"),
-        (" !? ", "empty once it is normalised"),
+        (" !? ", "empty once it is normalized"),
         ("ab xyz ab", "cannot spell 'xyz'"),
         ("x y z w v", "cannot spell 'x', 'y', 'z' and 2 more"),
         ("ababab", r"too long for the audio: 6 tokens need 6 steps, 0.05 s have 5"),

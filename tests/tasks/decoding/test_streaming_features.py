@@ -18,7 +18,7 @@ FRONT_ENDS = [
     FrontEnd(mels=20, window_ms=32.0, hop_ms=7.5),  # a window of 2^9 samples
     FrontEnd(mels=20, window_ms=20.0, hop_ms=30.0),  # samples that no window covers
     FrontEnd(mels=10, sample_rate=8000),
-    FrontEnd(kind="waveform", hop_ms=7.5, normalise="none"),
+    FrontEnd(kind="waveform", hop_ms=7.5, normalize="none"),
 ]
 
 
@@ -60,11 +60,11 @@ def test_resampled_in_chunks_is_the_whole(source, target, length, cuts):
 
 @pytest.mark.parametrize("rate", [8000, 44100, 96000])
 def test_what_a_model_reads_is_what_it_was_trained_to_read(rate):
-    """Samples one at a time at first, then chunks; resampled, stored as float16, normalised."""
+    """Samples one at a time at first, then chunks; resampled, stored as float16, normalized."""
     front_end = FrontEnd(mels=20)
     sound = AudioConfig(front_end, CMVN("corpus", tuple(np.linspace(-4, 1, 20)), tuple(np.linspace(1, 3, 20))))
     wave = SECOND[: rate // 3]
-    expected = sound.normaliser(extract_frames(wave, rate, front_end).astype(np.float16))
+    expected = sound.normalizer(extract_frames(wave, rate, front_end).astype(np.float16))
     found = np.concatenate(fed(FrameStream(sound, rate), wave, [*range(40), *range(0, rate, rate // 13)]))
     assert (found.dtype, found.shape) == (np.float32, expected.shape)
     np.testing.assert_allclose(found, expected, atol=0.01)  # a step of float16
@@ -85,8 +85,8 @@ def test_a_frame_comes_as_soon_as_its_samples_are_there():
         ({"trim_db": 30.0}, "corpus", "features.trim_db=30"),
         ({"range_db": 40.0}, "none", "features.range_db=40"),
         ({"frames": 32}, "none", "features.frames=32"),
-        ({}, "utterance", "features.normalise=utterance"),
-        ({}, "level", "features.normalise=level"),
+        ({}, "utterance", "features.normalize=utterance"),
+        ({}, "level", "features.normalize=level"),
     ],
 )
 def test_what_needs_the_whole_utterance_is_named(options, kind, named):

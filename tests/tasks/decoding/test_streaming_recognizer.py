@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import soundfile
-from tones import recogniser_of_tones, spoken
+from tones import recognizer_of_tones, spoken
 from untrained import BOTH_WAYS, CTC, FORWARD, TRANSDUCER, bundle_of, loaded, tokenizer, with_front_end
 
 from flows.listen import main
@@ -33,7 +33,7 @@ GREEDY = Beam(width=1, max_length=10_000)
 
 
 def sound(seconds, rate=16000, seed=0):
-    """Noise whose loudness and colour change many times a second."""
+    """Noise whose loudness and color change many times a second."""
     random, n = np.random.default_rng(seed), round(seconds * rate)
     steps = np.interp(np.arange(n), np.linspace(0, n, round(12 * seconds) + 2), random.random(round(12 * seconds) + 2))
     tone = np.sin(2 * np.pi * np.cumsum(200 + 3000 * steps) / rate)
@@ -96,7 +96,7 @@ def test_other_forms_of_it(artifact_root, options, seed):
         (CTC, None, "the model"),
         (TRANSDUCER, with_front_end(trim_db=30.0), "features.trim_db=30"),
         (TRANSDUCER, with_front_end(range_db=30.0), "features.range_db=30"),
-        (TRANSDUCER, AudioConfig(FrontEnd(mels=20), CMVN("utterance")), "features.normalise=utterance"),
+        (TRANSDUCER, AudioConfig(FrontEnd(mels=20), CMVN("utterance")), "features.normalize=utterance"),
     ],
 )
 def test_what_needs_the_whole_says_so_and_ends_with_the_same_text(artifact_root, config, how, named):
@@ -288,7 +288,7 @@ def test_files_of_many_channels_and_bad_ones(tmp_path):
 @pytest.mark.parametrize("text", ["", "dab cab bad"], ids=["untrained", "trained"])
 def test_the_command(text, artifact_root, tmp_path, monkeypatch, capsys):
     """On a file and on bare samples the text of the offline greedy search, of a trained model what was spoken."""
-    bundle = recogniser_of_tones(max_length=3) if text else bundle_of(TRANSDUCER, max_length=3)
+    bundle = recognizer_of_tones(max_length=3) if text else bundle_of(TRANSDUCER, max_length=3)
     data = pcm(spoken(text, np.random.default_rng(1)) if text else sound(1.2, 8000))
     samples = np.frombuffer(data, "<i2")
     soundfile.write(tmp_path / "a.wav", samples, 8000)

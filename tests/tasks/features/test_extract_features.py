@@ -42,7 +42,7 @@ def test_text_outside_the_alphabet_is_set_aside_in_train_and_an_error_elsewhere(
     rejects = pq.read_table(features.file("quarantine.parquet")).to_pylist()
     assert {(r["source"], r["reason"], r["detail"]) for r in rejects} == {
         ("clips/clip_0.wav", "characters outside the alphabet", "ß"),
-        ("clips/clip_15.wav", "empty transcript", "nothing is left after text normalisation"),
+        ("clips/clip_15.wav", "empty transcript", "nothing is left after text normalization"),
     }
     kept, rejected = sources(features, "index.parquet"), {row["source"] for row in rejects}
     assert kept | rejected == sources(shards, "index.parquet")
@@ -55,8 +55,8 @@ def test_what_is_stored_is_what_the_front_end_gives(material):
     shards, tokenizer = material()
     features = extract_features.fn(shards, tokenizer, FRONT_END, 0.0)
     train = read_index(features, "train")
-    normaliser = fit_cmvn(features.read_json("statistics.json"), FrontEnd(normalise="corpus"))
-    rows = UtteranceDataset(features, train, normaliser, None, 0)
+    normalizer = fit_cmvn(features.read_json("statistics.json"), FrontEnd(normalize="corpus"))
+    rows = UtteranceDataset(features, train, normalizer, None, 0)
     for i, row in enumerate(train.to_pylist()):
         frames, ids = rows.read(i)
         assert frames.shape == (row["frames"], 8)

@@ -29,7 +29,7 @@ def test_mfcc_has_its_coefficients():
 
 
 def test_a_waveform_is_its_samples_a_hop_a_frame():
-    read = FrontEnd(kind="waveform", hop_ms=7.5, normalise="level")
+    read = FrontEnd(kind="waveform", hop_ms=7.5, normalize="level")
     frames = extract_frames(WAVE, 16000, read)
     assert frames.shape == (134, feature_size(read, 0)) == (134, 120)
     np.testing.assert_array_equal(frames.flatten()[: len(WAVE)], WAVE)
@@ -57,7 +57,7 @@ def test_a_clip_shorter_than_a_window_still_has_a_frame():
     assert len(extract_frames(WAVE[:10], 16000, FrontEnd(mels=40))) >= 1
 
 
-def test_corpus_normaliser_gives_mean_0_variance_1():
+def test_corpus_normalizer_gives_mean_0_variance_1():
     frames = [np.random.default_rng(i).normal(3, 2, (50 + i, 5)) for i in range(10)]
     every = np.concatenate(frames)
     sums = {"frames": len(every), "sum": every.sum(0).tolist(), "squares": (every**2).sum(0).tolist()}
@@ -138,7 +138,7 @@ def test_what_is_quiet_before_and_after_is_cut_off():
     quiet, loud = np.zeros(8000, np.float32), WAVE[:8000]
     wave = np.concatenate([quiet, loud, quiet, loud, quiet])
     whole = extract_frames(wave, 16000, FrontEnd(mels=40))
-    found = fit_cmvn({}, FrontEnd(mels=40, trim_db=30, normalise="none"))(whole)
+    found = fit_cmvn({}, FrontEnd(mels=40, trim_db=30, normalize="none"))(whole)
     first = int(np.flatnonzero((whole[:, None] == found[0]).all(-1))[0])
     np.testing.assert_array_equal(found, whole[first : first + len(found)])
     assert 45 <= first <= 51  # half a second, less the window that reaches into the sound
@@ -149,14 +149,14 @@ def test_what_is_quiet_before_and_after_is_cut_off():
 
 def test_the_range_is_limited_from_the_peak_down():
     whole = extract_frames(WAVE, 16000, FrontEnd(mels=40))
-    found = fit_cmvn({}, FrontEnd(range_db=20, normalise="none"))(whole)
+    found = fit_cmvn({}, FrontEnd(range_db=20, normalize="none"))(whole)
     lowest = whole.max() - 20 * np.log(10) / 10
     assert whole.min() < lowest
     np.testing.assert_allclose(found, np.maximum(whole, lowest), rtol=1e-6)
 
 
 def test_what_is_said_fast_or_slowly_becomes_as_long():
-    with_frames = fit_cmvn({}, FrontEnd(frames=30, trim_db=30, range_db=40, normalise="none"))
+    with_frames = fit_cmvn({}, FrontEnd(frames=30, trim_db=30, range_db=40, normalize="none"))
     slopes = np.arange(1, 4, dtype=np.float32) / 40
     for length in (1, 2, 17, 30, 61, 200):
         place = np.linspace(-1, 1, length, dtype=np.float32) if length > 1 else np.full(1, -1, np.float32)

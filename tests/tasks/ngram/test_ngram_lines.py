@@ -107,7 +107,7 @@ def test_too_many_characters_are_one_line(artifact_root):
     assert "\n" not in str(caught.value)
 
 
-def test_sub_words_are_learnt_from_a_part_of_a_large_text(artifact_root, monkeypatch):
+def test_sub_words_are_learned_from_a_part_of_a_large_text(artifact_root, monkeypatch):
     from tasks.ngram import fit_line_tokenizer as fitting
 
     every = [f"the {a} sees the {b}" for a in ("lion", "rat", "fox", "owl") for b in ("cat", "dog", "hen")]
@@ -115,7 +115,7 @@ def test_sub_words_are_learnt_from_a_part_of_a_large_text(artifact_root, monkeyp
     monkeypatch.setattr(fitting, "fit_on_texts", lambda texts, config, source: seen.append(list(texts)))
     text, config = text_of(every), TokenizerConfig(kind="bpe")
     fit_line_tokenizer.fn(text, config, SPLIT)
-    monkeypatch.setattr(fitting, "LEARNT_CHARACTERS", len("".join(every)) // 2)
+    monkeypatch.setattr(fitting, "LEARNED_CHARACTERS", len("".join(every)) // 2)
     fit_line_tokenizer.fn(text, config, SPLIT)
     whole, part = map(set, seen)
     assert whole == {line for line in every if not SPLIT.holds_out(line)}

@@ -103,7 +103,7 @@ def test_sub_words_with_white_space_in_them_are_spelled_without(artifact_root):
     assert {"<U+0009>", "<U+00A0>", SPACE} <= set(written)
 
 
-def test_normalisation_is_the_tokenizer_s(artifact_root):
+def test_normalization_is_the_tokenizer_s(artifact_root):
     with new_draft("tokenizer") as out:
         out.put_json(FILE, {"kind": "words", "text": {"case": "lower"}, "symbols": ["cab", "dad"]})
     assert NormalizationConfig().case == "lower"

@@ -135,11 +135,11 @@ def test_foreign_shards_come_back_through_an_export(tmp_path, ingested):
     assert everything(ingested(f"webdataset:{tmp_path / 'given'}")) == everything(first)
 
 
-@pytest.mark.parametrize(("form", "place"), [("webdataset", "webdataset:{}"), ("csv", "labelled:{}/texts.csv")])
-def test_labelled_texts(form, place, tmp_path, taken_in):
+@pytest.mark.parametrize(("form", "place"), [("webdataset", "webdataset:{}"), ("csv", "labeled:{}/texts.csv")])
+def test_labeled_texts(form, place, tmp_path, taken_in):
     rows = [f'some words {i},"{"xy"[i % 2]}, quoted",{("train", "dev", "test")[i % 3]},s{i},{i}' for i in range(9)]
     (tmp_path / "t.csv").write_text("\n".join(["text,label,split,speaker,page", *rows]) + "\n")
-    made = taken_in(f"labelled:{tmp_path / 't.csv'}")
+    made = taken_in(f"labeled:{tmp_path / 't.csv'}")
     export(str(made), form, str(tmp_path / "given"))
     back = taken_in(place.format(tmp_path / "given"))
     assert sorted(value for value in everything(back).values()) == sorted(value for value in everything(made).values())

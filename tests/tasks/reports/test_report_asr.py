@@ -1,4 +1,4 @@
-"""The page of a recogniser: what it shows of an LAS, of a transducer and of a CTC model, each in its own way."""
+"""The page of a recognizer: what it shows of an LAS, of a transducer and of a CTC model, each in its own way."""
 
 import base64
 import re

@@ -1,4 +1,4 @@
-"""Normalisation by rule, and tokenizers that give back what they were given."""
+"""Normalization by rule, and tokenizers that give back what they were given."""
 
 import unicodedata
 
@@ -26,7 +26,7 @@ def shards(tmp_path, monkeypatch, texts=TEXTS):
 
 
 @given(st.text(max_size=60))
-def test_normalising_twice_changes_nothing(text):
+def test_normalizing_twice_changes_nothing(text):
     rules = NormalizationConfig()
     once = normalize_text(text, rules)
     assert normalize_text(once, rules) == once
@@ -63,5 +63,5 @@ def test_impossible_vocabulary_is_one_line(tmp_path, monkeypatch):
 
 
 def test_no_text_left_is_named(tmp_path, monkeypatch):
-    with pytest.raises(UserError, match="after normalisation"):
+    with pytest.raises(UserError, match="after normalization"):
         fit_tokenizer.fn(shards(tmp_path, monkeypatch, ["?!", " "]), TokenizerConfig())

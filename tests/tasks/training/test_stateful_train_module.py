@@ -44,7 +44,7 @@ def stream(tmp_path, in_this_process):
 
 
 def training(reach=2, model=SMALL, **fit):
-    how = {"optimiser": "SGD", "optimiser_options": {}, "schedule": "", "learning_rate": 0.05, "best_by": "loss"}
+    how = {"optimizer": "SGD", "optimizer_options": {}, "schedule": "", "learning_rate": 0.05, "best_by": "loss"}
     chunks = ChunkConfig(length=10, carried=True, reach=reach)
     fitting = FitConfig(**({"epochs": 2, "batches_per_step": 2} | how | fit))
     return LMTrainingConfig(model=model, chunks=chunks, batching=BATCHING, fit=fitting, prompt=Prompt(length=0))

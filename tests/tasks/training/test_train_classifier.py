@@ -1,4 +1,4 @@
-"""Labelled texts and clips become a bundle, and its predictions are what its model says."""
+"""Labeled texts and clips become a bundle, and its predictions are what its model says."""
 
 from pathlib import Path
 

@@ -39,7 +39,7 @@ def stream(tmp_path, in_this_process):
 
 
 def training(epochs=6, **changes):
-    how = {"optimiser": "Adam", "optimiser_options": {}, "schedule": "", "learning_rate": 0.02, "best_by": "loss"}
+    how = {"optimizer": "Adam", "optimizer_options": {}, "schedule": "", "learning_rate": 0.02, "best_by": "loss"}
     batching = BatchingConfig(frames_per_batch=10_000, utterances_per_batch=16, sorted_epochs=0)
     options = {"chunks": ChunkConfig(length=20, held_out="anywhere"), "prompt": Prompt(context="la ", length=30)}
     return LMTrainingConfig(

@@ -161,11 +161,11 @@ def test_what_a_worker_cannot_go_on_with_is_raised_by_the_driver(place, monkeypa
 
 
 def test_schedules_are_told_their_length():
-    optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     fit = FitConfig(schedule="OneCycleLR", schedule_options={}, schedule_every="step")
-    assert make_schedule(optimiser, fit, 77).total_steps == 77
+    assert make_schedule(optimizer, fit, 77).total_steps == 77
     assert (
-        make_schedule(optimiser, FitConfig(schedule="CosineAnnealingLR", schedule_options={}), 77).T_max
+        make_schedule(optimizer, FitConfig(schedule="CosineAnnealingLR", schedule_options={}), 77).T_max
         == FitConfig().epochs
     )
 
