@@ -6,7 +6,8 @@ The recipes of speech are these and those of PARTS.
 from dataclasses import replace
 
 from flows.recipes import Recipe, asr_an4, asr_demo, asr_own_data
-from flows.recipes.asr_presets import adam, small_network
+from flows.recipes.asr_presets import small_network
+from flows.recipes.fit_presets import one_cycle
 from models.interface import Beam
 from tasks.batches.batch_sampler import BatchingConfig
 from tasks.bundles.decoding_resources import TranscriptLMConfig
@@ -41,7 +42,7 @@ def deep_speech_2_digits() -> Recipe:
             from_epoch=1,
         ),
         batching=BatchingConfig(frames_per_batch=6000, utterances_per_batch=16, sorted_epochs=1),
-        fit=replace(adam(epochs=40, learning_rate=2e-3), average_last=5),
+        fit=replace(one_cycle(epochs=40, learning_rate=2e-3), average_last=5),
         transcript_model=TranscriptLMConfig(
             unit="words", ngram=NGramConfig(order=1)
         ),  # for its words: digits follow no order

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from flows.recipes import Recipe
-from flows.recipes.asr_presets import adam
+from flows.recipes.fit_presets import one_cycle
 from models import deep_speech_2, listen_attend_spell, rnn_transducer
 from models.interface import Beam
 from models.layers.rnn_stack import Recurrent
@@ -44,7 +44,7 @@ def deep_speech_2_an4() -> Recipe:
         ),
         augment=replace(VARIED_SPECTRA, from_epoch=4),
         batching=BatchingConfig(frames_per_batch=4000, utterances_per_batch=4, sorted_epochs=2),
-        fit=replace(adam(epochs=40, learning_rate=1.5e-3, batches_per_step=2), average_last=5),
+        fit=replace(one_cycle(epochs=40, learning_rate=1.5e-3, batches_per_step=2), average_last=5),
         beam=Beam(width=1, max_length=400),
         adapt=AdaptationConfig(speakers=True),
     )
@@ -74,7 +74,7 @@ def rnn_transducer_an4() -> Recipe:
         ),
         augment=replace(VARIED, from_epoch=6),
         batching=BatchingConfig(frames_per_batch=4000, utterances_per_batch=8, sorted_epochs=2),
-        fit=replace(adam(epochs=60, learning_rate=2e-3), average_last=5),
+        fit=replace(one_cycle(epochs=60, learning_rate=2e-3), average_last=5),
         beam=Beam(width=8, max_length=400),
     )
 
@@ -99,6 +99,6 @@ def listen_attend_spell_an4() -> Recipe:
         ),
         augment=replace(VARIED_SPECTRA, from_epoch=5),
         batching=BatchingConfig(frames_per_batch=4000, utterances_per_batch=4, sorted_epochs=2),
-        fit=replace(adam(epochs=40, learning_rate=1.5e-3, batches_per_step=2), average_last=5),
+        fit=replace(one_cycle(epochs=40, learning_rate=1.5e-3, batches_per_step=2), average_last=5),
         beam=Beam(width=8, max_length=400, ctc_weight=0.5),
     )

@@ -4,7 +4,8 @@ from dataclasses import replace
 from typing import Literal
 
 from flows.recipes import Recipe
-from flows.recipes.asr_presets import adam, small_network
+from flows.recipes.asr_presets import small_network
+from flows.recipes.fit_presets import one_cycle
 from models import deep_speech, listen_attend_spell, rnn_transducer, tdnn_ctc, wav2letter
 from models.interface import Beam
 from models.layers.rnn_stack import Recurrent
@@ -33,19 +34,19 @@ def deep_speech_2_demo() -> Recipe:
             from_epoch=3,
         ),
         batching=BatchingConfig(frames_per_batch=4000, utterances_per_batch=16, sorted_epochs=1),
-        fit=adam(epochs=8, learning_rate=2e-3),
+        fit=one_cycle(epochs=8, learning_rate=2e-3),
         beam=Beam(width=8, max_length=200),
     )
 
 
 def wav2letter_demo() -> Recipe:
     """A small Wav2Letter for the demo corpus, under CTC: convolutions that see 0.6 s."""
-    return replace(deep_speech_2_demo(), model=letters(criterion="ctc"), fit=adam(epochs=12, learning_rate=2e-3))
+    return replace(deep_speech_2_demo(), model=letters(criterion="ctc"), fit=one_cycle(epochs=12, learning_rate=2e-3))
 
 
 def wav2letter_asg_demo() -> Recipe:
     """The same under the auto segmentation criterion, with transitions and without blank."""
-    return replace(deep_speech_2_demo(), model=letters(criterion="asg"), fit=adam(epochs=20, learning_rate=2e-3))
+    return replace(deep_speech_2_demo(), model=letters(criterion="asg"), fit=one_cycle(epochs=20, learning_rate=2e-3))
 
 
 def deep_speech_demo() -> Recipe:
@@ -53,7 +54,7 @@ def deep_speech_demo() -> Recipe:
     return replace(
         deep_speech_2_demo(),
         model=deep_speech.Config(hidden_size=320, context=7, stride=2, dropout=0.1),
-        fit=adam(epochs=16, learning_rate=1e-3),
+        fit=one_cycle(epochs=16, learning_rate=1e-3),
     )
 
 
@@ -62,7 +63,7 @@ def tdnn_ctc_demo() -> Recipe:
     return replace(
         deep_speech_2_demo(),
         model=tdnn_ctc.Config(channels=(256,) * 5, dropout=0.1),
-        fit=adam(epochs=16, learning_rate=2e-3),
+        fit=one_cycle(epochs=16, learning_rate=2e-3),
     )
 
 
@@ -74,7 +75,7 @@ def tdnn_ctc_waveform_demo() -> Recipe:
         features=FrontEnd(kind="waveform", sample_rate=8000, normalize="level"),
         model=replace(spectral.model, waveform=True, filters=TimeDomainFilters(sample_rate=8000)),
         augment=AugmentConfig(time_masks=2, time_mask_frames=20, from_epoch=3),
-        fit=adam(epochs=8, learning_rate=2e-3),
+        fit=one_cycle(epochs=8, learning_rate=2e-3),
     )
 
 
@@ -92,7 +93,7 @@ def rnn_transducer_demo() -> Recipe:
             dropout=0.1,
             normalize=True,
         ),
-        fit=adam(epochs=12, learning_rate=3e-3),
+        fit=one_cycle(epochs=12, learning_rate=3e-3),
     )
 
 
@@ -114,7 +115,7 @@ def listen_attend_spell_demo() -> Recipe:
         ),
         augment=replace(shared.augment, from_epoch=6),
         batching=replace(shared.batching, sorted_epochs=2),
-        fit=adam(epochs=16, learning_rate=2e-3),
+        fit=one_cycle(epochs=16, learning_rate=2e-3),
         beam=Beam(width=8, max_length=200, ctc_weight=0.3),
     )
 

@@ -4,7 +4,8 @@ Each docstring: what it is for; flows/recipes/README.md has what it reached.
 """
 
 from flows.recipes import Recipe
-from flows.recipes.asr_presets import adam, small_network
+from flows.recipes.asr_presets import small_network
+from flows.recipes.fit_presets import one_cycle
 from models import deep_speech_2, listen_attend_spell
 from models.interface import Beam
 from tasks.batches.batch_sampler import BatchingConfig
@@ -24,7 +25,7 @@ def asr_small() -> Recipe:
         model=small_network(hidden_size=160, layers=3),
         augment=AugmentConfig(time_masks=2, frequency_masks=2, speed=0.1, from_epoch=4),
         batching=BatchingConfig(frames_per_batch=6000, utterances_per_batch=16, sorted_epochs=1),
-        fit=adam(epochs=10, learning_rate=1.5e-3),
+        fit=one_cycle(epochs=10, learning_rate=1.5e-3),
         beam=Beam(width=8, max_length=400),
     )
 
@@ -49,7 +50,7 @@ def asr_medium() -> Recipe:
         ),
         augment=AugmentConfig(time_masks=2, frequency_masks=2, speed=0.1, warp=0.1, gain=0.5, from_epoch=4),
         batching=BatchingConfig(frames_per_batch=20000, utterances_per_batch=32, sorted_epochs=1),
-        fit=adam(epochs=40, learning_rate=5e-4),
+        fit=one_cycle(epochs=40, learning_rate=5e-4),
         beam=Beam(width=16, max_length=400),
     )
 
@@ -74,6 +75,6 @@ def listen_attend_spell_2018() -> Recipe:
         model=listen_attend_spell.chiu_2018(),
         augment=AugmentConfig(noise=0.3),
         batching=BatchingConfig(frames_per_batch=20000, utterances_per_batch=32, sorted_epochs=1),
-        fit=adam(epochs=40, learning_rate=5e-4),
+        fit=one_cycle(epochs=40, learning_rate=5e-4),
         beam=Beam(width=8, max_length=400),
     )

@@ -1,22 +1,6 @@
-"""How the speech recipes that are for a laptop train, and the size of network that they train."""
+"""The network of the speech recipes that are for a laptop."""
 
 from models import deep_speech_2
-from tasks.training.optimizer import FitConfig
-
-
-def adam(*, epochs: int, learning_rate: float, batches_per_step: int = 1) -> FitConfig:
-    """AdamW with a rate that rises over a tenth of the updates and falls to nothing (Smith & Topin 2017)."""
-    return FitConfig(
-        epochs=epochs,
-        optimizer="AdamW",
-        learning_rate=learning_rate,
-        optimizer_options={"weight_decay": 0.01},
-        schedule="OneCycleLR",
-        schedule_options={"pct_start": 0.1},
-        schedule_every="step",
-        clip_norm=5.0,
-        batches_per_step=batches_per_step,
-    )
 
 
 def small_network(*, hidden_size: int, layers: int, dropout: float = 0.0) -> deep_speech_2.Config:

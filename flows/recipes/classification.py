@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from flows.recipes import ClassificationRecipe
+from flows.recipes.fit_presets import one_cycle
 from models import sequence_classifier, tdnn_classifier
 from models.layers.rnn_stack import Recurrent
 from tasks.batches.batch_sampler import BatchingConfig
@@ -12,7 +13,6 @@ from tasks.features.augment import AugmentConfig
 from tasks.features.front_end import FrontEnd
 from tasks.text.normalization import NormalizationConfig
 from tasks.text.tokenizer import TokenizerConfig
-from tasks.training.optimizer import FitConfig
 
 VERB, MODEL_NAME = "labeled", "classifier"  # what a corpus' reader must offer; what a model is registered as
 
@@ -48,7 +48,7 @@ def tdnn_digits() -> ClassificationRecipe:
         ),
         augment=AugmentConfig(speed=0.15, tilt=1.0, noise=0.3, snr_db=(10, 50)),
         batching=BatchingConfig(frames_per_batch=6000, utterances_per_batch=32, sorted_epochs=0),
-        fit=replace(adam(epochs=12, learning_rate=3e-3), average_last=5),
+        fit=replace(one_cycle(epochs=12, learning_rate=3e-3, best_by="error"), average_last=5),
         adapt=AdaptationConfig(speakers=True),
     )
 
@@ -61,7 +61,7 @@ def tdnn_digits_1989() -> ClassificationRecipe:
         model=tdnn_classifier.Config(),
         augment=VARIED,
         batching=BatchingConfig(frames_per_batch=6000, utterances_per_batch=32, sorted_epochs=0),
-        fit=adam(epochs=40, learning_rate=1e-2),
+        fit=one_cycle(epochs=40, learning_rate=1e-2, best_by="error"),
     )
 
 
@@ -75,7 +75,7 @@ def lstm_digits() -> ClassificationRecipe:
         ),
         augment=VARIED,
         batching=BatchingConfig(frames_per_batch=6000, utterances_per_batch=32, sorted_epochs=0),
-        fit=adam(epochs=40, learning_rate=3e-3),
+        fit=one_cycle(epochs=40, learning_rate=3e-3, best_by="error"),
     )
 
 
@@ -91,20 +91,5 @@ def lstm_text() -> ClassificationRecipe:
             dropout=0.3,
         ),
         batching=BatchingConfig(frames_per_batch=8000, utterances_per_batch=32, sorted_epochs=0),
-        fit=adam(epochs=10, learning_rate=2e-3),
-    )
-
-
-def adam(*, epochs: int, learning_rate: float) -> FitConfig:
-    """AdamW with a rate that rises over a tenth of the updates and falls to nothing (Smith & Topin 2017)."""
-    return FitConfig(
-        epochs=epochs,
-        optimizer="AdamW",
-        learning_rate=learning_rate,
-        optimizer_options={"weight_decay": 0.01},
-        schedule="OneCycleLR",
-        schedule_options={"pct_start": 0.1},
-        schedule_every="step",
-        clip_norm=5.0,
-        best_by="error",
+        fit=one_cycle(epochs=10, learning_rate=2e-3, best_by="error"),
     )

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from flows.recipes import LanguageRecipe, rnn_ablation
+from flows.recipes.fit_presets import one_cycle
 from models import char_rnn
 from models.cells.lstm import Config as LSTMOptions
 from models.layers.rnn_stack import Recurrent
@@ -62,7 +63,7 @@ def char_rnn_fables_tuned() -> LanguageRecipe:
         model=char_rnn.Config(recurrent=replace(lecture.model.recurrent, **ORTHOGONAL)),
         chunks=replace(lecture.chunks, shifted=True),
         batching=replace(lecture.batching, utterances_per_batch=8),
-        fit=one_cycle(epochs=30, learning_rate=0.006, weight_decay=0.05),
+        fit=one_cycle(epochs=30, learning_rate=0.006, weight_decay=0.05, clip_norm=1.0, best_by="loss"),
     )
 
 
@@ -78,7 +79,7 @@ def char_rnn_fables_best() -> LanguageRecipe:
             dropout=0.4,
         ),
         batching=replace(lecture.batching, utterances_per_batch=32),
-        fit=one_cycle(epochs=25, learning_rate=3e-3, weight_decay=0.1),
+        fit=one_cycle(epochs=25, learning_rate=3e-3, weight_decay=0.1, clip_norm=1.0, best_by="loss"),
     )
 
 
@@ -94,7 +95,10 @@ def char_rnn_shakespeare() -> LanguageRecipe:
         tokens=LETTERS,
         chunks=ChunkConfig(length=100, held_out="end", dev_share=0.1, carried=True),
         batching=BatchingConfig(frames_per_batch=1 << 20, utterances_per_batch=16, sorted_epochs=0),
-        fit=replace(one_cycle(epochs=14, learning_rate=3e-3, weight_decay=0.05), batches_per_step=2),
+        fit=replace(
+            one_cycle(epochs=14, learning_rate=3e-3, weight_decay=0.05, clip_norm=1.0, best_by="loss"),
+            batches_per_step=2,
+        ),
         prompt=Prompt(context="ROMEO:\n"),
     )
 
@@ -109,7 +113,10 @@ def char_rnn_fables_rtrl() -> LanguageRecipe:
         tokens=LETTERS,
         chunks=ChunkConfig(length=1, held_out="end", dev_share=0.1, carried=True),
         batching=BatchingConfig(frames_per_batch=1 << 20, utterances_per_batch=64, sorted_epochs=0),
-        fit=replace(one_cycle(epochs=5, learning_rate=4e-3, weight_decay=0.0), checkpoint_steps=2000),
+        fit=replace(
+            one_cycle(epochs=5, learning_rate=4e-3, weight_decay=0.0, clip_norm=1.0, best_by="loss"),
+            checkpoint_steps=2000,
+        ),
         prompt=Prompt(context="LA GRENOUILLE "),
     )
 
@@ -120,18 +127,3 @@ def echo_state_fables_ridge() -> LanguageRecipe:
     """
     descent = rnn_ablation.cell_echo_state()
     return replace(descent, model=replace(descent.model, ridge=1.0), fit=replace(descent.fit, epochs=1))
-
-
-def one_cycle(*, epochs: int, learning_rate: float, weight_decay: float) -> FitConfig:
-    """AdamW; the rate rises over a tenth of the updates and falls to nothing (Smith & Topin 2017)."""
-    return FitConfig(
-        epochs=epochs,
-        optimizer="AdamW",
-        learning_rate=learning_rate,
-        optimizer_options={"weight_decay": weight_decay},
-        schedule="OneCycleLR",
-        schedule_options={"pct_start": 0.1},
-        schedule_every="step",
-        clip_norm=1.0,
-        best_by="loss",
-    )

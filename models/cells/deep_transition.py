@@ -14,8 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.cells.elman_jordan import ACTIVATIONS, Nonlinearity, RNNState
-from models.cells.step_loop import scan_steps
-from models.interface import State
+from models.cells.step_loop import SteppedCell
 from models.layers.weight_init import init_lecun, without
 
 
@@ -37,7 +36,7 @@ class Config:
             raise ValueError(f"transition.nonlinearity is one of {', '.join(ACTIVATIONS)}, not {self.nonlinearity!r}")
 
 
-class DeepTransition(nn.Module):
+class DeepTransition(SteppedCell):
     def __init__(self, config: Config, input_size: int, hidden_size: int) -> None:
         super().__init__()
         self.output_size, self.state_sizes = hidden_size, (hidden_size,)
@@ -74,10 +73,3 @@ class DeepTransition(nn.Module):
         for layer in self.output:
             y = self.activation(layer(y))
         return y
-
-    def scan(self, driven: Tensor, state: State) -> State:
-        return scan_steps(self.step, driven, state)
-
-    def forward(self, x: Tensor, state: RNNState) -> tuple[Tensor, RNNState]:
-        state = self.step(self.drive(x), state)
-        return self.read(state), state

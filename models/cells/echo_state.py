@@ -10,11 +10,10 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.cells.elman_jordan import RNNState
-from models.cells.step_loop import scan_steps
-from models.interface import State
+from models.cells.step_loop import SteppedCell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +32,7 @@ class Config:
             raise ValueError("echo.spectral_radius and echo.input_scale are above 0")
 
 
-class EchoState(nn.Module):
+class EchoState(SteppedCell):
     """The matrices are buffers: saved with a model and moved with it, but no parameters."""
 
     weight_ih: Tensor
@@ -59,13 +58,6 @@ class EchoState(nn.Module):
 
     def read(self, state: RNNState) -> Tensor:
         return state.h
-
-    def scan(self, driven: Tensor, state: State) -> State:
-        return scan_steps(self.step, driven, state)
-
-    def forward(self, x: Tensor, state: RNNState) -> tuple[Tensor, RNNState]:
-        state = self.step(self.drive(x), state)
-        return self.read(state), state
 
 
 def reservoir(size: int, density: float, spectral_radius: float) -> Tensor:

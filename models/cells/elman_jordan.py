@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.cells.clipped_relu import clipped_relu, scan_clipped
-from models.cells.step_loop import scan_steps
+from models.cells.step_loop import SteppedCell, scan_steps
 from models.interface import State
 from models.layers.weight_init import init_lecun, without
 
@@ -47,7 +47,7 @@ class RNNState(NamedTuple):
     h: Tensor  # (B, H)
 
 
-class Elman(nn.Module):
+class Elman(SteppedCell):
     def __init__(self, config: Config, input_size: int, hidden_size: int) -> None:
         super().__init__()
         self.output_size, self.state_sizes = hidden_size, (hidden_size,)
@@ -77,12 +77,8 @@ class Elman(nn.Module):
             return RNNState(scan_clipped(driven[None], self.weight_hh[None], state.h[None])[0])
         return scan_steps(self.step, driven, state)
 
-    def forward(self, x: Tensor, state: RNNState) -> tuple[Tensor, RNNState]:
-        state = self.step(self.drive(x), state)
-        return self.read(state), state
 
-
-class Jordan(nn.Module):
+class Jordan(SteppedCell):
     """Both layers have H units, so that the cell can take another's place."""
 
     def __init__(self, config: Config, input_size: int, hidden_size: int) -> None:
@@ -110,10 +106,3 @@ class Jordan(nn.Module):
 
     def read(self, state: RNNState) -> Tensor:
         return state.h
-
-    def scan(self, driven: Tensor, state: State) -> State:
-        return scan_steps(self.step, driven, state)
-
-    def forward(self, x: Tensor, state: RNNState) -> tuple[Tensor, RNNState]:
-        state = self.step(self.drive(x), state)
-        return self.read(state), state

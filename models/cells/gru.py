@@ -19,8 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.cells.elman_jordan import RNNState
-from models.cells.step_loop import scan_steps
-from models.interface import State
+from models.cells.step_loop import SteppedCell
 from models.layers.weight_init import init_lecun, without
 
 
@@ -36,7 +35,7 @@ class Config:
             raise ValueError(f"reset is outside or inside (the matrix product), not {self.reset!r}")
 
 
-class GRU(nn.Module):
+class GRU(SteppedCell):
     def __init__(self, config: Config, input_size: int, hidden_size: int) -> None:
         super().__init__()
         self.inside, self.driven = config.reset == "inside", not input_size
@@ -91,13 +90,6 @@ class GRU(nn.Module):
 
     def read(self, state: RNNState) -> Tensor:
         return state.h
-
-    def scan(self, driven: Tensor, state: State) -> State:
-        return scan_steps(self.step, driven, state)
-
-    def forward(self, x: Tensor, state: RNNState) -> tuple[Tensor, RNNState]:
-        state = self.step(self.drive(x), state)
-        return self.read(state), state
 
 
 def scan_gru(driven: Tensor, weight: Tensor, h: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.cells.lstm_bptt import scan_lstm
-from models.cells.step_loop import scan_steps
+from models.cells.step_loop import SteppedCell, scan_steps
 from models.interface import State
 from models.layers.weight_init import init_lecun, without
 
@@ -87,7 +87,7 @@ class LSTMState(NamedTuple):
     mask: Tensor | None = None  # (B, H)
 
 
-class LSTM(nn.Module):
+class LSTM(SteppedCell):
     def __init__(self, config: Config, input_size: int, hidden_size: int) -> None:
         super().__init__()
         self.config, self.driven = config, not input_size
@@ -170,10 +170,6 @@ class LSTM(nn.Module):
             return scan_steps(self.step, driven, state)
         norms = (self.norm_hh.weight, self.norm_c.weight, self.norm_c.bias) if self.config.layer_norm else None
         return LSTMState(*scan_lstm(driven, self.weight_hh, norms, state.h, state.c))
-
-    def forward(self, x: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
-        state = self.step(self.drive(x), state)
-        return self.read(state), state
 
 
 def set_forget_bias(biases: Sequence[Tensor], config: Config, hidden_size: int) -> None:

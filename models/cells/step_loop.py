@@ -1,9 +1,9 @@
-"""A recurrence over all steps by the autograd graph of each: what every cell can do that has nothing faster."""
+"""A recurrence over all steps by the autograd graph of each: what every cell does that has nothing faster."""
 
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.interface import State
 from models.search.state_pytree import tree_map
@@ -16,3 +16,18 @@ def scan_steps(step: Callable[[Tensor, State], State], driven: Tensor, state: St
         state = step(at, state)
         states.append(state)
     return tree_map(lambda *leaves: torch.stack(leaves), *states)
+
+
+class SteppedCell(nn.Module):
+    """A `Cell` that says what `begin`, `drive`, `step` and `read` do; the rest follows."""
+
+    drive: Callable[[Tensor], Tensor]
+    step: Callable[[Tensor, State], State]
+    read: Callable[[State], Tensor]
+
+    def scan(self, driven: Tensor, state: State) -> State:
+        return scan_steps(self.step, driven, state)
+
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        state = self.step(self.drive(x), state)
+        return self.read(state), state

@@ -6,13 +6,13 @@ At evaluation d is its expectation, the rate. For an LSTM, h~ is computed from t
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from models.cells.step_loop import scan_steps
+from models.cells.step_loop import SteppedCell
 from models.interface import Cell, State
 
 
-class ZoneOut(nn.Module):
+class ZoneOut(SteppedCell):
     """rates: of the first leaves of the cell's state, in [0, 1]; (h,) or (h, c). Raises ValueError for others."""
 
     def __init__(self, cell: Cell, rates: tuple[float, ...]) -> None:
@@ -40,10 +40,3 @@ class ZoneOut(nn.Module):
 
     def read(self, state: State) -> Tensor:
         return self.cell.read(state)
-
-    def scan(self, driven: Tensor, state: State) -> State:
-        return scan_steps(self.step, driven, state)
-
-    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        state = self.step(self.drive(x), state)
-        return self.read(state), state

@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from torch.optim import lr_scheduler
 
+DevMetric = Literal["wer", "cer", "loss", "error"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class FitConfig:
@@ -33,7 +35,7 @@ class FitConfig:
     clip_norm: float = 400.0
     batches_per_step: int = 1
     checkpoint_steps: int = 200
-    best_by: Literal["wer", "cer", "loss", "error"] = "wer"
+    best_by: DevMetric = "wer"
     average_last: int = 0
     patience: int = 0
     error_budget: float = 0.05
