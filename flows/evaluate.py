@@ -1,6 +1,6 @@
 """A trained model on a corpus it has never seen: a recognizer, a classifier or a language model.
 
-bundle, corpus --ingest--> shards --featurize--> features --decode--> transcripts --evaluate, report--> page
+bundle, corpus --ingest--> shards ---extract---> features --decode--> transcripts --evaluate, report--> page
                                                            \\--predict--> predictions --evaluate, report--> page
                --ingest_text--> text --tokenize--> stream --evaluate, report--> page
 

@@ -1,13 +1,13 @@
 """From a speech corpus to a word error rate.
 
-    corpus --ingest--> shards --featurize--> features --train--> bundle --decode--> transcripts --evaluate--> scores
+    corpus --ingest--> shards ---extract---> features --train--> bundle --decode--> transcripts --evaluate--> scores
                         | \\--fit_tokenizer--> tokenizer --^     ^        \\--report, publish--> page, registered model
-                        \\--train_ngram--> language model --equip-+
+                        \\--train_ngram--> language model --add---+
 
 Every arrow is a task; every name is an Artifact, a reference to bytes that never change. A task is skipped when its
 code and the digests of its inputs are those of an earlier run.
 
-    python -m flows.train_asr --corpus commonvoice:/data/cv-corpus-17.0/fa --recipe deep_speech_2_commonvoice
+    python -m flows.train_asr --corpus commonvoice:/data/cv-corpus-17.0/fa --recipe asr_medium
 """
 
 from typing import Any

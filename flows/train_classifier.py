@@ -1,7 +1,7 @@
 """From labeled recordings or texts to a classifier.
 
-corpus --ingest--> shards --featurize--> features --train--> bundle --predict--> predictions --evaluate--> scores
-                      \\--fit_vocabularies--> labels --^         \\--report, publish--> page, registered model
+corpus --ingest--> shards ---extract---> features --train--> bundle --predict--> predictions --evaluate--> scores
+                      \\---fit_vocabulary---> labels --^         \\--report, publish--> page, registered model
 
 python -m flows.train_classifier --corpus fsdd:/data/fsdd --recipe tdnn_digits --set ingest.test_speaker=theo
 python -m flows.train_classifier --corpus labeled:/data/reviews.csv --recipe lstm_text

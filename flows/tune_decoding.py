@@ -1,6 +1,6 @@
 """The search weights that a recognizer is best with, tried on a split and written into its bundle.
 
-bundle (with a language model, a lexicon), corpus --ingest, featurize--> features --tune--> grid --equip--> bundle
+bundle (with a language model, a lexicon), corpus --ingest, extract--> features --grid_search--> grid --add--> bundle
     --decode, evaluate--> scores --report, publish--> heat map, the registered model's next version
 
 python -m flows.tune_decoding --model asr@champion --corpus an4:/data/an4 --split dev --lm ngram@champion
