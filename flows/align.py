@@ -19,7 +19,7 @@ from flows.shared.evaluation_config import require_recognizer
 from infra import tracking
 from infra.artifact_store import Artifact
 from infra.errors import UserError, one_line_errors
-from tasks.audio.audio_input import read_audio_input
+from tasks.audio.live_audio_input import read_audio_input
 from tasks.bundles.model_bundle import import_model, load_bundle, model_architecture
 from tasks.corpora.corpus_uri import IngestConfig, fingerprint, parse_corpus
 from tasks.decoding.alignment_formats import SUFFIXES, Format, format_alignment, write_file, write_split

@@ -23,7 +23,7 @@ from flows.shared.evaluation_config import require_recognizer as checked
 from infra import tracking
 from infra.errors import one_line_errors
 from models.interface import Beam
-from tasks.audio.audio_input import pcm_chunks, read_audio_input
+from tasks.audio.live_audio_input import pcm_chunks, read_audio_input
 from tasks.bundles.model_bundle import import_model, load_bundle
 from tasks.decoding.live_transcript import JsonLinesWriter, TerminalWriter, TextWriter, TranscriptWriter
 from tasks.decoding.streaming_recognizer import make_recognizer, transcribe_stream

@@ -6,7 +6,7 @@ The recipes of speech are these and those of PARTS.
 from dataclasses import replace
 
 from flows.recipes import Recipe, asr_an4, asr_demo, asr_own_data
-from flows.recipes.asr_presets import small_network
+from flows.recipes.asr_laptop_network import small_network
 from flows.recipes.fit_presets import one_cycle
 from models.interface import Beam
 from tasks.batches.batch_sampler import BatchingConfig

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Literal
 
 from flows.recipes import Recipe
-from flows.recipes.asr_presets import small_network
+from flows.recipes.asr_laptop_network import small_network
 from flows.recipes.fit_presets import one_cycle
 from models import deep_speech, listen_attend_spell, rnn_transducer, tdnn_ctc, wav2letter
 from models.interface import Beam

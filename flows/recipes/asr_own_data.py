@@ -4,7 +4,7 @@ Each docstring: what it is for; flows/recipes/README.md has what it reached.
 """
 
 from flows.recipes import Recipe
-from flows.recipes.asr_presets import small_network
+from flows.recipes.asr_laptop_network import small_network
 from flows.recipes.fit_presets import one_cycle
 from models import deep_speech_2, listen_attend_spell
 from models.interface import Beam

@@ -22,8 +22,8 @@ from flows.shared.evaluation_config import (
 )
 from infra.artifact_store import Artifact
 from tasks.batches.tokenize_text import fit_text_tokenizer, tokenize_text
-from tasks.bundles.classifier_vocabulary import fit_classifier_vocabulary
 from tasks.bundles.decoding_resources import DecodingResources, add_decoding_resources, transcripts_as_text
+from tasks.bundles.fit_classifier_vocabulary import fit_classifier_vocabulary
 from tasks.bundles.model_bundle import bundle_front_end, bundle_tokenizer, is_classifier, model_architecture
 from tasks.corpora.corpus_uri import Corpus, fingerprint
 from tasks.decoding.decode_speech import DecodingConfig, decode_speech

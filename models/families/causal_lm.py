@@ -10,7 +10,7 @@ from torch import Tensor
 
 from models.criteria.token_cross_entropy import cross_entropy, shift_targets
 from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Model, Padded, State, Step
-from models.search.attention.language_model_beam import language_model_beam
+from models.search.attention.continuation_beam import continuation_beam
 
 
 class CausalLM(Model):
@@ -60,4 +60,4 @@ class CausalLM(Model):
 
     @torch.no_grad()
     def search(self, source: Padded, beam: Beam, lm: Decoder | None = None) -> list[list[Hypothesis]]:
-        return language_model_beam(self, source, beam, lm)
+        return continuation_beam(self, source, beam, lm)

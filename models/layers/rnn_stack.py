@@ -32,6 +32,7 @@ from models.cells.lstm import LSTM, set_forget_bias
 from models.cells.lstm import Config as LSTMOptions
 from models.cells.zoneout import ZoneOut
 from models.interface import Padded, State, restore_config
+from models.layers.earlier_weight_names import rename_earlier
 from models.layers.rnn_layer import (
     Bidirectional,
     Fused,
@@ -45,7 +46,6 @@ from models.layers.rnn_layer import (
 )
 from models.layers.rtrl import RealTimeElman
 from models.layers.sequence_norm import SequenceNorm
-from models.layers.state_dict_migration import rename_earlier
 from models.layers.weight_init import WeightInit, initialize_weights
 
 CellName = Literal["elman", "elman_rtrl", "jordan", "lstm", "gru", "deep_transition", "echo_state"]

@@ -25,8 +25,8 @@ from infra.errors import UserError
 from models.interface import Beam, Decoder, LanguageModel, Model, Padded, build, describe_config
 from models.search.language.lexicon_and_hotwords import LexiconAndHotwords
 from models.search.language.vocab_mapped_lm import VocabMappedLM
-from tasks.bundles.earlier_names import read_renamed
-from tasks.bundles.fusion_lm import build_fusion_lm, map_vocabulary
+from tasks.bundles.build_fusion_lm import build_fusion_lm, map_vocabulary
+from tasks.bundles.earlier_config_names import read_renamed
 from tasks.bundles.training_checkpoints import Weights, from_bytes, to_bytes
 from tasks.features.front_end import CMVN, OF_WHOLE_UTTERANCES, FrontEnd
 from tasks.ngram.binary_file import load_ngram

@@ -18,9 +18,9 @@ from models.criteria.ctc import min_input_length
 from models.interface import EmissionModel, Hypothesis, Padded
 from models.search.ctc.forced_alignment import ctc_alignment
 from models.special_tokens import UNK
-from tasks.audio.audio_input import AudioInput
 from tasks.audio.audio_io import decode_clip
-from tasks.bundles.fusion_lm import summarize_words
+from tasks.audio.live_audio_input import AudioInput
+from tasks.bundles.build_fusion_lm import summarize_words
 from tasks.bundles.model_bundle import Bundle, load_bundle
 from tasks.decoding.streaming_recognizer import check_finite, frame_timing, stored_frames
 from tasks.decoding.word_timestamps import TimedToken, WordTimestamps

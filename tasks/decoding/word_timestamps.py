@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from models.interface import Hypothesis
-from tasks.bundles.fusion_lm import token_texts
+from tasks.bundles.build_fusion_lm import token_texts
 from tasks.text.tokenizer import TextTokenizer
 
 

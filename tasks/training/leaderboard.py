@@ -10,8 +10,8 @@ import torch
 
 from infra.artifact_store import Artifact
 from models.interface import build
-from tasks.bundles.earlier_names import read_renamed
-from tasks.training.training_time import TrainingTime
+from tasks.bundles.earlier_config_names import read_renamed
+from tasks.training.training_duration import TrainingTime
 
 Row = dict[str, Any]
 

@@ -21,7 +21,7 @@ from tasks.steps.pipeline_step import Resources
 from tasks.steps.progress import Progress
 from tasks.training.fit_closed_form import fit_closed_form, in_closed_form
 from tasks.training.train_loop import Row, TrainJob, WorkerRank, train_loop
-from tasks.training.training_time import save_time
+from tasks.training.training_duration import save_time
 
 POLL_SECONDS = 1.0  # rank 0 writes every two seconds
 PROBLEM = "problem.txt"  # in the draft: what a worker found wrong, for the driver to raise

@@ -27,7 +27,7 @@ from tasks.batches.batch_sampler import BatchingConfig, largest_batch, plan_batc
 from tasks.bundles import training_checkpoints
 from tasks.bundles.training_checkpoints import TrainState
 from tasks.training.optimizer import FitConfig, advance, cool_down, make_optimizer, make_schedule, warm_up
-from tasks.training.stateful_train_module import Stored, TrainModule
+from tasks.training.train_module import Stored, TrainModule
 
 WILD_UPDATES = 20  # so many in a row without a finite gradient end the run
 

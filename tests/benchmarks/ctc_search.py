@@ -27,7 +27,7 @@ import torch
 
 from models.interface import Beam, Decoder, Padded
 from models.search.ctc.beam import ctc_beam
-from tasks.bundles.fusion_lm import build_fusion_lm
+from tasks.bundles.build_fusion_lm import build_fusion_lm
 from tasks.ngram.arpa_escapes import escape_tokens
 from tasks.ngram.arpa_file import read_arpa
 from tasks.ngram.binary_file import StoredNGram, build_model

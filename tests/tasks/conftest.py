@@ -4,7 +4,7 @@ import pytest
 from small_classifier import LETTERS, texts, training
 from small_corpora import write_common_voice
 
-from tasks.bundles.classifier_vocabulary import LabelConfig, fit_classifier_vocabulary
+from tasks.bundles.fit_classifier_vocabulary import LabelConfig, fit_classifier_vocabulary
 from tasks.corpora.corpus_uri import Corpus, IngestConfig, fingerprint, parse_corpus
 from tasks.features.extract_features import extract_features
 from tasks.ingest.ingest_corpus import ingest_corpus

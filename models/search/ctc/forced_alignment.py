@@ -1,6 +1,6 @@
 """Viterbi alignment for CTC: which output steps carry which token of a known sequence, and how surely.
 
-Graves et al. 2006, section 4.1, with the maximum in place of the sum: models/search/ctc/backtrace.py.
+Graves et al. 2006, section 4.1, with the maximum in place of the sum: models/search/ctc/viterbi_kernel.py.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from models.interface import Hypothesis, Padded
-from models.search.ctc.backtrace import to_hypotheses, trace_alignments
+from models.search.ctc.viterbi_kernel import to_hypotheses, trace_alignments
 from models.search.language.fusion_automaton import BLANK, Ints
 
 

@@ -7,7 +7,7 @@ from untrained import CTC, bundle_of
 
 from infra.artifact_store import new_draft
 from infra.errors import UserError
-from tasks.bundles.earlier_names import rename
+from tasks.bundles.earlier_config_names import rename
 from tasks.bundles.model_bundle import load_bundle
 
 pytestmark = pytest.mark.usefixtures("artifact_root")

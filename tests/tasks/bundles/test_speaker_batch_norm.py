@@ -16,7 +16,7 @@ from models import rnn_transducer, tdnn_classifier
 from models.interface import Padded
 from tasks.batches.batch_loader import UtteranceDataset
 from tasks.batches.batch_sampler import BatchingConfig
-from tasks.bundles.classifier_vocabulary import LabelConfig, fit_classifier_vocabulary
+from tasks.bundles.fit_classifier_vocabulary import LabelConfig, fit_classifier_vocabulary
 from tasks.bundles.model_bundle import load_bundle
 from tasks.bundles.speaker_batch_norm import AdaptationConfig, Speakers, batches_by_speaker
 from tasks.decoding.predict_labels import predict_labels, predict_rows

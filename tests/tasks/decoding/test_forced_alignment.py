@@ -17,7 +17,7 @@ from untrained import CTC, TRANSDUCER, bundle_of, loaded, tokenizer
 from infra.errors import UserError
 from models import wav2letter
 from models.interface import Beam, Padded
-from tasks.audio.audio_input import AudioInput
+from tasks.audio.live_audio_input import AudioInput
 from tasks.bundles.model_bundle import AudioConfig, Bundle
 from tasks.decoding.forced_alignment import AlignedTranscript, CTCAligner
 from tasks.features.front_end import CMVN, FrontEnd

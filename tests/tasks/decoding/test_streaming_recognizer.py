@@ -15,7 +15,7 @@ from flows.listen import main
 from infra.errors import UserError
 from models import rnn_transducer
 from models.interface import Beam
-from tasks.audio.audio_input import pcm_chunks, read_audio_input
+from tasks.audio.live_audio_input import pcm_chunks, read_audio_input
 from tasks.bundles.model_bundle import AudioConfig, load_bundle
 from tasks.decoding.live_transcript import ERASE, JsonLinesWriter, TerminalWriter, TextWriter
 from tasks.decoding.streaming_recognizer import (

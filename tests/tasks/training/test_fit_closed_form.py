@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from test_stateful_train_module import stream  # noqa: F401  (a fixture)
+from test_train_module import stream  # noqa: F401  (a fixture)
 
 from infra.artifact_store import open_draft
 from infra.errors import UserError

@@ -11,7 +11,7 @@ from infra.errors import UserError
 from models import tdnn_classifier
 from tasks.batches.batch_loader import UtteranceDataset
 from tasks.batches.batch_sampler import BatchingConfig
-from tasks.bundles.classifier_vocabulary import LabelConfig, fit_classifier_vocabulary
+from tasks.bundles.fit_classifier_vocabulary import LabelConfig, fit_classifier_vocabulary
 from tasks.bundles.model_bundle import (
     bundle_front_end,
     bundle_tokenizer,

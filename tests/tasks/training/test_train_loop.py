@@ -29,9 +29,9 @@ from tasks.decoding.shard_inference import Inputs
 from tasks.training import ray_trainer, train_loop
 from tasks.training.optimizer import FitConfig, make_schedule
 from tasks.training.ray_trainer import Workers
-from tasks.training.stateful_train_module import TrainModule
 from tasks.training.train_asr import prepare_asr, train_asr
 from tasks.training.train_loop import WorkerRank, accumulate_gradients
+from tasks.training.train_module import TrainModule
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import torch
 from models import char_rnn, gated_conv_lm
 from models.interface import Beam, Padded
 from models.search.attention import beam as attention_beam
-from models.search.attention.language_model_beam import language_model_beam
+from models.search.attention.continuation_beam import continuation_beam
 from models.search.language.text_generator import SamplingConfig, generate_tokens, sample_token
 from models.special_tokens import BLANK, BOS, EOS
 
@@ -53,7 +53,7 @@ def all_continuations(model, source, beam):
 @pytest.mark.parametrize("terms", [{}, {"length_norm": 0.7}, {"insertion_bonus": 0.9}, {"length_norm": 2.0}])
 def test_a_wide_beam_is_the_enumeration(model, terms):
     beam = Beam(width=200, max_length=3, **terms)
-    found = language_model_beam(model, SOURCES, beam, None)
+    found = continuation_beam(model, SOURCES, beam, None)
     for source, length, nbest in zip(SOURCES.data.tolist(), SOURCES.lengths.tolist(), found, strict=True):
         truth = sorted(all_continuations(model, source[:length], beam), reverse=True)
         assert len(nbest) == len(truth) == 1 + 4 + 16 + 64
@@ -66,14 +66,14 @@ def test_a_wide_beam_is_the_enumeration(model, terms):
 @pytest.mark.parametrize("terms", [{}, {"length_norm": 0.7}, {"insertion_bonus": 0.9}])
 def test_stopping_early_loses_nothing(model, width, terms, monkeypatch):
     beam = Beam(width=width, max_length=6, **terms)
-    found = language_model_beam(model, SOURCES, beam, None)
+    found = continuation_beam(model, SOURCES, beam, None)
     assert all(len(nbest) == width for nbest in found)
     monkeypatch.setattr(attention_beam, "_open", lambda live, *_: (live.scores > -torch.inf).any(1).tolist())
-    assert language_model_beam(model, SOURCES, beam, None) == found
+    assert continuation_beam(model, SOURCES, beam, None) == found
 
 
 def test_width_one_is_greedy(model):
-    found = language_model_beam(model, SOURCES, Beam(width=1, max_length=7), None)
+    found = continuation_beam(model, SOURCES, Beam(width=1, max_length=7), None)
     for source, length, nbest in zip(SOURCES.data.tolist(), SOURCES.lengths.tolist(), found, strict=True):
         state, written = model.start(None, 1), []
         for token in source[:length]:
@@ -90,10 +90,10 @@ def test_width_one_is_greedy(model):
 
 def test_a_batch_is_its_sources_alone(model):
     beam = Beam(width=3, max_length=6, length_norm=0.5)
-    together = language_model_beam(model, SOURCES, beam, None)
+    together = continuation_beam(model, SOURCES, beam, None)
     for i, nbest in enumerate(together):
         n = SOURCES.lengths[i : i + 1]
-        (alone,) = language_model_beam(model, Padded(SOURCES.data[i : i + 1, :n], n), beam, None)
+        (alone,) = continuation_beam(model, Padded(SOURCES.data[i : i + 1, :n], n), beam, None)
         assert [h.tokens for h in alone] == [h.tokens for h in nbest]
         assert [h.score for h in alone] == pytest.approx([h.score for h in nbest])
 
@@ -103,7 +103,7 @@ def test_sources_of_one_token(config):
     """Nothing is read before it: the search begins where the model does."""
     torch.manual_seed(2)
     model, beam = config.build(0, VOCABULARY).double().eval(), Beam(width=200, max_length=2)
-    found = language_model_beam(model, Padded.stack([torch.tensor([BOS]), torch.tensor([4])]), beam)
+    found = continuation_beam(model, Padded.stack([torch.tensor([BOS]), torch.tensor([4])]), beam)
     for token, nbest in zip((BOS, 4), found, strict=True):
         truth = sorted(all_continuations(model, [token], beam), reverse=True)
         assert [h.tokens for h in nbest] == [y for _, y, _ in truth]
@@ -112,12 +112,12 @@ def test_sources_of_one_token(config):
 def test_what_it_has_not_is_refused(model):
     for options in ({"coverage": 0.1}, {"lm_weight": 0.1}):
         with pytest.raises(ValueError, match="no coverage and no lm_weight"):
-            language_model_beam(model, SOURCES, Beam(**options), None)
+            continuation_beam(model, SOURCES, Beam(**options), None)
     with pytest.raises(ValueError, match="no lm_weight"):
-        language_model_beam(model, SOURCES, Beam(), model)
+        continuation_beam(model, SOURCES, Beam(), model)
     with pytest.raises(ValueError, match="one token or more"):
-        language_model_beam(model, Padded(SOURCES.data, torch.tensor([2, 0, 4])), Beam(), None)
-    assert language_model_beam(model, Padded(SOURCES.data[:0], SOURCES.lengths[:0]), Beam(), None) == []
+        continuation_beam(model, Padded(SOURCES.data, torch.tensor([2, 0, 4])), Beam(), None)
+    assert continuation_beam(model, Padded(SOURCES.data[:0], SOURCES.lengths[:0]), Beam(), None) == []
 
 
 LOGITS = torch.tensor([0.4, -0.3, 1.5, 0.9, -1.0]).double()
@@ -159,7 +159,7 @@ def test_what_is_drawn(how):
 def test_temperature_zero_is_greedy(model):
     text = generate_tokens(model, SOURCES, SamplingConfig(temperature=0.0, forbidden=(BLANK, BOS)), torch.Generator())
     drawn = torch.stack([next(text) for _ in range(7)], 1).tolist()
-    greedy = language_model_beam(model, SOURCES, Beam(width=1, max_length=7), None)
+    greedy = continuation_beam(model, SOURCES, Beam(width=1, max_length=7), None)
     for row, nbest in zip(drawn, greedy, strict=True):
         row = row[: row.index(EOS)] if EOS in row else row
         assert tuple(row) == nbest[0].tokens

@@ -7,7 +7,7 @@ from small_classifier import LETTERS, clips, texts
 
 from infra.errors import UserError
 from tasks.batches.batch_loader import UtteranceDataset
-from tasks.bundles.classifier_vocabulary import LabelConfig, fit_classifier_vocabulary
+from tasks.bundles.fit_classifier_vocabulary import LabelConfig, fit_classifier_vocabulary
 from tasks.features.augment import AugmentConfig
 from tasks.features.extract_features import extract_features
 from tasks.features.front_end import CMVN, FrontEnd

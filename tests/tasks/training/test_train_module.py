@@ -23,9 +23,9 @@ from tasks.text.tokenizer import TokenizerConfig
 from tasks.training import train_loop
 from tasks.training.optimizer import FitConfig
 from tasks.training.ray_trainer import Workers
-from tasks.training.stateful_train_module import TrainModule
 from tasks.training.train_language_model import LMTrainingConfig, train_language_model
 from tasks.training.train_loop import WorkerRank, accumulate_gradients
+from tasks.training.train_module import TrainModule
 
 TEXT = "le renard et le corbeau se parlent, la fourmi et la cigale aussi; " * 40
 SMALL = char_rnn.Config(embedding_size=8, recurrent=Recurrent(cell="lstm", hidden_size=12), readout=())

@@ -8,7 +8,7 @@ from models.interface import Beam, Padded
 from models.search.ctc.beam import ctc_beam
 from models.search.language.lexicon_and_hotwords import LexiconAndHotwords
 from models.search.language.ngram_lm import NGram
-from tasks.bundles.fusion_lm import build_fusion_lm, token_texts
+from tasks.bundles.build_fusion_lm import build_fusion_lm, token_texts
 from tasks.ngram.arpa_escapes import escape_tokens
 from tasks.ngram.arpa_file import read_arpa
 from tasks.ngram.binary_file import StoredNGram, build_model

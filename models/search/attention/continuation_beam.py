@@ -13,7 +13,7 @@ from models.search.attention.beam import AttentionSearch, Scorer, beam_search, e
 
 
 @torch.no_grad()
-def language_model_beam(
+def continuation_beam(
     model: LanguageModel, source: Padded, beam: Beam, lm: Decoder | None = None
 ) -> list[list[Hypothesis]]:
     """For each source, tokens (B, T) as the model was trained to read them, its continuations, best first.
