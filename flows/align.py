@@ -15,7 +15,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from flows.shared.command_line import Parser
-from flows.shared.evaluation_config import require_recognizer
+from flows.shared.evaluation_plan import require_recognizer
 from infra import tracking
 from infra.artifact_store import Artifact
 from infra.errors import UserError, one_line_errors

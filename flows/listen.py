@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from flows.shared.command_line import Parser
-from flows.shared.evaluation_config import require_recognizer as checked
+from flows.shared.evaluation_plan import require_recognizer as checked
 from infra import tracking
 from infra.errors import one_line_errors
 from models.interface import Beam

@@ -12,7 +12,7 @@ from typing import Any
 from prefect import flow
 
 from flows.shared.command_line import Parser, model_arguments, run_flow
-from flows.shared.evaluation_config import (
+from flows.shared.evaluation_plan import (
     SearchPlan,
     add_search_resources,
     check_adaptation,
@@ -24,7 +24,7 @@ from flows.shared.overrides import override
 from flows.shared.run_summary import summarize_run
 from infra import tracking
 from models.interface import Beam
-from tasks.bundles.decoding_resources import DecodingResources, add_decoding_resources
+from tasks.bundles.add_decoding_resources import DecodingResources, add_decoding_resources
 from tasks.bundles.model_bundle import check_golden_outputs, import_model
 from tasks.corpora.corpus_uri import parse_corpus
 from tasks.decoding.tune_decoding import SearchGrid, TuningConfig, grid_search

@@ -6,7 +6,7 @@ from typing import Any
 from models.interface import Beam
 from tasks.batches.batch_sampler import BatchingConfig
 from tasks.batches.token_chunks import ChunkConfig
-from tasks.bundles.decoding_resources import TranscriptLMConfig
+from tasks.bundles.add_decoding_resources import TranscriptLMConfig
 from tasks.bundles.fit_classifier_vocabulary import LabelConfig
 from tasks.bundles.search_dry_run import dry_run_search
 from tasks.bundles.speaker_batch_norm import AdaptationConfig

@@ -10,7 +10,7 @@ from flows.recipes.asr_laptop_network import small_network
 from flows.recipes.fit_presets import one_cycle
 from models.interface import Beam
 from tasks.batches.batch_sampler import BatchingConfig
-from tasks.bundles.decoding_resources import TranscriptLMConfig
+from tasks.bundles.add_decoding_resources import TranscriptLMConfig
 from tasks.bundles.speaker_batch_norm import AdaptationConfig
 from tasks.corpora.corpus_uri import IngestConfig
 from tasks.features.augment import AugmentConfig

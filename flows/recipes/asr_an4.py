@@ -8,7 +8,7 @@ from models import deep_speech_2, listen_attend_spell, rnn_transducer
 from models.interface import Beam
 from models.layers.rnn_stack import Recurrent
 from tasks.batches.batch_sampler import BatchingConfig
-from tasks.bundles.decoding_resources import TranscriptLMConfig
+from tasks.bundles.add_decoding_resources import TranscriptLMConfig
 from tasks.bundles.speaker_batch_norm import AdaptationConfig
 from tasks.corpora.corpus_uri import IngestConfig
 from tasks.features.augment import AugmentConfig

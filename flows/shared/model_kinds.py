@@ -1,6 +1,6 @@
 """What the flows need of each kind of model, once: its data, training, scores and page, by a recipe or for a bundle.
 
-A recipe (flows/recipes/) and what may be replaced of a trained model (flows/shared/evaluation_config.py) name what they
+A recipe (flows/recipes/) and what may be replaced of a trained model (flows/shared/evaluation_plan.py) name what they
 share alike, so that a model is scored by either.
 """
 
@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from flows.recipes import ClassificationRecipe, LanguageRecipe, Recipe, asr, classification, language_model
-from flows.shared.evaluation_config import (
+from flows.shared.evaluation_plan import (
     EvaluationPlan,
     SearchPlan,
     TextPlan,
@@ -22,7 +22,7 @@ from flows.shared.evaluation_config import (
 )
 from infra.artifact_store import Artifact
 from tasks.batches.tokenize_text import fit_text_tokenizer, tokenize_text
-from tasks.bundles.decoding_resources import DecodingResources, add_decoding_resources, transcripts_as_text
+from tasks.bundles.add_decoding_resources import DecodingResources, add_decoding_resources, transcripts_as_text
 from tasks.bundles.fit_classifier_vocabulary import fit_classifier_vocabulary
 from tasks.bundles.model_bundle import bundle_front_end, bundle_tokenizer, is_classifier, model_architecture
 from tasks.corpora.corpus_uri import Corpus, fingerprint

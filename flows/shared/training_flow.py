@@ -6,7 +6,7 @@ from flows.shared.model_kinds import ModelKind, held_out
 from flows.shared.run_summary import summarize_run
 from flows.shared.validate_inputs import resolve_recipe
 from tasks.publishing.publish_model import Registration, publish_model
-from tasks.training.ray_trainer import Workers
+from tasks.training.run_training import Workers
 
 
 class TrainingRequest(NamedTuple):

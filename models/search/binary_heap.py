@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from models.search.language.fusion_automaton import Floats
+from models.search.language.ctc_fusion_automaton import Floats
 from models.search.numba_jit import jit
 
 FEW = 64  # so many are put in order faster by comparing each with all

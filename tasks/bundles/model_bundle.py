@@ -5,7 +5,7 @@ where text is read), source/tokenizer.json (of what is read, where that is text 
 decode.json (beam), training.json (history and configs), golden.json with golden.npz (sources and what the bundle said
 of them when it was made), quarantine.parquet (training utterances that were left out); lm/ngram.bin, or
 lm/model.json, weights.pt and tokenizer.json, and words.json where a search is given a language model and words
-(tasks/bundles/decoding_resources.py).
+(tasks/bundles/add_decoding_resources.py).
 """
 
 import hashlib

@@ -9,7 +9,7 @@ from tasks.publishing.publish_model import flatten_params
 from tasks.reports.report_comparison import Comparison
 from tasks.steps.pipeline_step import step
 from tasks.training.leaderboard import LeaderboardEntry, entry_metrics
-from tasks.training.ray_trainer import history_rows
+from tasks.training.run_training import history_rows
 
 PARENT_TAG = "mlflow.parentRunId"  # by which MLflow nests runs
 

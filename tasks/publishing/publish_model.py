@@ -8,7 +8,7 @@ from typing import Any
 from infra import tracking
 from infra.artifact_store import MANIFEST, Artifact, new_draft
 from tasks.steps.pipeline_step import step
-from tasks.training.ray_trainer import history_rows
+from tasks.training.run_training import history_rows
 
 TRAINING = "training.json"  # of a bundle whose model was trained in epochs
 

@@ -11,7 +11,7 @@ from infra.errors import UserError
 from models.interface import Beam
 from tasks.bundles import training_checkpoints
 from tasks.bundles.model_bundle import GOLDEN, AudioConfig, BundleContents, write_bundle
-from tasks.training.ray_trainer import Workers, mlflow_run, run_training
+from tasks.training.run_training import Workers, mlflow_run, run_training
 from tasks.training.train_loop import TrainJob
 
 

@@ -16,7 +16,7 @@ from tasks.steps.in_process import run_in_process
 from tasks.steps.pipeline_step import Step
 from tasks.steps.progress import Progress
 from tasks.training.leaderboard import LeaderboardEntry
-from tasks.training.ray_trainer import Workers, mlflow_run
+from tasks.training.run_training import Workers, mlflow_run
 from tasks.training.training_duration import load_progress, load_time
 
 POLL_SECONDS = 3.0  # a training tells of itself every two

@@ -24,7 +24,7 @@ from tasks.text.tokenizer import load_tokenizer
 from tasks.training.dev_metrics import TranscriptionMetrics, check_metric
 from tasks.training.finalize_training import finalize_training
 from tasks.training.optimizer import FitConfig
-from tasks.training.ray_trainer import Workers
+from tasks.training.run_training import Workers
 from tasks.training.train_loop import TrainJob
 
 

@@ -20,7 +20,7 @@ from tasks.text.tokenizer import TokenizerConfig, load_source_tokenizer, load_to
 from tasks.training.dev_metrics import ClassificationMetrics, check_metric
 from tasks.training.finalize_training import finalize_training
 from tasks.training.optimizer import FitConfig
-from tasks.training.ray_trainer import Workers
+from tasks.training.run_training import Workers
 from tasks.training.train_loop import TrainJob
 
 

@@ -13,7 +13,7 @@ from tasks.training.dev_metrics import check_metric
 from tasks.training.finalize_training import finalize_training
 from tasks.training.language_model_dev_metrics import LanguageModelMetrics
 from tasks.training.optimizer import FitConfig
-from tasks.training.ray_trainer import Workers
+from tasks.training.run_training import Workers
 from tasks.training.train_loop import TrainJob
 
 

@@ -37,7 +37,7 @@ from tasks.ingest.shard_index import list_shards, read_index
 from tasks.steps.parquet_parts import PartWriter
 from tasks.steps.ray_jobs import run_jobs
 from tasks.text.tokenizer import TokenizerConfig, fit_tokenizer
-from tasks.training.ray_trainer import Workers
+from tasks.training.run_training import Workers
 from tasks.training.train_asr import prepare_asr, train_asr
 
 FOLDER = tempfile.TemporaryDirectory(prefix="scriptorium-bench-")

@@ -18,7 +18,7 @@ from tasks.features.front_end import FrontEnd
 from tasks.ingest import tar
 from tasks.steps.parquet_io import to_parquet, to_table
 from tasks.training.optimizer import FitConfig
-from tasks.training.ray_trainer import Workers
+from tasks.training.run_training import Workers
 from tasks.training.train_asr import TrainingConfig, train_asr
 
 LETTERS = "abcde"

@@ -20,7 +20,7 @@ from models.search import state_pytree as states
 from models.search.ctc.beam_kernel import add_neural_scores, search_frame, search_utterance, start_search
 from models.search.ctc.prefix_tree import FRESH, PrefixTree, SearchLimits, allocate_tree
 from models.search.ctc.viterbi_kernel import collect_hypotheses, to_hypotheses, trace_alignments
-from models.search.language.fusion_automaton import Automaton, Floats
+from models.search.language.ctc_fusion_automaton import Automaton, Floats
 from models.search.language.lexicon_and_hotwords import OF_WORDS, LexiconAndHotwords, build_automaton
 from models.search.language.ngram_lm import NGram
 from models.special_tokens import BLANK, BOS

@@ -20,9 +20,9 @@ from models.search import numba_jit as compilation
 from models.search.binary_heap import heap, order, sift, sort
 from models.search.ctc import prefix_tree
 from models.search.ctc.prefix_tree import FREE, FRESH, LIVE, NODES, TICK, PrefixTree, SearchLimits, find_or_add_node
-from models.search.language import fusion_automaton
-from models.search.language.fusion_automaton import BLANK, EOS, Automaton, Floats, begin_state, token_weights
-from models.search.language.fusion_automaton import advance_state as follow
+from models.search.language import ctc_fusion_automaton
+from models.search.language.ctc_fusion_automaton import BLANK, EOS, Automaton, Floats, begin_state, token_weights
+from models.search.language.ctc_fusion_automaton import advance_state as follow
 from models.search.numba_jit import borrowed, cached_jit, jit
 
 NEGLIGIBLE = -40.0  # exp of it is lost in a double
@@ -236,7 +236,7 @@ def _look(search: PrefixTree, machine: Automaton, p: int) -> None:
     search.final[p], search.most[p] = search.memo[at, size], search.memo[at, size + 1]
 
 
-@cached_jit(fusion_automaton, prefix_tree, heaps, compilation)
+@cached_jit(ctc_fusion_automaton, prefix_tree, heaps, compilation)
 def start_search(search: PrefixTree, machine: Automaton) -> None:
     """The empty prefix alone, in place 0."""
     search.table[:] = 0
@@ -253,7 +253,7 @@ def start_search(search: PrefixTree, machine: Automaton) -> None:
     _commit(search)
 
 
-@cached_jit(fusion_automaton, prefix_tree, heaps, compilation)
+@cached_jit(ctc_fusion_automaton, prefix_tree, heaps, compilation)
 def search_frame(search: PrefixTree, machine: Automaton, frame: Floats, limits: SearchLimits) -> None:
     """One frame (V,) of log-probabilities."""
     search, machine, frame = borrowed(search), borrowed(machine), borrowed(frame)
@@ -272,7 +272,7 @@ def search_frame(search: PrefixTree, machine: Automaton, frame: Floats, limits: 
     _settle(search, machine, frame, chosen)
 
 
-@cached_jit(fusion_automaton, prefix_tree, heaps, compilation)
+@cached_jit(ctc_fusion_automaton, prefix_tree, heaps, compilation)
 def add_neural_scores(search: PrefixTree, rows: Floats, weight: float) -> None:
     """A neural model's log-probabilities (n, V) of what follows the n fresh prefixes."""
     size = rows.shape[1]
@@ -285,7 +285,7 @@ def add_neural_scores(search: PrefixTree, rows: Floats, weight: float) -> None:
         search.reach[p] = search.mass[p] + search.fused[p] + search.most[p]
 
 
-@cached_jit(fusion_automaton, prefix_tree, heaps, compilation)
+@cached_jit(ctc_fusion_automaton, prefix_tree, heaps, compilation)
 def search_utterance(search: PrefixTree, machine: Automaton, frames: Floats, limits: SearchLimits) -> None:
     """A whole utterance (T, V)."""
     search, machine, frames = borrowed(search), borrowed(machine), borrowed(frames)

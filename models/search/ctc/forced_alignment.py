@@ -10,7 +10,7 @@ import torch
 
 from models.interface import Hypothesis, Padded
 from models.search.ctc.viterbi_kernel import to_hypotheses, trace_alignments
-from models.search.language.fusion_automaton import BLANK, Ints
+from models.search.language.ctc_fusion_automaton import BLANK, Ints
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from models.search.language.fusion_automaton import Automaton, Floats, Ints, Longs, state_size
+from models.search.language.ctc_fusion_automaton import Automaton, Floats, Ints, Longs, state_size
 from models.search.numba_jit import jit
 
 LIVE, FREE, NODES, TICK, FRESH = 0, 1, 2, 3, 4  # what `counts` of a search counts

@@ -18,12 +18,12 @@ from models.search import numba_jit as compilation
 from models.search.binary_heap import sort
 from models.search.ctc import prefix_tree
 from models.search.ctc.prefix_tree import LIVE, NODES, PrefixTree
-from models.search.language import fusion_automaton
-from models.search.language.fusion_automaton import BLANK, Floats, Ints, Longs
+from models.search.language import ctc_fusion_automaton
+from models.search.language.ctc_fusion_automaton import BLANK, Floats, Ints, Longs
 from models.search.numba_jit import cached_jit, jit
 
 
-@cached_jit(fusion_automaton, prefix_tree, heaps, compilation)
+@cached_jit(ctc_fusion_automaton, prefix_tree, heaps, compilation)
 def collect_hypotheses(search: PrefixTree) -> tuple[Floats, Ints, Ints, Ints]:
     """The hypotheses, best first: scores (n,), and the prefixes that lead to them as a trie of their own.
 

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 from models.interface import Beam, Decoder, Padded, State, Step
-from models.search.language import fusion_automaton
-from models.search.language.fusion_automaton import ROOT, Automaton, Floats, Ints
+from models.search.language import ctc_fusion_automaton
+from models.search.language.ctc_fusion_automaton import ROOT, Automaton, Floats, Ints
 from models.search.language.ngram_lm import NATS, NGram
 from models.special_tokens import BLANK, BOS, EOS, SPECIALS, UNK
 
@@ -42,7 +42,7 @@ class Trie(NamedTuple):
 
 
 class TokenSpelling(NamedTuple):
-    """How the tokens are written, as models/search/language/fusion_automaton.py says."""
+    """How the tokens are written, as models/search/language/ctc_fusion_automaton.py says."""
 
     spaced: Ints
     begin: Ints
@@ -52,7 +52,7 @@ class TokenSpelling(NamedTuple):
 
 
 class WeightedTrie(NamedTuple):
-    """For each node of the trie what models/search/language/fusion_automaton.py says of it."""
+    """For each node of the trie what models/search/language/ctc_fusion_automaton.py says of it."""
 
     word: Ints
     pending: Floats
@@ -126,7 +126,7 @@ class LexiconAndHotwords:
         if self.tokens is not None:
             return self.tokens.start(memory, batch_size)
         return torch.zeros(
-            (batch_size, fusion_automaton.state_size(build_automaton(ALONE, None, self)[0])), dtype=torch.long
+            (batch_size, ctc_fusion_automaton.state_size(build_automaton(ALONE, None, self)[0])), dtype=torch.long
         )
 
     def step(self, tokens: Tensor, state: State, memory: Padded | None) -> Step:
@@ -134,7 +134,7 @@ class LexiconAndHotwords:
             return self.tokens.step(tokens, state, memory)
         machine, held = build_automaton(ALONE, None, self)
         after, rows = state.cpu().clone(), torch.empty((len(tokens), len(self.texts) + 1), dtype=torch.float64)
-        fusion_automaton.step(machine, tokens.cpu().numpy(), after.numpy(), rows.numpy())
+        ctc_fusion_automaton.step(machine, tokens.cpu().numpy(), after.numpy(), rows.numpy())
         del held
         rows[:, EOS] = rows[:, -1]
         rows[:, [BLANK, BOS]] = -torch.inf
@@ -149,8 +149,8 @@ def build_automaton(
     ngram: the model of tokens.
     """
     used = words if words and (words.ngram and beam.lm_weight or any(getattr(beam, n) for n in OF_WORDS)) else None
-    tokens, first = fusion_automaton.ngram_tables(ngram)
-    of_words, second = fusion_automaton.ngram_tables(used.ngram if used and beam.lm_weight else None)
+    tokens, first = ctc_fusion_automaton.ngram_tables(ngram)
+    of_words, second = ctc_fusion_automaton.ngram_tables(used.ngram if used and beam.lm_weight else None)
     none, no_weights = np.zeros(0, np.int32), np.zeros(0)
     machine = Automaton(
         tokens=tokens,
@@ -171,7 +171,7 @@ def build_automaton(
     if used:
         letter, parts = used.letters(used.trie.letter), weigh_trie(used, beam)._asdict() | used.spelling._asdict()
         machine = machine._replace(first=used.trie.first, letter=letter, opening=np.zeros(len(used.texts)), **parts)
-        fusion_automaton.open_words(machine)
+        ctc_fusion_automaton.open_words(machine)
     return machine, first + second
 
 

@@ -10,7 +10,7 @@ from small_classifier import clips, training
 from untrained import TRANSDUCER, bundle_of
 
 from flows.recipes import Recipe
-from flows.shared.evaluation_config import bundle_adaptation, check_adaptation
+from flows.shared.evaluation_plan import bundle_adaptation, check_adaptation
 from infra.errors import UserError
 from models import rnn_transducer, tdnn_classifier
 from models.interface import Padded
@@ -25,7 +25,7 @@ from tasks.features.extract_features import extract_features
 from tasks.features.front_end import CMVN, FrontEnd
 from tasks.ingest.shard_index import read_index
 from tasks.steps.parquet_parts import read_parts
-from tasks.training.ray_trainer import Workers
+from tasks.training.run_training import Workers
 from tasks.training.train_classifier import train_classifier
 
 FRONT_END = FrontEnd(sample_rate=8000, mels=20)

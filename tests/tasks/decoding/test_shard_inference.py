@@ -10,7 +10,7 @@ from tasks.bundles.speaker_batch_norm import AdaptationConfig
 from tasks.decoding.shard_inference import Inference, infer
 from tasks.ingest.shard_index import read_index
 from tasks.steps.parquet_parts import read_parts
-from tasks.training.ray_trainer import Workers
+from tasks.training.run_training import Workers
 from tasks.training.train_asr import train_asr
 
 SCHEMA = pa.schema({"key": pa.string(), "reference": pa.string(), "together": pa.int32(), "frames": pa.int32()})

@@ -8,7 +8,7 @@ from infra.artifact_store import Artifact
 from tasks.scoring.evaluate_asr import ScoringConfig, evaluate_asr
 from tasks.steps import pipeline_step as step_module
 from tasks.steps.pipeline_step import Resources, canonical, import_closure, source_digest, step
-from tasks.training.ray_trainer import Workers
+from tasks.training.run_training import Workers
 from tasks.training.train_asr import train_asr
 
 

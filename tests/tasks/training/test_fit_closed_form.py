@@ -17,7 +17,7 @@ from tasks.bundles.training_checkpoints import TrainState
 from tasks.decoding.generate_text import Prompt
 from tasks.training.fit_closed_form import _read
 from tasks.training.optimizer import FitConfig
-from tasks.training.ray_trainer import Workers
+from tasks.training.run_training import Workers
 from tasks.training.train_language_model import LMTrainingConfig, prepare_language_model, train_language_model
 from tasks.training.train_loop import WorkerRank, groups_of
 

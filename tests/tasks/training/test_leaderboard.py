@@ -12,7 +12,7 @@ from tasks.steps.pipeline_step import step
 from tasks.steps.ray_jobs import run_jobs
 from tasks.training.leaderboard import Ranking, rank_recipes
 from tasks.training.parallel_trials import Trial, train_trial
-from tasks.training.ray_trainer import Workers
+from tasks.training.run_training import Workers
 from tasks.training.training_duration import TrainingTime, load_progress, load_time, save_time
 
 LOSS = Ranking(metric="loss", curve="dev_loss", curve_label="nats")

@@ -33,7 +33,7 @@ from tasks.scoring.evaluate_classifier import evaluate_classifier
 from tasks.steps.parquet_parts import read_parts
 from tasks.text.tokenizer import TokenizerConfig
 from tasks.training.optimizer import FitConfig
-from tasks.training.ray_trainer import Workers
+from tasks.training.run_training import Workers
 from tasks.training.train_classifier import prepare_classifier, train_classifier
 from tasks.training.train_loop import WorkerRank, measure_dev
 

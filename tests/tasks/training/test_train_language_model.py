@@ -21,7 +21,7 @@ from tasks.scoring.evaluate_language_model import LMScoringConfig, evaluate_lang
 from tasks.text.normalization import AS_WRITTEN
 from tasks.text.tokenizer import TokenizerConfig
 from tasks.training.optimizer import FitConfig
-from tasks.training.ray_trainer import Workers
+from tasks.training.run_training import Workers
 from tasks.training.train_language_model import LMTrainingConfig, prepare_language_model, train_language_model
 
 TEXT = "le renard et le corbeau se parlent, la fourmi et la cigale aussi; " * 60

@@ -26,9 +26,9 @@ from tasks.bundles import training_checkpoints
 from tasks.bundles.model_bundle import check_golden_outputs, import_model, load_bundle
 from tasks.decoding.decode_speech import transcribe
 from tasks.decoding.shard_inference import Inputs
-from tasks.training import ray_trainer, train_loop
+from tasks.training import run_training, train_loop
 from tasks.training.optimizer import FitConfig, make_schedule
-from tasks.training.ray_trainer import Workers
+from tasks.training.run_training import Workers
 from tasks.training.train_asr import prepare_asr, train_asr
 from tasks.training.train_loop import WorkerRank, accumulate_gradients
 from tasks.training.train_module import TrainModule
@@ -146,14 +146,14 @@ def test_what_a_worker_cannot_go_on_with_is_raised_by_the_driver(place, monkeypa
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device", "state-00000-00000002.pt")
 
-    monkeypatch.setattr(ray_trainer, "train_loop", full)
+    monkeypatch.setattr(run_training, "train_loop", full)
 
     def as_ray_tells_it():
-        with ray_trainer.raise_worker_errors(job.draft):
+        with run_training.raise_worker_errors(job.draft):
             try:
-                ray_trainer.on_worker({"job": job})
+                run_training.on_worker({"job": job})
             except UserError as problem:
-                ray_trainer.on_worker({"job": job})  # Ray tries again: nothing is done
+                run_training.on_worker({"job": job})  # Ray tries again: nothing is done
                 raise RuntimeError("a long story") from problem
 
     with pytest.raises(UserError, match=r"the disk is full while writing state-00000-00000002\.pt; make room"):

@@ -22,7 +22,7 @@ from tasks.text.normalization import AS_WRITTEN
 from tasks.text.tokenizer import TokenizerConfig
 from tasks.training import train_loop
 from tasks.training.optimizer import FitConfig
-from tasks.training.ray_trainer import Workers
+from tasks.training.run_training import Workers
 from tasks.training.train_language_model import LMTrainingConfig, train_language_model
 from tasks.training.train_loop import WorkerRank, accumulate_gradients
 from tasks.training.train_module import TrainModule

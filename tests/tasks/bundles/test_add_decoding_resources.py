@@ -13,7 +13,7 @@ from models import char_rnn, deep_speech_2
 from models.interface import Beam, Padded
 from models.layers.rnn_stack import Recurrent
 from models.special_tokens import BOS, UNK
-from tasks.bundles.decoding_resources import (
+from tasks.bundles.add_decoding_resources import (
     DecodingResources,
     add_decoding_resources,
     load_language_model,

@@ -7,7 +7,12 @@ from infra.errors import UserError
 from models.interface import Beam
 from tasks.batches.batch_sampler import BatchingConfig
 from tasks.batches.token_chunks import ChunkConfig
-from tasks.bundles.decoding_resources import DecodingResources, add_decoding_resources, load_language_model, read_words
+from tasks.bundles.add_decoding_resources import (
+    DecodingResources,
+    add_decoding_resources,
+    load_language_model,
+    read_words,
+)
 from tasks.bundles.model_bundle import bundle_front_end, check_golden_outputs, is_classifier, load_bundle
 from tasks.bundles.speaker_batch_norm import AdaptationConfig
 from tasks.corpora.corpus_uri import IngestConfig
