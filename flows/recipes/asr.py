@@ -22,8 +22,9 @@ PARTS = (asr_own_data, asr_an4, asr_demo)  # whose recipes are offered with thes
 
 
 def deep_speech_2_digits() -> Recipe:
-    """Connected digits of `--corpus fsdd:...`, for a speaker who is not in training: 4.8 and 6.4 % WER on theo
-    in two trainings. One network of whole words, without the noise of random spectra, has 13.4 %.
+    """Connected digits of `--corpus fsdd:...`, for a speaker not in training: 4.8 and 6.4 % WER.
+
+    On theo, in two trainings. One network of whole words, without the noise of random spectra, has 13.4 %.
     """
     return Recipe(
         ingest=IngestConfig(shard_mb=4),

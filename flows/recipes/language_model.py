@@ -54,8 +54,9 @@ def halving(*, epochs: int, learning_rate: float, every: int) -> FitConfig:
 
 
 def char_rnn_fables_tuned() -> LanguageRecipe:
-    """The same network, text, split and epochs: orthogonal start, batches of 8, one-cycle rate, chunks that begin
-    elsewhere each epoch; 1.413 nats, 56.1 %.
+    """The same network, text and split with an orthogonal start, batches of 8, one-cycle rate: 1.413 nats, 56.1 %.
+
+    Its chunks begin elsewhere each epoch.
     """
     lecture = char_rnn_fables()
     return replace(
@@ -104,9 +105,11 @@ def char_rnn_shakespeare() -> LanguageRecipe:
 
 
 def char_rnn_fables_rtrl() -> LanguageRecipe:
-    """Elman's network of 24 units learns online by RTRL: an update after each character of 64 streams, 12 minutes of
-    one core. Dev, the last tenth: 1.943 nats, 42.6 %. Truncated back-propagation (`--set model.recurrent.cell=elman`)
-    has 2.012 nats, 40.2 % through one step, and 1.937, 42.5 % through 20 (`--set chunks.reach=20`).
+    """Elman's network of 24 units learns online by RTRL: an update after each character of 64 streams.
+
+    12 minutes of one core. Dev, the last tenth: 1.943 nats, 42.6 %. Truncated back-propagation (`--set
+    model.recurrent.cell=elman`) has 2.012 nats, 40.2 % through one step, and 1.937, 42.5 % through 20 (`--set
+    chunks.reach=20`).
     """
     return LanguageRecipe(
         model=char_rnn.Config(embedding_size=0, recurrent=Recurrent(cell="elman_rtrl", hidden_size=24), readout=()),
@@ -122,8 +125,9 @@ def char_rnn_fables_rtrl() -> LanguageRecipe:
 
 
 def echo_state_fables_ridge() -> LanguageRecipe:
-    """`cell_echo_state` with its read-out in closed form, ridge regression in one pass: 2.187 nats, 42.0 %, on the
-    split on which gradient descent on the cross-entropy, for which no score is negative, has 1.890 nats, 43.5 %.
+    """`cell_echo_state` with its read-out in closed form, ridge regression in one pass: 2.187 nats, 42.0 %.
+
+    On the same split gradient descent on the cross-entropy, for which no score is negative, has 1.890 nats, 43.5 %.
     """
     descent = rnn_ablation.cell_echo_state()
     return replace(descent, model=replace(descent.model, ridge=1.0), fit=replace(descent.fit, epochs=1))

@@ -21,10 +21,17 @@ from flows.shared.evaluation_plan import (
     text_plan,
 )
 from infra.artifact_store import Artifact
+from infra.errors import UserError
 from tasks.batches.tokenize_text import fit_text_tokenizer, tokenize_text
 from tasks.bundles.add_decoding_resources import DecodingResources, add_decoding_resources, transcripts_as_text
 from tasks.bundles.fit_classifier_vocabulary import fit_classifier_vocabulary
-from tasks.bundles.model_bundle import bundle_front_end, bundle_tokenizer, is_classifier, model_architecture
+from tasks.bundles.model_bundle import (
+    bundle_front_end,
+    bundle_tokenizer,
+    is_classifier,
+    lm_architecture,
+    model_architecture,
+)
 from tasks.corpora.corpus_uri import Corpus, fingerprint
 from tasks.decoding.decode_speech import DecodingConfig, decode_speech
 from tasks.decoding.predict_labels import predict_labels
@@ -113,11 +120,14 @@ def held_out(corpus: Artifact) -> tuple[str, ...]:
 
 def inference(bundle: Artifact, plan: Recipe | ClassificationRecipe | EvaluationPlan, split: str) -> dict[str, Any]:
     """What every config of a run over a split has."""
-    return {"architecture": model_architecture(bundle), "split": split, "batching": plan.batching, "adapt": plan.adapt}
+    names = {"architecture": model_architecture(bundle), "lm_architecture": lm_architecture(bundle)}
+    return names | {"split": split, "batching": plan.batching, "adapt": plan.adapt}
 
 
 def read_shards(bundle: Artifact, place: Corpus, split: str, plan: EvaluationPlan) -> Data:
     shards, tokenizer = ingest_corpus(place, fingerprint(place), plan.ingest, (split,)), bundle_tokenizer(bundle)
+    if split not in list_splits(shards):
+        raise UserError(f"{place} has no {split} split; name another, or make ours with --set ingest.own_splits=true")
     return Data(
         shards, extract_features(shards, tokenizer, bundle_front_end(bundle), plan.ingest.error_budget), tokenizer
     )
@@ -154,7 +164,8 @@ def speech_page(
 ) -> Artifact:
     transcripts = tuple(artifact for one in found.values() for artifact in one.said)
     scores = tuple(one.scores for one in found.values())
-    page = ASRPage(title=title, architecture=model_architecture(bundle), splits=tuple(found), adapt=plan.adapt)
+    names = {"architecture": model_architecture(bundle), "lm_architecture": lm_architecture(bundle)}
+    page = ASRPage(title=title, splits=tuple(found), adapt=plan.adapt, **names)
     return report_asr(ReportInputs(bundle, data.corpus, data.examples, transcripts, scores), page)
 
 

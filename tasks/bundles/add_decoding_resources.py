@@ -124,22 +124,22 @@ def import_arpa(path: str, sha256: str) -> Artifact:  # noqa: ARG001  (other byt
 
 
 @step
-def add_decoding_resources(bundle: Artifact, lm: Artifact | None, equipment: DecodingResources) -> Artifact:
+def add_decoding_resources(bundle: Artifact, lm: Artifact | None, resources: DecodingResources) -> Artifact:
     """The bundle with a language model and words beside it. Raises UserError for what does not fit the bundle.
 
     lm: an n-gram model of the bundle's tokens, or of words, or a neural one that has all of the bundle's tokens; None
     leaves what the bundle has.
     """
-    had, beam = set(bundle.names()), equipment.beam
+    had, beam = set(bundle.names()), resources.beam
     fusing = {name for name in had if name.startswith(LM)}
     if lm and not beam.lm_weight:
         raise UserError("a language model is given, but beam.lm_weight is 0: set it (0.5, say), or tune it")
-    if equipment.hotwords and not beam.hotword_weight:
+    if resources.hotwords and not beam.hotword_weight:
         raise UserError("hotwords are given, but beam.hotword_weight is 0: set it (5, say)")
-    if equipment.lexicon and not (lm or beam.lexicon_only or beam.unknown_bonus or beam.word_bonus or fusing):
+    if resources.lexicon and not (lm or beam.lexicon_only or beam.unknown_bonus or beam.word_bonus or fusing):
         raise UserError("a lexicon is given, but no term uses it: set beam.lexicon_only=true, or give a language model")
     words = bundle.read_json(WORDS) if WORDS in had else {"lexicon": [], "hotwords": []}
-    words = {name: list(getattr(equipment, name)) or words[name] for name in words}
+    words = {name: list(getattr(resources, name)) or words[name] for name in words}
     with new_draft("bundle") as out:
         for name in had - {WORDS, "decode.json"} - (fusing if lm else set()):
             out.put(name, bundle.file(name))

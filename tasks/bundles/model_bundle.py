@@ -240,6 +240,12 @@ def bundle_front_end(bundle: Artifact) -> FrontEnd | None:
     return FrontEnd(**sound["front_end"]) if sound else None
 
 
+def lm_architecture(bundle: Artifact) -> str:
+    """The same of the neural language model that its search fuses; "" where there is none."""
+    name = LM + "model.json"
+    return read_renamed(bundle, name)["architecture"] if name in bundle.names() else ""
+
+
 def model_architecture(bundle: Artifact) -> str:
     """The file in models/ that its model is of."""
     return read_renamed(bundle, "model.json")["architecture"]

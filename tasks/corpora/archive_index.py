@@ -119,6 +119,8 @@ def index_plain_tar(uri: str, read: tuple[str, ...] = ()) -> Iterator[tuple[str,
                     wanted = member.size <= SMALL_BYTES and name.lower().endswith(read)
                     content = tar.extractfile(member) if wanted else None
                     yield name, (uri, member.offset_data, member.size), content.read() if content else b""
+            file.seek(tar.offset)
+            _refuse_damage(uri, file.read(tarfile.BLOCKSIZE))
 
 
 def read_gzip_members(uri: str, file: BinaryIO) -> Iterator[Member]:
@@ -131,6 +133,13 @@ def read_gzip_members(uri: str, file: BinaryIO) -> Iterator[Member]:
                 assert content is not None  # a regular file, as was checked
                 yield name, member.size, content
             stream.expect(member.name, 0)
+        _refuse_damage(uri, stream.block(tar.offset))
+
+
+def _refuse_damage(uri: str, block: bytes) -> None:
+    """tarfile takes whatever is no header for the end; an archive's own end is a block of zeros. Raises UserError."""
+    if block.strip(b"\0") or len(block) < tarfile.BLOCKSIZE:
+        raise UserError(f"{uri}: damaged or cut off between its members; download it again")
 
 
 def read_zip_members(uri: str, file: BinaryIO) -> Iterator[Member]:
@@ -190,6 +199,7 @@ class _Bounded(io.RawIOBase):
         file.seek(0)
         self.stream = gzip.GzipFile(fileobj=file)
         self.total, self.limit, self.member = 0, HEADER_BYTES, ""
+        self.latest = b"", b""  # what tarfile asked for last: it reads ahead by less
 
     def expect(self, member: str, size: int) -> None:
         self.member, self.limit = member, self.total + size + HEADER_BYTES
@@ -200,7 +210,14 @@ class _Bounded(io.RawIOBase):
             raise UserError(f"{self.uri}: after member {self.member!r} stands an oversized header; it is not read")
         data = self.stream.read(size)
         self.total += len(data)
+        self.latest = self.latest[1], data
         return data
+
+    def block(self, offset: int) -> bytes:
+        """The block at an offset that was read last or shortly before."""
+        held = b"".join(self.latest)
+        at = offset - (self.total - len(held))
+        return held[at : at + tarfile.BLOCKSIZE]
 
 
 def _index_of(draft: Draft) -> dict[str, tuple[str, int, int]]:

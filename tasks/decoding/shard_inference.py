@@ -29,16 +29,19 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True, kw_only=True)
 class Inference:
-    """What a model is run on, and how. architecture: its file in models/, whose code is part of the task's key."""
+    """What a model is run on, and how. architecture, lm_architecture: the files in models/ of the model and of the
+    neural language model that its search fuses, "" for none; their code is part of the task's key.
+    """
 
     architecture: str
+    lm_architecture: str = ""
     split: str
     batching: BatchingConfig
     adapt: AdaptationConfig = AdaptationConfig()
 
     @property
     def code(self) -> tuple[str, ...]:
-        return (f"models.{self.architecture}",)
+        return tuple(f"models.{name}" for name in (self.architecture, self.lm_architecture) if name)
 
 
 @dataclass(frozen=True)

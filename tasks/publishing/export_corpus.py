@@ -31,7 +31,7 @@ from tasks.corpora.utterance import SPLITS
 from tasks.ingest import tar
 from tasks.ingest.ingest_text import pieces_with_source
 from tasks.ingest.shard_format import TEXT, canonical_json, read_shard
-from tasks.publishing.export_manifests import write_manifests, write_quarantine
+from tasks.publishing.export_manifests import rename_tags, write_manifests, write_quarantine
 from tasks.steps.ray_jobs import Job, run_jobs
 
 Format = Literal["webdataset", "nemo", "csv", "lhotse"]
@@ -73,6 +73,7 @@ def export_corpus(corpus: Artifact, export: Export) -> dict[str, Any]:
         counts = write_manifests(parts, shards, export.format, export.out)
     counts["quarantined"] = write_quarantine(corpus, export.out)
     told |= {"splits": counts}
+    storage.remove_stale(export.out)
     storage.write(storage.join(export.out, "export.json"), f"{json.dumps(told, indent=2)}\n".encode())
     storage.remove(parts.uri)
     return told
@@ -96,15 +97,12 @@ def _fits(corpus: Artifact, form: Format) -> None:
 def _begin(out: str, parts: Draft, name: str, told: dict[str, str]) -> None:
     """Take the place, or take it up again where the same export was killed there."""
     content = json.dumps(told, sort_keys=True).encode()
-    if name in parts.finished():
-        if parts.read(name) == content:
-            return
-        raise UserError(
-            f"{out}: another export has not ended there; end it, delete it, or name another place with --out"
-        )
-    if storage.stat(out):
+    if storage.stat(storage.join(parts.uri, name)):
+        if parts.read(name) != content:
+            raise UserError(f"{out}: another export has not ended there; delete it, or name another place with --out")
+    elif storage.stat(out):
         raise UserError(f"{out}: a file; name a folder with --out")
-    if there := storage.list_files(out):
+    elif there := storage.list_files(out):
         first = next(iter(there))
         raise UserError(f"{out}: not empty ({len(there)} files, first {first}); name another place with --out")
     parts.put(name, content)
@@ -160,7 +158,7 @@ def _safe(name: str, shard: str) -> str:
 
 
 def _members(row: Row, data: bytes) -> dict[str, bytes]:
-    told = json.loads(row["tags"]) | {"speaker": row["speaker"], "split": row["split"]}
+    told = rename_tags(json.loads(row["tags"])) | {"speaker": row["speaker"], "split": row["split"]}
     if row["extension"] == TEXT:
         return {TEXT: data, "cls": row["text"].encode(), "json": canonical_json(told).encode()}
     told |= {"text": row["text"], "seconds": row["seconds"], "sample_rate": row["sample_rate"]}
@@ -170,7 +168,7 @@ def _members(row: Row, data: bytes) -> dict[str, bytes]:
 def _told(row: Row, path: str) -> Row:
     """What the manifests say of a clip."""
     same = {name: row[name] for name in ("key", "split", "text", "speaker", "seconds", "sample_rate")}
-    return same | {"path": path, "tags": json.loads(row["tags"])}
+    return same | {"path": path, "tags": rename_tags(json.loads(row["tags"]))}
 
 
 def _export_text(text: Artifact, out: str) -> Counter[str]:

@@ -17,9 +17,14 @@ import pyarrow.parquet as pq
 
 from infra import storage
 from infra.artifact_store import Artifact, Draft
+from tasks.corpora.readers.manifest import AUDIO, TEXT
+from tasks.corpora.readers.webdataset import MEASURED, NAMES
 from tasks.corpora.utterance import SPLITS
 
 TEXTS = "texts.csv"  # of labeled texts, all splits in one table as the kind `labeled` wants it
+
+# Names that mean something to a reader of ours or to another tool: a tag has another name there.
+RESERVED = {*AUDIO, *TEXT, *(name for names in NAMES.values() for name in names), *MEASURED, "offset", "sample_rate"}
 
 Row = dict[str, Any]
 
@@ -105,6 +110,11 @@ def _write_csv(uri: str, parts: Draft, names: list[str]) -> None:
             values = (row["content"], row["text"]) if texts else (row["path"], row["text"])
             same = {"speaker": row["speaker"], "split": row["split"]}
             table.writerow(dict(zip(what, values, strict=True)) | same | _others(row, known))
+
+
+def rename_tags(tags: dict[str, str]) -> dict[str, str]:
+    """What is known of a clip beside its text, under names that stand for nothing else."""
+    return {f"tag_{name}" if name in RESERVED else name: value for name, value in tags.items()}
 
 
 def _others(row: Row, known: Iterable[str]) -> Row:

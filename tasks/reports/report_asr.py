@@ -19,18 +19,19 @@ PARTS = ("substitutions", "deletions", "insertions", "reference")  # of a word e
 
 @dataclass(frozen=True, kw_only=True)
 class ASRPage:
-    """title: what the page is about. architecture: of the model, whose code is part of the task's key. adapt: as
-    the transcripts were made.
+    """title: what the page is about. architecture, lm_architecture: of the model and of the neural language model in
+    its bundle, whose code is part of the task's key. adapt: as the transcripts were made.
     """
 
     title: str
     architecture: str
     splits: tuple[str, ...]
+    lm_architecture: str = ""
     adapt: AdaptationConfig = AdaptationConfig()
 
     @property
     def code(self) -> tuple[str, ...]:
-        return (f"models.{self.architecture}",)
+        return tuple(f"models.{name}" for name in (self.architecture, self.lm_architecture) if name)
 
 
 @dataclass(frozen=True)

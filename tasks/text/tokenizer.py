@@ -1,7 +1,7 @@
 """Transcripts to a vocabulary: characters, words, or SentencePiece (BPE and unigram), with its text normalization.
 
-The artifact holds tokenizer.json and, for SentencePiece, tokenizer.model. Ids 0 to 3 are models/vocabulary.SPECIALS.
-Labels, the vocabulary of a classifier, have no such ids.
+The artifact holds tokenizer.json and, for SentencePiece, tokenizer.model. Ids 0 to 3 are
+models/special_tokens.SPECIALS. Labels, the vocabulary of a classifier, have no such ids.
 """
 
 import io
@@ -22,7 +22,7 @@ from tasks.steps.pipeline_step import step
 from tasks.text.normalization import AS_WRITTEN, NormalizationConfig, normalize_text
 
 FILE, MODEL = "tokenizer.json", "tokenizer.model"
-LABELS = "labels"  # the kind of Labels
+LABELS = "labels"  # the kind of a LabelVocabulary
 SOURCE = "source/"  # before the names of a source tokenizer's files, where the model reads text and says labels
 
 

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from infra.artifact_store import Artifact, Draft, open_draft
+from infra.errors import UserError
 from tasks.batches.batch_sampler import BatchingConfig
 from tasks.batches.token_chunks import ChunkConfig, split_chunks
 from tasks.decoding.generate_text import Prompt
@@ -43,7 +44,10 @@ def prepare_language_model(draft: Draft, stream: Artifact, tokenizer: Artifact, 
     chunks = training.chunks
     heard, held_out = split_chunks(stream, chunks)
     tokens = load_tokenizer(tokenizer)
-    tokens.encode(training.prompt.context)  # a context that cannot be spelled is told before training
+    try:
+        tokens.encode(training.prompt.context)
+    except UserError as error:
+        raise UserError(f"prompt.context: {error}; set one of this text, --set 'prompt.context=...'") from error
     return TrainJob(
         draft=draft,
         model=training.model,

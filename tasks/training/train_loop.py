@@ -43,7 +43,7 @@ class TrainJob:
     sizes: tuple[int, int]  # of a frame (or the source's vocabulary) and of the vocabulary
     tokenizer: Artifact
     train: Dataset
-    dev: Any  # Examples too, of the kind that `measure` reads
+    dev: Any  # a Dataset too, of the kind that `measure` reads
     batching: BatchingConfig
     fit: FitConfig
     measure: "DevMetrics"

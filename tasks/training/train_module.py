@@ -31,7 +31,7 @@ class StreamModule(nn.Module):
 
 
 class TrainModule:
-    """A model on one of `workers` workers. reach: as in `Job`, 0 where nothing is carried."""
+    """A model on one of `workers` workers. reach: as in `TrainJob`, 0 where nothing is carried."""
 
     def __init__(self, model: Model, workers: int = 1, reach: int = 0) -> None:
         self.model, self.workers, self.reach = model, workers, reach

@@ -1,6 +1,6 @@
 """CTC search: prefix beam search with everything that is fused into it, and the best path for width 1.
 
-Graves 2008, section 7.4.2; Hannun et al. 2014, https://arxiv.org/abs/1408.2873, algorithm 1 (in ctc_kernel.py).
+Graves 2008, section 7.4.2; Hannun et al. 2014, https://arxiv.org/abs/1408.2873, algorithm 1 (in beam_kernel.py).
 Utterances are searched each for itself, in as many threads as torch has. A neural language model is stepped once a
 frame for the new prefixes of the whole batch.
 """

@@ -1,7 +1,8 @@
 """What a CTC search fuses into its scores, compiled: an automaton over the tokens of a prefix.
 
     fused(y) = lm_weight log p_lm(y) + insertion_bonus |y|                          a language model of tokens
-             + lm_weight log p_lm(w_1 .. w_n) + word_bonus n + ...                  one of words: word_constraints.py
+             + lm_weight log p_lm(w_1 .. w_n) + word_bonus n + ...                  one of words:
+             lexicon_and_hotwords.py
 
 Its state is a row of integers: the nodes of the token n-gram (models/search/language/ngram_lm.py has the tables and
 what a node is), the node in the trie of words, the nodes of the word n-gram. What each next token adds depends on the

@@ -9,6 +9,7 @@ tasks/ingest/split_corpus.py decides. Members that are none of these are left al
 """
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -240,7 +241,7 @@ class _Reading:
             return {}
         try:
             content = self._content(name)
-            known = json.loads(content)
+            known = json.loads(content, parse_constant=lambda _: None)  # NaN: what pandas writes where nothing is
             if b"\\ud" in content.lower():
                 json.dumps(known, ensure_ascii=False).encode()  # refuses half a surrogate pair, which no file can hold
         except (ValueError, RecursionError) as error:
@@ -272,8 +273,8 @@ def _is_tag(value: Any) -> bool:
 def _split_of(archive: str, uri: str) -> str:
     """By the tar's name or one of its folders, else by the folder that the corpus is."""
     for part in reversed(archive.lower().split("/")):
-        word = part.split(".")[0].replace("_", "-").split("-")[0]
-        if word in SPLIT_NAMES:
-            return SPLIT_NAMES[word]
+        words = {SPLIT_NAMES[word] for word in re.split(r"[-_.]", part) if word in SPLIT_NAMES}
+        if len(words) == 1:
+            return words.pop()
     folder, _, last = uri.lower().rpartition("/")
     return SPLIT_NAMES.get(folder.rpartition("/")[2] if last.endswith(SHARDS) else last, "")

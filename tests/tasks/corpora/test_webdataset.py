@@ -19,6 +19,7 @@ from infra.errors import UserError
 from tasks.corpora.corpus_files import open_corpus
 from tasks.corpora.corpus_uri import Corpus, IngestConfig, expand_shards, fingerprint, parse_corpus
 from tasks.corpora.readers import webdataset
+from tasks.corpora.readers.webdataset import _split_of
 from tasks.corpora.utterance import SPLITS, Reject, Utterance
 from tasks.features.extract_features import extract_features
 from tasks.features.front_end import FrontEnd
@@ -261,3 +262,46 @@ def test_shards_on_s3_equal_those_of_a_folder(server, tmp_path, ingested, reques
     assert ingested(f"webdataset:{there}/theirs/*.tar", error_budget=0.5).manifest() == here.manifest()
     with pytest.raises(UserError, match=r"000004.tar does not exist"):
         parse_corpus(f"webdataset:{there}/theirs/{{000000..000009}}.tar")
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tar.gz"])
+def test_a_tar_damaged_between_its_members_is_refused(suffix, tmp_path):
+    """tarfile takes a header that is none for the end of the archive."""
+    whole = io.BytesIO()
+    with tarfile.open(fileobj=whole, mode="w") as tar:
+        for i in range(3):
+            info = tarfile.TarInfo(f"{i}.txt")
+            info.size = 5
+            tar.addfile(info, io.BytesIO(b"words"))
+    for name, change in (("flip", lambda data: data[:1030] + b"?" + data[1031:]), ("cut", lambda data: data[:1024])):
+        data = change(whole.getvalue())
+        path = tmp_path / f"{name}{suffix}"
+        path.write_bytes(gzip.compress(data) if suffix.endswith("gz") else data)
+        corpus = Corpus(kind="webdataset", uri=str(path), verb="documents")
+        with pytest.raises(UserError, match="damaged or cut off"):
+            open_corpus(corpus, open_draft("shards", ""))
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        ("mine-train-000000.tar", "train"),
+        ("imagenet_val_00.tar", "dev"),
+        ("dev/0.tar", "dev"),
+        ("train-test-0.tar", ""),  # two at once say neither
+        ("000.tar", ""),
+    ],
+)
+def test_the_split_is_any_word_of_a_tar_s_name(name, split):
+    assert _split_of(name, "/data/wds") == split
+
+
+def test_what_pandas_writes_for_no_text_is_none(tmp_path, ingested):
+    (tmp_path / "wds").mkdir()
+    with TarWriter(str(tmp_path / "wds" / "train-0.tar"), encoder=False) as out:
+        for i in range(12):
+            told = b'{"text": NaN}' if i == 3 else b'{"text": "some words"}'
+            out.write({"__key__": str(i), "wav": wav(i), "json": told})
+    shards = ingested(f"webdataset:{tmp_path / 'wds'}", error_budget=0.5)
+    assert {row["text"] for row in index_of(shards)} == {"some words"}
+    assert [row["reason"] for row in quarantine_of(shards)] == ["empty transcript"]

@@ -41,3 +41,9 @@ def test_every_utterance_of_the_split_has_its_row(in_this_process, tmp_path, ada
     assert [row["reference"] for row in rows] == index["text"].to_pylist()
     assert [row["frames"] for row in rows] == index["frames"].to_pylist()
     assert sorted(row["together"] for row in rows) == [2] * 2 + [3] * 6
+
+
+def test_the_code_of_a_fused_language_model_is_part_of_the_key():
+    how = Inference(architecture="wav2letter", lm_architecture="char_rnn", split="dev", batching=BatchingConfig())
+    assert set(how.code) == {"models.wav2letter", "models.char_rnn"}
+    assert Inference(architecture="wav2letter", split="dev", batching=BatchingConfig()).code == ("models.wav2letter",)

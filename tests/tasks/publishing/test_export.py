@@ -21,6 +21,7 @@ from tasks.corpora.corpus_uri import fingerprint, parse_corpus
 from tasks.ingest.ingest_text import TextIngestConfig, ingest_text, read_text_pieces
 from tasks.ingest.shard_format import INDEX, read_sample
 from tasks.publishing import export_corpus
+from tasks.publishing.export_manifests import rename_tags
 from tasks.steps.parquet_io import to_parquet, to_table
 
 NOT_OURS = "not made by ingest"
@@ -202,11 +203,14 @@ def test_a_killed_export_is_no_whole_one_and_goes_on(form, corpus, tmp_path, ing
         ingested(f"{reader}:{tmp_path / 'half'}")
     with pytest.raises(UserError, match="another export has not ended there"):
         export(str(corpus), "csv", str(tmp_path / "half"))
+    (tmp_path / "half" / "unfinished" / ".marks" / "export.json").unlink()  # written, but killed before its mark
+    (tmp_path / "half" / ".partial-x").write_text("half a file")
     again = []
     work = export_corpus.export_shard
     monkeypatch.setattr(export_corpus, "export_shard", lambda job: again.append(job["shard"]) or work(job))
     export(str(corpus), form, str(tmp_path / "half"))
     assert files(tmp_path / "half") == files(tmp_path / "whole")
+    assert not list((tmp_path / "half").glob(".partial-*"))
     assert not set(again) & set(done)
 
 
@@ -252,3 +256,14 @@ def test_given_out_to_s3(server, corpus, ingested, tmp_path, request, monkeypatc
     (source,) = json.loads(lines[0])["sources"]
     assert source["type"] == "url"
     assert storage.read(source["source"]) == everything(corpus)[json.loads(lines[0])["id"]][0]
+
+
+def test_a_tag_never_takes_the_place_of_what_a_manifest_says():
+    tags = {"offset": "0.25", "audio_filepath": "other.wav", "sentence": "not this", "mood": "glad", "split": "test"}
+    assert rename_tags(tags) == {
+        "tag_offset": "0.25",
+        "tag_audio_filepath": "other.wav",
+        "tag_sentence": "not this",
+        "mood": "glad",
+        "tag_split": "test",
+    }
