@@ -24,22 +24,22 @@ class TranscriptionMetrics:
 
     metrics: ClassVar[tuple[str, ...]] = ("wer", "cer", "loss")
 
-    def __call__(self, job: TrainJob, model: Model, place: WorkerRank) -> Row:
-        tokens, batches = load_tokenizer(job.tokenizer), dev_batches(job, place)
+    def __call__(self, job: TrainJob, model: Model, worker: WorkerRank) -> Row:
+        tokens, batches = load_tokenizer(job.tokenizer), dev_batches(job, worker)
         texts = job.dev.index["text"].to_pylist()
         loss_sums, word_counts, letter_counts = np.zeros(2), np.zeros(4), np.zeros(4)
         for rows, prepared in zip(batches, prefetch(job.dev, batches, None), strict=True):
-            batch = prepared.to(place.device)
+            batch = prepared.to(worker.device)
             loss, found = model.loss(batch), model.search(batch.given, GREEDY)
             spoken = [texts[i] for i in rows]
             heard = [tokens.decode(nbest[0].tokens) for nbest in found]
             loss_sums += float(loss.total), float(loss.count)
             word_counts += count_errors(jiwer.process_words(spoken, heard))
             letter_counts += count_errors(jiwer.process_characters(spoken, heard))
-        nats, count = place.sum(*loss_sums)
+        nats, count = worker.sum(*loss_sums)
         rates: Row = {"dev_loss": nats / max(count, 1)}
         for name, counts in (("dev_wer", word_counts), ("dev_cer", letter_counts)):
-            *errors, length = place.sum(*counts)
+            *errors, length = worker.sum(*counts)
             rates[name] = sum(errors) / max(length, 1)
         return rates
 
@@ -50,15 +50,15 @@ class ClassificationMetrics:
 
     metrics: ClassVar[tuple[str, ...]] = ("error", "loss")
 
-    def __call__(self, job: TrainJob, model: Model, place: WorkerRank) -> Row:
+    def __call__(self, job: TrainJob, model: Model, worker: WorkerRank) -> Row:
         assert isinstance(model, Classifier)
         sums = np.zeros(3)
-        for prepared in prefetch(job.dev, dev_batches(job, place), None):
-            batch = prepared.to(place.device)
+        for prepared in prefetch(job.dev, dev_batches(job, worker), None):
+            batch = prepared.to(worker.device)
             log_probs, labels = model.classify(batch.given), batch.target.data[:, 0]
             told = log_probs.gather(1, batch.target.data).double().sum()
             sums += -float(told), float((log_probs.argmax(1) != labels).sum()), len(labels)
-        nats, misses, count = place.sum(*sums)
+        nats, misses, count = worker.sum(*sums)
         return {"dev_loss": nats / max(count, 1), "dev_error": misses / max(count, 1)}
 
 
@@ -69,6 +69,6 @@ def check_metric(measure: DevMetrics, fit: FitConfig) -> DevMetrics:
     return measure
 
 
-def dev_batches(job: TrainJob, place: WorkerRank) -> list[np.ndarray]:
+def dev_batches(job: TrainJob, worker: WorkerRank) -> list[np.ndarray]:
     """The batches of the dev split that are this worker's, of similar lengths."""
-    return bucket_by_length(job.dev.frames, job.batching)[place.rank :: place.workers]
+    return bucket_by_length(job.dev.frames, job.batching)[worker.rank :: worker.workers]

@@ -37,48 +37,48 @@ def in_closed_form(job: TrainJob) -> bool:
     return getattr(job.model, "closed_form", False)
 
 
-def fit_closed_form(job: TrainJob, place: WorkerRank) -> None:
+def fit_closed_form(job: TrainJob, worker: WorkerRank) -> None:
     """Read the training text for the sums, solve, and read it again for its loss. Raises UserError for more epochs."""
     if job.fit.epochs != 1:
         raise UserError(f"fit.epochs={job.fit.epochs}: a read-out in closed form is found in one; set fit.epochs=1")
     if training_checkpoints.latest(job.draft):
         return
     torch.manual_seed(job.fit.seed)
-    model = job.model.build(*job.sizes).to(place.device)
-    now = TrainState(group=max(job.fit.batches_per_step, place.workers))
+    model = job.model.build(*job.sizes).to(worker.device)
+    now = TrainState(group=max(job.fit.batches_per_step, worker.workers))
     groups = groups_of(job, now)
     if not groups:
         raise UserError(f"fewer chunks than streams ({job.batching.utterances_per_batch} x {now.group}) to carry on")
-    turns = sum(-(-len(group) // place.workers) for group in groups)
-    bar = Reporter(job, place, 2 * turns, preflight(job, model, place) / place.workers)
+    turns = sum(-(-len(group) // worker.workers) for group in groups)
+    bar = Reporter(job, worker, 2 * turns, preflight(job, model, worker) / worker.workers)
 
     sums: list[torch.Tensor] = []
-    for weight, found in _read(job, groups, model.moments, place):
+    for weight, found in _read(job, groups, model.moments, worker):
         sums = [s + weight * f for s, f in zip(sums, found, strict=True)] if sums else [weight * f for f in found]
         now.step += 1
         bar.show(now, math.log(job.sizes[1]))  # of a model that knows nothing yet
-    if place.workers > 1:
+    if worker.workers > 1:
         for value in sums:
             dist.all_reduce(value)
     model.solve(Moments(*sums))
 
     with torch.no_grad():
-        for weight, loss in _read(job, groups, model.advance, place):
+        for weight, loss in _read(job, groups, model.advance, worker):
             now.total, now.count = now.total + weight * float(loss.total), now.count + weight * float(loss.count)
             now.step += 1
             bar.show(now, now.total / max(now.count, 1))
-    total, count = place.sum(now.total, now.count)
-    row = {"epoch": 1, "step": 1, "loss": total / count, "lr": 0.0} | measure_dev(job, model, place)
-    close_epoch(job, now, row, {"model": model}, place)
+    total, count = worker.sum(now.total, now.count)
+    row = {"epoch": 1, "step": 1, "loss": total / count, "lr": 0.0} | measure_dev(job, model, worker)
+    close_epoch(job, now, row, {"model": model}, worker)
     bar.show(now, row["loss"], finished_epoch=True)
 
 
-def _read(job: TrainJob, groups: list[list[np.ndarray]], read: Read, place: WorkerRank) -> Iterator[tuple[float, Any]]:
+def _read(job: TrainJob, groups: list[list[np.ndarray]], read: Read, worker: WorkerRank) -> Iterator[tuple[float, Any]]:
     """What `read` finds in each batch of this worker, and 1; or 0 where it has no batch left and reads another's."""
-    mine, states = prefetch(job.train, worker_batches(groups, place), 0), dict[int, State | None]()
+    mine, states = prefetch(job.train, worker_batches(groups, worker), 0), dict[int, State | None]()
     for group in groups:
-        for start in range(0, len(group), place.workers):
-            number = start + place.rank
-            found, after = read(next(mine).to(place.device), states.get(number))
+        for start in range(0, len(group), worker.workers):
+            number = start + worker.rank
+            found, after = read(next(mine).to(worker.device), states.get(number))
             states[number] = after if job.reach else None
             yield float(number < len(group)), found

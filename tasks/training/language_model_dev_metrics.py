@@ -24,16 +24,16 @@ class LanguageModelMetrics:
     prompt: Prompt
     carried: bool = False
 
-    def __call__(self, job: TrainJob, model: Model, place: WorkerRank) -> Row:
+    def __call__(self, job: TrainJob, model: Model, worker: WorkerRank) -> Row:
         assert isinstance(model, LanguageModel)
-        mine, sums = np.array_split(np.arange(len(job.dev.rows)), place.workers)[place.rank], np.zeros(3)
-        passage = StreamChunks(job.dev, job.batching, place.device, carried=self.carried)
+        mine, sums = np.array_split(np.arange(len(job.dev.rows)), worker.workers)[worker.rank], np.zeros(3)
+        passage = StreamChunks(job.dev, job.batching, worker.device, carried=self.carried)
         for log_probs, target in lm_log_probs(model, passage, mine):
-            told, held = log_probs.gather(-1, target[..., None]), log_probs.argmax(-1)
-            sums += -float(told.double().sum()), float((held != target).sum()), float(target.numel())
-        nats, misses, count = place.sum(*sums)
+            told, predicted = log_probs.gather(-1, target[..., None]), log_probs.argmax(-1)
+            sums += -float(told.double().sum()), float((predicted != target).sum()), float(target.numel())
+        nats, misses, count = worker.sum(*sums)
         row: Row = {"dev_loss": nats / max(count, 1), "dev_error": misses / max(count, 1)}
-        if place.rank == 0 and self.prompt.length:
-            generator = torch.Generator(place.device).manual_seed(self.prompt.seed)
+        if worker.rank == 0 and self.prompt.length:
+            generator = torch.Generator(worker.device).manual_seed(self.prompt.seed)
             row["sample"] = "".join(generate_text(model, load_tokenizer(job.tokenizer), self.prompt, generator))
         return row

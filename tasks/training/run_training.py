@@ -65,9 +65,9 @@ def train_in_process(job: TrainJob) -> None:
         torch.set_num_threads(threads)
 
 
-def train(job: TrainJob, place: WorkerRank) -> None:
+def train(job: TrainJob, worker: WorkerRank) -> None:
     """As one worker: by gradients, or in closed form where the model has one."""
-    (fit_closed_form if in_closed_form(job) else train_loop)(job, place)
+    (fit_closed_form if in_closed_form(job) else train_loop)(job, worker)
 
 
 def train_on_ray(job: TrainJob, workers: int) -> None:
@@ -114,10 +114,10 @@ def on_worker(config: dict[str, Any]) -> None:
     if _told(job.draft, PROBLEM):
         return
     torch.set_num_threads(1)  # a worker has one core; two threads on a shared machine are slower than one
-    place = WorkerRank(context.get_world_rank(), context.get_world_size(), ray.train.torch.get_device())
+    worker = WorkerRank(context.get_world_rank(), context.get_world_size(), ray.train.torch.get_device())
     try:
         with explain_full_disk():
-            train(job, place)
+            train(job, worker)
     except UserError as problem:
         storage.write(storage.join(job.draft.uri, PROBLEM), str(problem).encode())
         raise

@@ -74,17 +74,17 @@ class DevMetrics(Protocol):
 
     metrics: ClassVar[tuple[str, ...]]
 
-    def __call__(self, job: TrainJob, model: Model, place: WorkerRank) -> Row: ...
+    def __call__(self, job: TrainJob, model: Model, worker: WorkerRank) -> Row: ...
 
 
-def train_loop(job: TrainJob, place: WorkerRank) -> None:
+def train_loop(job: TrainJob, worker: WorkerRank) -> None:
     fit = job.fit
     torch.manual_seed(fit.seed)
-    model: Model = job.model.build(*job.sizes).to(place.device)
-    learner = TrainModule(model, place.workers, job.reach)
+    model: Model = job.model.build(*job.sizes).to(worker.device)
+    learner = TrainModule(model, worker.workers, job.reach)
     optimizer = make_optimizer(model.parameters(), fit)
     stored = training_checkpoints.latest(job.draft) or {}
-    now = TrainState(**stored.get("standing", {"group": max(fit.batches_per_step, place.workers)}))
+    now = TrainState(**stored.get("standing", {"group": max(fit.batches_per_step, worker.workers)}))
     updates = sum(-(-len(_plan(job, epoch, now.group)) // now.group) for epoch in range(fit.epochs))
     if not updates:
         raise UserError(f"fewer chunks than streams ({job.batching.utterances_per_batch} x {now.group}) to carry on")
@@ -92,54 +92,54 @@ def train_loop(job: TrainJob, place: WorkerRank) -> None:
     parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
     for name in parts.keys() & stored.keys():
         parts[name].load_state_dict(stored[name])
-    resume_streams(learner, stored.get("streams", {}), job, now, place)
-    bar = Reporter(job, place, updates, preflight(job, model, place) / place.workers)
+    resume_streams(learner, stored.get("streams", {}), job, now, worker)
+    bar = Reporter(job, worker, updates, preflight(job, model, worker) / worker.workers)
 
     while now.epoch < fit.epochs and not should_stop(now, fit):
         model.train()
         groups = groups_of(job, now)
-        mine = prefetch(job.train, worker_batches(groups, place), now.epoch, model.reduction)
+        mine = prefetch(job.train, worker_batches(groups, worker), now.epoch, model.reduction)
         for group in groups:
             count = int(job.train.tokens[np.concatenate(group)].sum())
-            total = accumulate_gradients(learner, mine, (fit.seed, now.step), len(group), count, place)
+            total = accumulate_gradients(learner, mine, (fit.seed, now.step), len(group), count, worker)
             update_weights(optimizer, fit, now)
             if fit.schedule_every == "step":
                 advance(schedule, total / count)
             if fit.trail:
-                _trail(job, now, group, place)
+                _trail(job, now, group, worker)
             now.total, now.count = now.total + total, now.count + count
             now.step, now.batch = now.step + 1, now.batch + len(group)
             bar.show(now, total / count)
             if now.step % fit.checkpoint_steps == 0:
                 reached = learner.stored()
-                if place.rank == 0:
+                if worker.rank == 0:
                     training_checkpoints.save(job.draft, now, parts, reached)
         learner.begin_epoch()
         row = {"epoch": now.epoch + 1, "step": now.step, "loss": now.total / max(now.count, 1)}
-        row |= {"lr": optimizer.param_groups[0]["lr"]} | measure_dev(job, model, place)
+        row |= {"lr": optimizer.param_groups[0]["lr"]} | measure_dev(job, model, worker)
         if fit.schedule_every == "epoch":
             advance(schedule, row[f"dev_{fit.best_by}"])
-        close_epoch(job, now, row, parts, place)
+        close_epoch(job, now, row, parts, worker)
         bar.show(now, row["loss"], finished_epoch=True)
 
 
 def accumulate_gradients(
-    learner: TrainModule, mine: Iterator[Batch], seeds: tuple[int, int], batches: int, count: int, place: WorkerRank
+    learner: TrainModule, mine: Iterator[Batch], seeds: tuple[int, int], batches: int, count: int, worker: WorkerRank
 ) -> float:
     """Gradients of a group's nats by its `count` tokens, summed over the workers; returns the nats."""
-    total, rounds, net = 0.0, -(-batches // place.workers), learner.net
+    total, rounds, net = 0.0, -(-batches // worker.workers), learner.net
     for turn in range(rounds):
-        number = turn * place.workers + place.rank
+        number = turn * worker.workers + worker.rank
         idle = number >= batches  # this worker has no batch left: it joins in with a weight of zero
         torch.manual_seed(int(np.random.SeedSequence([*seeds, number]).generate_state(1)[0]))
         last = turn == rounds - 1  # the gradients of all turns cross the wire once
         with net.no_sync() if isinstance(net, DistributedDataParallel) and not last else nullcontext():
-            batch = next(mine).to(place.device)
-            with in_bfloat16(place.device):
+            batch = next(mine).to(worker.device)
+            with in_bfloat16(worker.device):
                 loss = learner.loss(batch, number)
-            (loss * (0.0 if idle else place.workers / count)).backward()
+            (loss * (0.0 if idle else worker.workers / count)).backward()
         total += 0.0 if idle else float(loss.detach())
-    return place.sum(total)[0]
+    return worker.sum(total)[0]
 
 
 def update_weights(optimizer: torch.optim.Optimizer, fit: FitConfig, now: TrainState) -> None:
@@ -157,14 +157,14 @@ def update_weights(optimizer: torch.optim.Optimizer, fit: FitConfig, now: TrainS
     cool_down(optimizer, rates)
 
 
-def close_epoch(job: TrainJob, now: TrainState, row: Row, parts: dict[str, Any], place: WorkerRank) -> None:
+def close_epoch(job: TrainJob, now: TrainState, row: Row, parts: dict[str, Any], worker: WorkerRank) -> None:
     """The epoch's row into the history, its weights kept if they are the best so far, and a checkpoint."""
     metric = f"dev_{job.fit.best_by}"
     better = not now.best or row[metric] < now.best[metric]
     now.history.append(row)
     now.best = row if better else now.best
     now.epoch, now.batch, now.total, now.count = now.epoch + 1, 0, 0.0, 0.0
-    if place.rank:
+    if worker.rank:
         return
     weights = parts["model"].state_dict()
     if better:
@@ -175,9 +175,9 @@ def close_epoch(job: TrainJob, now: TrainState, row: Row, parts: dict[str, Any],
 
 
 @torch.no_grad()
-def measure_dev(job: TrainJob, model: Model, place: WorkerRank) -> Row:
+def measure_dev(job: TrainJob, model: Model, worker: WorkerRank) -> Row:
     model.eval()
-    return job.measure(job, model, place)
+    return job.measure(job, model, worker)
 
 
 def should_stop(now: TrainState, fit: FitConfig) -> bool:
@@ -190,28 +190,28 @@ def in_bfloat16(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
 
 
-def resume_streams(learner: TrainModule, reached: Stored, job: TrainJob, now: TrainState, place: WorkerRank) -> None:
+def resume_streams(learner: TrainModule, reached: Stored, job: TrainJob, now: TrainState, worker: WorkerRank) -> None:
     """The streams where a checkpoint left them."""
 
     def batch_before(number: int, groups: int) -> Batch:
         rows = _plan(job, now.epoch, now.group)[now.batch - groups * now.group + number]
-        return job.train.batch(rows, now.epoch, learner.model.reduction).to(place.device)
+        return job.train.batch(rows, now.epoch, learner.model.reduction).to(worker.device)
 
     mine = {number: states for number, states in reached.items() if number < now.group}  # not an idle worker's
-    learner.restore(mine, batch_before, place.device)
+    learner.restore(mine, batch_before, worker.device)
 
 
-def worker_batches(groups: list[list[np.ndarray]], place: WorkerRank) -> list[np.ndarray]:
+def worker_batches(groups: list[list[np.ndarray]], worker: WorkerRank) -> list[np.ndarray]:
     """The batches of this worker in their order; where a group has none left for it, the group's first."""
     mine = []
     for group in groups:
-        for start in range(0, len(group), place.workers):
-            number = start + place.rank
+        for start in range(0, len(group), worker.workers):
+            number = start + worker.rank
             mine.append(group[number] if number < len(group) else group[0])
     return mine
 
 
-def preflight(job: TrainJob, model: Model, place: WorkerRank) -> float:
+def preflight(job: TrainJob, model: Model, worker: WorkerRank) -> float:
     """Run the largest batch of the plan once forward and backward; returns the seconds that a padded frame takes.
 
     Raises UserError where it does not fit into memory.
@@ -221,9 +221,9 @@ def preflight(job: TrainJob, model: Model, place: WorkerRank) -> float:
     before = {name: value.clone() for name, value in model.named_buffers()}
     model.train()
     try:
-        batch = job.train.batch(batch_rows, job.fit.epochs - 1, model.reduction).to(place.device)
+        batch = job.train.batch(batch_rows, job.fit.epochs - 1, model.reduction).to(worker.device)
         begun = time.monotonic()
-        with in_bfloat16(place.device):
+        with in_bfloat16(worker.device):
             total = model(batch).total
         total.backward()
         seconds = time.monotonic() - begun
@@ -242,8 +242,8 @@ def preflight(job: TrainJob, model: Model, place: WorkerRank) -> float:
 class Reporter:
     """Rank 0 writes where the run stands to `progress.json`; the process that started it shows that."""
 
-    def __init__(self, job: TrainJob, place: WorkerRank, updates: int, seconds_per_frame: float) -> None:
-        self.job, self.rank, self.updates, self.written = job, place.rank, updates, 0.0
+    def __init__(self, job: TrainJob, worker: WorkerRank, updates: int, seconds_per_frame: float) -> None:
+        self.job, self.rank, self.updates, self.written = job, worker.rank, updates, 0.0
         self.since = clocks()
         plans = (_plan(job, epoch, 1) for epoch in {0, min(job.batching.sorted_epochs, job.fit.epochs - 1)})
         cost = np.mean([sum(len(rows) * int(job.train.frames[rows].max()) for rows in p) for p in plans])
@@ -280,9 +280,9 @@ def _plan(job: TrainJob, epoch: int, group: int) -> list[np.ndarray]:
     return plan_batches(frames, job.train.shard_numbers, job.batching, seed, epoch)
 
 
-def _trail(job: TrainJob, now: TrainState, group: list[np.ndarray], place: WorkerRank) -> None:
+def _trail(job: TrainJob, now: TrainState, group: list[np.ndarray], worker: WorkerRank) -> None:
     """The keys of an update, each worker those it did itself."""
-    mine = {n: job.train.keys(rows) for n, rows in enumerate(group) if n % place.workers == place.rank}
-    name = f"trail-{now.epoch:05}-{now.batch:08}-{place.rank}-of-{place.workers}.json"
+    mine = {n: job.train.keys(rows) for n, rows in enumerate(group) if n % worker.workers == worker.rank}
+    name = f"trail-{now.epoch:05}-{now.batch:08}-{worker.rank}-of-{worker.workers}.json"
     told = {"epoch": now.epoch, "batch": now.batch, "keys": mine}
     storage.write(storage.join(job.draft.uri, "trail", name), json.dumps(told).encode())
