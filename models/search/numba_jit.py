@@ -49,6 +49,13 @@ class _Cache(FunctionCache):
         sources = [hashlib.sha256(inspect.getsource(part).encode()).hexdigest() for part in parts]
         self._cache_file._source_stamp = (self._impl.locator.get_source_stamp(), *sources)
 
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)
+        except (ImportError, AttributeError):  # it was kept with types of a module that has moved since
+            self.flush()
+            return None
+
     def save_overload(self, sig: Any, data: Any) -> None:
         try:
             super().save_overload(sig, data)

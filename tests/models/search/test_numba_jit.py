@@ -54,3 +54,21 @@ def test_without_a_folder_to_write_to_it_is_compiled_each_time(folder):
     (folder / ".cache").write_text("no folder")
     assert run(folder) == ["4", "0"]
     assert run(folder) == ["4", "0"]
+
+
+def test_what_was_kept_with_a_module_that_has_moved_is_compiled_anew(folder):
+    pair = "from typing import NamedTuple\nclass Pair(NamedTuple):\n    one: int\n    two: int\n"
+    entry = """import {module}
+from models.search.numba_jit import cached_jit
+@cached_jit()
+def total(pair): return pair.one + pair.two
+if __name__ == "__main__":
+    import entry
+    print(entry.total({module}.Pair(1, 2)), sum(entry.total.stats.cache_hits.values()))
+"""
+    for module in ("before", "after"):
+        (folder / f"{module}.py").write_text(pair)
+        (folder / "entry.py").write_text(entry.format(module=module))
+        assert run(folder) == ["3", "0"]
+        assert run(folder) == ["3", "1"]
+        (folder / f"{module}.py").unlink()

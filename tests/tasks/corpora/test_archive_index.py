@@ -1,5 +1,6 @@
 """Archives: what is in them can be read at random, and those that mean harm are refused."""
 
+import gzip
 import io
 import tarfile
 import zipfile
@@ -148,3 +149,21 @@ def test_lines_do_not_depend_on_how_they_are_fetched(limit, tmp_path, artifact_r
     monkeypatch.setattr("tasks.corpora.corpus_files.LINES_BYTES", max(limit, 3))
     (tmp_path / "t.tsv").write_bytes("\ufeffä\tb\r\n\r\nzwölf\n".encode() + b"bad \xff byte")
     assert list(opened(tmp_path).lines("t.tsv")) == ["ä\tb", "", "zwölf", "bad \ufffd byte"]
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tar.gz"])
+def test_a_tar_damaged_between_its_members_is_refused(suffix, tmp_path):
+    """tarfile takes a header that is none for the end of the archive."""
+    whole = io.BytesIO()
+    with tarfile.open(fileobj=whole, mode="w") as tar:
+        for i in range(3):
+            info = tarfile.TarInfo(f"{i}.txt")
+            info.size = 5
+            tar.addfile(info, io.BytesIO(b"words"))
+    for name, change in (("flip", lambda data: data[:1030] + b"?" + data[1031:]), ("cut", lambda data: data[:1024])):
+        data = change(whole.getvalue())
+        path = tmp_path / f"{name}{suffix}"
+        path.write_bytes(gzip.compress(data) if suffix.endswith("gz") else data)
+        corpus = Corpus(kind="webdataset", uri=str(path), verb="documents")
+        with pytest.raises(UserError, match="damaged or cut off"):
+            open_corpus(corpus, open_draft("shards", ""))

@@ -17,16 +17,13 @@ from models import rnn_transducer
 from models.interface import Beam
 from tasks.audio.live_audio_input import pcm_chunks, read_audio_input
 from tasks.bundles.model_bundle import AudioConfig, load_bundle
-from tasks.decoding.live_transcript import ERASE, JsonLinesWriter, TerminalWriter, TextWriter
 from tasks.decoding.streaming_recognizer import (
     IncrementalRecognizer,
     LatencyStats,
-    PartialTranscript,
     RecomputingRecognizer,
     make_recognizer,
     transcribe_stream,
 )
-from tasks.decoding.word_timestamps import TimedToken
 from tasks.features.front_end import CMVN, FrontEnd, extract_frames
 
 GREEDY = Beam(width=1, max_length=10_000)
@@ -189,60 +186,6 @@ def test_the_clock_is_read_around_the_work_alone(artifact_root):
     )  # fmt: skip
     assert delays.worked == 4.0
     np.testing.assert_allclose(delays.of_chunks, [1.0, 1.8, 2.6, 3.6])
-
-
-def word(text, begin=0.0):
-    return TimedToken(text, begin, begin + 0.5)
-
-
-STAGES = [
-    PartialTranscript([word("the")], 0),
-    PartialTranscript([word("the"), word("cat", 1.0)], 1),
-    PartialTranscript([word("the"), word("cap", 1.0)], 1),
-    PartialTranscript([word("the"), word("cat", 1.0), word("sat", 2.0)], 3),
-]
-
-
-def shown_by(captions, stages=STAGES):
-    for stage in stages:
-        captions.show(stage)
-    captions.close()
-    return captions.out.getvalue()
-
-
-def test_a_pipe_gets_final_words_once():
-    assert shown_by(TextWriter(io.StringIO())) == "the cat sat\n"
-
-
-def test_json_lines():
-    rows = [json.loads(line) for line in shown_by(JsonLinesWriter(io.StringIO())).splitlines()]
-    assert [(row["text"], row["final"]) for row in rows] == [
-        ("the", False), ("the", True), ("cat", False), ("cap", False), ("cat", True), ("sat", True)
-    ]  # fmt: skip
-    assert rows[-1] == {"text": "sat", "final": True, "begin": 2.0, "end": 2.5}
-
-
-def test_a_terminal_s_line_is_written_anew():
-    assert shown_by(TerminalWriter(io.StringIO(), 80)).split(ERASE)[1:] == [
-        "the",
-        "the cat",
-        "the cap",
-        "the cat sat\n",
-    ]
-
-
-def test_a_terminal_s_full_line_is_ended():
-    words = [word(f"word{k}") for k in range(12)]
-    stages = [PartialTranscript(words[:k], max(0, k - 1)) for k in range(13)] + [PartialTranscript(words, 12)]
-    written = shown_by(TerminalWriter(io.StringIO(), 20), stages)
-    lines = [line.split(ERASE)[-1] for line in written.split("\n")]
-    assert " ".join(lines).split() == [w.text for w in words]
-    assert max(map(len, lines)) < 20
-    longest = shown_by(
-        TerminalWriter(io.StringIO(), 20),
-        [PartialTranscript([word("x" * 50)], 0), PartialTranscript([word("x" * 50)], 1)],
-    )
-    assert longest.split(ERASE)[1] == "…" + "x" * 18
 
 
 def pcm(wave):

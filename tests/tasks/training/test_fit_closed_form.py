@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from test_train_module import stream  # noqa: F401  (a fixture)
 
 from infra.artifact_store import open_draft
 from infra.errors import UserError
@@ -47,7 +46,7 @@ def least_squares(model, batches):
     return torch.linalg.lstsq(rows, targets).solution
 
 
-def test_the_readout_is_the_least_squares_solution(stream):  # noqa: F811
+def test_the_readout_is_the_least_squares_solution(stream):
     bundle = train_language_model.fn(*stream, training(carried=False), Workers(count=0))
     model, history = load_bundle(bundle).model, bundle.read_json("training.json")["history"]
     assert isinstance(model, LanguageModel)
@@ -66,7 +65,7 @@ def test_the_readout_is_the_least_squares_solution(stream):  # noqa: F811
 
 
 @pytest.mark.parametrize("carried", [False, True])
-def test_the_workers_sums_are_those_of_one(stream, carried):  # noqa: F811
+def test_the_workers_sums_are_those_of_one(stream, carried):
     """Three batches an update on two workers: the second has none for the last turn, and adds nothing."""
     job = prepare_language_model(open_draft("training", "any"), *stream, training(carried, batches_per_step=3))
     torch.manual_seed(0)
@@ -90,6 +89,6 @@ def test_the_workers_sums_are_those_of_one(stream, carried):  # noqa: F811
         torch.testing.assert_close(one, list(moments(states, wanted)), rtol=1e-4, atol=1e-4)
 
 
-def test_what_is_found_in_one_pass_takes_one_epoch(stream):  # noqa: F811
+def test_what_is_found_in_one_pass_takes_one_epoch(stream):
     with pytest.raises(UserError, match=r"set fit\.epochs=1"):
         train_language_model.fn(*stream, training(carried=False, epochs=2), Workers(count=0))

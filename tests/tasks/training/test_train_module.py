@@ -12,14 +12,9 @@ from models.interface import Padded
 from models.layers.rnn_stack import Recurrent
 from tasks.batches.batch_sampler import BatchingConfig, batchify, plan_streams
 from tasks.batches.token_chunks import ChunkConfig, split_chunks
-from tasks.batches.tokenize_text import fit_text_tokenizer, tokenize_text
 from tasks.bundles.model_bundle import load_bundle
-from tasks.corpora.corpus_uri import fingerprint, parse_corpus
 from tasks.decoding.generate_text import Prompt
 from tasks.decoding.lm_log_probs import StreamChunks, lm_log_probs
-from tasks.ingest.ingest_text import TextIngestConfig, ingest_text
-from tasks.text.normalization import AS_WRITTEN
-from tasks.text.tokenizer import TokenizerConfig
 from tasks.training import train_loop
 from tasks.training.optimizer import FitConfig
 from tasks.training.run_training import Workers
@@ -27,20 +22,9 @@ from tasks.training.train_language_model import LMTrainingConfig, train_language
 from tasks.training.train_loop import WorkerRank, accumulate_gradients
 from tasks.training.train_module import TrainModule
 
-TEXT = "le renard et le corbeau se parlent, la fourmi et la cigale aussi; " * 40
 SMALL = char_rnn.Config(embedding_size=8, recurrent=Recurrent(cell="lstm", hidden_size=12), readout=())
 ONLINE = char_rnn.Config(embedding_size=0, recurrent=Recurrent(cell="elman_rtrl", hidden_size=6), readout=())
 BATCHING = BatchingConfig(utterances_per_batch=3, sorted_epochs=0)
-
-
-@pytest.fixture
-def stream(tmp_path, in_this_process):
-    path = tmp_path / "text.txt"
-    path.write_text(TEXT)
-    corpus = parse_corpus(f"text:{path}", "documents")
-    text = ingest_text.fn(corpus, fingerprint(corpus), TextIngestConfig())
-    tokenizer = fit_text_tokenizer.fn(text, TokenizerConfig(specials=False, text=AS_WRITTEN))
-    return tokenize_text.fn(text, tokenizer), tokenizer
 
 
 def training(reach=2, model=SMALL, **fit):
