@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from infra import storage
 from infra.artifact_store import Draft
@@ -29,7 +30,7 @@ Location = tuple[str, int, int]  # URI, offset, size
 class CorpusFiles:
     """uri: what messages name. files: name to (URI, offset, size), the URI empty where it is the name's own.
     asked: the one file that the corpus names, such as a manifest. texts: the contents of small files that were read
-    while their archive was listed.
+    while their archive was listed. surveys: what a reader has found out about a table, which it need not read again.
     """
 
     uri: str
@@ -37,6 +38,7 @@ class CorpusFiles:
     archive: bool = False
     asked: str = ""
     texts: dict[str, bytes] = field(default_factory=dict)
+    surveys: dict[str, Any] = field(default_factory=dict, compare=False)
 
     def names(self, suffix: str | tuple[str, ...] = "") -> list[str]:
         return sorted(name for name in self.files if name.endswith(suffix))

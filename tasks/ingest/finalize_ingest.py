@@ -42,9 +42,12 @@ class SplitCounts:
 
 
 def finalize_ingest(
-    out: Draft, names: list[str], corpus: Corpus, options: IngestConfig, splits: tuple[str, ...]
+    out: Draft, names: list[str], corpus: Corpus, options: IngestConfig, splits: tuple[str, ...], origins: dict[str, Any]
 ) -> Artifact:
-    """The artifact of the finished jobs. Raises UserError where a split has passed the error budget or has nothing."""
+    """The artifact of the finished jobs. origins: what splits and speakers were taken from, for the summary.
+
+    Raises UserError where a split has passed the error budget or has nothing.
+    """
     ordered = sorted(names, key=lambda name: (SPLITS.index(name.rpartition("-")[0]), name))
     counts: dict[str, SplitCounts] = {split: SplitCounts() for split in SPLITS if split in splits}
     with TemporaryDirectory() as folder:
@@ -54,9 +57,8 @@ def finalize_ingest(
         _charge(counts, corpus, options, quarantine)
         out.put(TABLES[0], index)
         out.put(TABLES[1], quarantine)
-    out.put_json(
-        TABLES[2], {"splits": {s: _numbers(c) for s, c in counts.items() if c.rows}, "shared_with_train": leaks}
-    )
+    numbers = {split: _numbers(count) for split, count in counts.items() if count.rows}
+    out.put_json(TABLES[2], {"splits": numbers, "shared_with_train": leaks, **origins})
     used = {f"{name}.tar" for name in names}.intersection(out.finished())
     for name in SCRATCH:
         out.remove(name)

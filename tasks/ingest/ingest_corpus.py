@@ -35,6 +35,7 @@ from tasks.steps.ray_jobs import Job, run_jobs
 
 FIRST_ROWS, LAST_ROWS, SHARDS_A_STEP = 128, 4096, 8  # shards grow: few clips still make enough shards for all cores
 REJECTS_HELD = 4096
+ORIGINS_SHOWN = 100  # names of folders, tars and values of a column, the most frequent
 NOT_IN_A_KEY = re.compile(r"[^A-Za-z0-9_-]")
 _json = lru_cache(json.dumps)  # of what most rows have in common
 
@@ -50,12 +51,13 @@ def ingest_corpus(corpus: Corpus, fingerprint: str, options: IngestConfig, split
     source = _source(corpus, options, out, reader)
     read = getattr(reader, corpus.verb)
     rows = split_corpus(lambda wanted: _checked(read(source, options, wanted)), options, splits)
+    origins = Origins()
     limits = {"out": out.uri, "min_seconds": options.min_seconds, "max_seconds": options.max_seconds}
-    jobs = [limits | place for place in _write_jobs(rows, source, options, out)]
+    jobs = [limits | place for place in _write_jobs(origins.count(rows), source, options, out)]
     jobs.reverse()  # the small ones end last
     for _ in run_jobs(ingest_shard, _unfinished(jobs, out), "ingest"):
         pass
-    return finalize_ingest(out, [job["name"] for job in jobs], corpus, options, splits)
+    return finalize_ingest(out, [job["name"] for job in jobs], corpus, options, splits, origins.told())
 
 
 def list_splits(shards: Artifact) -> tuple[str, ...]:
@@ -84,6 +86,28 @@ def _checked(rows: Iterator[Row]) -> Iterator[Row]:
             yield Reject(row.split, row.source, "read", "transcript is not UTF-8", row.text)
         else:
             yield row
+
+
+class Origins:
+    """What the splits and the speakers of the rows were taken from, and those of how many rows."""
+
+    def __init__(self) -> None:
+        self.splits, self.speakers = defaultdict[str, Counter[str]](Counter), Counter[str]()
+
+    def count(self, rows: Iterator[Row]) -> Iterator[Row]:
+        for row in rows:
+            if isinstance(row, Utterance):
+                self.splits[row.split][row.split_from] += 1
+                self.speakers[row.speaker_from if row.speaker else ""] += 1
+            yield row
+
+    def told(self) -> dict[str, Any]:
+        splits = {split: _shown(counts, "the reader") for split, counts in self.splits.items()}
+        return {"split_from": splits, "speaker_from": _shown(self.speakers, "no speaker")}
+
+
+def _shown(counts: Counter[str], unsaid: str) -> dict[str, int]:
+    return {said or unsaid: count for said, count in counts.most_common(ORIGINS_SHOWN)}
 
 
 def _write_jobs(rows: Iterator[Row], source: CorpusFiles, options: IngestConfig, out: Draft) -> list[Job]:
