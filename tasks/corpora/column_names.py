@@ -66,8 +66,16 @@ def find_columns(names: tuple[str, ...]) -> Columns:
         return tuple(known[plain] for name in wanted if (plain := plain_name(name)) in known)
 
     offset, duration = (next(iter(found([name])), "") for name in SPAN)
-    roles = (found(wanted) for wanted in (AUDIO, TEXT, LABEL, SPEAKER, SPLIT, SUBSET))
-    return Columns(*roles, offset, duration)
+    return Columns(
+        audio=found(AUDIO),
+        text=found(TEXT),
+        label=found(LABEL),
+        speaker=found(SPEAKER),
+        split=found(SPLIT),
+        subset=found(SUBSET),
+        offset=offset,
+        duration=duration,
+    )
 
 
 def read_text(row: Mapping[str, Any], names: Iterable[str]) -> tuple[str, str]:

@@ -42,9 +42,14 @@ class SplitCounts:
 
 
 def finalize_ingest(
-    out: Draft, names: list[str], corpus: Corpus, options: IngestConfig, splits: tuple[str, ...], origins: dict[str, Any]
+    out: Draft,
+    names: list[str],
+    corpus: Corpus,
+    options: IngestConfig,
+    splits: tuple[str, ...],
+    told: dict[str, Any],
 ) -> Artifact:
-    """The artifact of the finished jobs. origins: what splits and speakers were taken from, for the summary.
+    """The artifact of the finished jobs. told: what splits and speakers were taken from, for the summary.
 
     Raises UserError where a split has passed the error budget or has nothing.
     """
@@ -58,7 +63,7 @@ def finalize_ingest(
         out.put(TABLES[0], index)
         out.put(TABLES[1], quarantine)
     numbers = {split: _numbers(count) for split, count in counts.items() if count.rows}
-    out.put_json(TABLES[2], {"splits": numbers, "shared_with_train": leaks, **origins})
+    out.put_json(TABLES[2], {"splits": numbers, "shared_with_train": leaks, **told})
     used = {f"{name}.tar" for name in names}.intersection(out.finished())
     for name in SCRATCH:
         out.remove(name)

@@ -28,6 +28,6 @@ def check_splits(source: CorpusFiles, names: list[str]) -> None:
     if "train" in of_split and len(of_split) > 1:
         held_out = next(name for split, name in of_split.items() if split != "train")
         raise UserError(
-            f"corpus {source.uri}: {of_split['train']} and {held_out} are different splits by their names, and plain text "
-            "is read as a whole; name the training text alone, or move the other away"
+            f"corpus {source.uri}: {of_split['train']} and {held_out} are different splits by their names, and plain "
+            "text is read as a whole; name the training text alone, or move the other away"
         )

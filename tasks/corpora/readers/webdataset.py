@@ -143,24 +143,24 @@ class _Reading:
         """Where the samples belong. Raises UserError for a tar that says no split beside others that do."""
         folder, _, last = self.source.uri.rpartition("/")
         corpus = folder if last.lower().endswith(SHARDS) else self.source.uri
-        archives = {name: split_in_path(name, corpus) for name in dict.fromkeys(s.archive for s in self.samples)}
+        archives = {sample.archive: "" for sample in self.samples}
+        if not self.options.split_field:
+            archives = {name: split_in_path(name, corpus) for name in archives}
         said = [self._said_split(sample) for sample in self.samples]
+        if not any(said) and not self.options.split_field:
+            lost = next((name for name, part in archives.items() if not part), "")
+            if lost and (other := next(filter(None, archives.values()), "")):
+                raise UserError(
+                    f"corpus {self.source.uri}: the name of {lost} says no split, as {other} does; rename it, name the "
+                    f"others alone, or set ingest.own_splits=true; {KNOWN}"
+                )
+            if lost:
+                return [Place("")] * len(said)
         splits = resolve_splits({*archives.values(), *said})
-        if not splits and not any(said):
-            return [Place("")] * len(said)
-        if not any(said) and (lost := next((name for name, part in archives.items() if not part), "")):
-            raise UserError(
-                f"corpus {self.source.uri}: the name of {lost} says no split, as {next(filter(None, archives.values()))}"
-                f" does; rename it, name the others alone, or set ingest.own_splits=true; {KNOWN}"
-            )
-        places: dict[tuple[str, str], Place] = {}  # one for each kind, whatever number of samples
-        column = self.options.split_field or SPLIT[0]
-        for text_said, part in {(text_said, archives[s.archive]) for text_said, s in zip(said, self.samples, strict=True)}:
-            told = f"key {column}: {text_said}" if text_said else f"tar {part}"
-            split = splits.get(text_said or part, "")
-            fault = None if split else unknown_split(text_said, column)
-            places[text_said, part] = Place(split or "train", told, fault)
-        return [places[text_said, archives[s.archive]] for text_said, s in zip(said, self.samples, strict=True)]
+        pairs = [(own, archives[sample.archive]) for own, sample in zip(said, self.samples, strict=True)]
+        key = self.options.split_field or SPLIT[0]
+        places = {pair: _place(pair, splits, key) for pair in set(pairs)}  # one of each, for millions of samples
+        return [places[pair] for pair in pairs]
 
     def _said_split(self, sample: Sample) -> str:
         """What the sample says itself; "" also where that cannot be read, for which it is rejected later."""
@@ -249,7 +249,8 @@ class _Reading:
             return {}
         try:
             content = self._content(name)
-            known = json.loads(content, object_pairs_hook=unique_keys, parse_constant=lambda _: None)  # NaN: what pandas writes where nothing is
+            # NaN is what pandas writes where nothing is.
+            known = json.loads(content, object_pairs_hook=unique_keys, parse_constant=lambda _: None)
             if b"\\ud" in content.lower():
                 json.dumps(known, ensure_ascii=False).encode()  # refuses half a surrogate pair, which no file can hold
         except (ValueError, RecursionError) as error:
@@ -263,6 +264,14 @@ class _Reading:
         if size > LARGEST_BYTES:
             raise Unusable("malformed row", f"{name} has {size >> 20} MB, {LARGEST_BYTES >> 20} are allowed")
         return self.source.read(name)
+
+
+def _place(pair: tuple[str, str], splits: dict[str, str], key: str) -> Place:
+    """Of what a sample says itself, and of the part of its tar's name that does."""
+    own, part = pair
+    if split := splits.get(own or part):
+        return Place(split, f"key {key}: {own}" if own else f"tar {part}")
+    return Place("train", fault=unknown_split(own, f"key {key}"))
 
 
 def _of_kind(sample: Sample, endings: tuple[str, ...]) -> list[str]:
