@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 from infra.errors import UserError
 from tasks.corpora.column_names import find_columns, read_known
 from tasks.corpora.corpus_files import CorpusFiles
+from tasks.corpora.corpus_uri import UNFINISHED
 from tasks.corpora.split_names import KNOWN, NOT_SPLITS, order, resolve_splits, split_in_path, unknown_split
 from tasks.corpora.table_rows import DELIMITED, SUFFIXES, read_rows
 from tasks.corpora.utterance import Reject, Utterance
 
-MOST_TABLES = 100  # without a split in their names: more are notes, one a clip
+MOST_TABLES = 100  # without a split in their names, or below the top: more are notes, one a clip
 
 Row = Utterance | Reject
 
@@ -87,7 +88,11 @@ def find_tables(source: CorpusFiles, fits: Callable[[tuple[str, ...]], bool], wh
     Raises UserError where there are none, and for one beside others that says no split: it must not be trained on by
     accident.
     """
-    names = [posixpath.basename(source.asked)] if source.asked else _shallowest(source)
+    if UNFINISHED in source.files:
+        raise UserError(f"corpus {source.uri}: an export to it has not ended; run it again")
+    if source.asked and not source.asked.lower().endswith(SUFFIXES):
+        raise UserError(f"{source.asked}: {what} is a table, {', '.join(SUFFIXES)} by its name")
+    names = [posixpath.basename(source.asked)] if source.asked else _shallowest(source, fits)
     told = {name: split_in_path(name, "" if source.asked else source.uri) for name in names}
     if len(names) == 1:
         return resolve_tables(source, told)
@@ -137,10 +142,14 @@ def _column(survey: Survey) -> str:
     return "subset" if survey.subsets and len(resolve_splits(survey.subsets)) == len(survey.subsets) else ""
 
 
-def _shallowest(source: CorpusFiles) -> list[str]:
+def _shallowest(source: CorpusFiles, fits: Callable[[tuple[str, ...]], bool]) -> list[str]:
+    """The files at the top that may be tables; where there are none those in the uppermost folders that are tables."""
     names = [name for name in source.names() if name.lower().endswith(SUFFIXES)]
     depth = min((name.count("/") for name in names), default=0)
-    return [name for name in names if name.count("/") == depth]
+    names = [name for name in names if name.count("/") == depth]
+    if depth == 0:
+        return names
+    return [name for name in names if len(names) <= MOST_TABLES and fits(survey_table(source, name).columns)]
 
 
 def _stem(name: str) -> str:
