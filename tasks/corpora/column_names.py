@@ -33,6 +33,7 @@ class Columns(NamedTuple):
     duration: str
 
 
+@lru_cache(1 << 12)
 def plain_name(name: str) -> str:
     return re.sub(r"[\W_]+", "", name.casefold())
 

@@ -212,4 +212,4 @@ def find_clip(source: CorpusFiles, folder: str, audio: str) -> str:
 
 
 def is_clip(source: CorpusFiles, folder: str, audio: str) -> bool:
-    return bool(audio) and "\0" not in audio and find_clip(source, folder, audio) in source.files
+    return bool(audio) and "\0" not in audio and source.locate(find_clip(source, folder, audio)) is not None

@@ -83,31 +83,43 @@ class _Whole:
         clips = find_columns(tuple(names)).audio
         self.clip = names.index(clips[0]) if clips else len(names)
         self.ends_spoken, self.begins_spoken = (bool(names) and plain_name(names[i]) in SPOKEN for i in (-1, 0))
-        self.held: list[Record] = []  # a whole record that the next line may go on, or pieces of one
+        self.whole: Record | None = None  # a record that the next line may go on
+        self.pieces: list[Record] = []
 
     def rows(self, records: Iterable[Record]) -> Iterator[tuple[int, Fields | str]]:
         for record in records:
-            yield from self._next(record)
+            if len(record[1]) == self.count and not self.pieces:
+                if self.whole:
+                    yield self.whole
+                self.whole = record
+            else:
+                yield from self._odd(record)
         yield from self._ended()
 
-    def _next(self, record: Record) -> Iterator[tuple[int, Fields | str]]:
+    def _odd(self, record: Record) -> Iterator[tuple[int, Fields | str]]:
+        """A record that lacks fields or has too many, or that comes after one that lacks some."""
         number, fields = record
         missing = self.count - len(fields)
         if missing < 0:
             yield from self._ended()
             yield number, f"{len(fields)} fields for {self.count} columns"
             return
-        in_pieces = bool(self.held) and len(self.held[-1][1]) < self.count
-        begins = self.clip < len(fields) and bool(self.is_clip(fields[self.clip].strip()))
-        goes_on = in_pieces or (self.ends_spoken and missing > 0)
-        if self.held and (joined := self._joined([*self.held, record])):
+        before = self.pieces or ([self.whole] if self.whole else [])
+        goes_on = bool(self.pieces) or (bool(before) and self.ends_spoken)
+        if before and (joined := self._joined([*before, record])):
+            self.whole, self.pieces = None, []
             yield joined
-            self.held = []
-        elif self.held and goes_on and not (begins if missing else not self.begins_spoken):
-            self.held.append(record)
+        elif goes_on and not (self._names_clip(fields) if missing else not self.begins_spoken):
+            self.whole, self.pieces = None, [*before, record]
+            if not missing:
+                yield from self._ended()
         else:
             yield from self._ended()
-            self.held = [record]
+            self.whole, self.pieces = (None, [record]) if missing else (record, [])
+
+    def _names_clip(self, fields: Fields) -> bool:
+        """Whether the piece is the beginning of a row of its own."""
+        return self.clip < len(fields) and bool(self.is_clip(fields[self.clip].strip()))
 
     def _joined(self, records: list[Record]) -> tuple[int, Fields] | None:
         """The record, where its pieces are those of one quoted field."""
@@ -121,15 +133,15 @@ class _Whole:
         return records[0][0], [*fields[:at], field[1:-1].replace('""', '"'), *fields[at + 1 :]]
 
     def _ended(self) -> Iterator[tuple[int, Fields | str]]:
-        held, self.held = self.held, []
-        if len(held) == 1 and len(held[0][1]) == self.count:
-            yield held[0]
-        elif len(held) == 1:
-            yield held[0][0], f"{len(held[0][1])} fields for {self.count} columns"
-        elif held:
-            told = " and ".join(str(len(fields)) for _, fields in held[:3])
-            last = held[-1][0]
-            yield held[0][0], f"to line {last}: {told} fields for {self.count} columns; quote a line feed inside"
+        whole, pieces = self.whole, self.pieces
+        self.whole, self.pieces = None, []
+        if whole:
+            yield whole
+        if pieces:
+            to = f"to line {pieces[-1][0]}: " if len(pieces) > 1 else ""
+            counts = " and ".join(str(len(fields)) for _, fields in pieces[:3])
+            advice = "; quote a line feed inside" if len(pieces) > 1 else ""
+            yield pieces[0][0], f"{to}{counts} fields for {self.count} columns{advice}"
 
 
 def _json_rows(source: CorpusFiles, name: str) -> Iterator[tuple[int, Row]]:
@@ -141,7 +153,9 @@ def _json_rows(source: CorpusFiles, name: str) -> Iterator[tuple[int, Row]]:
 def parse_object(text: str) -> Row:
     """A JSON object, or what is wrong with it."""
     try:
-        row = json.loads(text, object_pairs_hook=unique_keys)
+        row = json.loads(text)
+        if isinstance(row, dict) and text.count(":") > len(row):  # else no key can be there twice
+            row = json.loads(text, object_pairs_hook=unique_keys)
         if "\\u" in text:
             json.dumps(row, ensure_ascii=False).encode()  # refuses half a surrogate pair, which no file can hold
     except UnicodeEncodeError as error:
