@@ -6,12 +6,11 @@ One line on stderr when a process begins to wait and one when the server answers
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TypeVar
 
-from infra.errors import tell_user
+from infra.errors import UserError, tell_user
 from infra.settings import settings
 
 FIRST_SECONDS, LONGEST_SECONDS = 0.5, 15.0  # between two tries; a lock's owner has to show itself more often
@@ -22,14 +21,16 @@ _away: dict[str, float] = {}  # servers that are waited for, since when
 _one_thread = threading.Lock()
 
 
-@contextmanager
-def without_patience() -> Iterator[None]:
-    """Inside the block, and in this thread, no server is waited for: for what only shows progress."""
+def attempt(show: Callable[[], object]) -> bool:
+    """Do what only shows progress; whether it could be done. A server that is away is not waited for, nor an error."""
     token = _impatient.set(True)
     try:
-        yield
+        show()
+    except UserError:
+        return False
     finally:
         _impatient.reset(token)
+    return True
 
 
 def retry_outages(act: Callable[[], Answer], is_outage: Callable[[Exception], bool], server: str) -> Answer:
@@ -44,13 +45,11 @@ def retry_outages(act: Callable[[], Answer], is_outage: Callable[[Exception], bo
             answer = act()
         except Exception as error:
             waited = time.monotonic() - begun
-            if not is_outage(error):
+            if isinstance(error, UserError) or not is_outage(error):  # a UserError has been waited for
                 raise
+            _tell_away(server, f"waiting for it, {patience:.0f} s at most" if patience else "its progress is not shown")
             if waited >= patience:
-                if patience:
-                    _away.pop(server, None)
                 raise
-            _tell_away(server, patience)
             time.sleep(min(pause * random.uniform(0.5, 1.0), patience - waited))
             pause = min(2 * pause, LONGEST_SECONDS)
             continue
@@ -59,12 +58,12 @@ def retry_outages(act: Callable[[], Answer], is_outage: Callable[[Exception], bo
         return answer
 
 
-def _tell_away(server: str, patience: float) -> None:
+def _tell_away(server: str, what: str) -> None:
     with _one_thread:
         if server in _away:
             return
         _away[server] = time.monotonic()
-    tell_user(f"{server} does not answer; waiting for it, {patience:.0f} s at most")
+    tell_user(f"{server} does not answer; {what}")
 
 
 def _tell_back(server: str) -> None:

@@ -78,6 +78,7 @@ def request(uri: str, ask: Callable[[Any], Answer]) -> Answer:
 
 def is_outage(error: BaseException | None) -> bool:
     """Whether the server, or the way to it, may be better in a while."""
+    from boto3.exceptions import Boto3Error
     from botocore import exceptions as known
 
     if error is None or isinstance(error, known.SSLError | known.InvalidProxiesConfigError):
@@ -86,8 +87,9 @@ def is_outage(error: BaseException | None) -> bool:
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         return _code(error) in BUSY or status == 429 or (status >= 500 and status != 501)
     away = (known.ConnectionError, known.HTTPClientError, known.IncompleteReadError)
-    # Transfers in several parts wrap what went wrong with one.
-    return isinstance(error, away) or is_outage(getattr(error, "last_exception", None) or error.__context__)
+    if isinstance(error, Boto3Error):  # transfers in several parts wrap what went wrong with one
+        return is_outage(getattr(error, "last_exception", None) or error.__context__)
+    return isinstance(error, away)
 
 
 def _code(error: Any) -> str:
