@@ -46,7 +46,7 @@ def make_client(endpoint: str) -> Any:
     import boto3  # half a second that a local run need not pay
     from botocore.config import Config
 
-    retries = {"mode": "standard", "max_attempts": 4}  # what passes in seconds is nothing to tell of
+    retries = {"mode": "standard", "max_attempts": 2}  # what passes in a second is nothing to tell of
     how = Config(retries=retries, max_pool_connections=16, connect_timeout=CONNECT_SECONDS)
     return boto3.Session().client("s3", endpoint_url=endpoint or None, config=how)
 
