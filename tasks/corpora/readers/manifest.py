@@ -84,8 +84,7 @@ def find_clip(source: CorpusFiles, folder: str, audio: str) -> str:
     """Beside the manifest, or in one of the folders where clips are often kept."""
     if audio.startswith(("/", "s3://")):
         return audio
-    places = (posixpath.normpath(posixpath.join(folder, below, audio)) for below in ("", "audio", "clips", "wavs"))
-    return source.first(*places)
+    return source.first(*(posixpath.join(folder, below, audio) for below in ("", "audio", "clips", "wavs")))
 
 
 def read_span(row: dict[str, Any]) -> tuple[float, float] | None:
