@@ -8,6 +8,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 ERROR_RATES = {"WER": "dev_wer", "CER": "dev_cer", "missed": "dev_error"}
+mpl.rcParams["text.parse_math"] = False  # a label with a $ in it is no formula
 COLORS = mpl.colormaps["tab10"](range(10))
 
 

@@ -64,12 +64,19 @@ def placed(where, files, tmp_path, request, monkeypatch):
 
 @pytest.fixture
 def found(tmp_path, request, monkeypatch, ingested):
-    """`found(where, files)`: the text of each clip that was kept, and why others were not."""
+    """`found(where, files)`: the text of each clip that was kept, and why others were not. Beside them stand four clips
+    that are always found, so that something is left to train on.
+    """
 
     def run(where, files, below="", **options):
+        (train,) = [name for name in files if name.rpartition("/")[2] in {"train.jsonl", "train.json"}]
+        top = train.rpartition("/")[0]
+        others = {f"{top}/other{i}.wav".lstrip("/"): clip(90 + i) for i in range(4)}
+        lines = b"".join(b'{"audio_filepath": "other%d.wav", "text": "other text %d"}\n' % (i, i) for i in range(4))
+        files = files | others | {train: files[train] + lines}
         uri = placed(where, files, tmp_path, request, monkeypatch)
         shards = ingested(f"manifest:{storage.join(uri, below) if below else uri}", error_budget=1.0, **options)
-        kept = {row["source"]: row["text"] for row in index_of(shards)}
+        kept = {row["source"]: row["text"] for row in index_of(shards) if "other" not in row["text"]}
         return kept, {row["source"]: row["reason"] for row in quarantine_of(shards)}
 
     return run
