@@ -33,6 +33,11 @@ def plot_learning_curve(history: list[dict[str, Any]]) -> bytes:
     return to_png(figure)
 
 
+def short_label(text: str, most: int = 24) -> str:
+    """A name of data, as long as a picture has room for."""
+    return text if len(text) <= most else f"{text[: most - 1]}\u2026"
+
+
 def to_png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     with warnings.catch_warnings():  # a script that the drawing font lacks shows as boxes; the page's text has it

@@ -16,7 +16,7 @@ from typing import Any
 from infra.errors import UserError
 from tasks.corpora.corpus_files import CorpusFiles
 from tasks.corpora.corpus_uri import IngestConfig
-from tasks.corpora.readers.manifest import AUDIO, SPLIT_NAMES, SUFFIXES, find_clip, read_rows, read_span
+from tasks.corpora.readers.manifest import AUDIO, SPLIT_NAMES, SUFFIXES, find_clip, read_rows, read_span, shallowest
 from tasks.corpora.utterance import Reject, Utterance
 
 COLUMNS_SEEN_IN = 100  # JSON lines name their columns each by itself
@@ -47,8 +47,7 @@ def find_table(source: CorpusFiles, options: IngestConfig) -> Table:
     """The table of a corpus and what it has. Raises UserError where there is not exactly one, or it has no such
     rows.
     """
-    names = source.names(SUFFIXES)
-    names = [name for name in names if "/" not in name] or names
+    names = shallowest(source.names(SUFFIXES))
     if source.asked:
         names = [posixpath.basename(source.asked)]
     if len(names) != 1:

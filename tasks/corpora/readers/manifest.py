@@ -33,8 +33,9 @@ def utterances(source: CorpusFiles, options: IngestConfig, splits: tuple[str, ..
 
 def find_manifests(source: CorpusFiles) -> dict[str, str]:
     """Each manifest with its split, "" where its rows say. Raises UserError where there is none."""
-    at_top = [n for n in source.names(SUFFIXES) if "/" not in n]
-    named = {n: SPLIT_NAMES.get(n.rsplit(".", 1)[0].split("_")[0].split("-")[0].lower(), "") for n in at_top}
+    at_top = shallowest(source.names(SUFFIXES))
+    stems = {n: posixpath.basename(n).rsplit(".", 1)[0] for n in at_top}
+    named = {n: SPLIT_NAMES.get(stem.split("_")[0].split("-")[0].lower(), "") for n, stem in stems.items()}
     asked = posixpath.basename(source.asked) if source.asked else ""
     if asked in named:
         return {asked: named[asked] if _has_no_split(source, asked) else ""}
@@ -43,6 +44,12 @@ def find_manifests(source: CorpusFiles) -> dict[str, str]:
     if len(named) == 1:
         return named
     raise UserError(f"corpus {source.uri}: no train, dev or test manifest (.jsonl, .json, .csv, .tsv) in it")
+
+
+def shallowest(names: list[str]) -> list[str]:
+    """Those nearest to the top, which an archive's own folder may be above."""
+    depth = min((name.count("/") for name in names), default=0)
+    return [name for name in names if name.count("/") == depth]
 
 
 def _has_no_split(source: CorpusFiles, name: str) -> bool:

@@ -10,6 +10,7 @@ from small_classifier import rows_of, texts
 
 from infra.artifact_store import new_draft
 from models import char_rnn
+from models.interface import describe_config
 from tasks.corpora.utterance import QUARANTINE
 from tasks.ngram.train_ngram import SUMMARY
 from tasks.reports.html_page import as_json, html_heading, html_image, html_page, html_table
@@ -92,7 +93,7 @@ def test_an_ngram_model_s_page(artifact_root):
 
 def test_a_comparison_s_page(artifact_root):
     told = {"history": HISTORY, "best": {"epoch": 1}}
-    model = {"architecture": "char_rnn", "config": {}, "sizes": [5]}
+    model = describe_config(char_rnn.Config()) | {"source_size": 5, "target_size": 5}
     entries = tuple(
         LeaderboardEntry(
             recipe=recipe,
@@ -104,7 +105,7 @@ def test_a_comparison_s_page(artifact_root):
         )
         for recipe in (EVIL, f"{EVIL}2")
     )
-    ranking = Ranking(metric="loss", curve="dev_loss", curve_label=EVIL)
+    ranking = Ranking(metric="loss", curve="dev_loss", curve_label="dev loss")
     comparison = Comparison(
         key="k", title=EVIL, corpus=EVIL, ranking=ranking, columns=(("loss", EVIL, "{:.3f}"),), failed=((EVIL, EVIL),)
     )
