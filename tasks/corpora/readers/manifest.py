@@ -91,7 +91,8 @@ def find_clip(source: CorpusFiles, folder: str, audio: str) -> str:
     """Beside the manifest, or in one of the folders where clips are often kept."""
     if audio.startswith(("/", "s3://")):
         return audio
-    return source.first(*(posixpath.join(folder, below, audio) for below in ("", "audio", "clips", "wavs")))
+    places = (posixpath.normpath(posixpath.join(folder, below, audio)) for below in ("", "audio", "clips", "wavs"))
+    return source.first(*places)
 
 
 def read_span(row: dict[str, Any]) -> tuple[float, float] | None:
