@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import pyarrow as pa
 
 from infra import storage
-from tasks.corpora.archive_index import ALLOWANCE_BYTES, RATIO
+from tasks.corpora.archive_members import ALLOWANCE_BYTES, RATIO
 from tasks.corpora.corpus_files import Location
 
 READ_BYTES = 4 << 20

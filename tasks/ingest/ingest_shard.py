@@ -29,19 +29,21 @@ AHEAD, AHEAD_BYTES = 8, 4 << 20  # rows whose clips, none of them larger, are fe
 NO_SPAN = "null"
 TEXT_COLUMNS = ("key", "split", "text", "speaker", "tags", "source")
 JOBS = "jobs"  # one file: a Parquet table for each shard to be, one after the other
-JOB = pa.schema([(name, pa.string()) for name in (*TEXT_COLUMNS, "clips", "pauses_ms", "span", "content")])
+JOB = pa.schema([(name, pa.string()) for name in (*TEXT_COLUMNS, "pauses_ms", "span", "content")])
+JOB = JOB.append(pa.field("clips", pa.binary()))  # their places, which need not be Unicode
 
 Fetched = dict[Location, Future[bytes]]
 Clip = tuple[str, int, int, str]  # URI, offset, size, extension
 
 
-def serialize_clips(clips: Iterable[Clip]) -> str:
+def serialize_clips(clips: Iterable[Clip]) -> bytes:
     """Clips as one field of a job's table; no name has a NUL in it."""
-    return "\0".join([f"{uri}\0{offset}\0{size}\0{extension}" for uri, offset, size, extension in clips])
+    fields = [f"{uri}\0{offset}\0{size}\0{extension}" for uri, offset, size, extension in clips]
+    return "\0".join(fields).encode(errors="surrogateescape")
 
 
-def deserialize_clips(text: str) -> list[Clip]:
-    fields = text.split("\0")
+def deserialize_clips(data: bytes) -> list[Clip]:
+    fields = data.decode(errors="surrogateescape").split("\0")
     return [(fields[i], int(fields[i + 1]), int(fields[i + 2]), fields[i + 3]) for i in range(0, len(fields) - 3, 4)]
 
 
@@ -74,7 +76,7 @@ def _fetched_ahead(rows: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any],
     waiting: deque[tuple[dict[str, Any], Fetched]] = deque()
     with ThreadPoolExecutor(AHEAD) as pool:
         for row in rows:
-            remote = row["span"] == NO_SPAN and "s3://" in row["clips"]  # looked at before it is taken apart
+            remote = row["span"] == NO_SPAN and b"s3://" in row["clips"]  # looked at before it is taken apart
             places = [clip[:3] for clip in deserialize_clips(row["clips"])] if remote else []
             small = [place for place in places if storage.is_s3(place[0]) and place[2] <= AHEAD_BYTES]
             waiting.append((row, {place: pool.submit(storage.read, *place) for place in small}))

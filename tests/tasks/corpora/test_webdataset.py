@@ -185,7 +185,7 @@ def test_members_twice_and_names_that_are_no_unicode(tmp_path, rows):
     write_tar(path, [*twice, ("caf\udce9.wav", wav(2)), ("caf\udce9.txt", b"c"), ("long" * 60 + ".wav", wav(3))])
     found = rows(path)
     assert [getattr(r, "reason", "") for r in found] == ["duplicate member", "duplicate member", "", ""]
-    assert [r.source for r in found][:3] == ["a.tar/k", "a.tar/m", "a.tar/caf\\xe9.wav"]
+    assert [r.source for r in found][:3] == ["a.tar/k", "a.tar/m", "a.tar/café.wav"]
     packed = tmp_path / "b.tgz"
     packed.write_bytes(gzip.compress(path.read_bytes()))
     assert [getattr(r, "reason", "") for r in rows(packed)] == [getattr(r, "reason", "") for r in found]
@@ -210,7 +210,7 @@ def test_a_tar_of_something_else_is_said(tmp_path, rows):
     with pytest.raises(UserError, match="is it WebDataset"):
         rows(tmp_path / "a.tar")
     (tmp_path / "b.tar").write_bytes(b"no tar" * 200)
-    with pytest.raises(UserError, match=r"b.tar: not a whole archive"):
+    with pytest.raises(UserError, match=r"b.tar: in spite of its name"):
         rows(tmp_path / "b.tar")
 
 
