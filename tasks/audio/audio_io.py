@@ -23,12 +23,18 @@ LARGEST_SAMPLES = 1 << 33  # of one clip: what its header may not announce
 
 
 def decode_clip(
-    data: bytes, extension: str, max_seconds: float = float("inf"), *, scratch: bool = False
+    data: bytes,
+    extension: str,
+    max_seconds: float = float("inf"),
+    *,
+    scratch: bool = False,
+    channels: tuple[int, ...] = (),
 ) -> tuple[np.ndarray, int]:
     """A clip's bytes to mono float32 (samples,) and its sample rate; "mfc" to cepstra (frames, 13) and 100.
 
-    extension: without a dot. scratch: the samples may lie where the next such call puts its own. Raises BadClip; a
-    clip of more than max_seconds is refused before it is decoded.
+    extension: without a dot. scratch: the samples may lie where the next such call puts its own. channels: the mean of
+    these, from 0 on; of all where empty. Raises BadClip; a clip of more than max_seconds is refused before it is
+    decoded.
     """
     if not data:
         raise BadClip("empty file")
@@ -39,7 +45,7 @@ def decode_clip(
     elif extension == "raw":
         wave, rate = _raw(data), RAW_RATE
     else:
-        wave, rate = _sound(data, max_seconds, scratch=scratch)
+        wave, rate = _sound(data, max_seconds, channels, scratch=scratch)
     if not len(wave):
         raise BadClip("no samples")
     if len(wave) > max_seconds * rate:
@@ -63,29 +69,45 @@ def join_clips(waves: list[np.ndarray], pauses_ms: tuple[int, ...], sample_rate:
     return np.concatenate(parts)
 
 
-def cut_clip(wave: np.ndarray, sample_rate: int, span: tuple[float, float]) -> np.ndarray:
-    """The piece of a wave from span[0] seconds on, span[1] seconds long. Raises BadClip where the wave ends before."""
-    start, stop = round(span[0] * sample_rate), round((span[0] + span[1]) * sample_rate)
-    if stop > len(wave) + sample_rate // 10 or start >= len(wave):
-        raise BadClip("outside its file", f"{span[0]:g} + {span[1]:g} s of {len(wave) / sample_rate:.2f} s")
-    return wave[start:stop]
+def piece_bounds(span: tuple[float, float], samples: int, sample_rate: int) -> tuple[int, int]:
+    """Where the piece of a wave from span[0] seconds on, span[1] seconds long, begins and ends; to the wave's end where
+    span[1] is infinite. Raises BadClip where it is not inside, by more than a tenth of a second at its end.
+    """
+    start, seconds = span
+    if 0 <= start < samples / sample_rate and seconds > 0:
+        stop = samples if seconds == float("inf") else round((start + seconds) * sample_rate)
+        if stop <= samples + sample_rate // 10 and round(start * sample_rate) < samples:
+            return round(start * sample_rate), min(stop, samples)
+    raise BadClip("outside its file", f"{start:g} + {seconds:g} s of {samples / sample_rate:.2f} s")
 
 
-def _sound(data: bytes, max_seconds: float, *, scratch: bool) -> tuple[np.ndarray, int]:
+def _sound(data: bytes, max_seconds: float, channels: tuple[int, ...], *, scratch: bool) -> tuple[np.ndarray, int]:
     data = complete_header(data)
     with open_sound(data, kept=scratch) as file:
-        rate, declared, channels = file.samplerate, file.frames, file.channels
+        rate, declared = file.samplerate, file.frames
         if declared > max_seconds * rate:
             raise BadClip("too long", f"{declared / rate:.2f} s")
-        size = declared * channels
+        size = declared * file.channels
         memory = _scratch(1 << size.bit_length())[:size] if scratch else np.empty(size, np.float32)
-        wave = memory.reshape(declared, channels)[: file.buffer_read_into(memory, "float32")]
-        spared = min(mpeg_frames.TRIMMED, declared // 2) if file.format == "MP3" else 0
-        if len(wave) < declared - spared:
+        wave = memory.reshape(declared, file.channels)[: file.buffer_read_into(memory, "float32")]
+        if len(wave) < declared - samples_spared(file):
             raise BadClip("truncated", f"{len(wave)} samples of {declared} decode")
         if not file.subtype.startswith("PCM"):  # whole numbers are neither NaN nor infinity
             check_levels(wave)
-    return wave[:, 0] if wave.shape[1] == 1 else wave.mean(1), rate
+    return mix_channels(wave, channels), rate
+
+
+def mix_channels(wave: np.ndarray, channels: tuple[int, ...] = ()) -> np.ndarray:
+    """The mean (samples,) of these channels, from 0 on, of all where empty. Raises BadClip where there is no such."""
+    if missing := [channel for channel in channels if not 0 <= channel < wave.shape[1]]:
+        raise BadClip("no such channel", f"channel {missing[0]}, counted from 0, of {wave.shape[1]}")
+    chosen = wave[:, list(channels)] if channels else wave
+    return chosen[:, 0] if chosen.shape[1] == 1 else chosen.mean(1)
+
+
+def samples_spared(file: soundfile.SoundFile) -> int:
+    """How many samples a whole file may decode to less than it announces: of an mp3 what its encoder added."""
+    return min(mpeg_frames.TRIMMED, file.frames // 2) if file.format == "MP3" else 0
 
 
 @contextmanager

@@ -1,4 +1,5 @@
-"""Manifests: JSON lines in NeMo's layout (audio_filepath, text, duration, offset) and CSV or TSV (audio, text).
+"""Manifests: JSON lines in NeMo's layout (audio_filepath, text, duration, offset, channel_selector) and CSV or TSV
+(audio, text).
 
 A folder holds a file for each split (train.jsonl, dev.csv, test.json, ...); a single file has a `split` column, or is
 all train. Paths are relative to the manifest. Other fields (speaker, ...) are kept.
@@ -68,8 +69,13 @@ def _utterances(source: CorpusFiles, name: str, split: str, only: str | None) ->
         except ValueError as error:
             yield Reject(split, f"{name}:{number}", "read", "malformed row", f"offset, duration: {error}")
             continue
+        try:
+            channels = read_channels(row)
+        except ValueError as error:
+            yield Reject(split, f"{name}:{number}", "read", "malformed row", f"channel_selector: {error}")
+            continue
         text = next((str(row[k]) for k in TEXT if row.get(k) is not None), "")
-        known = {*AUDIO, *TEXT, "speaker", "split", "offset", "duration"}
+        known = {*AUDIO, *TEXT, "speaker", "split", "offset", "duration", "channel_selector"}
         yield Utterance(
             split=split,
             clips=(find_clip(source, folder, audio),),
@@ -77,6 +83,7 @@ def _utterances(source: CorpusFiles, name: str, split: str, only: str | None) ->
             speaker=str(row.get("speaker") or row.get("client_id") or ""),
             tags={k: str(v) for k, v in row.items() if k not in known and v not in (None, "")},
             span=span,
+            channels=channels,
         )
 
 
@@ -92,6 +99,21 @@ def read_span(row: dict[str, Any]) -> tuple[float, float] | None:
     """Start and length where the row is a piece of its file: NeMo gives every row a duration, a piece an offset."""
     offset, duration = row.get("offset"), row.get("duration")
     return (float(offset), float(duration)) if offset not in (None, "") and duration not in (None, "") else None
+
+
+def read_channels(row: dict[str, Any]) -> tuple[int, ...]:
+    """The channels, from 0 on, whose mean NeMo's channel_selector asks for: a number, a list of numbers, or "average"
+    of all, which is none. Raises ValueError for anything else.
+    """
+    chosen = row.get("channel_selector")
+    if isinstance(chosen, str) and chosen.strip().lower() not in {"", "average"}:
+        chosen = json.loads(chosen)  # of a CSV
+    if chosen is None or isinstance(chosen, str):
+        return ()
+    channels = chosen if isinstance(chosen, list) else [chosen]
+    if not channels or not all(type(channel) is int and channel >= 0 for channel in channels):
+        raise ValueError(f"{chosen!r} is no channel from 0 on, list of channels or average")
+    return tuple(channels)
 
 
 def read_rows(source: CorpusFiles, name: str) -> Iterator[tuple[int, dict[str, Any] | str]]:

@@ -9,7 +9,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.audio.audio_io import BadClip, cut_clip, decode_clip, encode_wav, join_clips
+from tasks.audio.audio_io import BadClip, decode_clip, encode_wav, join_clips, piece_bounds
 from tasks.audio.mpeg_frames import find_frames, follow_frames, frame
 
 RATE = 16000
@@ -117,13 +117,15 @@ def test_raw_samples_in_either_byte_order():
         np.testing.assert_allclose(found, wave / 32768, atol=1e-6)
 
 
-def test_join_and_cut():
+def test_join_and_piece_bounds():
     one, two = np.ones(80, np.float32), np.full(40, 0.5, np.float32)
     joined = join_clips([one, two], (0, 10), 8000)
     np.testing.assert_array_equal(joined, np.concatenate([one, np.zeros(80), two]))
-    np.testing.assert_array_equal(cut_clip(joined, 8000, (0.01, 0.005)), np.zeros(40))
-    with pytest.raises(BadClip, match="outside"):
-        cut_clip(joined, 8000, (0.0, 3.0))
+    assert piece_bounds((0.01, 0.005), len(joined), 8000) == (80, 120)
+    assert piece_bounds((0.01, float("inf")), len(joined), 8000) == (80, 200)
+    for outside in ((0.0, 3.0), (-0.01, 0.02), (0.025, 0.01), (1e9, float("inf")), (float("nan"), 1.0), (0.0, -1.0)):
+        with pytest.raises(BadClip, match="outside"):
+            piece_bounds(outside, len(joined), 8000)
     wave, rate = decode_clip(encode_wav(joined, 8000), "wav")
     assert rate == 8000
     np.testing.assert_allclose(wave, joined, atol=1e-4)
