@@ -61,7 +61,7 @@ def ingest_shard(job: Job) -> Job:
                 if sample := _sample(row, cached, job, rejects):
                     offset, size = write_sample(shard, sample)
                     place = {"shard": f"{name}.tar", "offset": offset, "size": size}
-                    index.append(sample._asdict() | place | {"tags": row["tags"], "data": None})
+                    index.append(sample._asdict() | place | {"tags": row["tags"], "data": None, "flag": ""})
             cached.close()
         if not index:
             out.remove(f"{name}.tar")

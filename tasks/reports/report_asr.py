@@ -96,7 +96,21 @@ def _corpus(summary: dict[str, Any], material: ReportInputs) -> str:
     rows = [f"<tr><th>{name}<td><code>{artifact.digest}</code>" for name, artifact in sources.items()]
     left = len(pq.read_table(material.features.file("quarantine.parquet"), columns=["source"]))
     rows.append(f"<tr><th>left out for their text<td>{left}")
+    rows += _flagged(material.shards)
     return f"<table>{''.join(rows)}</table><details><summary>Ingest in numbers</summary>{as_json(summary)}</details>"
+
+
+def _flagged(shards: Artifact) -> list[str]:
+    """Of each flag in the index how many rows have it, and the first three."""
+    index = shards.file("index.parquet")
+    if "flag" not in pq.read_schema(index).names:  # of an earlier ingest
+        return []
+    rows = pq.read_table(index, columns=["flag", "source"], filters=[("flag", "!=", "")]).to_pylist()
+    found = {flag: [row["source"] for row in rows if row["flag"] == flag] for flag in sorted({r["flag"] for r in rows})}
+    return [
+        f"<tr><th>{html.escape(flag)}<td>{len(sources)}, first {html.escape(', '.join(sources[:3]))}"
+        for flag, sources in found.items()
+    ]
 
 
 def _breakdown(rows: list[dict[str, Any]]) -> str:
