@@ -58,7 +58,7 @@ def asr_medium() -> Recipe:
 def deep_speech_2_paper() -> Recipe:
     """Thousands of hours, on GPUs: the paper's English net and its training (section 3), 7 plain layers of 1280."""
     return Recipe(
-        features=FrontEnd(mels=161),
+        features=FrontEnd(kind="log_spectrogram", window_ms=20.0),  # 161 frequencies
         model=deep_speech_2.Config(),
         augment=AugmentConfig(noise=0.3),
         beam=Beam(width=500, max_length=1000),

@@ -16,8 +16,9 @@ SPEAKER = ("speaker", "speaker_id", "spk", "spk_id", "client_id", "speaker_name"
 SPLIT = ("split",)
 SUBSET = ("subset", "set", "partition")  # a split where every value says one: a subset may be anything
 SPAN = ("offset", "duration")
+CHANNEL = ("channel_selector",)
 LABEL = ("label",)
-MEANINGS = (AUDIO, TEXT, LABEL, SPEAKER, SPLIT, SUBSET, SPAN)
+MEANINGS = (AUDIO, TEXT, LABEL, SPEAKER, SPLIT, SUBSET, SPAN, CHANNEL)
 
 
 class Columns(NamedTuple):
@@ -31,6 +32,7 @@ class Columns(NamedTuple):
     subset: tuple[str, ...]
     offset: str
     duration: str
+    channel: str
 
 
 @lru_cache(1 << 12)
@@ -66,7 +68,7 @@ def find_columns(names: tuple[str, ...]) -> Columns:
     def found(wanted: Iterable[str]) -> tuple[str, ...]:
         return tuple(known[plain] for name in wanted if (plain := plain_name(name)) in known)
 
-    offset, duration = (next(iter(found([name])), "") for name in SPAN)
+    offset, duration, channel = (next(iter(found([name])), "") for name in (*SPAN, *CHANNEL))
     return Columns(
         audio=found(AUDIO),
         text=found(TEXT),
@@ -76,6 +78,7 @@ def find_columns(names: tuple[str, ...]) -> Columns:
         subset=found(SUBSET),
         offset=offset,
         duration=duration,
+        channel=channel,
     )
 
 
@@ -122,6 +125,23 @@ def read_span(row: Mapping[str, Any], columns: Columns) -> tuple[float, float] |
     if offset is None or (offset == 0 and duration is None):
         return None
     return offset, math.inf if duration is None else duration
+
+
+def read_channels(row: Mapping[str, Any], columns: Columns) -> tuple[int, ...]:
+    """The channels, from 0 on, whose mean NeMo's channel_selector asks for: a number, a list of numbers, or "average"
+    of all, which is none. Raises ValueError for anything else.
+    """
+    chosen = row.get(columns.channel) if columns.channel else None
+    if chosen is None or (isinstance(chosen, str) and chosen.strip().lower() in {"", "average"}):
+        return ()
+    try:
+        found = json.loads(chosen) if isinstance(chosen, str) else chosen  # of a CSV
+    except json.JSONDecodeError:
+        found = None
+    channels = found if isinstance(found, list) else [found]
+    if not channels or not all(type(channel) is int and channel >= 0 for channel in channels):
+        raise ValueError(f"{columns.channel} is {json.dumps(chosen)[:80]}: a channel from 0 on, a list, or average")
+    return tuple(channels)
 
 
 def _seconds(row: Mapping[str, Any], name: str) -> float | None:

@@ -89,7 +89,7 @@ def extract_shard_features(job: Job) -> Job:
             if reason := _unusable(text, row["split"], tokens):
                 rejects.append(_reject(row, *reason))
                 continue
-            frames = source_of(sample)
+            frames = _stored(source_of(sample))
             if not len(frames):
                 rejects.append(_reject(row, "empty text", "nothing is left after text normalization"))
                 continue
@@ -138,11 +138,15 @@ def _frames(sample: Sample, front_end: FrontEnd) -> np.ndarray:
     return given_frames(content, front_end)
 
 
+def _stored(frames: np.ndarray) -> np.ndarray:
+    """Frames as they are kept, of which the statistics are made as well."""
+    return frames if frames.dtype == np.int32 else frames.astype(np.float16)
+
+
 def _append(
     shard: tar.SampleWriter, row: dict[str, Any], text: str, frames: np.ndarray, ids: list[int]
 ) -> dict[str, Any]:
-    kept = frames if frames.dtype == np.int32 else frames.astype(np.float16)
-    arrays = {"npy": kept, "tokens.npy": np.asarray(ids, np.int32)}
+    arrays = {"npy": frames, "tokens.npy": np.asarray(ids, np.int32)}
     offset, size = shard.write(row["key"], {name: _npy(array) for name, array in arrays.items()})
     same = {name: row[name] for name in ("key", "split", "shard", "seconds", "speaker", "source")}
     return same | {

@@ -8,12 +8,14 @@ a killed run is repeated.
 import hashlib
 import importlib
 import json
+import math
 import re
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ from tasks.corpora.corpus_files import CorpusFiles, open_corpus, open_generated_
 from tasks.corpora.corpus_uri import Corpus, IngestConfig
 from tasks.corpora.utterance import QUARANTINE, SPLITS, Reject, Utterance
 from tasks.ingest.finalize_ingest import finalize_ingest
-from tasks.ingest.ingest_shard import JOB, JOBS, ingest_shard, serialize_clips
+from tasks.ingest.ingest_shard import JOB, JOBS, NO_SPAN, ingest_shard, serialize_clips
 from tasks.ingest.shard_format import canonical_json
 from tasks.ingest.split_corpus import split_corpus
 from tasks.steps.parquet_io import to_parquet, to_table
@@ -36,6 +38,8 @@ from tasks.steps.ray_jobs import Job, run_jobs
 FIRST_ROWS, LAST_ROWS, SHARDS_A_STEP = 128, 4096, 8  # shards grow: few clips still make enough shards for all cores
 REJECTS_HELD = 4096
 ORIGINS_SHOWN = 100  # names of folders, tars and values of a column, the most frequent
+PIECES_HELD = 1 << 16  # rows that are pieces of recordings, brought together before they are jobs
+PIECE_BYTES = 96_000  # a second, at most
 NOT_IN_A_KEY = re.compile(r"[^A-Za-z0-9_-]")
 _json = lru_cache(json.dumps)  # of what most rows have in common
 
@@ -125,7 +129,7 @@ def _write_jobs(rows: Iterator[Row], source: CorpusFiles, options: IngestConfig,
     ):
         rejects = _Rejects(table)
         located = _located(rows, source, rejects)
-        for name, group in _grouped(located, options.shard_mb * 2**20):
+        for name, group in _grouped(_together(located), options.shard_mb * 2**20):
             offset, size = lists.tell(), lists.write(to_parquet(to_table(group, JOB)))
             jobs.append({"name": name, "offset": offset, "size": size})
         rejects.flush()
@@ -184,8 +188,35 @@ def _located(rows: Iterator[Row], source: CorpusFiles, rejects: _Rejects) -> Ite
                 "clips": serialize_clips(found),
                 "pauses_ms": _json(row.pauses_ms),
                 "span": _json(row.span),
+                "channels": _json(row.channels),
             }
-            yield job, sum(clip[2] for clip in found) + len(row.content.encode())
+            size = sum(clip[2] for clip in found) + len(row.content.encode())
+            yield job, min(size, math.ceil(row.span[1] * PIECE_BYTES)) if row.span and row.span[1] < math.inf else size
+
+
+def _together(rows: Iterator[tuple[dict[str, str], int]]) -> Iterator[tuple[dict[str, str], int]]:
+    """The rows; the pieces of a recording, as far as they can be held, one after the other and in the order of time,
+    so that one job decodes it once for all of them.
+    """
+    pieces: dict[tuple[str, str, str], list[tuple[float, dict[str, str], int]]] = defaultdict(list)
+    held = 0
+
+    def in_order() -> Iterator[tuple[dict[str, str], int]]:
+        for those in pieces.values():
+            yield from ((row, size) for _, row, size in sorted(those, key=itemgetter(0)))
+        pieces.clear()
+
+    for row, size in rows:
+        if row["span"] == NO_SPAN:
+            yield row, size
+            continue
+        start = json.loads(row["span"])[0]
+        pieces[row["split"], row["clips"], row["channels"]].append((start, row, size))
+        held += 1
+        if held == PIECES_HELD:
+            yield from in_order()
+            held = 0
+    yield from in_order()
 
 
 class _Keys:
@@ -203,7 +234,7 @@ class _Keys:
         self.sources.add(hash(source))
         name = row.clips[0].rpartition("/")[2]
         key = NOT_IN_A_KEY.sub("_", name if row.content else name.rpartition(".")[0] or name)[:64]
-        if hash(key) in self.keys or len(row.clips) > 1 or row.span or key.strip("_") == "":
+        if hash(key) in self.keys or len(row.clips) > 1 or row.span or row.channels or key.strip("_") == "":
             key = f"{key}-{hashlib.blake2b(source.encode(), digest_size=8).hexdigest()}"
         self.keys.add(hash(key))
         return key
@@ -233,7 +264,11 @@ def _grouped(rows: Iterator[tuple[dict[str, str], int]], shard_bytes: float) -> 
     for row, size in rows:
         split = row["split"]
         most = min(LAST_ROWS, FIRST_ROWS << made[split] // SHARDS_A_STEP)
-        if held[split] and (sizes[split] + size > shard_bytes or len(held[split]) >= most):
+        # The pieces of one recording may make a shard up to twice as large: another one would decode it again.
+        more = (
+            2 if held[split] and row.get("span", NO_SPAN) != NO_SPAN and held[split][-1]["clips"] == row["clips"] else 1
+        )
+        if held[split] and (sizes[split] + size > more * shard_bytes or len(held[split]) >= more * most):
             yield closed(split)
         held[split].append(row)
         sizes[split] += size

@@ -96,8 +96,20 @@ def _corpus(summary: dict[str, Any], material: ReportInputs) -> Markup:
     rows = [Markup("<tr><th>{}<td><code>{}</code>").format(name, artifact.digest) for name, artifact in sources.items()]
     left = len(pq.read_table(material.features.file("quarantine.parquet"), columns=["source"]))
     rows.append(Markup("<tr><th>left out for their text<td>{}").format(left))
+    rows += _flagged(material.shards)
     page = Markup("<table>{}</table><details><summary>Ingest in numbers</summary>{}</details>")
     return page.format(join_html(rows), as_json(summary))
+
+
+def _flagged(shards: Artifact) -> list[Markup]:
+    """Of each flag in the index how many rows have it, and the first three."""
+    index = shards.file("index.parquet")
+    if "flag" not in pq.read_schema(index).names:  # of an earlier ingest
+        return []
+    rows = pq.read_table(index, columns=["flag", "source"], filters=[("flag", "!=", "")]).to_pylist()
+    found = {flag: [row["source"] for row in rows if row["flag"] == flag] for flag in sorted({r["flag"] for r in rows})}
+    row = Markup("<tr><th>{}<td>{}, first {}")
+    return [row.format(flag, len(sources), ", ".join(sources[:3])) for flag, sources in found.items()]
 
 
 def _breakdown(rows: list[dict[str, Any]]) -> Markup:

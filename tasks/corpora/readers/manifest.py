@@ -1,4 +1,5 @@
-"""Manifests: JSON lines in NeMo's layout (audio_filepath, text, duration, offset) and CSV or TSV (audio, text).
+"""Manifests: JSON lines in NeMo's layout (audio_filepath, text, duration, offset, channel_selector) and CSV or TSV
+(audio, text).
 
 A folder holds a file for each split (train.jsonl, dev.csv, test-clean.json, ...), or files with a `split` column, which
 counts more than a file's name; a single file without either is all train. Paths are relative to the manifest. Other
@@ -16,6 +17,7 @@ from tasks.corpora.column_names import (
     TEXT,
     find_columns,
     plain_name,
+    read_channels,
     read_known,
     read_span,
     read_tags,
@@ -60,7 +62,13 @@ def _utterance(source: CorpusFiles, row: TableRow) -> Utterance:
     if not audio.strip():
         raise ValueError(f"none of {', '.join(AUDIO)}")
     speaker, speaker_from = read_known(fields, columns.speaker)
-    used = {*columns.speaker, columns.offset, columns.duration, *(n for n in fields if plain_name(n) in NOT_TAGS)}
+    used = {
+        *columns.speaker,
+        columns.offset,
+        columns.duration,
+        columns.channel,
+        *(n for n in fields if plain_name(n) in NOT_TAGS),
+    }
     return Utterance(
         split=row.split,
         clips=(find_clip(source, posixpath.dirname(row.table.name), audio.strip()),),
@@ -68,6 +76,7 @@ def _utterance(source: CorpusFiles, row: TableRow) -> Utterance:
         speaker=speaker,
         tags=read_tags(fields, used),
         span=read_span(fields, columns),
+        channels=read_channels(fields, columns),
         split_from=row.told or (NO_SPLIT if row.split else ""),
         speaker_from=speaker_from and f"column {speaker_from}",
     )
