@@ -46,21 +46,22 @@ class AudioSource:
 
 
 def transcribe(model: str, place: AudioSource, captions: TranscriptWriter, most_tokens: int) -> None:
-    """Write to the captions, and what is to be said about it to standard error. most_tokens: 0 for the bundle's."""
+    """Write to the captions, and what is to be said about it to standard error. most_tokens: 0 for no limit."""
     torch.set_num_threads(1)  # a chunk is too small to share
     bundle = load_bundle(checked(import_model(tracking.resolve_model(model))))
     chunks, rate, said = place.open()
     if bundle.front_end.kind != "given" and rate != bundle.front_end.sample_rate:
         said = "; ".join(filter(None, (said, f"resampled from {rate} to {bundle.front_end.sample_rate} Hz")))
-    beam = Beam(width=1, max_length=most_tokens or bundle.beam.max_length)
+    beam = Beam(width=1, max_length=most_tokens)
     ear = make_recognizer(bundle, rate, beam)
     print_note(f"{model}: {ear.said}" + (f" ({said})" if said else ""))
     try:
         delays = transcribe_stream(ear, chunks, rate, captions.show)
     finally:
         captions.close()
-    if delays.tokens == beam.max_length:
-        print_note(f"after {delays.tokens} tokens nothing more was written: raise --max-length")
+    if delays.truncated:
+        hint = "raise --max-length" if most_tokens else "more than anybody speaks in that time"
+        print_note(f"after {delays.tokens} tokens nothing more was written: {hint}")
     print_note(str(delays))
 
 
@@ -84,7 +85,7 @@ def main() -> None:
     parser.add_argument("file", metavar="FILE|-", help="a recording, or - for samples on standard input")
     parser.add_argument("--rate", type=int, default=AudioSource.rate, help="samples a second on standard input")
     parser.add_argument("--chunk-ms", type=int, default=AudioSource.chunk_ms, help="how much sound comes at a time")
-    parser.add_argument("--max-length", type=int, default=0, help="tokens to write at most (default: the model's)")
+    parser.add_argument("--max-length", type=int, default=0, help="tokens to write at most (default: no limit)")
     parser.add_argument("--json", action="store_true", help="an object a line: text, final, begin, end (seconds)")
     given = parser.parse_args()
     if min(given.rate, given.chunk_ms, given.max_length + 1) < 1:

@@ -15,6 +15,7 @@ from tasks.bundles.add_decoding_resources import (
 )
 from tasks.bundles.model_bundle import bundle_front_end, check_golden_outputs, is_classifier, load_bundle
 from tasks.bundles.speaker_batch_norm import AdaptationConfig
+from tasks.bundles.stored_beam import read_beam
 from tasks.corpora.corpus_uri import IngestConfig
 from tasks.ingest.ingest_text import TextIngestConfig
 from tasks.scoring.evaluate_asr import ScoringConfig
@@ -58,7 +59,7 @@ def classifier_plan(bundle: Artifact) -> EvaluationPlan:
 
 
 def search_plan(bundle: Artifact) -> SearchPlan:
-    return SearchPlan(beam=Beam(**bundle.read_json("decode.json")), adapt=bundle_adaptation(bundle))
+    return SearchPlan(beam=read_beam(bundle), adapt=bundle_adaptation(bundle))
 
 
 def text_plan(bundle: Artifact) -> TextPlan:

@@ -6,7 +6,7 @@ words.json (lexicon and hotwords) and the new decode.json.
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +15,7 @@ from infra.artifact_store import Artifact, file_sha256, new_draft
 from infra.errors import UserError
 from models.interface import Beam, LanguageModel
 from tasks.bundles.model_bundle import LM, NEURAL, WORDS, check_golden_outputs, import_model, load_bundle
+from tasks.bundles.stored_beam import DECODE, beam_options
 from tasks.corpora.utterance import QUARANTINE
 from tasks.ingest import tar
 from tasks.ingest.ingest_text import INDEX as TEXT_INDEX
@@ -141,7 +142,7 @@ def add_decoding_resources(bundle: Artifact, lm: Artifact | None, resources: Dec
     words = bundle.read_json(WORDS) if WORDS in had else {"lexicon": [], "hotwords": []}
     words = {name: list(getattr(resources, name)) or words[name] for name in words}
     with new_draft("bundle") as out:
-        for name in had - {WORDS, "decode.json"} - (fusing if lm else set()):
+        for name in had - {WORDS, DECODE} - (fusing if lm else set()):
             out.put(name, bundle.file(name))
         if lm:
             names = [BINARY] if lm.kind == "ngram" else [name for name in NEURAL if name in lm.names()]
@@ -149,6 +150,6 @@ def add_decoding_resources(bundle: Artifact, lm: Artifact | None, resources: Dec
                 out.put(LM + name, lm.file(name))
         if any(words.values()):
             out.put_json(WORDS, words)
-        out.put_json("decode.json", asdict(beam))
+        out.put_json(DECODE, beam_options(beam))
     check_golden_outputs(out.result(), beam)
     return out.result()

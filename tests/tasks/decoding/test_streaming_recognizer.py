@@ -231,7 +231,7 @@ def test_files_of_many_channels_and_bad_ones(tmp_path):
 @pytest.mark.parametrize("text", ["", "dab cab bad"], ids=["untrained", "trained"])
 def test_the_command(text, artifact_root, tmp_path, monkeypatch, capsys):
     """On a file and on bare samples the text of the offline greedy search, of a trained model what was spoken."""
-    bundle = recognizer_of_tones(max_length=3) if text else bundle_of(TRANSDUCER, max_length=3)
+    bundle = recognizer_of_tones() if text else bundle_of(TRANSDUCER)
     data = pcm(spoken(text, np.random.default_rng(1)) if text else sound(1.2, 8000))
     samples = np.frombuffer(data, "<i2")
     soundfile.write(tmp_path / "a.wav", samples, 8000)
@@ -246,13 +246,15 @@ def test_the_command(text, artifact_root, tmp_path, monkeypatch, capsys):
         return offline(load_bundle(bundle), samples.astype(np.float32) / 32768, 8000, Beam(width=1, max_length=most))
 
     assert searched(5000) == (text or searched(5000)) != ""
-    of_file = said(str(tmp_path / "a.wav"), "--json", "--max-length", "5000")
+    of_file = said(str(tmp_path / "a.wav"), "--json")
     rows = [json.loads(line) for line in of_file.out.splitlines()]
     assert " ".join(row["text"] for row in rows if row["final"]) == searched(5000)
     assert "each word is final as it is written (resampled from 8000 to 16000 Hz)" in of_file.err.splitlines()[0]
     assert of_file.err.splitlines()[-1].startswith(f"{len(samples) / 8000:.2f} s heard:")
-    assert said("-", "--rate", "8000", "--max-length", "5000").out == searched(5000) + "\n"
-    short = said("-", "--rate", "8000", "--chunk-ms", "70")
+    whole = said("-", "--rate", "8000", "--max-length", "5000")
+    assert whole.out == searched(5000) + "\n"
+    assert "nothing more was written" not in of_file.err + whole.err
+    short = said("-", "--rate", "8000", "--chunk-ms", "70", "--max-length", "3")
     assert short.out == searched(3) + "\n"
     assert short.err.splitlines()[-2] == "after 3 tokens nothing more was written: raise --max-length"
     with pytest.raises(SystemExit, match="1"):
