@@ -12,7 +12,9 @@ from tasks.decoding.decode_speech import transcribe
 
 def inputs(bundle, keys):
     source = bundle.source(np.random.default_rng(0).standard_normal((20, 20)).astype(np.float16))
-    batch = SimpleNamespace(keys=keys, given=Padded(source.data.repeat(len(keys), 1, 1), torch.tensor([20] * len(keys))))
+    batch = SimpleNamespace(
+        keys=keys, given=Padded(source.data.repeat(len(keys), 1, 1), torch.tensor([20] * len(keys)))
+    )
     rows = SimpleNamespace(rows=lambda found: [found[key] for key in keys])
     return type("Inputs", (), {"__iter__": lambda _: iter([batch]), "rows": lambda _, found: rows.rows(found)})()
 
