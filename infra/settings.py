@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from infra.errors import end_unread
+
 HOME = Path(".scriptorium").absolute()
 
 
@@ -73,4 +75,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with end_unread():
+        main()
