@@ -53,11 +53,14 @@ def force_exit_on_interrupt(message: str) -> None:
 
 
 class Interrupt:
-    """Whether Ctrl-C has come. reader: a file descriptor that can be read from then on, to wait for both."""
+    """Whether Ctrl-C has come. reader: a file descriptor that wakes who waits for it, with a byte for each signal,
+    whichever thread it comes to.
+    """
 
     def __init__(self) -> None:
         self.seen = False
         self.reader, self.writer = os.pipe()
+        os.set_blocking(self.writer, False)
 
     def note(self, _number: int, _frame: FrameType | None) -> None:
         if self.seen:
@@ -70,10 +73,11 @@ class Interrupt:
 def note_interrupt() -> Iterator[Interrupt]:
     """Within, the first Ctrl-C is noted and interrupts nothing; the second raises KeyboardInterrupt."""
     found = Interrupt()
-    before = signal.signal(signal.SIGINT, found.note)
+    before, woken = signal.signal(signal.SIGINT, found.note), signal.set_wakeup_fd(found.writer)
     try:
         yield found
     finally:
+        signal.set_wakeup_fd(woken)
         signal.signal(signal.SIGINT, before)
         os.close(found.reader)
         os.close(found.writer)

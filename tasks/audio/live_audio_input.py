@@ -83,6 +83,8 @@ def _pieces(stream: BinaryIO, size: int, interrupt: Interrupt | None) -> Iterato
     held = b""
     while not interrupt.seen:
         ready = select.select([descriptor, interrupt.reader], [], [])[0]
+        if interrupt.reader in ready:
+            os.read(interrupt.reader, 1)
         if descriptor in ready:
             if not (data := os.read(descriptor, size - len(held))):
                 break

@@ -290,14 +290,15 @@ def test_ctrl_c_ends_what_is_said_and_loses_nothing(config, when, artifact_root,
     bundle, data = bundle_of(config), pcm(sound(1.27, 8000))
     samples = np.frombuffer(data, "<i2").astype(np.float32) / 32768
     recognizer = IncrementalRecognizer if config is TRANSDUCER else RecomputingRecognizer
-    real, heard = recognizer.hear, []
+    real, heard, timers = recognizer.hear, [], []
 
     def hear(self, chunk, *, last):
         heard.append(len(chunk))
         if when == "while it works" and len(heard) == 2:
             signal.raise_signal(signal.SIGINT)
-        if when == "while it waits" and sum(heard) > len(samples) - 1000:
-            threading.Timer(0.1, signal.raise_signal, [signal.SIGINT]).start()
+        if when == "while it waits" and sum(heard) > len(samples) - 1000 and not timers:
+            timers.append(threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGINT]))
+            timers[0].start()
         return real(self, chunk, last=last)
 
     monkeypatch.setattr(recognizer, "hear", hear)
@@ -305,6 +306,8 @@ def test_ctrl_c_ends_what_is_said_and_loses_nothing(config, when, artifact_root,
     monkeypatch.setattr(sys, "argv", ["listen", "--model", bundle.uri, "--rate", "8000", "--chunk-ms", "90", "-"])
     before = signal.getsignal(signal.SIGINT)
     main()
+    for timer in timers:
+        timer.join()
     said = capsys.readouterr()
     assert said.out.strip() == offline(load_bundle(bundle), samples, 8000, GREEDY) != ""
     assert f"{len(samples) / 8000:.2f} s heard" in said.err
@@ -314,9 +317,9 @@ def test_ctrl_c_ends_what_is_said_and_loses_nothing(config, when, artifact_root,
 def test_ctrl_c_before_a_word_and_twice_is_an_end(artifact_root, piped, monkeypatch, capsys):
     bundle, real = bundle_of(TRANSDUCER), IncrementalRecognizer.hear
     monkeypatch.setattr(sys, "argv", ["listen", "--model", bundle.uri, "--rate", "8000", "-"])
-    threading.Timer(0.5, signal.raise_signal, [signal.SIGINT]).start()
     piped(b"")
-    with pytest.raises(SystemExit, match="130"):
+    with monkeypatch.context() as patch, pytest.raises(SystemExit, match="130"):
+        patch.setattr("flows.listen.print_note", lambda _: signal.raise_signal(signal.SIGINT))
         main()
     assert capsys.readouterr().err.splitlines()[-1] == "scriptorium: interrupted"
 
