@@ -318,9 +318,10 @@ def test_ctrl_c_before_a_word_and_twice_is_an_end(artifact_root, piped, monkeypa
     bundle, real = bundle_of(TRANSDUCER), IncrementalRecognizer.hear
     monkeypatch.setattr(sys, "argv", ["listen", "--model", bundle.uri, "--rate", "8000", "-"])
     piped(b"")
-    with monkeypatch.context() as patch, pytest.raises(SystemExit, match="130"):
+    with monkeypatch.context() as patch:
         patch.setattr("flows.listen.print_note", lambda _: signal.raise_signal(signal.SIGINT))
-        main()
+        with pytest.raises(SystemExit, match="130"):
+            main()
     assert capsys.readouterr().err.splitlines()[-1] == "scriptorium: interrupted"
 
     def hear(self, chunk, *, last):
