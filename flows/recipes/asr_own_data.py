@@ -26,7 +26,7 @@ def asr_small() -> Recipe:
         augment=AugmentConfig(time_masks=2, frequency_masks=2, speed=0.1, from_epoch=4),
         batching=BatchingConfig(frames_per_batch=6000, utterances_per_batch=16, sorted_epochs=1),
         fit=one_cycle(epochs=10, learning_rate=1.5e-3),
-        beam=Beam(width=8, max_length=400),
+        beam=Beam(width=8),
     )
 
 
@@ -51,7 +51,7 @@ def asr_medium() -> Recipe:
         augment=AugmentConfig(time_masks=2, frequency_masks=2, speed=0.1, warp=0.1, gain=0.5, from_epoch=4),
         batching=BatchingConfig(frames_per_batch=20000, utterances_per_batch=32, sorted_epochs=1),
         fit=one_cycle(epochs=40, learning_rate=5e-4),
-        beam=Beam(width=16, max_length=400),
+        beam=Beam(width=16),
     )
 
 
@@ -61,7 +61,7 @@ def deep_speech_2_paper() -> Recipe:
         features=FrontEnd(kind="log_spectrogram", window_ms=20.0),  # 161 frequencies
         model=deep_speech_2.Config(),
         augment=AugmentConfig(noise=0.3),
-        beam=Beam(width=500, max_length=1000),
+        beam=Beam(width=500),
     )
 
 
@@ -76,5 +76,5 @@ def listen_attend_spell_2018() -> Recipe:
         augment=AugmentConfig(noise=0.3),
         batching=BatchingConfig(frames_per_batch=20000, utterances_per_batch=32, sorted_epochs=1),
         fit=one_cycle(epochs=40, learning_rate=5e-4),
-        beam=Beam(width=8, max_length=400),
+        beam=Beam(width=8),
     )

@@ -2,13 +2,12 @@
 
 import argparse
 import json
-import sys
 from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any, NoReturn
 
 from flows.shared.validate_inputs import describe_recipes, resolve_recipe, resolve_recipes
-from infra.errors import FAILED, WRONG_USE, one_line_errors
+from infra.errors import FAILED, WRONG_USE, end_unread, one_line_errors
 from infra.keyboard_interrupt import force_exit_on_interrupt
 from infra.processes import end_orphans
 from tasks.corpora.corpus_uri import parse_corpus
@@ -85,8 +84,12 @@ class Parser(argparse.ArgumentParser):
         super().__init__(description=description, epilog=epilog, formatter_class=kind)
 
     def error(self, message: str) -> NoReturn:
-        print(f"{self.prog}: {message} (see --help)", file=sys.stderr)
-        raise SystemExit(WRONG_USE)
+        self.exit(WRONG_USE, f"{self.prog}: {message} (see --help)\n")
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        with end_unread():  # --help, of which only the first lines are read
+            super().exit(status, message)
+        raise SystemExit(status)
 
 
 def run_flow(flow: Any, parsed: argparse.Namespace) -> None:
@@ -98,8 +101,8 @@ def run_flow(flow: Any, parsed: argparse.Namespace) -> None:
     given = {name: value for name, value in vars(parsed).items() if name != "json"}
     with one_line_errors(interrupted=GOES_ON):
         result = flow(**given)
-    print(text_table(result))
-    if parsed.json:
-        print(json.dumps(result, ensure_ascii=False))
+        print(text_table(result))
+        if parsed.json:
+            print(json.dumps(result, ensure_ascii=False))
     if result.get("failed"):
         raise SystemExit(FAILED)

@@ -14,6 +14,8 @@ COLUMNS = {
     "wer_interval": ("95 % interval", "{0[0]:.2%} to {0[1]:.2%}"),
     "cer": ("CER", "{:.2%}"),
     "utterances": ("utterances", "{}"),
+    "truncated": ("cut at beam.max_length", "{}"),
+    "silent": ("without words", "{}"),
     "loss": ("nats a token", "{:.4f}"),
     "accuracy": ("accuracy", "{:.2%}"),
     "accuracy_interval": ("95 % interval", "{0[0]:.2%} to {0[1]:.2%}"),
@@ -35,7 +37,8 @@ OF_A_COMPARISON = {
     "updates_per_second": ("updates/s", "{:.1f}"),
 }
 BESIDES = ("words", "characters", "bits_per_token", "oracle_wer", "calibration_error")  # in the JSON only
-SIZES = ("utterances", "tokens", "items")  # of what was measured: in a comparison the same for all
+IF_ANY = ("truncated", "silent")  # counts that are shown where they are not 0
+SIZES = (*IF_ANY, "utterances", "tokens", "items")  # of what was measured: in a comparison the same for all
 
 
 def summarize_run(outcome: RunOutcome, published: Artifact) -> dict[str, Any]:
@@ -83,7 +86,8 @@ def build_result(
 def summary_rows(result: dict[str, Any]) -> list[list[str]]:
     """The heading, then a row for each split, or for each recipe of a comparison."""
     columns, metrics = COLUMNS | OF_A_COMPARISON, result["metrics"]
-    shown = [name for name in columns if any(name in found for found in metrics.values())]
+    some = [n for n in columns if n not in IF_ANY or any(found.get(n) for found in metrics.values())]
+    shown = [name for name in some if any(name in found for found in metrics.values())]
     cells = [
         [of, *(columns[n][1].format(found[n]) if n in found else "" for n in shown)] for of, found in metrics.items()
     ]

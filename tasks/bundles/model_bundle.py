@@ -27,6 +27,7 @@ from models.search.language.lexicon_and_hotwords import LexiconAndHotwords
 from models.search.language.vocab_mapped_lm import VocabMappedLM
 from tasks.bundles.build_fusion_lm import build_fusion_lm, map_vocabulary
 from tasks.bundles.earlier_config_names import read_renamed
+from tasks.bundles.stored_beam import DECODE, beam_options, read_beam
 from tasks.bundles.training_checkpoints import Weights, from_bytes, to_bytes
 from tasks.features.front_end import CMVN, OF_WHOLE_UTTERANCES, FrontEnd
 from tasks.ngram.binary_file import load_ngram
@@ -116,7 +117,7 @@ def write_bundle(contents: BundleContents) -> Artifact:
         for name in contents.tokenizer.names():
             out.put(name, contents.tokenizer.read(name))
         out.put_json("features.json", contents.sound and asdict(contents.sound))
-        out.put_json("decode.json", asdict(contents.beam))
+        out.put_json(DECODE, beam_options(contents.beam))
         out.put_json("training.json", contents.training)
         if contents.quarantine:
             out.put("quarantine.parquet", contents.quarantine)
@@ -142,7 +143,7 @@ def load_bundle(artifact: Artifact) -> Bundle:
         told = f"{spec['source_size']} source tokens, {SOURCE}{FILE} has {len(spelling)}"
         raise UserError(f"{artifact.uri}: the model has {told}")
     model = _model(artifact)
-    beam = Beam(**artifact.read_json("decode.json"))
+    beam = read_beam(artifact)
     return Bundle(model, tokenizer, features and _sound_of(features), beam, spelling, _fused(artifact, tokenizer))
 
 

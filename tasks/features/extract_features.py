@@ -86,7 +86,7 @@ def extract_shard_features(job: Job) -> Job:
             if not (row := rows.get(sample.key)):  # the same clip is elsewhere in the corpus
                 continue
             text = normalize_text(row["text"], tokens.text)
-            if reason := _unusable(text, row["split"], tokens):
+            if reason := _unusable(text, row, tokens):
                 rejects.append(_reject(row, *reason))
                 continue
             frames = _stored(source_of(sample))
@@ -106,11 +106,11 @@ def statistics_name(shard: str) -> str:
     return f"parts/{shard}.statistics.json"
 
 
-def _unusable(text: str, split: str, tokens: TextTokenizer) -> tuple[str, str] | None:
-    if not text:
+def _unusable(text: str, row: dict[str, Any], tokens: TextTokenizer) -> tuple[str, str] | None:
+    if not text and row["text"].strip():  # of silence nothing was written
         return "empty transcript", "nothing is left after text normalization"
     foreign = characters_outside(text, tokens.text)
-    if foreign and split == "train":  # elsewhere it stays and counts as an error of the model
+    if foreign and row["split"] == "train":  # elsewhere it stays and counts as an error of the model
         return "characters outside the alphabet", foreign
     if isinstance(tokens, LabelVocabulary) and text not in tokens:
         return UNKNOWN_LABEL, text

@@ -72,13 +72,14 @@ def report_asr(material: ReportInputs, page: ASRPage) -> Artifact:
 
 def _numbers(scores: dict[str, Any]) -> Markup:
     names = ("split", "WER", "95 % interval", "CER", "oracle WER", "substitutions", "deletions")
-    names += ("insertions", "words", "utterances", "minutes")
+    names += ("insertions", "words", "utterances", "without words", "cut at the limit of length", "minutes")
     rows = []
     for split, s in scores.items():
         low, high = s["wer_interval"]
         cells = [Markup("<span class=big>{:.2%}</span>").format(s["wer"]), f"{low:.2%} to {high:.2%}"]
         cells += [f"{s['cer']:.2%}", f"{s['oracle_wer']:.2%}", *(str(s["words"][name]) for name in PARTS)]
-        rows.append([split, *cells, str(s["utterances"]), f"{s['seconds'] / 60:.1f}"])
+        counts = [str(s[name]) for name in ("utterances", "silent", "truncated")]
+        rows.append([split, *cells, *counts, f"{s['seconds'] / 60:.1f}"])
     return html_table(names, rows)
 
 
