@@ -66,7 +66,11 @@ class Batch:
 
 
 class Loss(NamedTuple):
-    """A summed loss in nats and the number of targets it sums over, so means stay exact across ranks."""
+    """A summed loss in nats and the number of targets it sums over, so means stay exact across ranks.
+
+    What is shown and compared is nats a target, total / count; what an update goes by, nats a sequence or a target, is
+    `FitConfig.loss_normalization`.
+    """
 
     total: Tensor
     count: Tensor  # pyright: ignore[reportIncompatibleMethodOverride]

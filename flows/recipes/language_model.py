@@ -48,6 +48,7 @@ def halving(*, epochs: int, learning_rate: float, every: int) -> FitConfig:
         optimizer_options={},
         schedule="StepLR",
         schedule_options={"step_size": every, "gamma": 0.5},
+        loss_normalization="token",
         clip_norm=5.0,
         best_by="loss",
     )

@@ -232,6 +232,7 @@ def fit_to_parameter_budget(sized: Callable[[int], Any]) -> LanguageRecipe:
             schedule="OneCycleLR",
             schedule_options={"pct_start": 0.2},
             schedule_every="step",
+            loss_normalization="token",
             clip_norm=1.0,
             best_by="loss",
         ),

@@ -16,12 +16,15 @@ DevMetric = Literal["wer", "cer", "loss", "error"]
 class FitConfig:
     """How weights are found. optimizer, schedule: names in torch.optim and torch.optim.lr_scheduler ("" for none),
     with their keyword arguments in *_options; the schedule is stepped every epoch or step. warmup_steps: the rate
-    rises from 0 over so many. clip_norm: of the gradient, 0 for none. batches_per_step: batches whose gradients make
-    one update, whatever the number of workers (at least one each). checkpoint_steps: updates between checkpoints, which
-    come after each epoch too. best_by: the dev metric that picks the weights. average_last: instead, the mean of the
-    last so many epochs' weights, 0 for the best. patience: epochs without a better dev metric before stopping, 0 never.
-    error_budget: the share of training utterances that may be too short for their transcript. trail: store the keys
-    of every update (tests and audits).
+    rises from 0 over so many. loss_normalization: an update goes down the gradient of its batches' summed nats divided
+    by their sequences, as papers on CTC, ASG and transducers have it, or by their target tokens, as those on language
+    models; learning_rate and clip_norm are of that gradient (for an optimizer like Adam, which is free of scale, only
+    clip_norm is). clip_norm: of the gradient, 0 for none. batches_per_step: batches whose gradients make one update,
+    which the workers share: more workers than these have nothing to do. checkpoint_steps: updates between checkpoints,
+    which come after each epoch too. best_by: the dev metric that picks the weights. average_last: instead, the mean of
+    the last so many epochs' weights, 0 for the best. patience: epochs without a better dev metric before stopping, 0
+    never. error_budget: the share of training utterances that may be too short for their transcript. trail: store the
+    keys of every update (tests and audits). The defaults are those of Amodei et al. 2015 (Deep Speech 2, section 3).
     """
 
     epochs: int = 20
@@ -32,6 +35,7 @@ class FitConfig:
     schedule_options: dict[str, Any] = field(default_factory=lambda: {"gamma": 0.8})
     schedule_every: Literal["epoch", "step"] = "epoch"
     warmup_steps: int = 0
+    loss_normalization: Literal["sequence", "token"] = "sequence"
     clip_norm: float = 400.0
     batches_per_step: int = 1
     checkpoint_steps: int = 200
