@@ -250,6 +250,10 @@ class Cell(Protocol):
 
     def begin(self, batch_size: int) -> State: ...
 
+    def redraw(self, state: State) -> State:
+        """The state at the start of a sequence that goes on where another ended: what is drawn once a sequence anew."""
+        ...
+
     def drive(self, x: Tensor) -> Tensor:
         """(..., D) to (..., G): what a step takes from its input alone."""
         ...
