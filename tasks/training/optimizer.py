@@ -1,6 +1,7 @@
 """Any torch optimizer and learning-rate schedule by name, with warm-up, and what else a fit is told."""
 
 import inspect
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -51,8 +52,14 @@ class FitConfig:
             raise ValueError(f"fit.optimizer={self.optimizer}: not a class of torch.optim, such as SGD, Adam or AdamW")
         if self.schedule and not isinstance(getattr(lr_scheduler, self.schedule, None), type):
             raise ValueError(f"fit.schedule={self.schedule}: not a class of torch.optim.lr_scheduler")
-        if min(self.epochs, self.batches_per_step, self.checkpoint_steps) < 1 or self.learning_rate <= 0:
-            raise ValueError("fit.epochs, batches_per_step, checkpoint_steps and learning_rate are above 0")
+        if min(self.epochs, self.batches_per_step, self.checkpoint_steps) < 1:
+            raise ValueError("fit.epochs, batches_per_step and checkpoint_steps are at least 1")
+        if not 0 < self.learning_rate < math.inf or not 0 <= self.clip_norm < math.inf:
+            raise ValueError("fit.learning_rate is above 0, clip_norm not negative, and both are finite")
+        if min(self.warmup_steps, self.average_last, self.patience) < 0 or not 0 <= self.error_budget <= 1:
+            raise ValueError("fit.warmup_steps, average_last, patience are not negative, error_budget is in [0, 1]")
+        if not 0 <= self.seed < 1 << 63:
+            raise ValueError(f"fit.seed is a whole number from 0 to {(1 << 63) - 1}, not {self.seed}")
         try:
             optimizer = make_optimizer([nn.Parameter(torch.zeros(1))], self)
             make_schedule(optimizer, self, 100)
