@@ -87,7 +87,7 @@ def _typed(value: str, kind: Any) -> Any:
         return _mapping(value)
     if kind not in (int, float, str):
         raise ValueError(f"cannot be set from text (it is a {kind})")
-    return value if kind is str else _number(value, kind)
+    return value if kind is str else _number(value, int if kind is int else float)
 
 
 def _number(value: str, kind: type[int] | type[float] = float) -> int | float:

@@ -27,8 +27,10 @@ def finalize_training(
         standing = stored["standing"]
         if not standing["best"]:
             metrics = " and ".join(dict.fromkeys(("dev_loss", f"dev_{job.fit.best_by}")))
-            told = f"in none of {standing['epoch']} epochs was {metrics} a finite number, so there are no best weights"
-            raise UserError(f"{told}; lower fit.learning_rate ({job.fit.learning_rate:g}) or fit.clip_norm")
+            problem = (
+                f"in none of {standing['epoch']} epochs was {metrics} a finite number, so there are no best weights"
+            )
+            raise UserError(f"{problem}; lower fit.learning_rate ({job.fit.learning_rate:g}) or fit.clip_norm")
         contents = BundleContents(
             config=job.model,
             sizes=job.sizes,
