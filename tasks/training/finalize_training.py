@@ -28,7 +28,7 @@ def finalize_training(
         if not standing["best"]:
             metrics = " and ".join(dict.fromkeys(("dev_loss", f"dev_{job.fit.best_by}")))
             problem = (
-                f"in none of {standing['epoch']} epochs was {metrics} a finite number, so there are no best weights"
+                f"in none of {standing['epoch']} epochs was {metrics} a finite number: no weights are the best"
             )
             raise UserError(f"{problem}; lower fit.learning_rate ({job.fit.learning_rate:g}) or fit.clip_norm")
         contents = BundleContents(
