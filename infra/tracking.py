@@ -28,6 +28,7 @@ ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
 LONGEST_DIGEST = 36  # characters, the same for a dataset's digest; the tag beside it holds it whole
+LONGEST_NAME = 255  # characters, the most an alias has, and one less than a column of a model's name
 LONGEST_PARAMETER = 6000  # characters, the most MLflow keeps
 P = ParamSpec("P")
 Answer = TypeVar("Answer")
@@ -153,6 +154,29 @@ def _log_file(run_id: str, path: Path, folder: str) -> None:
     _client().log_artifact(run_id, str(path), folder)
 
 
+def check_registration(name: str, alias: str) -> None:
+    """Raises UserError for a name or alias that MLflow refuses, or by which nothing could be found again."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.utils import validation
+
+    said = {"model name": name, "alias": alias}
+    for what, text in said.items():
+        if not text.isprintable() or text != text.strip() or len(text) > LONGEST_NAME:
+            raise UserError(f"{what} {text[:80]!r}: at most {LONGEST_NAME} printable characters without blanks around")
+    if "@" in name:
+        raise UserError(f"model name {name!r}: '@' stands between a name and its alias, and cannot be in a name")
+    checks = {
+        "model name": (validation._validate_model_name,),
+        "alias": (validation._validate_model_alias_name, validation._validate_model_alias_name_reserved),
+    }
+    for what, validators in checks.items():
+        try:
+            for validate in validators:
+                validate(said[what])
+        except MlflowException as error:
+            raise UserError(f"{what} {said[what]!r}: {error.message.splitlines()[0]}") from error
+
+
 def register(run_id: str, name: str, alias: str, tags: dict[str, str]) -> str:
     """The run's bundle as a new version of a registered model, which the alias then names; the version."""
     before = _versions(run_id, name)
@@ -182,6 +206,21 @@ def _register(run_id: str, name: str, alias: str, tags: dict[str, str], before: 
         version = str(client.create_model_version(name, source, run_id, tags=tags).version)
     client.set_registered_model_alias(name, alias, version)
     return version
+
+
+def find_version(name: str, alias_or_version: str) -> str:
+    """The version of a registered model by its alias or number, "" for none."""
+    from mlflow.exceptions import MlflowException
+
+    with _named_errors():
+        client = _client()
+        found = client.get_model_version if alias_or_version.isdigit() else client.get_model_version_by_alias
+        try:
+            return str(found(name, alias_or_version).version)
+        except MlflowException as error:
+            if _is_away(error):
+                raise
+            return ""
 
 
 def resolve_model(model: str) -> str:

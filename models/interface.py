@@ -67,7 +67,11 @@ class Batch:
 
 
 class Loss(NamedTuple):
-    """A summed loss in nats and the number of targets it sums over, so means stay exact across ranks."""
+    """A summed loss in nats and the number of targets it sums over, so means stay exact across ranks.
+
+    What is shown and compared is nats a target, total / count; what an update goes by, nats a sequence or a target, is
+    `FitConfig.loss_normalization`.
+    """
 
     total: Tensor
     count: Tensor  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -253,6 +257,10 @@ class Cell(Protocol):
     state_sizes: tuple[int, ...]
 
     def begin(self, batch_size: int) -> State: ...
+
+    def redraw(self, state: State) -> State:
+        """The state at the start of a sequence that goes on where another ended: what is drawn once a sequence anew."""
+        ...
 
     def drive(self, x: Tensor) -> Tensor:
         """(..., D) to (..., G): what a step takes from its input alone."""

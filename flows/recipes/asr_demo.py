@@ -34,7 +34,7 @@ def deep_speech_2_demo() -> Recipe:
             from_epoch=3,
         ),
         batching=BatchingConfig(frames_per_batch=4000, utterances_per_batch=16, sorted_epochs=1),
-        fit=one_cycle(epochs=8, learning_rate=2e-3),
+        fit=one_cycle(epochs=8, learning_rate=2e-3, batches_per_step=2),
         beam=Beam(width=8),
     )
 

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any, NoReturn
 
-from flows.shared.validate_inputs import describe_recipes, resolve_recipe, resolve_recipes
+from flows.shared.overrides import LARGEST
+from flows.shared.validate_inputs import check_workers, describe_recipes, resolve_recipe, resolve_recipes
+from infra import tracking
 from infra.errors import FAILED, WRONG_USE, end_unread, one_line_errors
 from infra.keyboard_interrupt import force_exit_on_interrupt
 from infra.processes import end_orphans
@@ -66,14 +68,21 @@ def _parsed(parser: "Parser", check: Callable[[argparse.Namespace], object]) -> 
     parsed = parser.parse_args()
     with one_line_errors(WRONG_USE):
         check(parsed)
+        if "workers" in parsed:
+            check_workers(parsed.workers)
+        if "model_name" in parsed:
+            tracking.check_registration(parsed.model_name, parsed.alias)
     return parsed
 
 
 def _seeds(text: str) -> tuple[int, ...]:
     try:
-        return tuple(dict.fromkeys(int(part) for part in text.split(",")))
+        seeds = tuple(dict.fromkeys(int(part) for part in text.split(",")))
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"whole numbers with a comma between them, not {text!r}") from error
+    if not all(0 <= seed <= LARGEST for seed in seeds):
+        raise argparse.ArgumentTypeError(f"a seed is a whole number from 0 to {LARGEST}, not {text!r}")
+    return seeds
 
 
 class Parser(argparse.ArgumentParser):

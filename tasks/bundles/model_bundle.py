@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from infra import storage
-from infra.artifact_store import Artifact, artifact_at, new_draft
+from infra.artifact_store import Artifact, artifact_at, hash_files, new_draft
 from infra.errors import UserError
 from models.interface import Beam, Decoder, LanguageModel, Model, Padded, build, describe_config
 from models.search.language.lexicon_and_hotwords import LexiconAndHotwords
@@ -257,18 +257,25 @@ def is_classifier(bundle: Artifact) -> bool:
 
 
 def import_model(place: str, kinds: Sequence[str] = ("bundle",)) -> Artifact:
-    """A model at any path or URI as an artifact of this store, copied there if it is not."""
+    """A model at any path or URI as an artifact of this store, copied there if it is not.
+
+    Raises UserError where a file is not the one that its manifest was written for, whatever this store holds.
+    """
     found = artifact_at(place)
     if found.kind not in kinds:
         raise UserError(f"{place} holds {found.kind}, not a {' or a '.join(kinds)}")
-    if found.exists():
-        return found
+    if place == found.uri:
+        return found  # the store's own, which is looked at when it is loaded
     files = json.loads(storage.read(storage.join(place, "manifest.json")))["files"]
-    with new_draft(found.kind) as out:
-        for name in files:
-            if Path(name).is_absolute() or ".." in Path(name).parts:
-                raise UserError(f"{place}/manifest.json names a file outside the bundle: {name}")
-            out.put(name, storage.read(storage.join(place, name)) if storage.is_s3(place) else Path(place, name))
-    if out.result() != found:
-        raise UserError(f"{place}: the files are not those that its manifest.json was written for; fetch it again")
+    if hash_files(files) != found.digest:
+        raise UserError(f"{place}/manifest.json was changed: its digest is not that of the files it lists")
+    for name, told in files.items():
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise UserError(f"{place}/manifest.json names a file outside the bundle: {name}")
+        if hashlib.sha256(storage.read(storage.join(place, name))).hexdigest() != told["sha256"]:
+            raise UserError(f"{place}/{name} is not the file that its manifest.json lists (SHA-256 differs)")
+    if not found.exists():
+        with new_draft(found.kind) as out:
+            for name in files:
+                out.put(name, storage.read(storage.join(place, name)) if storage.is_s3(place) else Path(place, name))
     return found

@@ -76,6 +76,16 @@ def list_splits(shards: Artifact) -> tuple[str, ...]:
     return tuple(split for split in SPLITS if split in found and found[split]["kept"])
 
 
+def count_splits(corpus: Corpus, options: IngestConfig) -> dict[str, int]:
+    """How many rows the corpus itself gives each split, "" for none, by reading its tables alone."""
+    reader, out = importlib.import_module(f"tasks.corpora.readers.{corpus.kind}"), open_draft("shards")
+    try:
+        rows = getattr(reader, corpus.verb)(_source(corpus, options, out, reader), options, SPLITS)
+        return dict(Counter(row.split for row in rows))
+    finally:
+        out.discard()
+
+
 def _source(corpus: Corpus, options: IngestConfig, out: Draft, reader: Any) -> CorpusFiles:
     if not hasattr(reader, "generate"):
         return open_corpus(corpus, out)
