@@ -8,9 +8,7 @@ lm/model.json, weights.pt and tokenizer.json, and words.json where a search is g
 (tasks/bundles/add_decoding_resources.py).
 """
 
-import hashlib
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,8 +18,9 @@ import numpy as np
 import torch
 
 from infra import storage
-from infra.artifact_store import Artifact, artifact_at, new_draft
+from infra.artifact_store import Artifact, new_draft, read_manifest
 from infra.errors import UserError
+from infra.manifest import verify_files
 from models.interface import Beam, Decoder, LanguageModel, Model, Padded, build, describe_config
 from models.search.language.lexicon_and_hotwords import LexiconAndHotwords
 from models.search.language.vocab_mapped_lm import VocabMappedLM
@@ -130,9 +129,7 @@ def write_bundle(contents: BundleContents) -> Artifact:
 
 def load_bundle(artifact: Artifact) -> Bundle:
     """The model in evaluation mode with its companions. Raises UserError naming what does not fit."""
-    for name, entry in artifact.manifest()["files"].items():
-        if hashlib.sha256(artifact.read(name)).hexdigest() != entry["sha256"]:
-            raise UserError(f"{artifact.uri}/{name} is not the file that was stored (SHA-256 differs); restore it")
+    artifact.verify()
     spec, features = read_renamed(artifact, "model.json"), read_renamed(artifact, "features.json")
     tokenizer = load_tokenizer(artifact)
     if spec["target_size"] != len(tokenizer):
@@ -256,18 +253,20 @@ def is_classifier(bundle: Artifact) -> bool:
 
 
 def import_model(place: str, kinds: Sequence[str] = ("bundle",)) -> Artifact:
-    """A model at any path or URI as an artifact of this store, copied there if it is not."""
-    found = artifact_at(place)
+    """A model at any path or URI as an artifact of this store, copied there if it is not. Every file of it is read.
+
+    Raises UserError for one of other kinds, and naming a file that is not what its manifest lists.
+    """
+    told = read_manifest(place)
+    found, files = Artifact(told["kind"], told["digest"]), told["files"]
     if found.kind not in kinds:
         raise UserError(f"{place} holds {found.kind}, not a {' or a '.join(kinds)}")
-    if found.exists():
-        return found
-    files = json.loads(storage.read(storage.join(place, "manifest.json")))["files"]
-    with new_draft(found.kind) as out:
-        for name in files:
-            if Path(name).is_absolute() or ".." in Path(name).parts:
-                raise UserError(f"{place}/manifest.json names a file outside the bundle: {name}")
-            out.put(name, storage.read(storage.join(place, name)) if storage.is_s3(place) else Path(place, name))
-    if out.result() != found:
-        raise UserError(f"{place}: the files are not those that its manifest.json was written for; fetch it again")
+    verify_files(place, files)
+    if found.find_damage():
+        with new_draft(found.kind) as out:
+            for name in files:
+                uri = storage.join(place, name)
+                out.put(name, storage.read(uri) if storage.is_s3(uri) else Path(uri))
+        if out.result() != found:
+            raise UserError(f"{place} was changed while it was read; try again")
     return found
