@@ -25,6 +25,29 @@ def explain_full_disk(what: str = "") -> Iterator[None]:
 
 
 @contextmanager
+def explain_bad_file(place: str) -> Iterator[None]:
+    """Turn whatever comes of what is in a file, which may be anything, into a UserError that names the file."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno:  # of the machine, not of the content
+            raise
+        raise _bad_file(place, error) from error
+    except UserError as error:
+        if place in str(error):
+            raise
+        raise UserError(f"{place}: {error}") from error
+    except Exception as error:
+        raise _bad_file(place, error) from error
+
+
+def _bad_file(place: str, error: Exception) -> UserError:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
+    reason = lines[0][:200] if isinstance(error, ValueError) else f"{type(error).__name__}: {lines[0][:200]}"
+    return UserError(f"{place} cannot be used ({reason}); fetch it again, or use the version that made it")
+
+
+@contextmanager
 def one_line_errors(status: int = FAILED, *, interrupted: str = "interrupted") -> Iterator[None]:
     """For a command line: a UserError or Ctrl-C ends the process with one line on stderr and an exit status."""
     try:
