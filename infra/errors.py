@@ -5,6 +5,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from infra.settings import redact_url
+
 FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130  # exit statuses
 
 
@@ -53,7 +55,7 @@ def one_line_errors(status: int = FAILED, *, interrupted: str = "interrupted") -
     try:
         yield
     except UserError as problem:
-        print(f"scriptorium: {problem}", file=sys.stderr)
+        print(f"scriptorium: {redact_url(str(problem))}", file=sys.stderr)
         raise SystemExit(status) from None
     except KeyboardInterrupt:
         print(f"scriptorium: {interrupted}", file=sys.stderr)

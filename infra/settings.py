@@ -7,6 +7,7 @@ import os
 import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from urllib.parse import unquote
 
 HOME = Path(".scriptorium").absolute()
 
@@ -60,9 +61,34 @@ def set_defaults(variables: dict[str, str]) -> None:
         os.environ.setdefault(name, value)
 
 
-def redact_url(value: str) -> str:
-    """The value with the password of a URL (`scheme://user:password@host`) left out."""
-    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", value)
+SECRET_NAME = re.compile(r"pass|pwd|secret|token|key|sig|cred|auth|sas", re.IGNORECASE)
+# Up to the last @: a password that was not encoded may hold any of / @ : # ? itself.
+USER_INFO = re.compile(r"(://[^\s:]*):\S*@")
+QUERY = re.compile(r"([?&;])([^\s=&;?]+)=([^\s&]*)")
+OPTION = re.compile(r"(?i)(?<![\w.?&;])((?:ssl|pg)?(?:password|passwd|pwd)|\w*secret\w*|(?:\w+_)?token|api_?key)=(\S+)")
+SHORTEST_SECRET = 3  # characters of a part of one that an error may quote alone
+
+
+def redact_url(text: str, *secret_urls: str) -> str:
+    """The text without the passwords of the URLs in it (`scheme://user:password@host`), and without the secrets of
+    their queries (`?password=`, `&token=`) and of options (`password=`).
+
+    secret_urls: URLs whose secrets are known, and are left out wherever they or parts of them stand: who takes a URL
+    apart wrongly quotes what it holds for the port.
+    """
+    for secret in sorted({part for url in secret_urls for part in _secrets(url)}, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    text = QUERY.sub(lambda m: f"{m[1]}{m[2]}=***" if SECRET_NAME.search(unquote(m[2])) else m[0], text)
+    return OPTION.sub(r"\1=***", USER_INFO.sub(r"\1:***@", text))
+
+
+def _secrets(url: str) -> set[str]:
+    """As they are written, decoded, and the parts between what divides a URL."""
+    found = {m[0].removeprefix(m[1])[1:-1] for m in USER_INFO.finditer(url)}
+    found |= {m[3] for m in QUERY.finditer(url) if SECRET_NAME.search(unquote(m[2]))}
+    found |= {unquote(secret) for secret in found}
+    parts = {part for secret in found for part in re.split(r"[/@:#?]", secret)}
+    return {part for part in found | parts if len(part) >= SHORTEST_SECRET}
 
 
 def main() -> None:

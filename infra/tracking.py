@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -37,9 +38,9 @@ def open_run(key: str, name: str, tags: dict[str, str]) -> str:
             run_id = found[0].info.run_id
             client.update_run(run_id, "RUNNING")
         else:
-            run_id = client.create_run(experiment, tags={KEY_TAG: key}, run_name=name).info.run_id
+            run_id = client.create_run(experiment, tags={KEY_TAG: key}, run_name=redact_url(name)).info.run_id
         for tag, value in tags.items():
-            client.set_tag(run_id, tag, value)
+            client.set_tag(run_id, tag, redact_url(value))
     return run_id
 
 
@@ -91,7 +92,7 @@ def log_dataset(run_id: str, name: str, digest: str, uri: str) -> None:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     kind = "s3" if storage.is_s3(uri) else "local"
-    dataset = Dataset(name, digest[:LONGEST_DIGEST], kind, json.dumps({"uri": uri}))
+    dataset = Dataset(name, digest[:LONGEST_DIGEST], kind, json.dumps({"uri": redact_url(uri)}))
     with _named_errors():
         _client().log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", name)])])
         _client().set_tag(run_id, f"digest.{name}", digest)
@@ -168,13 +169,15 @@ def _downloaded(model: str, run_id: str) -> str:
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
+    if not re.fullmatch("[A-Za-z0-9_-]+", run_id or ""):  # a server's word, which becomes a folder
+        raise UserError(f"model {model!r}: its run has a name that is none ({ascii(run_id)[:60]}); register it again")
     target = Path(settings().cache_folder) / "models" / run_id
     target.mkdir(parents=True, exist_ok=True)
     uri = f"runs:/{run_id}/{BUNDLE_FOLDER}"
     try:
         return download_artifacts(artifact_uri=uri, dst_path=str(target), tracking_uri=settings().tracking_uri)
     except (MlflowException, OSError) as error:
-        reason = str(error).splitlines()[0][:200]
+        reason = redact_url(str(error).splitlines()[0], settings().tracking_uri)[:200]
         raise UserError(f"model {model!r} is registered, but {uri} cannot be fetched: {reason}") from error
 
 
@@ -222,7 +225,7 @@ def _client_of(uri: str) -> Any:
 
 
 def _away(uri: str, error: Exception) -> str:
-    reason = redact_url(str(error).splitlines()[0])[:200]
+    reason = redact_url(str(error).splitlines()[0], uri)[:200]
     return f"no MLflow answers at {redact_url(uri)} (MLFLOW_TRACKING_URI): {reason}"
 
 

@@ -21,7 +21,6 @@ from tasks.bundles.model_bundle import check_golden_outputs, import_model, load_
 from tasks.bundles.training_checkpoints import from_bytes, to_bytes
 
 DEEP = b"[" * 100_000 + b"]" * 100_000
-SEEN: list[str] = []  # what a payload has run
 
 
 class Payload:
@@ -161,7 +160,7 @@ BROKEN = {
     "a billion layers": (options(layers=10**9), "model.json"),
     "10^30 units": (options(hidden_size=10**30), "weights.pt"),
     "units as text": (options(hidden_size="16"), "weights.pt"),
-    "no layers": (options(layers=-1), "weights.pt"),
+    "no layers": (options(layers=-1), "model.json"),
     "an option unheard of": (options(__class__="os"), "weights.pt"),
     "options as a list": (changed("model.json", options=[]), "model.json"),
     "a billion tokens": (changed("model.json", target_size=10**9), "tokenizer.json"),
@@ -287,7 +286,7 @@ LISTED = {
     "another kind": lambda p: sealed(p, kind="report"),
     "a size below zero": lambda p: sealed(p, {"a": ENTRY | {"size": -1}}),
     "a size that is true": lambda p: sealed(p, {"a": ENTRY | {"size": True}}),
-    "an entry that is none": lambda p: sealed(p, {"model.json": None}, digest="0" * 64),
+    "an entry that is none": lambda p: sealed(p, files={"model.json": None}),
     "a list of files": lambda p: sealed(p, files=["model.json"]),
     "a list": content("manifest.json", b"[]"),
     "nothing": content("manifest.json", b""),
