@@ -8,6 +8,7 @@ session or parent. A process is named by (id, start time), so an id used again b
 import contextlib
 import hashlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -18,7 +19,7 @@ from pathlib import Path
 from infra.settings import settings
 
 MARK = "SCRIPTORIUM_UP"
-OWNER = "SCRIPTORIUM_OWNER"  # the command that a process belongs to: id:start@place
+OWNER = "SCRIPTORIUM_COMMAND"  # the command that a process belongs to: id:start@place
 POLL_SECONDS = 0.1  # between two looks whether processes have ended
 
 
@@ -78,8 +79,8 @@ def end_orphans() -> None:
     table, here = _living(), _place()
     for pid in table:
         owner, _, place = _variable(pid, OWNER).partition("@")
-        told = [int(number) for number in owner.split(":") if number.isascii() and number.isdecimal()]
-        if place == here and len(told) == 2 and not Process(*told).alive() and _is_mine(pid):
+        told = re.fullmatch("([0-9]{1,10}):([0-9]{1,20})", owner)
+        if place == here and told and not Process(int(told[1]), int(told[2])).alive() and _is_mine(pid):
             _signal({Process(pid, table[pid].started)}, signal.SIGKILL)
     os.environ[OWNER] = f"{os.getpid()}:{table[os.getpid()].started}@{here}"
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from infra import s3_client, storage
 from infra.errors import UserError
@@ -139,6 +139,51 @@ def resolve_model(model: str) -> str:
     with _named_errors():
         run_id = _registered(model)
         return _downloaded(model, run_id)
+
+
+class RegisteredVersion(NamedTuple):
+    """A version of a registered model. digests: of what it was made with, by kind."""
+
+    name: str
+    version: str
+    run_id: str
+    digests: dict[str, str]
+
+
+def registered_versions() -> list[RegisteredVersion]:
+    """Every version of every model, whether or not an alias names it. Raises UserError where there is no registry."""
+    place = settings().tracking_uri
+    if place.startswith("sqlite:///") and not Path(place.removeprefix("sqlite:///")).is_file():
+        raise UserError(
+            f"no MLflow record at {redact_url(place)} (MLFLOW_TRACKING_URI): no way to ask what is registered"
+        )
+    found, page = [], None
+    with _named_errors():
+        client = _client()
+        while page != "":
+            rows = client.search_model_versions(max_results=CHUNK, page_token=page)
+            for row in rows:
+                tags = (run_tags(row.run_id) or {}) if row.run_id else {}
+                told = {
+                    name.removeprefix("digest."): value for name, value in tags.items() if name.startswith("digest.")
+                }
+                told |= {"bundle": tags[BUNDLE_TAG]} if BUNDLE_TAG in tags else {}
+                found.append(RegisteredVersion(row.name, str(row.version), row.run_id or "", told | dict(row.tags)))
+            page = rows.token or ""
+    return found
+
+
+def run_tags(run_id: str) -> dict[str, str] | None:
+    """None where this record does not know the run; a deleted run it still knows."""
+    from mlflow.exceptions import MlflowException
+
+    with _named_errors():
+        try:
+            return dict(_client().get_run(run_id).data.tags)
+        except MlflowException as error:
+            if error.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+                raise
+            return None
 
 
 def finish(run_id: str, status: str) -> None:
