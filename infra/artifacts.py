@@ -128,26 +128,27 @@ def mark_registered(found: Inventory) -> None:
         for kind, digest in version.digests.items():
             if one := found.artifacts.get(_name(kind, digest)):
                 one.models.append(f"{version.name}/{version.version}")
-    runs = dict[str, bool]()
     for one in [one for one in found.artifacts.values() if one.name[0] == PUBLICATION and one.whole]:
-        told = _publication(one)
-        if told is None:
-            one.models.append(f"of {one}, which cannot be read,")
-            continue
-        model, run_id = (told.get("name", ""), str(told.get("version", ""))), told.get("run_id", "")
-        if not all(model):
-            continue  # of an evaluation
-        if model in known and known[model].run_id == run_id:
-            one.models.append("/".join(model))
-            continue
-        if run_id not in runs:
-            runs[run_id] = bool(run_id) and tracking.run_tags(run_id) is not None
-        if not runs[run_id]:
-            label = f"{'/'.join(model)} of another registry"
-            one.models.append(label)
-            for kind, digest in told.get("digests", {}).items():
-                if other := found.artifacts.get(_name(kind, digest)):
-                    other.models.append(label)
+        _mark_published(found, one, known)
+
+
+def _mark_published(
+    found: Inventory, one: StoredArtifact, known: dict[tuple[str, str], tracking.RegisteredVersion]
+) -> None:
+    told = _publication(one)
+    if told is None:
+        one.models.append(f"of {one}, which cannot be read,")
+        return
+    model, run_id = (told.get("name", ""), str(told.get("version", ""))), str(told.get("run_id", ""))
+    if not all(model):
+        return  # of an evaluation
+    if model in known and known[model].run_id == run_id:
+        one.models.append("/".join(model))
+    elif not run_id or tracking.run_tags(run_id) is None:
+        digests = [_name(kind, str(digest)) for kind, digest in told.get("digests", {}).items()]
+        for name in [one.name, *digests]:
+            if name in found.artifacts:
+                found.artifacts[name].models.append(f"{'/'.join(model)} of another registry")
 
 
 def _publication(one: StoredArtifact) -> dict[str, Any] | None:
