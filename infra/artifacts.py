@@ -174,7 +174,7 @@ def describe(found: Inventory) -> list[dict[str, Any]]:
             "bytes": one.size,
             "age_days": round((now - one.made) / DAY, 2),
             "made_by": ", ".join(sorted(one.steps)),
-            "needed_by": [f"model {needed[one.name]}"] * (one.name in needed)
+            "needed_by": [f"model {needed[name]}" for name in {one.name} & needed.keys()]
             + sorted(map(str, found.dependents(one.name))),
             "state": "whole" if one.whole else "unfinished",
         }
