@@ -3,9 +3,11 @@
     <root>/<kind>/<digest>/manifest.json and the files it names         finished, readable
     <root>/.drafts/<kind>-<key>/                                         being filled; no reader looks here
     <root>/.memory/<key>.json                                            which artifact a task with this key made
+    <root>/.locks/<key>                                                  whose step fills that key's draft
 
-A draft is filled by any number of processes on any machine. A file in it counts once its mark is written, so a job
-that was killed finds what it had finished; `commit` makes the artifact from the marked files, its manifest last.
+A draft has one owner, whose processes fill it, any number of them on any machine. A file in it counts once its mark is
+written, so a job that was killed finds what it had finished; `commit` makes the artifact from the marked files, its
+manifest last.
 """
 
 import hashlib
@@ -14,13 +16,14 @@ import logging
 import time
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from infra import manifest, storage
 from infra.errors import UserError
+from infra.lock import hold_lock
 from infra.manifest import MANIFEST, MARKS, Files, check_name, check_reference, file_sha256, hash_files
 from infra.s3_cache import local_copy
 from infra.settings import settings
@@ -160,6 +163,10 @@ class Draft:
     def discard(self) -> None:
         storage.remove(self.uri)
 
+    def lock(self) -> AbstractContextManager[None]:
+        """Nobody else has it inside the block: for a draft that steps of several keys share."""
+        return hold_lock(self.uri.rpartition("/")[2], self.kind)
+
     def commit(self, expected: Iterable[str] = ()) -> Artifact:
         """The artifact of the marked files. Raises UserError where an expected file is missing."""
         files = self._marked()
@@ -279,20 +286,5 @@ def _write_note(key: str, note: dict[str, Any]) -> None:
 
 def artifact_at(path: str) -> Artifact:
     """The artifact at a path or URI. Raises UserError where none is."""
-    told = read_manifest(path)
+    told = manifest.read_manifest(path)
     return Artifact(told["kind"], told["digest"])
-
-
-def read_manifest(path: str) -> dict[str, Any]:
-    """`{"kind", "digest", "files"}` of the artifact at a path or URI, checked. Raises UserError where none is."""
-    place = storage.join(path, MANIFEST)
-    try:
-        found = storage.stat(place)
-        if found and found.size > manifest.MOST_BYTES:
-            raise UserError(f"{place}: {found.size:,} bytes, which no manifest has; do not use it")
-        data = storage.read(place) if found else b""
-    except OSError as error:
-        raise UserError(f"{place}: cannot be read ({error.strerror})") from error
-    if not found:
-        raise UserError(f"{path}: no artifact there (no {MANIFEST})")
-    return manifest.parse_manifest(data, place)

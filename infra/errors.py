@@ -14,6 +14,12 @@ class UserError(Exception):  # noqa: N818  (not an error of the program: somethi
     """One line saying what is wrong, where, and what to do. Shown to the user without a traceback."""
 
 
+def tell_user(line: str) -> None:
+    """A line on stderr while work goes on, clear of a progress bar there may be in a terminal."""
+    start = "\n" if sys.stderr.isatty() else ""
+    print(f"{start}scriptorium: {line}", file=sys.stderr, flush=True)
+
+
 @contextmanager
 def explain_full_disk(what: str = "") -> Iterator[None]:
     """Turn "no space left on device" into a UserError: while writing what (by default the file), and what to do."""

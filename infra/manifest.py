@@ -82,6 +82,21 @@ def parse_manifest(data: bytes, where: str) -> dict[str, Any]:
     return {"kind": kind, "digest": digest, "files": files}
 
 
+def read_manifest(path: str) -> dict[str, Any]:
+    """`{"kind", "digest", "files"}` of the artifact at a path or URI, checked. Raises UserError where none is."""
+    place = storage.join(path, MANIFEST)
+    try:
+        found = storage.stat(place)
+        if found and found.size > MOST_BYTES:
+            raise UserError(f"{place}: {found.size:,} bytes, which no manifest has; do not use it")
+        data = storage.read(place) if found else b""
+    except OSError as error:
+        raise UserError(f"{place}: cannot be read ({error.strerror})") from error
+    if not found:
+        raise UserError(f"{path}: no artifact there (no {MANIFEST})")
+    return parse_manifest(data, place)
+
+
 def parse_entry(entry: object, where: str) -> dict[str, Any]:
     """Size and SHA-256 of a file."""
     told = entry if isinstance(entry, dict) else {}

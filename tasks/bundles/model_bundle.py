@@ -18,9 +18,9 @@ import numpy as np
 import torch
 
 from infra import storage
-from infra.artifact_store import Artifact, new_draft, read_manifest
+from infra.artifact_store import Artifact, new_draft
 from infra.errors import UserError, explain_bad_file
-from infra.manifest import verify_files
+from infra.manifest import read_manifest, verify_files
 from models.interface import Beam, Decoder, LanguageModel, Model, Padded, describe_config
 from models.search.language.lexicon_and_hotwords import LexiconAndHotwords
 from models.search.language.vocab_mapped_lm import VocabMappedLM

@@ -46,6 +46,11 @@ def ingest_corpus(corpus: Corpus, fingerprint: str, options: IngestConfig, split
     """The shards of these splits. Raises UserError where the corpus cannot be read or passes the error budget."""
     same_work = replace(options, error_budget=1.0)  # another budget needs no other shards
     out = open_draft("shards", ingest_corpus.key(corpus, fingerprint, same_work, splits)[:32])
+    with out.lock():
+        return _ingested(out, corpus, options, splits)
+
+
+def _ingested(out: Draft, corpus: Corpus, options: IngestConfig, splits: tuple[str, ...]) -> Artifact:
     reader = importlib.import_module(f"tasks.corpora.readers.{corpus.kind}")
     source = _source(corpus, options, out, reader)
     read = getattr(reader, corpus.verb)

@@ -16,6 +16,7 @@ from infra import storage, tracking
 from infra.artifact_store import Draft
 from infra.errors import UserError, explain_full_disk
 from infra.ray_cluster import connect
+from infra.retry import attempt
 from infra.settings import settings
 from tasks.steps.pipeline_step import Resources
 from tasks.steps.progress import Progress
@@ -45,7 +46,8 @@ def mlflow_run(key: str, workers: Workers) -> Iterator[str]:
         yield run_id
     except BaseException as error:
         if run_id:
-            tracking.finish(run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
+            status = "FAILED" if isinstance(error, Exception) else "KILLED"
+            attempt(lambda: tracking.finish(run_id, status))
         raise
 
 
@@ -160,6 +162,10 @@ class ProgressMonitor:
             self._look()
 
     def _look(self) -> None:
+        """What cannot be read or told now is so at the next look: this only shows, and nothing waits for it."""
+        attempt(self._show)
+
+    def _show(self) -> None:
         told = json.loads(_told(self.draft, "progress.json") or b"{}")
         if not told:
             return

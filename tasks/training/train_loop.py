@@ -21,6 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 from infra import storage
 from infra.artifact_store import Artifact, Draft
 from infra.errors import UserError
+from infra.retry import attempt
 from models.interface import Batch, Model
 from tasks.batches.batch_loader import Dataset, prefetch
 from tasks.batches.batch_sampler import BatchingConfig, largest_batch, plan_batches, plan_streams
@@ -259,7 +260,9 @@ class Reporter:
         self.written = time.monotonic()
         told = {"step": now.step, "updates": self.updates, "epoch": now.epoch, "loss": loss, "history": now.history}
         told |= {"estimated_seconds": self.estimate, "seconds": now.seconds, "core_seconds": now.core_seconds}
-        storage.write(storage.join(self.job.draft.uri, "progress.json"), json.dumps(told).encode())
+        place, content = storage.join(self.job.draft.uri, "progress.json"), json.dumps(told).encode()
+        # In mid-epoch the next one says as much; at an epoch's end it is waited for, as a checkpoint is.
+        storage.write(place, content) if finished_epoch else attempt(lambda: storage.write(place, content))
 
 
 def clocks() -> tuple[float, float]:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from infra import artifact_store, artifacts, storage, tracking
+from infra import artifact_store, storage, tracking
 from infra.artifact_store import Artifact, find_result, new_draft, open_draft, record_result
+from infra.artifacts import __main__ as artifacts
 
 DAY = 86400.0
 

@@ -115,7 +115,7 @@ def test_a_server_that_is_away(monkeypatch):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{port}")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("SCRIPTORIUM_PATIENCE", "0")
     with pytest.raises(UserError, match="no MLflow answers at") as caught:
         tracking.open_run("key", "name", {})
     assert "secret" not in str(caught.value)
