@@ -5,12 +5,10 @@ python -m infra.settings        prints them, with the variable that sets each
 
 import math
 import os
-import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from urllib.parse import unquote
 
-from infra.errors import UserError
+from infra.errors import UserError, redact_url
 
 HOME = Path(".scriptorium").absolute()
 
@@ -75,49 +73,6 @@ def set_defaults(variables: dict[str, str]) -> None:
     """Give other programs' environment variables a value where the user has set none."""
     for name, value in variables.items():
         os.environ.setdefault(name, value)
-
-
-SECRET_NAME = re.compile(r"pass|pwd|secret|token|key|sig|cred|auth|sas", re.IGNORECASE)
-# Up to the last @: a password that was not encoded may hold any of / @ : # ? itself.
-USER_INFO = re.compile(r"(://[^\s:]*):\S*@")
-QUERY_NAME, QUERY_VALUE = re.compile(r"[?&;]([^\s=&;?]+)="), re.compile(r"[^\s&]*")
-OPTION = re.compile(r"(?i)(?<![\w.?&;])((?:ssl|pg)?(?:password|passwd|pwd)|\w*secret\w*|(?:\w+_)?token|api_?key)=(\S+)")
-SHORTEST_SECRET = 3  # characters of a part of one that an error may quote alone
-
-
-def redact_url(text: str, *secret_urls: str) -> str:
-    """The text without the passwords of the URLs in it (`scheme://user:password@host`), and without the secrets of
-    their queries (`?password=`, `&token=`) and of options (`password=`).
-
-    secret_urls: URLs whose secrets are known, and are left out wherever they or parts of them stand: who takes a URL
-    apart wrongly quotes what it holds for the port.
-    """
-    for secret in sorted({part for url in secret_urls for part in _secrets(url)}, key=len, reverse=True):
-        text = text.replace(secret, "***")
-    for start, end in reversed(_query_secrets(text)):
-        text = f"{text[:start]}***{text[end:]}"
-    return OPTION.sub(r"\1=***", USER_INFO.sub(r"\1:***@", text))
-
-
-def _query_secrets(text: str) -> list[tuple[int, int]]:
-    """Where in a text the values of a query's secrets begin and end."""
-    found, end = list[tuple[int, int]](), 0
-    for name in QUERY_NAME.finditer(text):
-        if name.start() >= end and SECRET_NAME.search(unquote(name[1])):
-            value = QUERY_VALUE.match(text, name.end())
-            end = value.end() if value else name.end()
-            found.append((name.end(), end))
-    return found
-
-
-def _secrets(url: str) -> set[str]:
-    """As they are written, decoded, and the parts between what divides a URL."""
-    found = {m[0].removeprefix(m[1])[1:-1] for m in USER_INFO.finditer(url)}
-    found |= {url[start:end] for start, end in _query_secrets(url)}
-    found |= {unquote(secret) for secret in found}
-    divided = [re.split(r"([/@:#?])", secret) for secret in found]
-    parts = {"".join(d[i:j]) for d in divided for i in range(len(d)) for j in range(i + 1, len(d) + 1)}
-    return {part for part in parts if len(part) >= SHORTEST_SECRET}
 
 
 def main() -> None:
