@@ -118,9 +118,7 @@ def mark_registered(found: Inventory) -> None:
         _mark_published(found, one, known)
 
 
-def _mark_published(
-    found: Inventory, one: StoredArtifact, known: dict[tuple[str, str], RegisteredVersion]
-) -> None:
+def _mark_published(found: Inventory, one: StoredArtifact, known: dict[tuple[str, str], RegisteredVersion]) -> None:
     told = _publication(one)
     if told is None:
         one.models.append(f"of {one}, which cannot be read,")

@@ -31,9 +31,7 @@ def registered_versions() -> list[RegisteredVersion]:
         rows = client.search_model_versions(max_results=CHUNK, page_token=page)
         for row in rows:
             tags = (run_tags(row.run_id) or {}) if row.run_id else {}
-            told = {
-                name.removeprefix("digest."): value for name, value in tags.items() if name.startswith("digest.")
-            }
+            told = {name.removeprefix("digest."): value for name, value in tags.items() if name.startswith("digest.")}
             told |= {"bundle": tags[BUNDLE_TAG]} if BUNDLE_TAG in tags else {}
             found.append(RegisteredVersion(row.name, str(row.version), row.run_id or "", told | dict(row.tags)))
         page = rows.token or ""
