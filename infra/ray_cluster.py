@@ -2,7 +2,10 @@
 
 import logging
 import os
+import sys
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from infra import storage
@@ -45,11 +48,12 @@ def connect() -> Any:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     quiet["runtime_env"] = {"env_vars": settings().for_workers()}
     try:
-        if address:
-            ray.init(address=address, ignore_reinit_error=True, **quiet)
-        else:
-            # "local": otherwise Ray would join whatever cluster it finds on this machine
-            ray.init("local", num_cpus=int(settings().cores), include_dashboard=False, **quiet)
+        with without_stderr():
+            if address:
+                ray.init(address=address, ignore_reinit_error=True, **quiet)
+            else:
+                # "local": otherwise Ray would join whatever cluster it finds on this machine
+                ray.init("local", num_cpus=int(settings().cores), include_dashboard=False, **quiet)
     except AuthenticationError as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"Ray at {address} wants a token: {reason}; `make up` prints what to set") from error
@@ -61,6 +65,20 @@ def connect() -> Any:
     if address:
         refuse_unseen_root(ray)
     return ray
+
+
+@contextmanager
+def without_stderr() -> Iterator[None]:
+    """While Ray starts: its C++ side begins by saying which log level it was given. What fails is an exception."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def refuse_unseen_root(ray: Any) -> None:

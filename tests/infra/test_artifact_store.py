@@ -276,3 +276,17 @@ def test_a_reference_is_small_and_plain():
     artifact = Artifact("shards", "ab" * 32)
     assert str(artifact) == "shards/" + "ab" * 8
     assert json.dumps([artifact.kind, artifact.digest])
+
+
+def test_a_root_that_cannot_hold_anything_is_named(tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(b"")
+    for place, reason in (("file", "is a file"), ("file/below", "is a file")):
+        monkeypatch.setenv("SCRIPTORIUM_ARTIFACTS", str(tmp_path / place))
+        with pytest.raises(UserError, match=f"the artifact root {tmp_path}/{place} {reason}"):
+            artifact_store.check_root()
+    monkeypatch.setenv("SCRIPTORIUM_ARTIFACTS", "/proc/scriptorium")  # where nobody may make a folder
+    with pytest.raises(UserError, match=r"the artifact root /proc/scriptorium: .*; set SCRIPTORIUM_ARTIFACTS"):
+        artifact_store.check_root()
+    monkeypatch.setenv("SCRIPTORIUM_ARTIFACTS", str(tmp_path / "new"))
+    artifact_store.check_root()
+    assert list((tmp_path / "new").iterdir()) == []

@@ -128,3 +128,14 @@ def test_a_file_that_is_no_record(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
     with pytest.raises(UserError, match="no MLflow answers at .*not a database"):
         tracking.open_run("key", "name", {})
+
+
+def test_a_database_without_its_driver(monkeypatch):
+    import importlib.util
+
+    if importlib.util.find_spec("psycopg2"):
+        pytest.skip("it is installed here")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me:secret@127.0.0.1:9/record")
+    with pytest.raises(UserError, match=r"psycopg2, is not installed; pip install 'scriptorium\[postgres\]'") as caught:
+        tracking.open_run("key", "name", {})
+    assert "secret" not in str(caught.value)
