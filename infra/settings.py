@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from infra.errors import UserError
+from infra.errors import UserError, end_unread
 
 HOME = Path(".scriptorium").absolute()
 
@@ -89,4 +89,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with end_unread():
+        main()

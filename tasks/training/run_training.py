@@ -1,6 +1,7 @@
 """A training job, run: by Ray Train's workers or in this process, with its progress shown and its end made sure of."""
 
 import json
+import logging
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -21,8 +22,11 @@ from infra.settings import settings
 from tasks.steps.pipeline_step import Resources
 from tasks.steps.progress import Progress
 from tasks.training.fit_closed_form import fit_closed_form, in_closed_form
+from tasks.training.optimizer import FitConfig
 from tasks.training.train_loop import Row, TrainJob, WorkerRank, train_loop
 from tasks.training.training_duration import save_time
+
+log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0  # rank 0 writes every two seconds
 PROBLEM = "problem.txt"  # in the draft: what a worker found wrong, for the driver to raise
@@ -30,8 +34,9 @@ PROBLEM = "problem.txt"  # in the draft: what a worker found wrong, for the driv
 
 @dataclass(frozen=True, kw_only=True)
 class Workers(Resources):
-    """count: Ray Train workers, 0 for the loop in this process. run_name: of the MLflow run that the metrics go to as
-    they come, empty for none.
+    """count: Ray Train workers, 0 for the loop in this process; no more work than an update has batches. The update is
+    the same for any count, but for the order in which floats are added, so a key leaves it out. run_name: of the MLflow
+    run that the metrics go to as they come, empty for none.
     """
 
     count: int = 1
@@ -54,8 +59,17 @@ def mlflow_run(key: str, workers: Workers) -> Iterator[str]:
 def run_training(job: TrainJob, workers: Workers, run_id: str) -> None:
     """The whole loop, from wherever the job's draft stands. Raises the UserError that any worker found."""
     with ProgressMonitor(job, run_id), raise_worker_errors(job.draft):
-        train_in_process(job) if workers.count == 0 else train_on_ray(job, workers.count)
+        train_in_process(job) if workers.count == 0 else train_on_ray(job, busy_workers(workers.count, job.fit))
     save_time(job.draft)
+
+
+def busy_workers(count: int, fit: FitConfig) -> int:
+    """As many of the workers as have a batch in an update; a line says so where that is not all of them."""
+    busy = min(count, fit.batches_per_step)
+    if busy < count:
+        more = f"fit.batches_per_step={count} has work for all, in larger updates that make another model"
+        log.warning("%d of %d workers train: an update takes fit.batches_per_step=%d; %s", busy, count, busy, more)
+    return busy
 
 
 def train_in_process(job: TrainJob) -> None:
