@@ -15,6 +15,7 @@ from infra.artifact_store import Artifact, file_sha256, new_draft
 from infra.errors import UserError
 from models.interface import Beam, LanguageModel
 from tasks.bundles.build_fusion_lm import fit_to_tokenizer
+from tasks.bundles.bundle_files import read_words as read_bundle_words
 from tasks.bundles.model_bundle import LM, NEURAL, WORDS, check_golden_outputs, import_model, load_bundle
 from tasks.bundles.stored_beam import DECODE, beam_options
 from tasks.corpora.text_file import read_whole_text
@@ -149,7 +150,7 @@ def add_decoding_resources(bundle: Artifact, lm: Artifact | None, resources: Dec
         raise UserError("hotwords are given, but beam.hotword_weight is 0: set it (5, say)")
     if resources.lexicon and not (lm or beam.lexicon_only or beam.unknown_bonus or beam.word_bonus or fusing):
         raise UserError("a lexicon is given, but no term uses it: set beam.lexicon_only=true, or give a language model")
-    words = bundle.read_json(WORDS) if WORDS in had else {"lexicon": [], "hotwords": []}
+    words = {"lexicon": [], "hotwords": []} | (read_bundle_words(bundle) if WORDS in had else {})
     words = {name: list(getattr(resources, name)) or words[name] for name in words}
     with tempfile.TemporaryDirectory() as folder, new_draft("bundle") as out:
         for name in had - {WORDS, DECODE} - (fusing if lm else set()):

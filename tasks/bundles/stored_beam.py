@@ -7,11 +7,15 @@ there, cut long recordings by it.
 from dataclasses import asdict
 from typing import Any
 
+from infra import storage
 from infra.artifact_store import Artifact
-from infra.errors import UserError
+from infra.errors import explain_bad_file
 from models.interface import Beam
+from tasks.bundles.bundle_files import read_object
+from tasks.steps.read_config import read_config
 
 DECODE = "decode.json"
+WIDEST = 1 << 16  # hypotheses
 
 
 def beam_options(beam: Beam) -> dict[str, Any]:
@@ -21,8 +25,9 @@ def beam_options(beam: Beam) -> dict[str, Any]:
 
 def read_beam(bundle: Artifact) -> Beam:
     """The beam of a bundle. Raises UserError for one that no search has."""
-    told = bundle.read_json(DECODE)
-    try:
-        return Beam(**{name: value for name, value in told.items() if name != "max_length"})
-    except (AttributeError, TypeError, ValueError) as error:
-        raise UserError(f"{bundle.uri}/{DECODE}: {error}; use the version that made it, or train again") from error
+    told = read_object(bundle, DECODE)
+    with explain_bad_file(storage.join(bundle.uri, DECODE)):
+        beam = read_config(Beam, {name: value for name, value in told.items() if name != "max_length"})
+        if beam.width > WIDEST:
+            raise ValueError(f"width is {beam.width:,}, at most {WIDEST:,}")
+        return beam
