@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from flows.shared.overrides import LARGEST
 from flows.shared.validate_inputs import check_workers, describe_recipes, resolve_recipe, resolve_recipes
 from infra import tracking
-from infra.artifact_root import check_root
+from infra.artifacts.artifact_root import check_root
 from infra.errors import FAILED, WRONG_USE, end_unread, one_line_errors
 from infra.keyboard_interrupt import force_exit_on_interrupt
 from infra.lock import hold_file

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infra.artifact_root import check_root
+from infra.artifacts.artifact_root import check_root
 from infra.errors import UserError
 
 
