@@ -27,7 +27,7 @@ SCRATCH = (JOBS, "parts", "pieces")
 TABLES = ("index.parquet", "quarantine.parquet", "summary.json")
 
 
-class TooManyRejects(UserError):
+class TooManyRejects(UserError):  # noqa: N818  (as UserError)
     """tables: the artifact that lists them, with the index of what could be used and the summary of both."""
 
     def __init__(self, message: str, tables: Artifact) -> None:

@@ -126,14 +126,8 @@ class _Reading:
     def __init__(self, source: CorpusFiles, options: IngestConfig) -> None:
         self.source, self.options = source, options
         asked = (options.audio_field, options.text_field, options.label_field)
-        known = {
-            *AUDIO,
-            *IMAGES,
-            "json",
-            *NAMES["text"],
-            *NAMES["label"],
-            *(name.lower().lstrip(".") for name in asked),
-        }
+        named = (name.lower().lstrip(".") for name in asked)
+        known = {*AUDIO, *IMAGES, "json", *NAMES["text"], *NAMES["label"], *named}
         self.samples = [s for s in samples(source) if any(known & {e, e.rpartition(".")[2]} for e in s.members)]
         if not self.samples:
             raise UserError(f"corpus {source.uri}: no clip, .txt, .cls or .json is in its tars; is it WebDataset?")
