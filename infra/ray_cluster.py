@@ -62,6 +62,14 @@ def connect() -> Any:
             f"no Ray cluster answers at {address}, or it refuses the token of RAY_AUTH_TOKEN_PATH; "
             "unset RAY_ADDRESS or start a cluster (make up)"
         ) from error
+    except Exception as error:
+        if type(error) is not Exception:  # Ray has no type for a node that is not up in its 30 s
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"Ray did not start: {reason} Is the machine busy, or its memory full? "
+            "Run the same command again: it goes on from what is done"
+        ) from error
     if address:
         refuse_unseen_root(ray)
     return ray
