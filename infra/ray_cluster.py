@@ -2,11 +2,13 @@
 
 import logging
 import os
+import socket
 import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 from infra import storage
 from infra.errors import UserError
@@ -24,36 +26,52 @@ ENVIRONMENT = {
 QUIET = {"RAY_BACKEND_LOG_LEVEL": "fatal"}
 # The name says nothing of it: without "clusters", Ray listens on the loopback interface only.
 ON_THIS_MACHINE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+# How often Ray tries to reach a cluster, for 40 s each: 20 times by default, without a word.
+TRIES = {"RAY_gcs_server_port_wait_time_s": "1"}
+CONNECT_SECONDS = 10
 
 
 def connect() -> Any:
     """The `ray` module, connected. Safe to call again."""
     set_defaults(ENVIRONMENT | QUIET)
-    if settings().ray_address.split(":")[0] in {"", "127.0.0.1", "localhost"}:
+    address = settings().ray_address
+    if address.split(":")[0] in {"", "127.0.0.1", "localhost"}:
         set_defaults(ON_THIS_MACHINE)
     import ray  # seconds that a run with nothing to do need not pay
 
     if ray.is_initialized():
         return ray
+    if address:
+        refuse_unreachable(address)
+        set_defaults(TRIES)
     import ray.data
     import ray.train
-    from ray.exceptions import AuthenticationError
 
     data = ray.data.DataContext.get_current()
     data.enable_progress_bars = False  # tasks/steps/ray_jobs.py draws one bar a step instead
     data.op_resource_reservation_enabled = False  # it keeps half the cores for other operators; our jobs have one
     for name in ("ray", "ray.data", "ray.train"):  # a line for each stage of each job tells a user nothing
         logging.getLogger(name).setLevel(logging.ERROR)
-    address = settings().ray_address
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     quiet["runtime_env"] = {"env_vars": settings().for_workers()}
+    with explain_failed_start(address), without_stderr():
+        if address:
+            ray.init(address=address, ignore_reinit_error=True, **quiet)
+        else:
+            # "local": otherwise Ray would join whatever cluster it finds on this machine
+            ray.init("local", num_cpus=int(settings().cores), include_dashboard=False, **quiet)
+    if address:
+        refuse_unseen_root(ray)
+    return ray
+
+
+@contextmanager
+def explain_failed_start(address: str) -> Iterator[None]:
+    """Raises UserError where Ray does not start on this machine, or the cluster at an address does not take us."""
+    from ray.exceptions import AuthenticationError
+
     try:
-        with without_stderr():
-            if address:
-                ray.init(address=address, ignore_reinit_error=True, **quiet)
-            else:
-                # "local": otherwise Ray would join whatever cluster it finds on this machine
-                ray.init("local", num_cpus=int(settings().cores), include_dashboard=False, **quiet)
+        yield
     except AuthenticationError as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"Ray at {address} wants a token: {reason}; `make up` prints what to set") from error
@@ -62,9 +80,34 @@ def connect() -> Any:
             f"no Ray cluster answers at {address}, or it refuses the token of RAY_AUTH_TOKEN_PATH; "
             "unset RAY_ADDRESS or start a cluster (make up)"
         ) from error
-    if address:
-        refuse_unseen_root(ray)
-    return ray
+    except Exception as error:
+        if type(error) is not Exception:  # Ray has no type for a node that is not up in its 30 s
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"Ray did not start: {reason} Is the machine busy, or its memory full? "
+            "Run the same command again: it goes on from what is done"
+        ) from error
+
+
+def refuse_unreachable(address: str) -> None:
+    """Raises UserError where nobody listens at the address of a cluster, or where it is none."""
+    if address in {"auto", "local"}:
+        return
+    try:
+        place = urlsplit(address if "://" in address else f"//{address}")
+        host, port = place.hostname, place.port
+    except ValueError:
+        host, port = None, None
+    if not host or not port:
+        raise UserError(f"RAY_ADDRESS={address}: give HOST:PORT of a Ray cluster, or unset it to work on this machine")
+    try:
+        socket.create_connection((host, port), CONNECT_SECONDS).close()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UserError(
+            f"no Ray cluster answers at {address} ({reason}); unset RAY_ADDRESS or start a cluster (make up)"
+        ) from error
 
 
 @contextmanager

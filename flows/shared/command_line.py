@@ -27,7 +27,8 @@ def training_arguments(description: str | None, module: ModuleType, *, workers: 
     parser = _recipe_parser(description, [module])
     parser.add_argument("--recipe", required=True, metavar="NAME")
     if workers:
-        parser.add_argument("--workers", type=int, default=1, help="Ray Train workers (0: in this process)")
+        told = "Ray Train workers, fit.batches_per_step at most (default %(default)s; 0: in this process)"
+        parser.add_argument("--workers", type=int, default=1, help=told)
     parser.add_argument("--model-name", default=module.MODEL_NAME, help="registered in MLflow as")
     parser.add_argument("--alias", default="champion")
     return _parsed(parser, lambda given: resolve_recipe(given.corpus, given.recipe, given.settings, module))
