@@ -1,6 +1,8 @@
 """Ray: the cluster named by RAY_ADDRESS, or one on this machine that ends with the process."""
 
 import logging
+from contextlib import chdir
+from pathlib import Path
 from typing import Any
 
 from infra.errors import UserError
@@ -15,6 +17,9 @@ ENVIRONMENT = {
 }
 # The name says nothing of it: without "clusters", Ray listens on the loopback interface only.
 ON_THIS_MACHINE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+# A worker looks for modules first in the folder that its driver was in when it connected. This one has ours, so that a
+# folder `models` or `tasks` of the user's is not taken for it.
+CODE = Path(__file__).parent.parent
 
 
 def connect() -> Any:
@@ -38,11 +43,12 @@ def connect() -> Any:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     quiet["runtime_env"] = {"env_vars": settings().for_workers()}
     try:
-        if address:
-            ray.init(address=address, ignore_reinit_error=True, **quiet)
-        else:
-            # "local": otherwise Ray would join whatever cluster it finds on this machine
-            ray.init("local", num_cpus=int(settings().cores), include_dashboard=False, **quiet)
+        with chdir(CODE):
+            if address:
+                ray.init(address=address, ignore_reinit_error=True, **quiet)
+            else:
+                # "local": otherwise Ray would join whatever cluster it finds on this machine
+                ray.init("local", num_cpus=int(settings().cores), include_dashboard=False, **quiet)
     except ConnectionError as error:
         raise UserError(
             f"no Ray cluster answers at {address}, or it refuses the token of RAY_AUTH_TOKEN_PATH; "
