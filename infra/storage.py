@@ -20,10 +20,13 @@ PARTIAL = ".partial-"  # the name of a file that is being written
 
 
 class FileStat(NamedTuple):
-    """size: bytes. version: changes whenever the content may have (mtime and size, or the ETag)."""
+    """size: bytes. version: changes whenever the content may have (mtime and size, or the ETag). modified: seconds
+    since 1970.
+    """
 
     size: int
     version: str
+    modified: float = 0.0
 
 
 def is_s3(uri: str) -> bool:
@@ -43,8 +46,8 @@ def read(uri: str, offset: int = 0, size: int | None = None) -> bytes:
     span = f"bytes={offset}-" if size is None else f"bytes={offset}-{offset + size - 1}"
     ranged = {} if offset == 0 and size is None else {"Range": span}
     try:
-        with s3_client.explain_s3_errors(uri):
-            return s3_client.client().get_object(**s3_client.bucket_and_key(uri), **ranged)["Body"].read()
+        place = s3_client.bucket_and_key(uri)
+        return s3_client.request(uri, lambda s3: s3.get_object(**place, **ranged)["Body"].read())
     except EOFError:  # the range begins at the end or beyond
         return b""
 
@@ -71,8 +74,7 @@ def open_binary(uri: str) -> BinaryIO:
 
 def write(uri: str, data: bytes) -> None:
     if is_s3(uri):
-        with s3_client.explain_s3_errors(uri):
-            s3_client.client().put_object(**s3_client.bucket_and_key(uri), Body=data)
+        s3_client.request(uri, lambda s3: s3.put_object(**s3_client.bucket_and_key(uri), Body=data))
         return
     with _whole(Path(uri)) as partial:
         partial.write_bytes(data)
@@ -81,8 +83,7 @@ def write(uri: str, data: bytes) -> None:
 def upload(path: Path, uri: str) -> None:
     """Copy a local file to `uri`."""
     if is_s3(uri):
-        with s3_client.explain_s3_errors(uri):
-            s3_client.client().upload_file(str(path), *s3_client.bucket_and_key(uri).values())
+        s3_client.request(uri, lambda s3: s3.upload_file(str(path), *s3_client.bucket_and_key(uri).values()))
         return
     with _whole(Path(uri)) as partial:
         shutil.copyfile(path, partial)
@@ -108,26 +109,26 @@ def download(uri: str, path: Path) -> None:
         if not is_s3(uri):
             shutil.copyfile(uri, partial)
             return
-        with s3_client.explain_s3_errors(uri):
-            s3_client.client().download_file(*s3_client.bucket_and_key(uri).values(), str(partial))
+        s3_client.request(uri, lambda s3: s3.download_file(*s3_client.bucket_and_key(uri).values(), str(partial)))
 
 
 def stat(uri: str) -> FileStat | None:
     """Size and version of one file, None where there is none."""
     if is_s3(uri):
         try:
-            with s3_client.explain_s3_errors(uri):
-                head = s3_client.client().head_object(**s3_client.bucket_and_key(uri))
+            head = s3_client.request(uri, lambda s3: s3.head_object(**s3_client.bucket_and_key(uri)))
         except FileNotFoundError:
             return None
-        return FileStat(head["ContentLength"], head["ETag"].strip('"'))
+        return FileStat(head["ContentLength"], head["ETag"].strip('"'), head["LastModified"].timestamp())
     path = Path(uri)
     return _local_entry(path.stat()) if path.is_file() else None
 
 
-def list_files(uri: str) -> dict[str, FileStat]:
-    """Every file below a folder or prefix, by its name relative to it, sorted. Empty where there is none."""
-    found = dict(_list_s3(uri) if is_s3(uri) else _list_local(Path(uri)))
+def list_files(uri: str, *, partial: bool = False) -> dict[str, FileStat]:
+    """Every file below a folder or prefix, by its name relative to it, sorted. Empty where there is none. partial: with
+    those that are being written, or that a killed writer left.
+    """
+    found = dict(_list_s3(uri) if is_s3(uri) else _list_local(Path(uri), partial=partial))
     return dict(sorted(found.items()))
 
 
@@ -140,10 +141,8 @@ def remove(uri: str) -> None:
         else:
             path.unlink(missing_ok=True)
         return
-    with s3_client.explain_s3_errors(uri):
-        for name in _list_s3(uri):
-            s3_client.client().delete_object(**s3_client.bucket_and_key(join(uri, name[0])))
-        s3_client.client().delete_object(**s3_client.bucket_and_key(uri))
+    for place in (*(join(uri, name) for name, _ in _list_s3(uri)), uri):
+        s3_client.request(uri, lambda s3, place=place: s3.delete_object(**s3_client.bucket_and_key(place)))
 
 
 def remove_stale(uri: str) -> None:
@@ -158,8 +157,8 @@ def copy(source: str, target: str) -> None:
     if not is_s3(source):
         upload(Path(source), target)
         return
-    with s3_client.explain_s3_errors(source):
-        s3_client.client().copy(s3_client.bucket_and_key(source), *s3_client.bucket_and_key(target).values())
+    place = s3_client.bucket_and_key(target).values()
+    s3_client.request(source, lambda s3: s3.copy(s3_client.bucket_and_key(source), *place))
 
 
 def move(source: str, target: str) -> None:
@@ -191,10 +190,16 @@ def _whole(path: Path) -> Iterator[Path]:
 
 
 def _local_entry(status: os.stat_result) -> FileStat:
-    return FileStat(status.st_size, f"{status.st_mtime_ns:x}-{status.st_size:x}")
+    return FileStat(status.st_size, f"{status.st_mtime_ns:x}-{status.st_size:x}", status.st_mtime)
 
 
-def _list_local(folder: Path, below: str = "", above: tuple[Path, ...] = ()) -> Iterator[tuple[str, FileStat]]:
+def _remote_entry(item: dict[str, Any]) -> FileStat:
+    return FileStat(item["Size"], item["ETag"].strip('"'), item["LastModified"].timestamp())
+
+
+def _list_local(
+    folder: Path, below: str = "", above: tuple[Path, ...] = (), *, partial: bool = False
+) -> Iterator[tuple[str, FileStat]]:
     """The files under a folder, those behind links too, but no folder inside itself."""
     above = (*above, folder.resolve())
     with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as found:
@@ -202,8 +207,8 @@ def _list_local(folder: Path, below: str = "", above: tuple[Path, ...] = ()) -> 
             if item.is_dir():
                 inner = Path(item.path)
                 if not (item.is_symlink() and inner.resolve() in above):
-                    yield from _list_local(inner, f"{below}{item.name}/", above)
-            elif not item.name.startswith(PARTIAL) and item.is_file():
+                    yield from _list_local(inner, f"{below}{item.name}/", above, partial=partial)
+            elif (partial or not item.name.startswith(PARTIAL)) and item.is_file():
                 try:
                     status = item.stat()
                 except FileNotFoundError:  # deleted by another process meanwhile
@@ -213,11 +218,14 @@ def _list_local(folder: Path, below: str = "", above: tuple[Path, ...] = ()) -> 
 
 def _list_s3(uri: str) -> Iterator[tuple[str, FileStat]]:
     place = s3_client.bucket_and_key(uri.rstrip("/") + "/")
-    pages = s3_client.client().get_paginator("list_objects_v2").paginate(Bucket=place["Bucket"], Prefix=place["Key"])
-    with s3_client.explain_s3_errors(uri):
-        for page in pages:
-            for item in page.get("Contents", []):
-                yield item["Key"].removeprefix(place["Key"]), FileStat(item["Size"], item["ETag"].strip('"'))
+    wanted = {"Bucket": place["Bucket"], "Prefix": place["Key"]}
+    while True:  # pages one by one: where the server goes away amid a million files, one page is asked for again
+        page = s3_client.request(uri, lambda s3: s3.list_objects_v2(**wanted))
+        for item in page.get("Contents", []):
+            yield item["Key"].removeprefix(place["Key"]), _remote_entry(item)
+        if not page.get("IsTruncated"):
+            return
+        wanted["ContinuationToken"] = page["NextContinuationToken"]
 
 
 class _RemoteFile(io.RawIOBase):

@@ -48,6 +48,11 @@ def recipe_settings(recipe: str) -> list[Setting]:
     return list(_settings("flows.recipes", recipe, ""))
 
 
+def config_settings(module: str, name: str) -> list[Setting]:
+    """The same of any dataclass of the project."""
+    return list(_settings(module, name, ""))
+
+
 def module_line(module: str) -> str:
     """The first line of a module's docstring."""
     return _first_line(_parsed(module))

@@ -5,7 +5,6 @@ models/special_tokens.SPECIALS. Labels, the vocabulary of a classifier, have no 
 """
 
 import io
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,14 +14,19 @@ from typing import Any, Literal, Protocol
 
 import pyarrow.parquet as pq
 
+from infra import storage
 from infra.artifact_store import Artifact, new_draft
-from infra.errors import UserError
+from infra.artifacts.manifest import parse_json
+from infra.errors import UserError, explain_bad_file
 from models.special_tokens import SPECIALS, UNK
 from tasks.steps.pipeline_step import step
+from tasks.steps.read_config import read_config
 from tasks.text.normalization import AS_WRITTEN, NormalizationConfig, normalize_text
 
 FILE, MODEL = "tokenizer.json", "tokenizer.model"
 LABELS = "labels"  # the kind of a LabelVocabulary
+SENTENCE_CHARACTERS = 1000  # SentencePiece skips sentences of more than 4,192 bytes without a word,
+RESERVED = "\u2585"  # and those in which this stands
 SOURCE = "source/"  # before the names of a source tokenizer's files, where the model reads text and says labels
 
 
@@ -46,6 +50,9 @@ class TokenizerConfig:
 
 class ReadableFiles(Protocol):
     """An artifact, or a folder that stands for one."""
+
+    @property
+    def uri(self) -> str: ...
 
     def read(self, name: str) -> bytes: ...
 
@@ -150,14 +157,31 @@ def fit_on_texts(texts: Iterable[str], config: TokenizerConfig, source: str) -> 
 
 
 def load_tokenizer(place: ReadableFiles) -> TextTokenizer:
-    rules = json.loads(place.read(FILE))
-    if rules["kind"] == LABELS:
-        return LabelVocabulary(tuple(rules["symbols"]))
-    text = load_normalization(rules["text"])
-    if rules["kind"] in {"bpe", "unigram"}:
-        return SentencePieceTokenizer(place.read(MODEL), text)
-    first = len(SPECIALS) if rules.get("specials", True) else 0
-    return SymbolTokenizer(tuple(rules["symbols"]), " " if rules["kind"] == "words" else "", text, first)
+    """Raises UserError for files that are no tokenizer's."""
+    described = storage.join(place.uri, FILE)
+    with explain_bad_file(described):
+        rules = parse_json(place.read(FILE), described)
+        kind, text = rules["kind"], AS_WRITTEN if rules["kind"] == LABELS else load_normalization(rules["text"])
+        if kind not in {"bpe", "unigram"}:
+            return _symbol_tokenizer(kind, rules, text)
+    with explain_bad_file(storage.join(place.uri, MODEL)):
+        tokenizer = SentencePieceTokenizer(place.read(MODEL), text)
+        if tokenizer.encode("") or len(tokenizer) <= len(SPECIALS):
+            raise ValueError("it has no pieces")
+        return tokenizer
+
+
+def _symbol_tokenizer(kind: str, rules: dict[str, Any], text: NormalizationConfig) -> TextTokenizer:
+    symbols, specials = rules["symbols"], rules.get("specials", True)
+    if kind not in {"characters", "words", LABELS}:
+        raise ValueError(f"there are no tokens of kind {kind!r}")
+    if not isinstance(symbols, list) or not all(isinstance(symbol, str) for symbol in symbols):
+        raise ValueError("its symbols are no list of texts")
+    if len(set(symbols)) < len(symbols) or not symbols or type(specials) is not bool:
+        raise ValueError("its symbols are none, or the same twice")
+    if kind == LABELS:
+        return LabelVocabulary(tuple(symbols))
+    return SymbolTokenizer(tuple(symbols), " " if kind == "words" else "", text, len(SPECIALS) if specials else 0)
 
 
 @dataclass(frozen=True)
@@ -166,6 +190,10 @@ class PrefixedFiles:
 
     artifact: Artifact
     prefix: str
+
+    @property
+    def uri(self) -> str:
+        return storage.join(self.artifact.uri, self.prefix.rstrip("/"))
 
     def read(self, name: str) -> bytes:
         return self.artifact.read(self.prefix + name)
@@ -177,9 +205,8 @@ def load_source_tokenizer(place: Artifact) -> TextTokenizer | None:
 
 
 def load_normalization(told: dict[str, Any]) -> NormalizationConfig:
-    """From JSON, which has lists for tuples."""
-    options: dict[str, Any] = told | {"replace": tuple(told.get("replace", ()))}
-    return NormalizationConfig(**options)
+    """From JSON. Raises ValueError for what is none."""
+    return read_config(NormalizationConfig, told, "text")
 
 
 def training_texts(shards: Artifact) -> Iterator[str]:
@@ -208,6 +235,19 @@ def fit_words(texts: Iterable[str], config: TokenizerConfig) -> list[str]:
     return sorted(ranked[: config.vocabulary_size - len(SPECIALS)])
 
 
+def short_sentences(texts: Iterable[str]) -> Iterator[str]:
+    """The texts, cut between words, or where a word is longer still anywhere, so that SentencePiece skips none."""
+    for text in texts:
+        text, begin = text.replace(RESERVED, " "), 0
+        while begin < len(text):
+            end = begin + SENTENCE_CHARACTERS
+            if end < len(text) and (space := text.rfind(" ", begin + 1, end + 1)) > 0:
+                end = space
+            if piece := text[begin:end].strip():
+                yield piece
+            begin = end + (text[end : end + 1] == " ")
+
+
 def train_sentencepiece(texts: Iterable[str], config: TokenizerConfig) -> bytes:
     """A SentencePiece model; one thread, so that the same texts give the same bytes."""
     from sentencepiece import SentencePieceTrainer
@@ -218,7 +258,7 @@ def train_sentencepiece(texts: Iterable[str], config: TokenizerConfig) -> bytes:
     options |= {"character_coverage": 1.0, "normalization_rule_name": "identity", "unk_surface": ""}
     try:
         SentencePieceTrainer.Train(
-            sentence_iterator=iter(texts),
+            sentence_iterator=short_sentences(texts),
             model_writer=model,
             model_type=config.kind,
             vocab_size=config.vocabulary_size,

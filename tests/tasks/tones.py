@@ -20,7 +20,7 @@ def spoken(text, random):
     return (np.concatenate(tones) + 0.003 * random.standard_normal(len(time) * len(tones))).astype(np.float32)
 
 
-def recognizer_of_tones(max_length):
+def recognizer_of_tones():
     """Its bundle, after some 20 s of training on texts that are new each time."""
     random = np.random.default_rng(0)
     frames = extract_frames(spoken("abcd ", random), RATE, FRONT_END)
@@ -33,7 +33,7 @@ def recognizer_of_tones(max_length):
         model.loss(lesson(random, normalizer)).mean().backward()
         optimizer.step()
     sound = AudioConfig(FRONT_END, normalizer)
-    return bundled(TRANSDUCER, model.state_dict(), tokenizer(list(HERTZ)), sound, max_length)
+    return bundled(TRANSDUCER, model.state_dict(), tokenizer(list(HERTZ)), sound)
 
 
 def lesson(random, normalizer):
