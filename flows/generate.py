@@ -7,7 +7,7 @@ import sys
 
 import torch
 
-from flows.shared.command_line import Parser
+from flows.command_line.parsers import PARSERS
 from infra import tracking
 from infra.errors import UserError, one_line_errors
 from models.interface import LanguageModel
@@ -41,15 +41,7 @@ def load_generator(model: str) -> tuple[TextGenerator, TextTokenizer]:
 
 
 def main() -> None:
-    default = Prompt()
-    parser = Parser(description=__doc__)
-    parser.add_argument("--model", required=True, metavar="NAME@ALIAS|PATH")
-    parser.add_argument("--context", default=default.context, help="what the text begins with")
-    parser.add_argument("--length", type=int, default=default.length, help="tokens to write")
-    parser.add_argument("--temperature", type=float, default=default.temperature, help="0: always the most probable")
-    parser.add_argument("--top-k", type=int, default=default.top_k, help="draw from the k most probable, 0 from all")
-    parser.add_argument("--top-p", type=float, default=default.top_p, help="and from those that reach this probability")
-    parser.add_argument("--seed", type=int, default=default.seed)
+    parser = PARSERS["flows.generate"]()
     given = vars(parser.parse_args())
     model = given.pop("model")
     try:

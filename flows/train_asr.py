@@ -42,4 +42,4 @@ def train_asr(
 
 
 if __name__ == "__main__":
-    run_flow(train_asr, training_arguments(__doc__, SPEECH.recipes))
+    run_flow(train_asr, training_arguments("train_asr", SPEECH.recipes))

@@ -39,4 +39,4 @@ def train_classifier(
 
 
 if __name__ == "__main__":
-    run_flow(train_classifier, training_arguments(__doc__, CLASSIFICATION.recipes))
+    run_flow(train_classifier, training_arguments("train_classifier", CLASSIFICATION.recipes))

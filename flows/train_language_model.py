@@ -38,4 +38,4 @@ def train_language_model(
 
 
 if __name__ == "__main__":
-    run_flow(train_language_model, training_arguments(__doc__, LANGUAGE.recipes))
+    run_flow(train_language_model, training_arguments("train_language_model", LANGUAGE.recipes))

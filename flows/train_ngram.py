@@ -55,4 +55,4 @@ def train_ngram(
 
 
 if __name__ == "__main__":
-    run_flow(train_ngram, training_arguments(__doc__, ngram, workers=False))
+    run_flow(train_ngram, training_arguments("train_ngram", ngram))

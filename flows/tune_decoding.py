@@ -11,7 +11,7 @@ from typing import Any
 
 from prefect import flow
 
-from flows.shared.command_line import Parser, model_arguments, run_flow
+from flows.shared.command_line import model_arguments, run_flow
 from flows.shared.evaluation_plan import (
     SearchPlan,
     add_search_resources,
@@ -82,7 +82,4 @@ def tune_decoding(
 
 
 if __name__ == "__main__":
-    parser = Parser(description=__doc__)
-    parser.add_argument("--model-name", default="asr", help="registered in MLflow as")
-    parser.add_argument("--alias", default="champion")
-    run_flow(tune_decoding, model_arguments(parser, "dev", "utterances"))
+    run_flow(tune_decoding, model_arguments("tune_decoding", "utterances"))

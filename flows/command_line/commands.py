@@ -1,14 +1,16 @@
 """What `scriptorium` has: each command by its group, with the first line of its module.
 
-    scriptorium COMMAND ...         the same as python -m MODULE ...
+scriptorium COMMAND ...         the same as python -m MODULE ...
 """
 
 import runpy
 import sys
+from collections.abc import Sequence
 from difflib import get_close_matches
 
+from flows.command_line.parsers import PARSERS
 from flows.command_line.source_help import module_line
-from infra.errors import WRONG_USE
+from infra.errors import WRONG_USE, end_unread
 from infra.keyboard_interrupt import quiet_interrupt
 
 # By what they are for; each command is a module that is run as `python -m` runs it, with what its name is followed by.
@@ -71,12 +73,21 @@ LINES = {
 }
 
 
+def show_help(module: str, arguments: Sequence[str]) -> None:
+    """End with the help of a flow where the arguments ask for it, before the flow is imported."""
+    if module in PARSERS and {"-h", "--help"} & set(arguments):
+        if not sys.argv[0].startswith("scriptorium"):
+            sys.argv[0] = f"python -m {module}"
+        PARSERS[module]().parse_args(["--help"])
+
+
 def main() -> None:
     """Run the command that the arguments name. Status 2 where there is none of that name."""
     quiet_interrupt()
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in {"-h", "--help", "help"}:
-        print(help_text())
+        with end_unread():
+            print(help_text())
         return
     if name not in MODULES:
         near = get_close_matches(name, MODULES, 1)
@@ -84,4 +95,5 @@ def main() -> None:
         print(f"scriptorium: no command {name!r}; {hint}", file=sys.stderr)
         raise SystemExit(WRONG_USE)
     sys.argv = [f"scriptorium {name}", *([name] if name in SUBCOMMANDS else []), *sys.argv[2:]]
+    show_help(MODULES[name], sys.argv[1:])
     runpy.run_module(MODULES[name], run_name="__main__", alter_sys=False)

@@ -1,6 +1,7 @@
 """The kinds of corpora, and what each may be used for."""
 
 from flows.command_line.source_help import corpus_kinds
+from infra.errors import end_unread
 
 USES = {"utterances": "recognizers", "labeled": "classifiers", "documents": "language models"}
 
@@ -21,4 +22,5 @@ def corpora_text() -> str:
 
 
 if __name__ == "__main__":
-    print(corpora_text())
+    with end_unread():
+        print(corpora_text())

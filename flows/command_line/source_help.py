@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent.parent
 READERS = "tasks.corpora.readers"
+LITERAL = re.compile(r"Literal\[(.*?)\]")
 
 
 class Setting(NamedTuple):
@@ -53,6 +54,18 @@ def config_settings(module: str, name: str) -> list[Setting]:
     return list(_settings(module, name, ""))
 
 
+def literal_values(module: str, name: str) -> tuple[str, ...]:
+    """The values of `name = Literal[...]` in a module."""
+    for node in _parsed(module).body:
+        if (
+            isinstance(node, ast.Assign)
+            and ast.unparse(node.targets[0]) == name
+            and isinstance(node.value, ast.Subscript)
+        ):
+            return tuple(ast.literal_eval(node.value.slice))
+    raise LookupError(f"{module} has no {name}")
+
+
 def module_line(module: str) -> str:
     """The first line of a module's docstring."""
     return _first_line(_parsed(module))
@@ -76,8 +89,8 @@ def _settings(module: str, name: str, prefix: str) -> Iterator[Setting]:
         for place in inner:
             yield from _settings(*place, f"{prefix}{key}.")
         if not inner:
-            default = _default(item.value)
-            yield Setting(f"{prefix}{key}", ast.unparse(item.annotation), default, meanings.get(key, ""))
+            kind = LITERAL.sub(lambda found: found[1].replace(", ", " | "), ast.unparse(item.annotation))
+            yield Setting(f"{prefix}{key}", kind, _default(item.value), meanings.get(key, ""))
 
 
 def _config_named(tree: ast.Module, module: str, node: ast.AST) -> tuple[str, str] | None:
@@ -124,7 +137,11 @@ def _is_recipe(function: ast.FunctionDef) -> bool:
 
 def _parts(tree: ast.Module) -> list[str]:
     for node in tree.body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "PARTS" and isinstance(node.value, ast.Tuple):
+        if (
+            isinstance(node, ast.Assign)
+            and ast.unparse(node.targets[0]) == "PARTS"
+            and isinstance(node.value, ast.Tuple)
+        ):
             return [ast.unparse(item) for item in node.value.elts]
     return []
 
