@@ -48,7 +48,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "down": "infra.local_services",
     },
 }
-SUBCOMMANDS = {"promote", "rollback", "up", "down"}  # one module has several: its name is given on to it
+SUBCOMMANDS = {"models", "promote", "rollback", "up", "down"}  # one module has several: its name is given on to it
 MODULES = {name: module for group in COMMANDS.values() for name, module in group.items()}
 
 
@@ -65,6 +65,7 @@ def _line(name: str, module: str) -> str:
 
 
 LINES = {
+    "models": "Registered models: every version, its scores, which one is champion.",
     "promote": "Make a version of a model its champion.",
     "rollback": "Give the title back to the champion of before.",
     "up": "Start Prefect, MLflow and Ray here, on loopback.",

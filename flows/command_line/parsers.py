@@ -36,8 +36,7 @@ def training_parser(flow: str, recipes: str, *, workers: bool = True) -> Parser:
     if workers:
         parser.add_argument("--workers", type=int, default=1, help="Ray Train workers (0: in this process)")
     parser.add_argument("--model-name", default=MODEL_NAMES[recipes], help="registered in MLflow as")
-    parser.add_argument("--alias", default="champion")
-    return with_settings(parser)
+    return with_settings(_registered(parser))
 
 
 def comparison_parser() -> Parser:
@@ -61,8 +60,7 @@ def model_parser(flow: str, split: str) -> Parser:
 def tune_parser() -> Parser:
     parser = model_parser("tune_decoding", "dev")
     parser.add_argument("--model-name", default="asr", help="registered in MLflow as")
-    parser.add_argument("--alias", default="champion")
-    return parser
+    return _registered(parser)
 
 
 def generate_parser() -> Parser:
@@ -133,6 +131,15 @@ PARSERS: dict[str, Callable[[], Parser]] = {
     "flows.ingest": ingest_parser,
     "flows.export": export_parser,
 }
+
+
+def _registered(parser: Parser) -> Parser:
+    """Of a flow that registers what it made."""
+    rule = "of the new version; left out: champion where it is the first or better on the same data, else challenger"
+    parser.add_argument("--alias", default="", help=rule)
+    what = {"action": "store_const", "dest": "alias", "const": "champion"}
+    parser.add_argument("--promote", help="make the new version champion, whatever it scores", **what)
+    return parser
 
 
 def with_settings(parser: Parser) -> Parser:
