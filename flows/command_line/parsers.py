@@ -137,8 +137,8 @@ def _registered(parser: Parser) -> Parser:
     """Of a flow that registers what it made."""
     rule = "of the new version; left out: champion where it is the first or better on the same data, else challenger"
     parser.add_argument("--alias", default="", help=rule)
-    what = {"action": "store_const", "dest": "alias", "const": "champion"}
-    parser.add_argument("--promote", help="make the new version champion, whatever it scores", **what)
+    words = "make the new version champion, whatever it scores"
+    parser.add_argument("--promote", action="store_const", dest="alias", const="champion", help=words)
     return parser
 
 

@@ -106,7 +106,7 @@ def _config_named(tree: ast.Module, module: str, node: ast.AST) -> tuple[str, st
 
 def _meanings(config: ast.ClassDef) -> dict[str, str]:
     """What a docstring says of each field, in the form `name, name: meaning. name: meaning.`"""
-    names = [item.target.id for item in config.body if isinstance(item, ast.AnnAssign) and _named(item.target)]
+    names = [ast.unparse(item.target) for item in config.body if isinstance(item, ast.AnnAssign)]
     text = " ".join((ast.get_docstring(config) or "").split())
     known = "|".join(map(re.escape, names)) or "$^"
     heads = list(re.finditer(rf"(?:(?<=^)|(?<=[.;] )|(?<=\n))((?:{known})(?:, (?:{known}))*): ", text))
@@ -115,10 +115,6 @@ def _meanings(config: ast.ClassDef) -> dict[str, str]:
         told = text[head.end() : following.start() if following else len(text)].strip()
         found |= dict.fromkeys(head[1].split(", "), told)
     return found
-
-
-def _named(target: ast.expr) -> bool:
-    return isinstance(target, ast.Name)
 
 
 def _default(value: ast.expr | None) -> str:
