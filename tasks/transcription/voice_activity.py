@@ -27,7 +27,7 @@ from tasks.transcription.windows import Span
 RATE = 16000  # hertz, what both detectors hear at
 BLOCK = 1 << 18  # samples that are resampled at a time
 HYSTERESIS = 0.15  # as in silero-vad's own `get_speech_timestamps`
-INSTALL = "install it (pip install 'scriptorium[vad]'), or go without (--vad none)"
+PACKAGES = {"silero": "silero_vad", "webrtc": "webrtcvad"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class VadConfig:
     threshold: float = 0.5
     min_speech_ms: int = 250
     min_silence_ms: int = 500
-    pad_ms: int = 200
+    pad_ms: int = 100
     aggressiveness: int = 3
 
     def __post_init__(self) -> None:
@@ -48,12 +48,23 @@ class VadConfig:
             raise ValueError("vad.min_speech_ms, min_silence_ms and pad_ms are not negative")
 
 
+def check_installed(config: VadConfig) -> None:
+    """Raises UserError where the detector is not."""
+    package = PACKAGES.get(config.kind)
+    if package and find_spec(package) is None:
+        name = package.replace("_", "-")
+        raise UserError(
+            f"vad {config.kind}: {name} is not installed; pip install 'scriptorium[vad]', or go without (--vad none)"
+        )
+
+
 def find_speech(blocks: Iterable[np.ndarray], rate: int, config: VadConfig) -> Iterator[Span]:
     """Spans of speech in samples at `rate`, in order and apart from one another, each once the next is known.
 
     blocks: the samples (n,) in [-1, 1] of a recording, one block after the other, of which only the last is held.
     Raises UserError where the detector is not installed.
     """
+    check_installed(config)
     detector = DETECTORS[config.kind](config)
     heard = _Counter(blocks)
     seconds = detector.piece / RATE
@@ -153,8 +164,6 @@ class WebRTC:
     piece = 480
 
     def __init__(self, config: VadConfig) -> None:
-        if find_spec("webrtcvad") is None:
-            raise UserError(f"vad webrtc: webrtcvad is not installed; {INSTALL}")
         import webrtcvad
 
         self.model = webrtcvad.Vad(config.aggressiveness)
@@ -166,9 +175,8 @@ class WebRTC:
 
 def _silero() -> Any:
     """A network of its own for each recording, read without importing the package, which sets torch to one thread."""
-    found = find_spec("silero_vad")
-    if found is None or not found.origin:
-        raise UserError(f"vad silero: silero-vad is not installed; {INSTALL}")
+    found = find_spec(PACKAGES["silero"])
+    assert found is not None and found.origin, "check_installed has found it"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit is what silero-vad's weights are kept in
         return torch.jit.load(str(Path(found.origin).parent / "data" / "silero_vad.jit"), map_location="cpu").eval()
