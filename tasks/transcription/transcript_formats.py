@@ -29,12 +29,14 @@ def _ctm(transcript: Transcript, name: str) -> str:
 
 
 def _textgrid(transcript: Transcript, _name: str) -> str:
-    segments = [TimedToken(segment.text, segment.start, segment.end) for segment in transcript.segments]
-    return textgrid_tiers({"words": _timed(transcript), "segments": segments}, transcript.seconds)
+    """Times in tenths of milliseconds, as they are written: what is shorter is no interval there."""
+    segments = [TimedToken(s.text, round(s.start, 4), round(s.end, 4)) for s in transcript.segments]
+    return textgrid_tiers({"words": _timed(transcript), "segments": segments}, round(transcript.seconds, 4))
 
 
 def _timed(transcript: Transcript) -> list[TimedToken]:
-    return [TimedToken(w.text, w.start or 0.0, w.end or 0.0, w.confidence) for w in timed_words(transcript)]
+    every = timed_words(transcript)
+    return [TimedToken(w.text, round(w.start or 0.0, 4), round(w.end or 0.0, 4), w.confidence) for w in every]
 
 
 def _trn(transcript: Transcript, name: str) -> str:
