@@ -12,10 +12,25 @@ from infra.errors import UserError
 
 STANDARD_OUTPUT = "-"
 # What a folder is searched for; a file that is named itself may be called anything.
-EXTENSIONS = frozenset(
-    "aac aif aifc aiff amr au avi caf flac gsm m4a mfc mka mkv mov mp2 mp3 mp4 oga ogg opus rf64 snd sph voc w64 wav "
-    "webm wma wv".split()
-)
+LIBSNDFILE = {
+    "aif",
+    "aifc",
+    "aiff",
+    "au",
+    "caf",
+    "flac",
+    "gsm",
+    "mp2",
+    "mp3",
+    "oga",
+    "ogg",
+    "opus",
+    "rf64",
+    "snd",
+    "sph",
+}
+LIBSNDFILE |= {"voc", "w64", "wav"}
+EXTENSIONS = LIBSNDFILE | {"aac", "amr", "avi", "m4a", "mfc", "mka", "mkv", "mov", "mp4", "webm", "wma", "wv"}
 
 
 class Recording(NamedTuple):

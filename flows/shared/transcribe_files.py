@@ -81,9 +81,7 @@ def _groups(recordings: Iterable[Recording]) -> Iterator[list[Read]]:
         yield group
 
 
-def _transcribed(
-    transcriber: Transcriber, group: Sequence[Read]
-) -> Iterator[tuple[Recording, Transcript | UserError]]:
+def _transcribed(transcriber: Transcriber, group: Sequence[Read]) -> Iterator[tuple[Recording, Transcript | UserError]]:
     """All at once; where that fails for one, each alone."""
     good = [read for _, read in group if not isinstance(read, UserError)]
     try:

@@ -1,6 +1,7 @@
-"""A recording of any format: libsndfile's, and where PyAV is installed also m4a, mp4, webm and what else FFmpeg reads."""
+"""A recording of any format: libsndfile's, and where PyAV is installed m4a, mp4, webm and what else FFmpeg reads."""
 
 import io
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -36,8 +37,7 @@ def decode_container(name: str, data: bytes) -> AudioInput | None:
     """The first audio stream of a container's bytes, None where FFmpeg knows them no better. name: for the message of a
     UserError.
     """
-    import av
-
+    av: Any = import_module("av")  # an extra: the type checker may not have it
     try:
         with av.open(io.BytesIO(data)) as container:
             if not container.streams.audio:

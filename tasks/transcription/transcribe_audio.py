@@ -17,14 +17,14 @@ import torch
 from infra.errors import UserError
 from models.interface import Beam, Hypothesis, Padded
 from tasks.audio.live_audio_input import AudioInput
-from tasks.transcription.voice_activity import VadConfig, find_speech
-from tasks.transcription.windows import Span, WindowConfig, fill_silence, split_span
 from tasks.batches.batch_sampler import BatchingConfig, bucket_by_length
 from tasks.bundles.model_bundle import Bundle
 from tasks.decoding.streaming_recognizer import frame_timing, stored_frames
-from tasks.decoding.word_timestamps import FrameTiming, WordTimestamps
+from tasks.decoding.word_timestamps import WordTimestamps
 from tasks.transcription.merge_windows import join_words
 from tasks.transcription.transcript import Alternative, Segment, Transcript, Word
+from tasks.transcription.voice_activity import VadConfig, find_speech
+from tasks.transcription.windows import Span, WindowConfig, fill_silence, split_span
 from tasks.transcription.word_confidence import search_with_probabilities, word_confidences, word_posteriors
 
 

@@ -1,6 +1,6 @@
 """A transcript as a file: text, JSON, subtitles, and what scoring tools and Praat read.
 
-txt: a line a segment. json: `Transcript.to_dict`, with the recording's name. srt, vtt: tasks/transcription/subtitles.py.
+txt: a line a segment. json: `Transcript.to_dict` with the recording's name. srt, vtt: see subtitles.py beside it.
 ctm: a line a word (NIST). textgrid: tiers of words and segments (Praat). trn: the words and `(name)` (SCTK's sclite).
 Where the model knows no times, ctm, textgrid and subtitles share out a segment by the lengths of its words.
 """

@@ -12,6 +12,7 @@ same for both:
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -96,7 +97,7 @@ def speech_runs(scores: Iterable[float], seconds: float, config: VadConfig) -> I
 
 
 def pad_runs(runs: Iterable[tuple[int, int]], pad: float) -> Iterator[tuple[float, float]]:
-    """Each run with so much before and after it, or half of what lies between two. The last may reach beyond the end."""
+    """Each run with so much before and after it, or half of what lies between two; the last may go beyond the end."""
     begin, end = 0.0, None
     for first, last in runs:
         before = first - pad if end is None else first - min(pad, (first - end) / 2)
@@ -164,9 +165,8 @@ class WebRTC:
     piece = 480
 
     def __init__(self, config: VadConfig) -> None:
-        import webrtcvad
-
-        self.model = webrtcvad.Vad(config.aggressiveness)
+        package: Any = import_module(PACKAGES["webrtc"])  # an extra: the type checker may not have it
+        self.model = package.Vad(config.aggressiveness)
 
     def __call__(self, samples: torch.Tensor) -> float:
         whole = (samples.clamp(-1, 1) * 32767).to(torch.int16).numpy()
@@ -176,10 +176,12 @@ class WebRTC:
 def _silero() -> Any:
     """A network of its own for each recording, read without importing the package, which sets torch to one thread."""
     found = find_spec(PACKAGES["silero"])
-    assert found is not None and found.origin, "check_installed has found it"
+    assert found is not None, "check_installed has found it"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit is what silero-vad's weights are kept in
-        return torch.jit.load(str(Path(found.origin).parent / "data" / "silero_vad.jit"), map_location="cpu").eval()
+        return torch.jit.load(
+            str(Path(str(found.origin)).parent / "data" / "silero_vad.jit"), map_location="cpu"
+        ).eval()
 
 
 DETECTORS: dict[str, Callable[[VadConfig], Detector]] = {"silero": Silero, "webrtc": WebRTC}

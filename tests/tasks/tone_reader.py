@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
 from tones import HERTZ
+from torch import nn
 from untrained import BANDS, tokenizer
 
 from models.families.ctc_model import CTCModel

@@ -79,14 +79,13 @@ def test_the_probabilities_are_those_that_the_search_knows(bundle):
     best = found[0][0]
     assert len(probabilities) == len(best.tokens) > 2
     total, count = math.fsum(map(math.log, probabilities)), len(best.tokens)
-    if isinstance(bundle.model, listen_attend_spell.ListenAttendSpell):
-        if count < 60:  # EOS is counted there
-            memory, tokens = bundle.model.encode(source), (1, *best.tokens)
-            state = bundle.model.start(memory, 1)
-            for token in tokens:
-                step = bundle.model.step(torch.tensor([token]), state, memory)
-                state = step.state
-            total, count = total + float(step.log_probs[0, 2]), count + 1
+    if isinstance(bundle.model, listen_attend_spell.ListenAttendSpell) and count < 60:  # EOS is counted there
+        memory, tokens = bundle.model.encode(source), (1, *best.tokens)
+        state = bundle.model.start(memory, 1)
+        for token in tokens:
+            step = bundle.model.step(torch.tensor([token]), state, memory)
+            state = step.state
+        total, count = total + float(step.log_probs[0, 2]), count + 1
     assert math.exp(total / count) == pytest.approx(best.confidence, rel=1e-4)
 
 
