@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from infra import storage
 from infra.errors import UserError
 from tasks.audio.audio_io import BadClip
-from tasks.audio.live_audio_input import AudioInput, read_audio_input
+from tasks.audio.live_audio_input import AudioInput, decode_audio_input, read_bytes
 
 MISSING_SHARE = 0.02  # of a container's length that may not decode: encoders pad, and some lengths are rounded
 
@@ -19,15 +18,20 @@ def read_recording(uri: str) -> AudioInput:
     """A file's samples, the mean of its channels. Raises UserError in one line for a file that is not there, is no
     sound, is cut off, or needs PyAV where that is not installed.
     """
+    return decode_recording(uri, read_bytes(uri))
+
+
+def decode_recording(name: str, data: bytes) -> AudioInput:
+    """The same of a file's bytes. name: its path, or what else is said of it."""
     try:
-        return read_audio_input(uri)
+        return decode_audio_input(name, data)
     except UserError as problem:
         if not isinstance(problem.__cause__, BadClip) or problem.__cause__.reason != "not audio":
             raise
         if find_spec("av") is None:
             hint = "m4a, mp4 and webm need PyAV: pip install 'scriptorium[containers]'"
             raise UserError(f"{problem}; {hint}") from problem
-        found = decode_container(uri, storage.read(uri))
+        found = decode_container(name, data)
         if found is None:
             raise
         return found
