@@ -21,24 +21,17 @@ import torch
 
 from flows.shared.transcription_plan import load_transcriber
 from infra import tracking
-from infra.artifact_store import Artifact
 from infra.errors import UserError
-from models import interface
 from models.interface import Beam
-from models.search.language.ngram_lm import NGramGenerator
-from models.search.language.text_generator import TextGenerator
-from tasks.audio.live_audio_input import AudioInput
-from tasks.audio.read_recording import decode_recording, read_recording
+from tasks.audio.audio_values import Audio, to_audio_input, to_samples
 from tasks.bundles.model_bundle import Bundle, bundle_front_end, import_model, is_classifier, load_bundle
+from tasks.decoding.classify_sequence import Classification, classify_sequence
 from tasks.decoding.forced_alignment import CTCAligner
 from tasks.decoding.generate_text import Prompt, generate_text
-from tasks.decoding.score_text import TextScore, has_line_ends, score_text
-from tasks.decoding.streaming_recognizer import PartialTranscript, make_recognizer, stored_frames
-from tasks.ngram.train_ngram import open_ngram
-from tasks.text.tokenizer import TextTokenizer, load_tokenizer
+from tasks.decoding.score_text import TextScore, load_text_model, score_text
+from tasks.decoding.streaming_recognizer import PartialTranscript, make_recognizer
 from tasks.transcription.transcript import Transcript, Word
 
-Audio = str | os.PathLike[str] | bytes | np.ndarray
 Settings = Mapping[str, Any] | Sequence[str]  # {"beam.width": 16}, or ["beam.width=16"], as --set takes them
 
 
@@ -67,11 +60,10 @@ class Stream:
     def __init__(self, bundle: Bundle, rate: int) -> None:
         beam = Beam(width=1, max_length=bundle.beam.max_length)
         self._recognizer, self._heard = make_recognizer(bundle, rate, beam), StreamedTranscript((), 0)
-        self._kind = bundle.front_end.kind
 
     def hear(self, samples: np.ndarray) -> StreamedTranscript:
         """The next samples (n,); what is known by now."""
-        return self._next(self._recognizer.hear(_samples(samples, self._kind), last=False))
+        return self._next(self._recognizer.hear(to_samples(samples), last=False))
 
     def finish(self) -> StreamedTranscript:
         """What was heard of all; the stream has ended."""
@@ -100,8 +92,7 @@ class SpeechRecognizer:
 
     def transcribe_batch(self, audios: Sequence[Audio], rate: int | None = None) -> list[Transcript]:
         """Many at once, decoded in batches of similar length."""
-        kind = self._transcriber.bundle.front_end.kind
-        return self._transcriber([_read(audio, rate, kind) for audio in audios])
+        return self._transcriber([to_audio_input(audio, rate) for audio in audios])
 
     def stream(self, rate: int) -> Stream:
         """A stream of samples at this rate. Its text is that of a greedy search, without language model."""
@@ -112,7 +103,7 @@ class SpeechRecognizer:
         the text cannot be spelled or does not fit.
         """
         bundle = self._transcriber.bundle
-        aligned = CTCAligner(bundle, self.name)(_read(audio, rate, bundle.front_end.kind), text)
+        aligned = CTCAligner(bundle, self.name)(to_audio_input(audio, rate), text)
         return tuple(Word(word.text, word.begin, word.end, word.confidence) for word in aligned.words)
 
 
@@ -122,11 +113,11 @@ class LanguageModel:
     def __init__(self, model: str) -> None:
         artifact = import_model(tracking.resolve_model(model), ("bundle", "ngram"))
         self.name = model
-        self._model, self._tokenizer, self._ends = _generator(artifact, model)
+        self._model = load_text_model(artifact, model)
 
     def score(self, text: str) -> TextScore:
         """log_prob in nats, perplexity, and each token's log-probability; see tasks/decoding/score_text.py."""
-        return score_text(self._model, self._tokenizer, text, ends=self._ends)
+        return score_text(self._model, text)
 
     def continue_(
         self, text: str = "", *, length: int = 200, temperature: float = 0.8, top_k: int = 0, seed: int = 1
@@ -136,15 +127,8 @@ class LanguageModel:
         """
         prompt = Prompt(context=text, length=length, temperature=temperature, top_k=top_k, seed=seed)
         generator = torch.Generator().manual_seed(seed)
-        _, *written = generate_text(self._model, self._tokenizer, prompt, generator)
+        _, *written = generate_text(self._model.model, self._model.tokenizer, prompt, generator)
         return "".join(written)
-
-
-class Classification(NamedTuple):
-    """label: the most probable one. probabilities: of all labels, the most probable first."""
-
-    label: str
-    probabilities: dict[str, float]
 
 
 class Classifier:
@@ -156,30 +140,16 @@ class Classifier:
             raise UserError(f"model {model}: not a classifier; give one that train_classifier made")
         self.name, self._bundle = model, load_bundle(artifact)
 
-    @torch.inference_mode()
     def classify(self, given: Audio, rate: int | None = None) -> Classification:
         """A recording as `SpeechRecognizer.transcribe` takes it, or the text itself where the model reads text.
 
         Raises UserError for what is no sound, or a text of which nothing is left.
         """
-        bundle, model = self._bundle, self._bundle.model
-        assert isinstance(model, interface.Classifier), "checked as it was loaded"
-        (log_probs,) = model.classify(bundle.source(self._stored(given, rate))).double()
-        best = log_probs.argsort(descending=True).tolist()
-        probabilities = {bundle.tokenizer.decode([label]): float(log_probs[label].exp()) for label in best}
-        return Classification(next(iter(probabilities)), probabilities)
-
-    def _stored(self, given: Audio, rate: int | None) -> np.ndarray:
-        spelling = self._bundle.spelling
-        if spelling is None:
-            recording = _read(given, rate, self._bundle.front_end.kind)
-            return stored_frames(recording.samples, recording.rate, self._bundle)
+        if self._bundle.spelling is None:
+            return classify_sequence(self._bundle, to_audio_input(given, rate))
         if not isinstance(given, str):
             raise UserError(f"model {self.name} reads text: give it as str, not {type(given).__name__}")
-        ids = np.array(spelling.encode(given), np.int64)
-        if not len(ids):
-            raise UserError(f"{given[:40]!r}: nothing is left of this text once it is normalized")
-        return ids
+        return classify_sequence(self._bundle, given)
 
 
 def load(model: str | os.PathLike[str], settings: Settings = ()) -> SpeechRecognizer | LanguageModel | Classifier:
@@ -212,16 +182,6 @@ def load_classifier(model: str | os.PathLike[str]) -> Classifier:
     return Classifier(os.fspath(model))
 
 
-def _generator(artifact: Artifact, model: str) -> tuple[TextGenerator, TextTokenizer, bool]:
-    """The model, its tokenizer, and whether the end of a line is a token."""
-    if artifact.kind == "ngram":
-        return NGramGenerator(open_ngram(artifact).model), load_tokenizer(artifact), True
-    bundle = load_bundle(artifact)
-    if not isinstance(bundle.model, interface.LanguageModel):
-        raise UserError(f"model {model}: not a language model; give one of train_language_model or train_ngram")
-    return bundle.model, bundle.tokenizer, has_line_ends(bundle.tokenizer)
-
-
 def _as_settings(settings: Settings) -> list[str]:
     if isinstance(settings, Mapping):
         return [f"{key}={_written(value)}" for key, value in settings.items()]
@@ -230,25 +190,3 @@ def _as_settings(settings: Settings) -> list[str]:
 
 def _written(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-
-
-def _read(audio: Audio, rate: int | None, kind: str) -> AudioInput:
-    if isinstance(audio, bytes | bytearray | memoryview):
-        return decode_recording("the bytes given", bytes(audio))
-    if isinstance(audio, str | os.PathLike):
-        return read_recording(os.fspath(audio))
-    if rate is None or rate <= 0:
-        raise UserError("samples need their rate: transcribe(samples, rate=16000)")
-    return AudioInput(_samples(audio, kind), rate)
-
-
-def _samples(given: Any, kind: str) -> np.ndarray:
-    """Samples (n,) float32; frames (n, D) where the model's corpus has them."""
-    samples = np.asarray(given)
-    if samples.ndim != 1 and not (kind == "given" and samples.ndim == 2):
-        raise UserError(f"samples of one channel are asked for, (n,), not of shape {samples.shape}: take their mean")
-    if samples.dtype in (np.int16, np.int32):
-        return (samples / (np.iinfo(samples.dtype).max + 1)).astype(np.float32)
-    if not np.issubdtype(samples.dtype, np.floating):
-        raise UserError(f"samples are floats in [-1, 1], or int16 or int32, not {samples.dtype}")
-    return samples.astype(np.float32)

@@ -13,11 +13,15 @@ from typing import NamedTuple
 
 import torch
 
+from infra.artifact_store import Artifact
 from infra.errors import UserError
-from models.interface import Padded
+from models.interface import LanguageModel, Padded
+from models.search.language.ngram_lm import NGramGenerator
 from models.search.language.text_generator import TextGenerator
 from models.special_tokens import EOS
-from tasks.text.tokenizer import SymbolTokenizer, TextTokenizer
+from tasks.bundles.model_bundle import load_bundle
+from tasks.ngram.train_ngram import open_ngram
+from tasks.text.tokenizer import SymbolTokenizer, TextTokenizer, load_tokenizer
 
 PIECE = 512  # tokens that are read at once, with the state carried on
 
@@ -48,11 +52,32 @@ class TextScore:
         return math.exp(-self.log_prob / len(self.tokens)) if self.tokens else math.nan
 
 
+@dataclass(frozen=True)
+class TextModel:
+    """A language model with its tokenizer. ends: whether it has a token for the end of a line."""
+
+    model: TextGenerator
+    tokenizer: TextTokenizer
+    ends: bool
+
+
+def load_text_model(artifact: Artifact, name: str) -> TextModel:
+    """An n-gram model, or the neural one of a bundle. Raises UserError for another bundle. name: for the message."""
+    if artifact.kind == "ngram":
+        return TextModel(NGramGenerator(open_ngram(artifact).model), load_tokenizer(artifact), ends=True)
+    bundle = load_bundle(artifact)
+    if not isinstance(bundle.model, LanguageModel):
+        raise UserError(f"model {name}: not a language model; give one of train_language_model or train_ngram")
+    characters = isinstance(bundle.tokenizer, SymbolTokenizer) and not bundle.tokenizer.separator
+    return TextModel(bundle.model, bundle.tokenizer, ends=not characters)  # as tasks/batches/tokenize_text.py has it
+
+
 @torch.inference_mode()
-def score_text(model: TextGenerator, tokenizer: TextTokenizer, text: str, *, ends: bool) -> TextScore:
-    """ends: whether the model has a token for the end of a line. Raises UserError for a text of which nothing is left,
-    and for characters that the model has no token for where none stands for them.
+def score_text(language: TextModel, text: str) -> TextScore:
+    """Raises UserError for a text of which nothing is left, and for characters that the model has no token for where
+    none stands for them.
     """
+    tokenizer, ends = language.tokenizer, language.ends
     lines = [ids for line in text.splitlines() if (ids := tokenizer.encode(line))]
     ids = [token for line in lines for token in [*line, EOS]] if ends else tokenizer.encode(text)
     if not ids:
@@ -61,18 +86,11 @@ def score_text(model: TextGenerator, tokenizer: TextTokenizer, text: str, *, end
     read, state, scores = torch.tensor([*before, *ids]), None, list[float]()
     for at in range(0, len(read) - 1, PIECE):
         given, expected = read[at : at + PIECE][: len(read) - 1 - at], read[at + 1 : at + 1 + PIECE]
-        log_probs, state = model.predict(Padded.stack([given]), state)
+        log_probs, state = language.model.predict(Padded.stack([given]), state)
         scores += log_probs.data[0].double().gather(1, expected[:, None])[:, 0].tolist()
     counted = ids[len(ids) - len(scores) :]
     texts = (LINE_FEED if ends and token == EOS else tokenizer.decode([token]) for token in counted)
     return TextScore(tuple(map(TokenScore, texts, scores)))
-
-
-def has_line_ends(tokenizer: TextTokenizer) -> bool:
-    """Whether a neural model that reads a stream of these tokens has one for the end of a line, as
-    tasks/batches/tokenize_text.py writes it.
-    """
-    return not (isinstance(tokenizer, SymbolTokenizer) and not tokenizer.separator)
 
 
 def _line_feed(tokenizer: TextTokenizer) -> list[int]:
