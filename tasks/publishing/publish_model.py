@@ -59,7 +59,7 @@ def publish_model(
     tracking.log_params(run_id, told | flatten_params(asdict(config)))
     tracking.log_metrics(run_id, history_rows(outcome.history()))
     _log_outcome(run_id, outcome)
-    tracking.log_files(run_id, _folder(outcome.bundle), tracking.BUNDLE_FOLDER)
+    tracking.log_files(run_id, bundle_files(outcome.bundle), tracking.BUNDLE_FOLDER)
     tracking.log_files(run_id, _folder(tokenizer), tokenizer.kind)
     every = (outcome.bundle, outcome.page, tokenizer, *outcome.data)
     digests = {artifact.kind: artifact.digest for artifact in every}
@@ -102,6 +102,14 @@ def _log_outcome(run_id: str, outcome: RunOutcome) -> None:
     for artifact in outcome.data:
         tracking.log_dataset(run_id, artifact.kind, artifact.digest, artifact.uri)
     tracking.log_files(run_id, _folder(outcome.page), outcome.page.kind)
+
+
+def bundle_files(bundle: Artifact) -> Iterator[tuple[str, bytes | Path]]:
+    """All of a bundle, and what MLflow loads it by."""
+    from tasks.publishing.pyfunc_files import pyfunc_files  # imports MLflow, which takes seconds
+
+    yield from _folder(bundle)
+    yield from pyfunc_files(bundle)
 
 
 def _folder(artifact: Artifact) -> Iterator[tuple[str, bytes | Path]]:
