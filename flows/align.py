@@ -22,6 +22,7 @@ from infra.errors import UserError, one_line_errors
 from tasks.audio.live_audio_input import read_audio_input
 from tasks.bundles.model_bundle import import_model, load_bundle, model_architecture
 from tasks.corpora.corpus_uri import IngestConfig, fingerprint, parse_corpus
+from tasks.corpora.text_file import read_whole_text
 from tasks.decoding.alignment_formats import SUFFIXES, Format, format_alignment, write_file, write_split
 from tasks.decoding.forced_alignment import AlignmentConfig, CTCAligner, align_split, read_alignments
 from tasks.ingest.ingest_corpus import ingest_corpus
@@ -41,10 +42,7 @@ def align_recording(model: str, audio: str, text: str, how: Format) -> str:
 def read_transcript(text: str) -> str:
     if not os.path.isfile(text):
         return text
-    try:
-        return Path(text).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{text}: cannot be read as UTF-8 text ({error})") from error
+    return read_whole_text(text)
 
 
 def align_corpus(model: str, corpus: str, split: str) -> Artifact:

@@ -12,7 +12,6 @@ more recipes or seeds, does what is missing. No model is registered.
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -20,6 +19,7 @@ from prefect import flow
 
 from flows.shared.command_line import comparison_arguments, run_flow
 from flows.shared.model_kinds import MODEL_KINDS, Data
+from flows.shared.overrides import override
 from flows.shared.run_summary import comparison_columns, summarize_comparison
 from flows.shared.validate_inputs import resolve_recipes
 from infra.errors import UserError
@@ -43,6 +43,7 @@ def compare(corpus: str, names: str, settings: tuple[str, ...] = (), seeds: tupl
     """
     module, place, plans = resolve_recipes(corpus, names, settings, MODULES)
     kind, title = MODULES[module], f"compare {names} on {place}"
+    seeded = {(name, seed): override(plan, [f"fit.seed={seed}"]) for name, plan in plans.items() for seed in seeds}
     data: dict[str, Data] = {}
     failed: dict[str, str] = {}
     for recipe, plan in plans.items():
@@ -53,7 +54,7 @@ def compare(corpus: str, names: str, settings: tuple[str, ...] = (), seeds: tupl
 
     trainings: list[Trial] = []
     for recipe, seed in ((recipe, seed) for recipe in data for seed in seeds):
-        plan = replace(plans[recipe], fit=replace(plans[recipe].fit, seed=seed))  # the corpus' split has its own seed
+        plan = seeded[recipe, seed]  # the corpus' split has its own seed
         scored = partial(kind.dev_scores, data[recipe], plan)
         inputs = (data[recipe].examples, data[recipe].tokenizer, plan.training)
         trainings.append(Trial(recipe=recipe, seed=seed, step=kind.train, inputs=inputs, scored=scored))

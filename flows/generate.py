@@ -3,7 +3,6 @@
 python -m flows.generate --model language-model@champion --context "LA GRENOUILLE " --length 200 --temperature 0.8
 """
 
-import signal
 import sys
 
 import torch
@@ -38,7 +37,6 @@ def main() -> None:
     parser.add_argument("--top-p", type=float, default=default.top_p, help="and from those that reach this probability")
     parser.add_argument("--seed", type=int, default=default.seed)
     given = vars(parser.parse_args())
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it without a word
     model = given.pop("model")
     try:
         prompt = Prompt(**given)

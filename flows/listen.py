@@ -6,14 +6,15 @@ arecord -q -t raw -f S16_LE -r 16000 -c 1 | python -m flows.listen --model asr@c
 On - come bare samples: 16 bits, little-endian, one channel, at --rate. The text is that of a greedy search of the whole
 (`flows.evaluate --set beam.width=1`, without language model). Where the model reads forward, each word is final as it
 is written; where it needs the whole utterance, it reads again what it has heard until the recording ends. Words go to
-standard output, all else to standard error. Ctrl-C ends what comes on a pipe.
+standard output, all else to standard error. Ctrl-C ends the listening, as the end of the recording does: what was said
+until then is written out. A second one ends it at once.
 """
 
 import shutil
-import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 
 import numpy as np
 import torch
@@ -22,9 +23,10 @@ from flows.shared.command_line import Parser
 from flows.shared.evaluation_plan import require_recognizer as checked
 from infra import tracking
 from infra.errors import one_line_errors
+from infra.keyboard_interrupt import Interrupt, note_interrupt
 from models.interface import Beam
 from tasks.audio.live_audio_input import pcm_chunks, read_audio_input
-from tasks.bundles.model_bundle import import_model, load_bundle
+from tasks.bundles.model_bundle import Bundle, import_model, load_bundle
 from tasks.decoding.live_transcript import JsonLinesWriter, TerminalWriter, TextWriter, TranscriptWriter
 from tasks.decoding.streaming_recognizer import make_recognizer, transcribe_stream
 
@@ -37,30 +39,39 @@ class AudioSource:
     rate: int = 16000
     chunk_ms: int = 200
 
-    def open(self) -> tuple[Iterator[np.ndarray], int, str]:
-        """The chunks, their sample rate, and what is to be said of them."""
+    def open(self, interrupt: Interrupt) -> tuple[Iterator[np.ndarray], int, str]:
+        """The chunks until Ctrl-C, their sample rate, and what is to be said of them."""
         if self.file == "-":
-            return pcm_chunks(sys.stdin.buffer, self.rate, self.chunk_ms), self.rate, ""
+            return pcm_chunks(sys.stdin.buffer, self.rate, self.chunk_ms, interrupt), self.rate, ""
         recording = read_audio_input(self.file)
-        return recording.chunks(self.chunk_ms), recording.rate, recording.said
+        chunks = takewhile(lambda _: not interrupt.seen, recording.chunks(self.chunk_ms))
+        return chunks, recording.rate, recording.said
 
 
 def transcribe(model: str, place: AudioSource, captions: TranscriptWriter, most_tokens: int) -> None:
-    """Write to the captions, and what is to be said about it to standard error. most_tokens: 0 for the bundle's."""
+    """Write to the captions, and what is to be said about it to standard error. most_tokens: 0 for no limit."""
     torch.set_num_threads(1)  # a chunk is too small to share
     bundle = load_bundle(checked(import_model(tracking.resolve_model(model))))
-    chunks, rate, said = place.open()
+    with note_interrupt() as interrupt:
+        listen(model, bundle, place.open(interrupt), captions, most_tokens)
+
+
+def listen(
+    model: str, bundle: Bundle, sound: tuple[Iterator[np.ndarray], int, str], captions: TranscriptWriter, most: int
+) -> None:
+    chunks, rate, said = sound
     if bundle.front_end.kind != "given" and rate != bundle.front_end.sample_rate:
         said = "; ".join(filter(None, (said, f"resampled from {rate} to {bundle.front_end.sample_rate} Hz")))
-    beam = Beam(width=1, max_length=most_tokens or bundle.beam.max_length)
+    beam = Beam(width=1, max_length=most)
     ear = make_recognizer(bundle, rate, beam)
     print_note(f"{model}: {ear.said}" + (f" ({said})" if said else ""))
     try:
         delays = transcribe_stream(ear, chunks, rate, captions.show)
     finally:
         captions.close()
-    if delays.tokens == beam.max_length:
-        print_note(f"after {delays.tokens} tokens nothing more was written: raise --max-length")
+    if delays.truncated:
+        hint = "raise --max-length" if most else "more than anybody speaks in that time"
+        print_note(f"after {delays.tokens} tokens nothing more was written: {hint}")
     print_note(str(delays))
 
 
@@ -84,12 +95,11 @@ def main() -> None:
     parser.add_argument("file", metavar="FILE|-", help="a recording, or - for samples on standard input")
     parser.add_argument("--rate", type=int, default=AudioSource.rate, help="samples a second on standard input")
     parser.add_argument("--chunk-ms", type=int, default=AudioSource.chunk_ms, help="how much sound comes at a time")
-    parser.add_argument("--max-length", type=int, default=0, help="tokens to write at most (default: the model's)")
+    parser.add_argument("--max-length", type=int, default=0, help="tokens to write at most (default: no limit)")
     parser.add_argument("--json", action="store_true", help="an object a line: text, final, begin, end (seconds)")
     given = parser.parse_args()
     if min(given.rate, given.chunk_ms, given.max_length + 1) < 1:
         parser.error("--rate and --chunk-ms are at least 1, --max-length is not negative")
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it without a word
     with one_line_errors():
         place = AudioSource(file=given.file, rate=given.rate, chunk_ms=given.chunk_ms)
         transcribe(given.model, place, make_writer(as_json=given.json), given.max_length)

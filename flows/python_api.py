@@ -58,8 +58,7 @@ class Stream:
     """Speech that comes in pieces."""
 
     def __init__(self, bundle: Bundle, rate: int) -> None:
-        beam = Beam(width=1, max_length=bundle.beam.max_length)
-        self._recognizer, self._heard = make_recognizer(bundle, rate, beam), StreamedTranscript((), 0)
+        self._recognizer, self._heard = make_recognizer(bundle, rate, Beam(width=1)), StreamedTranscript((), 0)
 
     def hear(self, samples: np.ndarray) -> StreamedTranscript:
         """The next samples (n,); what is known by now."""

@@ -41,15 +41,15 @@ def train_ngram(
         alias: the alias that its new version gets.
     """
     place, plan = resolve_recipe(corpus, recipe, settings, ngram)
+    title = f"{recipe} on {place}"
+    publication = Registration(run_name=title, corpus=str(place), recipe=recipe, name=model_name, alias=alias)
     text = ingest_text(place, fingerprint(place), plan.ingest)
     tokenizer = fit_line_tokenizer(text, plan.tokens, plan.split)
     model = train(text, tokenizer, plan.training)
     scores = evaluate_ngram(model, text, plan.split)
 
-    title = f"{recipe} on {place}"
     page = report_ngram(model, text, scores, NGramPage(title=title))
     outcome = RunOutcome(bundle=model, page=page, splits=("dev",), scores=(scores,), data=(text,))
-    publication = Registration(run_name=title, corpus=str(place), recipe=recipe, name=model_name, alias=alias)
     run_key = train.key(text, tokenizer, plan.training)
     return summarize_run(outcome, publish_model(outcome, tokenizer, plan.training, run_key, publication))
 

@@ -61,22 +61,22 @@ def tune_decoding(
         model_name: what the tuned model is registered as in MLflow.
         alias: the alias that its new version gets.
     """
+    place, title = parse_corpus(corpus, "utterances"), f"tune {model} on {corpus} {split}"
+    names = {"recipe": f"tuned {model}", "name": model_name, "alias": alias}
+    publication = Registration(run_name=title, corpus=str(place), **names)
     given = require_recognizer(import_model(tracking.resolve_model(model)))
-    place = parse_corpus(corpus, "utterances")
     plan = override(TuningPlan(**vars(search_plan(given))), settings)
     tuning = TuningConfig(grid=plan.grid, beam=plan.beam, **inference(given, plan, split))
     bundle = check_adaptation(add_search_resources(given, plan, tuning.beams[-1]), plan)
     check_golden_outputs(bundle, tuning.beams[0])
 
     data = SPEECH.read(bundle, place, split, plan)
-    table, title = grid_search(bundle, data.examples, tuning), f"tune {model} on {place} {split}"
+    table = grid_search(bundle, data.examples, tuning)
     best = Beam(**table.read_json("tuning.json")["beam"])
     tuned = add_decoding_resources(bundle, None, DecodingResources(beam=best))
 
     scores, said = SPEECH.score(tuned, data.examples, replace(plan, beam=best), split)
     page, data_used = report_tuning(table, title), (data.corpus, data.examples, *said)
-    recipe = f"tuned {model}"
-    publication = Registration(run_name=title, corpus=str(place), recipe=recipe, name=model_name, alias=alias)
     outcome = RunOutcome(bundle=tuned, page=page, splits=(split,), scores=(scores,), data=data_used)
     return summarize_run(outcome, publish_model(outcome, data.tokenizer, plan, tuned.digest, publication))
 

@@ -3,22 +3,25 @@
     <root>/<kind>/<digest>/manifest.json and the files it names         finished, readable
     <root>/.drafts/<kind>-<key>/                                         being filled; no reader looks here
     <root>/.memory/<key>.json                                            which artifact a task with this key made
+    <root>/.locks/<key>                                                  whose step fills that key's draft
 
-A draft is filled by any number of processes on any machine. A file in it counts once its mark is written, so a job
-that was killed finds what it had finished; `commit` makes the artifact from the marked files, its manifest last.
+A draft has one owner, whose processes fill it, any number of them on any machine. A file in it counts once its mark is
+written, so a job that was killed finds what it had finished; `commit` makes the artifact from the marked files, its
+manifest last.
 """
 
 import hashlib
 import json
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from infra import storage
 from infra.errors import UserError
+from infra.lock import hold_lock
 from infra.s3_cache import local_copy
 from infra.settings import settings
 
@@ -115,6 +118,10 @@ class Draft:
 
     def discard(self) -> None:
         storage.remove(self.uri)
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Nobody else has it inside the block: for a draft that steps of several keys share."""
+        return hold_lock(self.uri.rpartition("/")[2], self.kind)
 
     def commit(self, expected: Iterable[str] = ()) -> Artifact:
         """The artifact of the marked files. Raises UserError where an expected file is missing."""

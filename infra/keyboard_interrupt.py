@@ -9,6 +9,8 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 
 from infra import processes
@@ -48,3 +50,34 @@ def force_exit_on_interrupt(message: str) -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, first)
+
+
+class Interrupt:
+    """Whether Ctrl-C has come. reader: a file descriptor that wakes who waits for it, with a byte for each signal,
+    whichever thread it comes to.
+    """
+
+    def __init__(self) -> None:
+        self.seen = False
+        self.reader, self.writer = os.pipe()
+        os.set_blocking(self.writer, False)
+
+    def note(self, _number: int, _frame: FrameType | None) -> None:
+        if self.seen:
+            raise KeyboardInterrupt
+        self.seen = True
+        os.write(self.writer, b"x")
+
+
+@contextmanager
+def note_interrupt() -> Iterator[Interrupt]:
+    """Within, the first Ctrl-C is noted and interrupts nothing; the second raises KeyboardInterrupt."""
+    found = Interrupt()
+    before, woken = signal.signal(signal.SIGINT, found.note), signal.set_wakeup_fd(found.writer)
+    try:
+        yield found
+    finally:
+        signal.set_wakeup_fd(woken)
+        signal.signal(signal.SIGINT, before)
+        os.close(found.reader)
+        os.close(found.writer)

@@ -39,6 +39,11 @@ class _Status:
     started: int
 
 
+def this_process() -> Process:
+    found = _status(os.getpid())
+    return Process(os.getpid(), found.started if found else 0)
+
+
 def start(command: list[str], environment: dict[str, str], log: Path) -> Process:
     """Start a command in a session of its own, what it says going to the end of `log`."""
     with log.open("ab") as out:

@@ -3,10 +3,13 @@
 python -m infra.settings        prints them, with the variable that sets each
 """
 
+import math
 import os
 import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+
+from infra.errors import UserError, end_unread
 
 HOME = Path(".scriptorium").absolute()
 
@@ -30,6 +33,7 @@ class Settings:
     prefect_api: str = _setting("PREFECT_API_URL", "", "Prefect server; empty starts one for the run")
     cache_folder: str = _setting("SCRIPTORIUM_CACHE", str(HOME / "cache"), "local copies of files from S3")
     cache_mb: str = _setting("SCRIPTORIUM_CACHE_MB", "4096", "size of that folder at most")
+    patience: str = _setting("SCRIPTORIUM_PATIENCE", "300", "seconds that a server which does not answer is waited for")
     cores: str = _setting("SCRIPTORIUM_CORES", str(len(os.sched_getaffinity(0))), "cores a local Ray may use")
 
     prefect_port: str = _setting("SCRIPTORIUM_PREFECT_PORT", "4200", "make up: port of the Prefect server")
@@ -42,10 +46,22 @@ class Settings:
         remote = self.artifact_root.startswith("s3://")
         return (self.artifact_root if remote else str(Path(self.artifact_root).absolute())).rstrip("/")
 
+    @property
+    def patience_seconds(self) -> float:
+        """Raises UserError where it is no number."""
+        try:
+            seconds = float(self.patience)
+        except ValueError:
+            seconds = math.nan
+        if not 0 <= seconds < math.inf:
+            raise UserError(f"SCRIPTORIUM_PATIENCE={self.patience}: give seconds, 0 not to wait at all")
+        return seconds
+
     def for_workers(self) -> dict[str, str]:
         """The variables that a worker needs, paths absolute: its working folder is another. No credentials."""
         named = {"SCRIPTORIUM_ARTIFACTS": self.root, "SCRIPTORIUM_CACHE": str(Path(self.cache_folder).absolute())}
         named |= {"SCRIPTORIUM_CACHE_MB": self.cache_mb, "AWS_ENDPOINT_URL": self.s3_endpoint}
+        named |= {"SCRIPTORIUM_PATIENCE": self.patience}
         return {name: value for name, value in named.items() if value}
 
 
@@ -73,4 +89,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with end_unread():
+        main()

@@ -43,8 +43,8 @@ def read(uri: str, offset: int = 0, size: int | None = None) -> bytes:
     span = f"bytes={offset}-" if size is None else f"bytes={offset}-{offset + size - 1}"
     ranged = {} if offset == 0 and size is None else {"Range": span}
     try:
-        with s3_client.explain_s3_errors(uri):
-            return s3_client.client().get_object(**s3_client.bucket_and_key(uri), **ranged)["Body"].read()
+        place = s3_client.bucket_and_key(uri)
+        return s3_client.request(uri, lambda s3: s3.get_object(**place, **ranged)["Body"].read())
     except EOFError:  # the range begins at the end or beyond
         return b""
 
@@ -71,8 +71,7 @@ def open_binary(uri: str) -> BinaryIO:
 
 def write(uri: str, data: bytes) -> None:
     if is_s3(uri):
-        with s3_client.explain_s3_errors(uri):
-            s3_client.client().put_object(**s3_client.bucket_and_key(uri), Body=data)
+        s3_client.request(uri, lambda s3: s3.put_object(**s3_client.bucket_and_key(uri), Body=data))
         return
     with _whole(Path(uri)) as partial:
         partial.write_bytes(data)
@@ -81,8 +80,7 @@ def write(uri: str, data: bytes) -> None:
 def upload(path: Path, uri: str) -> None:
     """Copy a local file to `uri`."""
     if is_s3(uri):
-        with s3_client.explain_s3_errors(uri):
-            s3_client.client().upload_file(str(path), *s3_client.bucket_and_key(uri).values())
+        s3_client.request(uri, lambda s3: s3.upload_file(str(path), *s3_client.bucket_and_key(uri).values()))
         return
     with _whole(Path(uri)) as partial:
         shutil.copyfile(path, partial)
@@ -108,16 +106,14 @@ def download(uri: str, path: Path) -> None:
         if not is_s3(uri):
             shutil.copyfile(uri, partial)
             return
-        with s3_client.explain_s3_errors(uri):
-            s3_client.client().download_file(*s3_client.bucket_and_key(uri).values(), str(partial))
+        s3_client.request(uri, lambda s3: s3.download_file(*s3_client.bucket_and_key(uri).values(), str(partial)))
 
 
 def stat(uri: str) -> FileStat | None:
     """Size and version of one file, None where there is none."""
     if is_s3(uri):
         try:
-            with s3_client.explain_s3_errors(uri):
-                head = s3_client.client().head_object(**s3_client.bucket_and_key(uri))
+            head = s3_client.request(uri, lambda s3: s3.head_object(**s3_client.bucket_and_key(uri)))
         except FileNotFoundError:
             return None
         return FileStat(head["ContentLength"], head["ETag"].strip('"'))
@@ -140,10 +136,8 @@ def remove(uri: str) -> None:
         else:
             path.unlink(missing_ok=True)
         return
-    with s3_client.explain_s3_errors(uri):
-        for name in _list_s3(uri):
-            s3_client.client().delete_object(**s3_client.bucket_and_key(join(uri, name[0])))
-        s3_client.client().delete_object(**s3_client.bucket_and_key(uri))
+    for place in (*(join(uri, name) for name, _ in _list_s3(uri)), uri):
+        s3_client.request(uri, lambda s3, place=place: s3.delete_object(**s3_client.bucket_and_key(place)))
 
 
 def remove_stale(uri: str) -> None:
@@ -158,8 +152,8 @@ def copy(source: str, target: str) -> None:
     if not is_s3(source):
         upload(Path(source), target)
         return
-    with s3_client.explain_s3_errors(source):
-        s3_client.client().copy(s3_client.bucket_and_key(source), *s3_client.bucket_and_key(target).values())
+    place = s3_client.bucket_and_key(target).values()
+    s3_client.request(source, lambda s3: s3.copy(s3_client.bucket_and_key(source), *place))
 
 
 def move(source: str, target: str) -> None:
@@ -213,11 +207,14 @@ def _list_local(folder: Path, below: str = "", above: tuple[Path, ...] = ()) -> 
 
 def _list_s3(uri: str) -> Iterator[tuple[str, FileStat]]:
     place = s3_client.bucket_and_key(uri.rstrip("/") + "/")
-    pages = s3_client.client().get_paginator("list_objects_v2").paginate(Bucket=place["Bucket"], Prefix=place["Key"])
-    with s3_client.explain_s3_errors(uri):
-        for page in pages:
-            for item in page.get("Contents", []):
-                yield item["Key"].removeprefix(place["Key"]), FileStat(item["Size"], item["ETag"].strip('"'))
+    wanted = {"Bucket": place["Bucket"], "Prefix": place["Key"]}
+    while True:  # pages one by one: where the server goes away amid a million files, one page is asked for again
+        page = s3_client.request(uri, lambda s3: s3.list_objects_v2(**wanted))
+        for item in page.get("Contents", []):
+            yield item["Key"].removeprefix(place["Key"]), FileStat(item["Size"], item["ETag"].strip('"'))
+        if not page.get("IsTruncated"):
+            return
+        wanted["ContinuationToken"] = page["NextContinuationToken"]
 
 
 class _RemoteFile(io.RawIOBase):

@@ -1,17 +1,21 @@
-"""MLflow behind a few functions; importing it takes seconds, so it is imported at the first use."""
+"""MLflow behind a few functions; importing it takes seconds, so it is imported at the first use.
+
+A server that does not answer is waited for: each function may be repeated from its start without saying a thing twice.
+"""
 
 import json
 import logging
+import re
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, wraps
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from infra import s3_client, storage
 from infra.errors import UserError
+from infra.retry import retry_outages
 from infra.settings import redact_url, set_defaults, settings
 
 KEY_TAG, BUNDLE_TAG = "scriptorium.key", "scriptorium.bundle"
@@ -19,87 +23,122 @@ BUNDLE_FOLDER = "bundle"
 CHUNK = 1000  # metrics in one request, the most the server takes
 PARAMETERS_AT_ONCE = 100  # the same for parameters and tags
 ENVIRONMENT = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # infra/retry.py tries again, and says so in a line
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
 LONGEST_DIGEST = 36  # characters, the same for a dataset's digest; the tag beside it holds it whole
+LONGEST_NAME = 255  # characters, the most an alias has, and one less than a column of a model's name
 LONGEST_PARAMETER = 6000  # characters, the most MLflow keeps
+P = ParamSpec("P")
+Answer = TypeVar("Answer")
 
 
+def _waiting(ask: Callable[P, Answer]) -> Callable[P, Answer]:
+    """The function, repeated while MLflow or the place of its artifacts is away. What is wrong becomes one line."""
+
+    @wraps(ask)
+    def waited(*given: P.args, **named: P.kwargs) -> Answer:
+        server = f"MLflow at {redact_url(settings().tracking_uri)}"
+        try:
+            return retry_outages(lambda: ask(*given, **named), is_outage, server)
+        except Exception as error:
+            if not (is_outage(error) or "API request to" in str(error)):
+                raise
+            raise UserError(_away(settings().tracking_uri, error)) from error
+
+    return waited
+
+
+def is_outage(error: BaseException | None) -> bool:
+    """Whether MLflow, or the S3 server its artifacts go to, may be better in a while."""
+    from mlflow.exceptions import MlflowException
+    from requests.exceptions import ConnectionError, Timeout
+
+    if isinstance(error, MlflowException):  # it has no class of its own for a server that does not answer
+        answer = re.search(r"failed with error code (\d+)", str(error))
+        if answer:
+            return int(answer[1]) in {429, 502, 503, 504}
+        busy = error.error_code == "TEMPORARILY_UNAVAILABLE"
+        if busy and settings().tracking_uri.startswith("sqlite:"):
+            return "database is locked" in str(error)
+        return busy or "API request to" in str(error)
+    return isinstance(error, ConnectionError | Timeout) or s3_client.is_outage(error)
+
+
+@_waiting
 def open_run(key: str, name: str, tags: dict[str, str]) -> str:
     """The run of this key, made if there is none, marked as running; its id."""
-    with _named_errors():
-        client = _client()
-        experiment = _experiment(client)
-        found = client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
-        if found:
-            run_id = found[0].info.run_id
-            client.update_run(run_id, "RUNNING")
-        else:
-            run_id = client.create_run(experiment, tags={KEY_TAG: key}, run_name=name).info.run_id
-        for tag, value in tags.items():
-            client.set_tag(run_id, tag, value)
+    client = _client()
+    experiment = _experiment(client)
+    found = client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
+    if found:
+        run_id = found[0].info.run_id
+        client.update_run(run_id, "RUNNING")
+    else:
+        run_id = client.create_run(experiment, tags={KEY_TAG: key}, run_name=name).info.run_id
+    for tag, value in tags.items():
+        client.set_tag(run_id, tag, value)
     return run_id
 
 
+@_waiting
 def run_key_for(key: str, bundle: str) -> str:
     """The key of the run that is to hold a bundle: the training's own, or where that holds another one, a new run's.
 
     One training can be published with several searches, and what was registered stays as it was.
     """
-    with _named_errors():
-        client = _client()
-        found = client.search_runs([_experiment(client)], f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
+    client = _client()
+    found = client.search_runs([_experiment(client)], f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
     held = found[0].data.tags.get(BUNDLE_TAG, bundle) if found else bundle
     return key if held == bundle else f"{key}-{bundle}"
 
 
+@_waiting
 def log_params(run_id: str, params: dict[str, Any]) -> None:
     """Parameters as text. MLflow never changes one, so a value that differs from an earlier one becomes a tag."""
     from mlflow.entities import Param, RunTag
 
-    with _named_errors():
-        held = _client().get_run(run_id).data.params
-        told = {name: redact_url(str(value))[:LONGEST_PARAMETER] for name, value in sorted(params.items())}
-        rows = [Param(name, value) for name, value in told.items() if name not in held]
-        for i in range(0, len(rows), PARAMETERS_AT_ONCE):
-            _client().log_batch(run_id, params=rows[i : i + PARAMETERS_AT_ONCE])
-        changed = [RunTag(name, value) for name, value in told.items() if held.get(name, value) != value]
-        for i in range(0, len(changed), PARAMETERS_AT_ONCE):
-            _client().log_batch(run_id, tags=changed[i : i + PARAMETERS_AT_ONCE])
+    held = _client().get_run(run_id).data.params
+    told = {name: redact_url(str(value))[:LONGEST_PARAMETER] for name, value in sorted(params.items())}
+    rows = [Param(name, value) for name, value in told.items() if name not in held]
+    for i in range(0, len(rows), PARAMETERS_AT_ONCE):
+        _client().log_batch(run_id, params=rows[i : i + PARAMETERS_AT_ONCE])
+    changed = [RunTag(name, value) for name, value in told.items() if held.get(name, value) != value]
+    for i in range(0, len(changed), PARAMETERS_AT_ONCE):
+        _client().log_batch(run_id, tags=changed[i : i + PARAMETERS_AT_ONCE])
 
 
-def log_metrics(run_id: str, rows: Iterable[tuple[str, float, int]]) -> None:
+@_waiting
+def log_metrics(run_id: str, rows: Sequence[tuple[str, float, int]]) -> None:
     """Rows of (name, value, step), in batches. A row that the run has already is not sent again."""
     from mlflow.entities import Metric
 
     given, now = [(name, float(value), int(step)) for name, value, step in rows], int(time.time() * 1000)
-    with _named_errors():
-        held = {
-            (name, metric.step): metric.value
-            for name in {name for name, _, _ in given}
-            for metric in _client().get_metric_history(run_id, name)
-        }
-        metrics = [Metric(name, value, now, step) for name, value, step in given if held.get((name, step)) != value]
-        for i in range(0, len(metrics), CHUNK):
-            _client().log_batch(run_id, metrics=metrics[i : i + CHUNK])
+    held = {
+        (name, metric.step): metric.value
+        for name in {name for name, _, _ in given}
+        for metric in _client().get_metric_history(run_id, name)
+    }
+    metrics = [Metric(name, value, now, step) for name, value, step in given if held.get((name, step)) != value]
+    for i in range(0, len(metrics), CHUNK):
+        _client().log_batch(run_id, metrics=metrics[i : i + CHUNK])
 
 
+@_waiting
 def log_dataset(run_id: str, name: str, digest: str, uri: str) -> None:
     """A reference to data that stays where it is."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     kind = "s3" if storage.is_s3(uri) else "local"
     dataset = Dataset(name, digest[:LONGEST_DIGEST], kind, json.dumps({"uri": uri}))
-    with _named_errors():
-        _client().log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", name)])])
-        _client().set_tag(run_id, f"digest.{name}", digest)
+    _client().log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", name)])])
+    _client().set_tag(run_id, f"digest.{name}", digest)
 
 
 def log_files(run_id: str, files: Iterable[tuple[str, bytes | Path]], folder: str) -> None:
     """Files, where they lie or as bytes, uploaded one after the other into a folder of the run."""
-    with tempfile.TemporaryDirectory() as temporary, _named_errors():
+    with tempfile.TemporaryDirectory() as temporary:
         for name, content in files:
             path = Path(temporary, name)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -107,24 +146,81 @@ def log_files(run_id: str, files: Iterable[tuple[str, bytes | Path]], folder: st
                 path.write_bytes(content)
             else:
                 path.symlink_to(content)
-            _client().log_artifact(run_id, str(path), str(PurePosixPath(folder, name).parent))
+            _log_file(run_id, path, str(PurePosixPath(folder, name).parent))
+
+
+@_waiting
+def _log_file(run_id: str, path: Path, folder: str) -> None:
+    _client().log_artifact(run_id, str(path), folder)
+
+
+def check_registration(name: str, alias: str) -> None:
+    """Raises UserError for a name or alias that MLflow refuses, or by which nothing could be found again."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.utils import validation
+
+    said = {"model name": name, "alias": alias}
+    for what, text in said.items():
+        if not text.isprintable() or text != text.strip() or len(text) > LONGEST_NAME:
+            raise UserError(f"{what} {text[:80]!r}: at most {LONGEST_NAME} printable characters without blanks around")
+    if "@" in name:
+        raise UserError(f"model name {name!r}: '@' stands between a name and its alias, and cannot be in a name")
+    checks = {
+        "model name": (validation._validate_model_name,),
+        "alias": (validation._validate_model_alias_name, validation._validate_model_alias_name_reserved),
+    }
+    for what, validators in checks.items():
+        try:
+            for validate in validators:
+                validate(said[what])
+        except MlflowException as error:
+            raise UserError(f"{what} {said[what]!r}: {error.message.splitlines()[0]}") from error
 
 
 def register(run_id: str, name: str, alias: str, tags: dict[str, str]) -> str:
     """The run's bundle as a new version of a registered model, which the alias then names; the version."""
+    before = _versions(run_id, name)
+    return _register(run_id, name, alias, tags, before)
+
+
+@_waiting
+def _versions(run_id: str, name: str) -> set[str]:
+    return {str(found.version) for found in _client().search_model_versions(f"name = '{name}' and run_id = '{run_id}'")}
+
+
+@_waiting
+def _register(run_id: str, name: str, alias: str, tags: dict[str, str], before: set[str]) -> str:
+    """before: the versions that were this run's. One that is not among them is of a try whose answer was lost."""
+    from mlflow.exceptions import MlflowException
+
+    client = _client()
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    if made := _versions(run_id, name) - before:
+        version = max(made, key=int)
+    else:
+        source = f"runs:/{run_id}/{BUNDLE_FOLDER}"
+        version = str(client.create_model_version(name, source, run_id, tags=tags).version)
+    client.set_registered_model_alias(name, alias, version)
+    return version
+
+
+def find_version(name: str, alias_or_version: str) -> str:
+    """The version of a registered model by its alias or number, "" for none."""
     from mlflow.exceptions import MlflowException
 
     with _named_errors():
         client = _client()
+        found = client.get_model_version if alias_or_version.isdigit() else client.get_model_version_by_alias
         try:
-            client.create_registered_model(name)
+            return str(found(name, alias_or_version).version)
         except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            if _is_away(error):
                 raise
-        source = f"runs:/{run_id}/{BUNDLE_FOLDER}"
-        version = str(client.create_model_version(name, source, run_id, tags=tags).version)
-        client.set_registered_model_alias(name, alias, version)
-    return version
+            return ""
 
 
 def resolve_model(model: str) -> str:
@@ -135,17 +231,16 @@ def resolve_model(model: str) -> str:
         return str(Path(model).absolute())
     if "@" not in model and "/" not in model:
         raise UserError(f"model {model!r}: write NAME@ALIAS, NAME/VERSION or the path of a bundle")
-    with _named_errors():
-        run_id = _registered(model)
-        return _downloaded(model, run_id)
+    return _downloaded(model, _registered(model))
 
 
+@_waiting
 def finish(run_id: str, status: str) -> None:
     """status: FINISHED, FAILED or KILLED."""
-    with _named_errors():
-        _client().set_terminated(run_id, status)
+    _client().set_terminated(run_id, status)
 
 
+@_waiting
 def _registered(model: str) -> str:
     """The run that made a registered version. Raises UserError that lists what there is."""
     from mlflow.exceptions import MlflowException
@@ -156,7 +251,7 @@ def _registered(model: str) -> str:
             return client.get_model_version_by_alias(*model.split("@", 1)).run_id
         return client.get_model_version(*model.rsplit("/", 1)).run_id
     except MlflowException as error:
-        if _is_away(error):
+        if is_outage(error):
             raise
         known = [f"{m.name}@{alias}" for m in client.search_registered_models() for alias in m.aliases]
         there = f"there are {', '.join(known)}" if known else "none is registered yet"
@@ -164,6 +259,7 @@ def _registered(model: str) -> str:
         raise UserError(f"model {model!r}: not a folder and not registered at {place}; {there}") from error
 
 
+@_waiting
 def _downloaded(model: str, run_id: str) -> str:
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
@@ -174,6 +270,8 @@ def _downloaded(model: str, run_id: str) -> str:
     try:
         return download_artifacts(artifact_uri=uri, dst_path=str(target), tracking_uri=settings().tracking_uri)
     except (MlflowException, OSError) as error:
+        if is_outage(error):
+            raise
         reason = str(error).splitlines()[0][:200]
         raise UserError(f"model {model!r} is registered, but {uri} cannot be fetched: {reason}") from error
 
@@ -216,7 +314,15 @@ def _client_of(uri: str) -> Any:
     try:
         client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
+    except ImportError as error:
+        if uri.startswith("http"):
+            raise
+        hint = "pip install 'scriptorium[postgres]'" if uri.startswith("postgres") else "install it"
+        place = f"{redact_url(uri)} (MLFLOW_TRACKING_URI)"
+        raise UserError(f"{place}: the database's driver, {error.name}, is not installed; {hint}") from error
     except (MlflowException, SQLAlchemyError) as error:
+        if is_outage(error):
+            raise
         raise UserError(_away(uri, error)) from error
     return client
 
@@ -224,20 +330,3 @@ def _client_of(uri: str) -> Any:
 def _away(uri: str, error: Exception) -> str:
     reason = redact_url(str(error).splitlines()[0])[:200]
     return f"no MLflow answers at {redact_url(uri)} (MLFLOW_TRACKING_URI): {reason}"
-
-
-def _is_away(error: Exception) -> bool:
-    return "API request to" in str(error)  # MLflow has no class of its own for a server that does not answer
-
-
-@contextmanager
-def _named_errors() -> Iterator[None]:
-    """A server that has gone as a line that says which."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        yield
-    except MlflowException as error:
-        if not _is_away(error):
-            raise
-        raise UserError(_away(settings().tracking_uri, error)) from error

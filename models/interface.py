@@ -8,6 +8,7 @@ Padding is always on the right; axis 0 of every tensor in a decoder state is the
 """
 
 import importlib
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
@@ -66,7 +67,11 @@ class Batch:
 
 
 class Loss(NamedTuple):
-    """A summed loss in nats and the number of targets it sums over, so means stay exact across ranks."""
+    """A summed loss in nats and the number of targets it sums over, so means stay exact across ranks.
+
+    What is shown and compared is nats a target, total / count; what an update goes by, nats a sequence or a target, is
+    `FitConfig.loss_normalization`.
+    """
 
     total: Tensor
     count: Tensor  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -80,13 +85,14 @@ class Hypothesis(NamedTuple):
 
     score: as `Beam` defines it, in nats. spans: for each token the model's output steps it takes,
     [first, last), where the search knows them. confidence: in [0, 1], the geometric mean of the
-    token probabilities; nan where the search does not know it.
+    token probabilities; nan where the search does not know it. truncated: it is as long as the search allows.
     """
 
     tokens: tuple[int, ...]
     score: float
     spans: tuple[tuple[int, int], ...] = ()
     confidence: float = float("nan")
+    truncated: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,13 +103,14 @@ class Beam:
             +  lm_weight * log p_lm(y)  +  ctc_weight * log p_ctc(y|x)  +  insertion_bonus * |y|
         +  what models/search/language/lexicon_and_hotwords.py says of words
 
-    `width` hypotheses are kept and returned; width 1 is the greedy search. lexicon_only: only words of the lexicon, and
-    hotwords. skip_blank: a CTC search reads a step whose blank is more probable than this as blank; 1 skips none.
-    A search refuses a non-zero term it does not implement, rather than ignore it.
+    `width` hypotheses are kept and returned; width 1 is the greedy search. max_length: tokens at most, 0 for no limit
+    but that of a search which may not end without (models/search/length_limit.py). lexicon_only: only words of the
+    lexicon, and hotwords. skip_blank: a CTC search reads a step whose blank is more probable than this as blank; 1
+    skips none. A search refuses a non-zero term it does not implement, rather than ignore it.
     """
 
     width: int = 8
-    max_length: int = 200
+    max_length: int = 0
     length_norm: float = 0.0
     coverage: float = 0.0
     lm_weight: float = 0.0
@@ -116,10 +123,15 @@ class Beam:
     skip_blank: float = 1.0
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            if field.type is float:
+                object.__setattr__(self, field.name, value := float(getattr(self, field.name)))  # 1 is 1.0
+                if not math.isfinite(value):
+                    raise ValueError(f"beam.{field.name} is a finite number, not {value}")
         if not 0 < self.skip_blank <= 1:
             raise ValueError(f"beam.skip_blank is a probability above 0 and at most 1, not {self.skip_blank}")
-        if self.width < 1 or self.max_length < 1:
-            raise ValueError(f"beam.width and beam.max_length are at least 1, not {self.width}, {self.max_length}")
+        if self.width < 1 or self.max_length < 0:
+            raise ValueError(f"beam.width is 1 or more, beam.max_length 0 or more: {self.width}, {self.max_length}")
 
     def beyond(self, *terms: str) -> list[str]:
         """What is set beside these terms, which a search has: it refuses the rest."""
@@ -221,7 +233,7 @@ class LanguageModel(Decoder, Protocol):
     Its `loss` and `advance` take two kinds of batch. Sentences have no source: BOS and the target predict the target
     and EOS. A stream has a source (B, T) aligned with its target (B, T), the next token of each; nothing is added.
     Its `search` continues each source, tokens (B, T) as the model was trained to read them (BOS first for sentences),
-    until EOS or `beam.max_length`; `encode` returns None.
+    until EOS or a limit of length; `encode` returns None.
     """
 
     def advance(self, batch: Batch, state: State | None) -> tuple[Loss, State]:
@@ -245,6 +257,10 @@ class Cell(Protocol):
     state_sizes: tuple[int, ...]
 
     def begin(self, batch_size: int) -> State: ...
+
+    def redraw(self, state: State) -> State:
+        """The state at the start of a sequence that goes on where another ended: what is drawn once a sequence anew."""
+        ...
 
     def drive(self, x: Tensor) -> Tensor:
         """(..., D) to (..., G): what a step takes from its input alone."""

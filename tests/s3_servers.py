@@ -34,21 +34,26 @@ class Server:
 @contextmanager
 def served(log: Path, *command: str) -> Iterator[str]:
     """A server on a free loopback port, which the command names as {port}; its URL. Ended afterwards."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+    port = free_port()
     with log.open("wb") as out:
         child = subprocess.Popen([part.replace("{port}", port) for part in command], stdout=out, stderr=out)
     url = f"http://127.0.0.1:{port}"
     try:
-        _await(url, child, log)
+        await_server(url, child, log)
         yield url
     finally:
         child.terminate()
         child.wait()
 
 
-def _await(url: str, child: subprocess.Popen[bytes], log: Path) -> None:
+def free_port() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
+
+
+def await_server(url: str, child: subprocess.Popen[bytes], log: Path) -> None:
+    """Return when it answers."""
     limit = time.monotonic() + 90
     while time.monotonic() < limit:
         assert child.poll() is None, log.read_text()

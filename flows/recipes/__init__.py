@@ -89,6 +89,7 @@ class Recipe:
         for name in ("trim_db", "frames"):
             if getattr(self.features, name):
                 raise ValueError(f"features.{name} would shift the times of what is recognized; it is for classifiers")
+        self.features.check_filters()
         self.augment.check(self.features.kind)
         self.adapt.check(dry_run_search(self.model, self.features, self.beam, self.transcript_model.unit))
 

@@ -47,7 +47,7 @@ def deep_speech_2_digits() -> Recipe:
         transcript_model=TranscriptLMConfig(
             unit="words", ngram=NGramConfig(order=1)
         ),  # for its words: digits follow no order
-        beam=Beam(width=8, max_length=100, lm_weight=0.3, lexicon_only=True),
+        beam=Beam(width=8, lm_weight=0.3, lexicon_only=True),
         adapt=AdaptationConfig(speakers=True),
     )
 

@@ -45,14 +45,14 @@ def deep_speech_2_an4() -> Recipe:
         augment=replace(VARIED_SPECTRA, from_epoch=4),
         batching=BatchingConfig(frames_per_batch=4000, utterances_per_batch=4, sorted_epochs=2),
         fit=replace(one_cycle(epochs=40, learning_rate=1.5e-3, batches_per_step=2), average_last=5),
-        beam=Beam(width=1, max_length=400),
+        beam=Beam(width=1),
         adapt=AdaptationConfig(speakers=True),
     )
 
 
 def deep_speech_2_an4_lm() -> Recipe:
     """The same network, searched with a trigram of the training transcripts, weights tuned on dev: dev WER 12.0 %."""
-    beam = Beam(width=32, max_length=400, lm_weight=0.6, word_bonus=2.0, unknown_bonus=-4.0)
+    beam = Beam(width=32, lm_weight=0.6, word_bonus=2.0, unknown_bonus=-4.0)
     return replace(deep_speech_2_an4(), transcript_model=TranscriptLMConfig(unit="words"), beam=beam)
 
 
@@ -75,7 +75,7 @@ def rnn_transducer_an4() -> Recipe:
         augment=replace(VARIED, from_epoch=6),
         batching=BatchingConfig(frames_per_batch=4000, utterances_per_batch=8, sorted_epochs=2),
         fit=replace(one_cycle(epochs=60, learning_rate=2e-3), average_last=5),
-        beam=Beam(width=8, max_length=400),
+        beam=Beam(width=8),
     )
 
 
@@ -100,5 +100,5 @@ def listen_attend_spell_an4() -> Recipe:
         augment=replace(VARIED_SPECTRA, from_epoch=5),
         batching=BatchingConfig(frames_per_batch=4000, utterances_per_batch=4, sorted_epochs=2),
         fit=replace(one_cycle(epochs=40, learning_rate=1.5e-3, batches_per_step=2), average_last=5),
-        beam=Beam(width=8, max_length=400, ctc_weight=0.5),
+        beam=Beam(width=8, ctc_weight=0.5),
     )

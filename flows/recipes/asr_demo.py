@@ -34,8 +34,8 @@ def deep_speech_2_demo() -> Recipe:
             from_epoch=3,
         ),
         batching=BatchingConfig(frames_per_batch=4000, utterances_per_batch=16, sorted_epochs=1),
-        fit=one_cycle(epochs=8, learning_rate=2e-3),
-        beam=Beam(width=8, max_length=200),
+        fit=one_cycle(epochs=8, learning_rate=2e-3, batches_per_step=2),
+        beam=Beam(width=8),
     )
 
 
@@ -116,7 +116,7 @@ def listen_attend_spell_demo() -> Recipe:
         augment=replace(shared.augment, from_epoch=6),
         batching=replace(shared.batching, sorted_epochs=2),
         fit=one_cycle(epochs=16, learning_rate=2e-3),
-        beam=Beam(width=8, max_length=200, ctc_weight=0.3),
+        beam=Beam(width=8, ctc_weight=0.3),
     )
 
 

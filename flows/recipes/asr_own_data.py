@@ -14,6 +14,7 @@ from tasks.features.augment import AugmentConfig
 from tasks.features.front_end import FrontEnd
 from tasks.text.normalization import NormalizationConfig
 from tasks.text.tokenizer import TokenizerConfig
+from tasks.training.optimizer import FitConfig
 
 
 def asr_small() -> Recipe:
@@ -25,8 +26,8 @@ def asr_small() -> Recipe:
         model=small_network(hidden_size=160, layers=3),
         augment=AugmentConfig(time_masks=2, frequency_masks=2, speed=0.1, from_epoch=4),
         batching=BatchingConfig(frames_per_batch=6000, utterances_per_batch=16, sorted_epochs=1),
-        fit=one_cycle(epochs=10, learning_rate=1.5e-3),
-        beam=Beam(width=8, max_length=400),
+        fit=one_cycle(epochs=10, learning_rate=1.5e-3, batches_per_step=2),
+        beam=Beam(width=8),
     )
 
 
@@ -50,18 +51,19 @@ def asr_medium() -> Recipe:
         ),
         augment=AugmentConfig(time_masks=2, frequency_masks=2, speed=0.1, warp=0.1, gain=0.5, from_epoch=4),
         batching=BatchingConfig(frames_per_batch=20000, utterances_per_batch=32, sorted_epochs=1),
-        fit=one_cycle(epochs=40, learning_rate=5e-4),
-        beam=Beam(width=16, max_length=400),
+        fit=one_cycle(epochs=40, learning_rate=5e-4, batches_per_step=4),
+        beam=Beam(width=16),
     )
 
 
 def deep_speech_2_paper() -> Recipe:
     """Thousands of hours, on GPUs: the paper's English net and its training (section 3), 7 plain layers of 1280."""
     return Recipe(
-        features=FrontEnd(mels=161),
+        features=FrontEnd(kind="log_spectrogram", window_ms=20.0),  # 161 frequencies
         model=deep_speech_2.Config(),
         augment=AugmentConfig(noise=0.3),
-        beam=Beam(width=500, max_length=1000),
+        fit=FitConfig(batches_per_step=8),  # of 64 utterances: the paper's batch of 512
+        beam=Beam(width=500),
     )
 
 
@@ -76,5 +78,5 @@ def listen_attend_spell_2018() -> Recipe:
         augment=AugmentConfig(noise=0.3),
         batching=BatchingConfig(frames_per_batch=20000, utterances_per_batch=32, sorted_epochs=1),
         fit=one_cycle(epochs=40, learning_rate=5e-4),
-        beam=Beam(width=8, max_length=400),
+        beam=Beam(width=8),
     )

@@ -21,6 +21,7 @@ def one_cycle(
         schedule="OneCycleLR",
         schedule_options={"pct_start": 0.1},
         schedule_every="step",
+        loss_normalization="token",
         clip_norm=clip_norm,
         batches_per_step=batches_per_step,
         best_by=best_by,

@@ -48,6 +48,7 @@ def halving(*, epochs: int, learning_rate: float, every: int) -> FitConfig:
         optimizer_options={},
         schedule="StepLR",
         schedule_options={"step_size": every, "gamma": 0.5},
+        loss_normalization="token",
         clip_norm=5.0,
         best_by="loss",
     )
@@ -75,7 +76,7 @@ def char_rnn_fables_best() -> LanguageRecipe:
         lecture,
         model=char_rnn.Config(
             embedding_size=96,
-            recurrent=Recurrent(layers=1, hidden_size=448, weight_noise=0.03, **ORTHOGONAL),
+            recurrent=Recurrent(layers=1, hidden_size=448, weight_noise=0.03, weight_noise_draw="batch", **ORTHOGONAL),
             readout=(),
             dropout=0.4,
         ),

@@ -152,7 +152,7 @@ def cell_lstm_input_noise() -> LanguageRecipe:
 
 
 def cell_lstm_weight_noise() -> LanguageRecipe:
-    """LSTM, noise of deviation 0.01 on its weights, one draw a batch (Graves et al. 2013, who take 0.075)."""
+    """LSTM, noise of deviation 0.01 on its weights, one draw a sequence (Graves et al. 2013, who take 0.075)."""
     return with_recurrent(Recurrent(layers=2, weight_noise=0.01))
 
 
@@ -167,8 +167,8 @@ def cell_gru_inside() -> LanguageRecipe:
 
 
 def cell_gru_layer_norm() -> LanguageRecipe:
-    """GRU, layer normalized (Ba et al. 2016), the reset inside the matrix product."""
-    return with_recurrent(Recurrent(cell="gru", layers=2, gru=GRUOptions(reset="inside", layer_norm=True)))
+    """GRU, layer normalized, the reset outside the matrix product (Ba et al. 2016)."""
+    return with_recurrent(Recurrent(cell="gru", layers=2, gru=GRUOptions(layer_norm=True)))
 
 
 def cell_dt() -> LanguageRecipe:
@@ -232,6 +232,7 @@ def fit_to_parameter_budget(sized: Callable[[int], Any]) -> LanguageRecipe:
             schedule="OneCycleLR",
             schedule_options={"pct_start": 0.2},
             schedule_every="step",
+            loss_normalization="token",
             clip_norm=1.0,
             best_by="loss",
         ),

@@ -2,13 +2,14 @@
 
 import argparse
 import json
-import sys
 from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any, NoReturn
 
-from flows.shared.validate_inputs import describe_recipes, resolve_recipe, resolve_recipes
-from infra.errors import FAILED, WRONG_USE, one_line_errors
+from flows.shared.overrides import LARGEST
+from flows.shared.validate_inputs import check_workers, describe_recipes, resolve_recipe, resolve_recipes
+from infra import tracking
+from infra.errors import FAILED, WRONG_USE, end_unread, one_line_errors
 from infra.keyboard_interrupt import force_exit_on_interrupt
 from infra.processes import end_orphans
 from tasks.corpora.corpus_uri import parse_corpus
@@ -67,14 +68,21 @@ def _parsed(parser: "Parser", check: Callable[[argparse.Namespace], object]) -> 
     parsed = parser.parse_args()
     with one_line_errors(WRONG_USE):
         check(parsed)
+        if "workers" in parsed:
+            check_workers(parsed.workers)
+        if "model_name" in parsed:
+            tracking.check_registration(parsed.model_name, parsed.alias)
     return parsed
 
 
 def _seeds(text: str) -> tuple[int, ...]:
     try:
-        return tuple(dict.fromkeys(int(part) for part in text.split(",")))
+        seeds = tuple(dict.fromkeys(int(part) for part in text.split(",")))
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"whole numbers with a comma between them, not {text!r}") from error
+    if not all(0 <= seed <= LARGEST for seed in seeds):
+        raise argparse.ArgumentTypeError(f"a seed is a whole number from 0 to {LARGEST}, not {text!r}")
+    return seeds
 
 
 class Parser(argparse.ArgumentParser):
@@ -85,8 +93,12 @@ class Parser(argparse.ArgumentParser):
         super().__init__(description=description, epilog=epilog, formatter_class=kind)
 
     def error(self, message: str) -> NoReturn:
-        print(f"{self.prog}: {message} (see --help)", file=sys.stderr)
-        raise SystemExit(WRONG_USE)
+        self.exit(WRONG_USE, f"{self.prog}: {message} (see --help)\n")
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        with end_unread():  # --help, of which only the first lines are read
+            super().exit(status, message)
+        raise SystemExit(status)
 
 
 def run_flow(flow: Any, parsed: argparse.Namespace) -> None:
@@ -98,8 +110,8 @@ def run_flow(flow: Any, parsed: argparse.Namespace) -> None:
     given = {name: value for name, value in vars(parsed).items() if name != "json"}
     with one_line_errors(interrupted=GOES_ON):
         result = flow(**given)
-    print(text_table(result))
-    if parsed.json:
-        print(json.dumps(result, ensure_ascii=False))
+        print(text_table(result))
+        if parsed.json:
+            print(json.dumps(result, ensure_ascii=False))
     if result.get("failed"):
         raise SystemExit(FAILED)

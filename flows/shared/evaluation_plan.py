@@ -1,5 +1,6 @@
 """What `--set` may replace of a trained model, and the model with it: its search, its adaptation, how a text is cut."""
 
+import sys
 from dataclasses import dataclass, field
 
 from infra.artifact_store import Artifact
@@ -13,11 +14,15 @@ from tasks.bundles.add_decoding_resources import (
     load_language_model,
     read_words,
 )
+from tasks.bundles.build_fusion_lm import summarize_fit
 from tasks.bundles.model_bundle import bundle_front_end, check_golden_outputs, is_classifier, load_bundle
 from tasks.bundles.speaker_batch_norm import AdaptationConfig
+from tasks.bundles.stored_beam import read_beam
 from tasks.corpora.corpus_uri import IngestConfig
 from tasks.ingest.ingest_text import TextIngestConfig
+from tasks.ngram.train_ngram import open_ngram
 from tasks.scoring.evaluate_asr import ScoringConfig
+from tasks.text.tokenizer import load_tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +63,7 @@ def classifier_plan(bundle: Artifact) -> EvaluationPlan:
 
 
 def search_plan(bundle: Artifact) -> SearchPlan:
-    return SearchPlan(beam=Beam(**bundle.read_json("decode.json")), adapt=bundle_adaptation(bundle))
+    return SearchPlan(beam=read_beam(bundle), adapt=bundle_adaptation(bundle))
 
 
 def text_plan(bundle: Artifact) -> TextPlan:
@@ -78,8 +83,11 @@ def add_search_resources(bundle: Artifact, plan: SearchPlan, beam: Beam) -> Arti
     if not (plan.lm or plan.lexicon or plan.hotwords):
         check_golden_outputs(bundle, beam)
         return bundle
-    words = {"lexicon": read_words(plan.lexicon), "hotwords": plan.hotwords}
-    return add_decoding_resources(bundle, load_language_model(plan.lm), DecodingResources(beam=beam, **words))
+    words, lm = {"lexicon": read_words(plan.lexicon), "hotwords": plan.hotwords}, load_language_model(plan.lm)
+    given = add_decoding_resources(bundle, lm, DecodingResources(beam=beam, **words))
+    if lm and lm.kind == "ngram" and (told := summarize_fit(open_ngram(lm), load_tokenizer(bundle))):
+        print(f"scriptorium: {plan.lm}: {told}", file=sys.stderr)
+    return given
 
 
 def bundle_adaptation(bundle: Artifact) -> AdaptationConfig:

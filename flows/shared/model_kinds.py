@@ -37,7 +37,7 @@ from tasks.decoding.decode_speech import DecodingConfig, decode_speech
 from tasks.decoding.predict_labels import predict_labels
 from tasks.decoding.shard_inference import Inference
 from tasks.features.extract_features import extract_features
-from tasks.ingest.ingest_corpus import ingest_corpus, list_splits
+from tasks.ingest.ingest_corpus import count_splits, ingest_corpus, list_splits
 from tasks.ingest.ingest_text import ingest_text
 from tasks.ngram.text_lines import LineSplitConfig
 from tasks.ngram.train_ngram import NGramTrainingConfig, train_ngram
@@ -127,7 +127,14 @@ def inference(bundle: Artifact, plan: Recipe | ClassificationRecipe | Evaluation
 def read_shards(bundle: Artifact, place: Corpus, split: str, plan: EvaluationPlan) -> Data:
     shards, tokenizer = ingest_corpus(place, fingerprint(place), plan.ingest, (split,)), bundle_tokenizer(bundle)
     if split not in list_splits(shards):
-        raise UserError(f"{place} has no {split} split; name another, or make ours with --set ingest.own_splits=true")
+        rows = {
+            name or "of no split, which makes them train": n for name, n in count_splits(place, plan.ingest).items()
+        }
+        there = ", ".join(f"{n} are {name}" for name, n in rows.items())
+        raise UserError(
+            f"{place} has no {split} split: of its rows {there}; name another (--split), or make ours with "
+            "--set ingest.own_splits=true"
+        )
     return Data(
         shards, extract_features(shards, tokenizer, bundle_front_end(bundle), plan.ingest.error_budget), tokenizer
     )

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import math
 import types
 import typing
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from infra.errors import UserError
 
+LARGEST = (1 << 63) - 1  # what a signed word of 64 bits holds
 TRUTH = {"true": True, "false": False, "yes": True, "no": False, "1": True, "0": False}
 
 
@@ -85,15 +87,31 @@ def _typed(value: str, kind: Any) -> Any:
         return _mapping(value)
     if kind not in (int, float, str):
         raise ValueError(f"cannot be set from text (it is a {kind})")
+    return value if kind is str else _number(value, int if kind is int else float)
+
+
+def _number(value: str, kind: type[int] | type[float] = float) -> int | float:
+    """Raises ValueError for what is none, for nan and infinities, and for a whole number that no count or seed can be:
+    a config's whole numbers count something, and its others are finite.
+    """
+    what = f"a whole number from 0 to {LARGEST}" if kind is int else "a finite number"
     try:
-        return kind(value)
+        number = kind(value)
     except ValueError as error:
-        raise ValueError(f"takes {'a whole number' if kind is int else 'a number'}, not {value!r}") from error
+        raise ValueError(f"takes {what}, not {value!r}") from error
+    if not (0 <= number <= LARGEST if kind is int else math.isfinite(number)):
+        raise ValueError(f"takes {what}, not {value!r}")
+    return number
+
+
+def _loaded(value: str) -> Any:
+    """JSON whose numbers are finite."""
+    return json.loads(value, parse_constant=_number, parse_float=_number)
 
 
 def _mapping(value: str) -> dict[str, Any]:
     try:
-        loaded = json.loads(value)
+        loaded = _loaded(value)
     except json.JSONDecodeError as error:
         raise ValueError(f'takes JSON such as {{"momentum": 0.9}}, not {value!r}') from error
     if not isinstance(loaded, dict):
@@ -104,6 +122,6 @@ def _mapping(value: str) -> dict[str, Any]:
 def _free(value: str) -> Any:
     """A value of an untyped mapping: JSON where it is JSON, else text."""
     try:
-        return json.loads(value)
+        return _loaded(value)
     except json.JSONDecodeError:
         return value

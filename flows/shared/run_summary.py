@@ -4,8 +4,9 @@ from typing import Any
 
 from prefect.artifacts import create_markdown_artifact
 
-from infra import storage
+from infra import storage, tracking
 from infra.artifact_store import Artifact
+from infra.errors import UserError
 from infra.settings import redact_url, settings
 from tasks.publishing.publish_model import RunOutcome
 
@@ -14,6 +15,8 @@ COLUMNS = {
     "wer_interval": ("95 % interval", "{0[0]:.2%} to {0[1]:.2%}"),
     "cer": ("CER", "{:.2%}"),
     "utterances": ("utterances", "{}"),
+    "truncated": ("cut at beam.max_length", "{}"),
+    "silent": ("without words", "{}"),
     "loss": ("nats a token", "{:.4f}"),
     "accuracy": ("accuracy", "{:.2%}"),
     "accuracy_interval": ("95 % interval", "{0[0]:.2%} to {0[1]:.2%}"),
@@ -35,7 +38,8 @@ OF_A_COMPARISON = {
     "updates_per_second": ("updates/s", "{:.1f}"),
 }
 BESIDES = ("words", "characters", "bits_per_token", "oracle_wer", "calibration_error")  # in the JSON only
-SIZES = ("utterances", "tokens", "items")  # of what was measured: in a comparison the same for all
+IF_ANY = ("truncated", "silent")  # counts that are shown where they are not 0
+SIZES = (*IF_ANY, "utterances", "tokens", "items")  # of what was measured: in a comparison the same for all
 
 
 def summarize_run(outcome: RunOutcome, published: Artifact) -> dict[str, Any]:
@@ -72,18 +76,35 @@ def build_result(
         "paths": {name: artifact.uri for name, artifact in artifacts.items()},
         "report": storage.join(artifacts["report"].uri, "report.html"),
         "run_id": told["run_id"],
-        "model": f"{told['name']}@{told['alias']}" if told.get("name") else "",
-        "version": told.get("version", ""),
+        **registered_as(told.get("name", ""), told.get("alias", ""), told.get("version", "")),
         "tracking": redact_url(settings().tracking_uri),
     } | ({} if failed is None else {"failed": failed})
     create_markdown_artifact(markdown(result), key="summary", description="the numbers and where to look")
     return result
 
 
+def registered_as(name: str, alias: str, version: str) -> dict[str, str]:
+    """What the registry says now, which may be long after this model was registered: the model by its alias, or where
+    that is another's, by its version; and in words what has changed since.
+    """
+    if not name:
+        return {"model": "", "version": "", "registry": ""}
+    try:
+        current, there = tracking.find_version(name, alias), tracking.find_version(name, version)
+    except UserError as problem:  # the work is done, and was registered before
+        return {"model": f"{name}/{version}", "version": version, "registry": str(problem)}
+    if current == version:
+        return {"model": f"{name}@{alias}", "version": version, "registry": ""}
+    now = f"{name}@{alias} is version {current} now" if current else f"no version is {name}@{alias} now"
+    own = "" if there else f"version {version} was taken away, "
+    return {"model": f"{name}/{version}" if there else "", "version": version, "registry": own + now}
+
+
 def summary_rows(result: dict[str, Any]) -> list[list[str]]:
     """The heading, then a row for each split, or for each recipe of a comparison."""
     columns, metrics = COLUMNS | OF_A_COMPARISON, result["metrics"]
-    shown = [name for name in columns if any(name in found for found in metrics.values())]
+    some = [n for n in columns if n not in IF_ANY or any(found.get(n) for found in metrics.values())]
+    shown = [name for name in some if any(name in found for found in metrics.values())]
     cells = [
         [of, *(columns[n][1].format(found[n]) if n in found else "" for n in shown)] for of, found in metrics.items()
     ]
@@ -96,6 +117,7 @@ def markdown(result: dict[str, Any]) -> str:
     report = result["report"]
     link = report if storage.is_s3(report) else f"file://{report}"
     model = f", model `{result['model']}`" if result["model"] else ""
+    model += f", {result['registry']}" if result["registry"] else ""
     failed = [f"failed: {label}: {line}" for label, line in result.get("failed", {}).items()]
     below = ["", *failed, f"[report]({link})", f"MLflow run `{result['run_id']}`{model}"]
     return "\n".join([head, line, *cells, *below])
@@ -108,8 +130,9 @@ def text_table(result: dict[str, Any]) -> str:
     lines = ["  ".join(_placed(cell, widths[i], first=i == 0) for i, cell in enumerate(row)) for row in cells]
     lines += [f"failed      {label}: {line}" for label, line in result.get("failed", {}).items()]
     lines += [f"report      {result['report']}", f"MLflow run  {result['run_id']} at {result['tracking']}"]
-    if result["model"]:
-        lines.append(f"model       {result['model']}, version {result['version']}")
+    if result["version"]:
+        said = (result["model"], f"version {result['version']}", result["registry"])
+        lines.append(f"model       {', '.join(filter(None, said))}")
     return "\n".join(lines)
 
 

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from flows.shared.model_kinds import ModelKind, held_out
 from flows.shared.run_summary import summarize_run
-from flows.shared.validate_inputs import resolve_recipe
+from flows.shared.validate_inputs import check_workers, resolve_recipe
 from tasks.publishing.publish_model import Registration, publish_model
 from tasks.training.run_training import Workers
 
@@ -23,14 +23,13 @@ class TrainingRequest(NamedTuple):
 def train_model(kind: ModelKind, order: TrainingRequest) -> dict[str, Any]:
     """The corpus to data, these to a bundle, it to scores and a page; all of it registered."""
     place, recipe = resolve_recipe(order.corpus, order.recipe, order.settings, kind.recipes)
+    check_workers(order.workers)
     title = f"{order.recipe} on {place}"
+    about = {"corpus": str(place), "recipe": order.recipe, "name": order.model_name, "alias": order.alias}
+    publication = Registration(run_name=title, **about)
     data = kind.data(place, recipe)
     inputs = (data.examples, data.tokenizer, recipe.training)
     trained = kind.train(*inputs, Workers(count=order.workers, run_name=title))
     bundle = kind.finish(trained, data, recipe)
     outcome = kind.outcome(bundle, data, recipe, held_out(data.corpus), title)
-    about = {"corpus": str(place), "recipe": order.recipe, "name": order.model_name, "alias": order.alias}
-    run_key = kind.train.key(*inputs)
-    return summarize_run(
-        outcome, publish_model(outcome, data.tokenizer, recipe, run_key, Registration(run_name=title, **about))
-    )
+    return summarize_run(outcome, publish_model(outcome, data.tokenizer, recipe, kind.train.key(*inputs), publication))

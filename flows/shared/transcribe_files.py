@@ -53,6 +53,9 @@ def transcribe_files(transcriber: Transcriber, recordings: Sequence[Recording], 
                     if isinstance(found, UserError):
                         raise found
                     target.write(recording, found)
+                    if any(segment.truncated for segment in found.segments):
+                        hint = "the search came to its limit of length, beam.max_length, and more may have been said"
+                        tqdm.write(f"{recording.place}: {hint}", file=sys.stderr)
                 except UserError as problem:
                     failed += 1
                     told = str(problem)

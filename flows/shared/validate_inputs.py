@@ -9,6 +9,7 @@ from typing import Any
 
 from flows.shared.overrides import override
 from infra.errors import UserError
+from infra.settings import settings as infra_settings
 from tasks.corpora.corpus_uri import Corpus, parse_corpus
 
 
@@ -43,6 +44,16 @@ def _own_functions(part: ModuleType) -> dict[str, Callable[[], Any]]:
 
 def _first_line(documented: Any) -> str:
     return (inspect.getdoc(documented) or "").splitlines()[0]
+
+
+def check_workers(count: int) -> None:
+    """Raises UserError for fewer than none, and for more than this machine's cores where Ray has no cluster."""
+    if count < 0:
+        raise UserError(f"workers {count}: give how many train, 0 for the training in this process")
+    cores = int(infra_settings().cores)
+    if count > cores and not infra_settings().ray_address:
+        place = f"this machine has {cores} cores (SCRIPTORIUM_CORES), and RAY_ADDRESS names no cluster"
+        raise UserError(f"workers {count}: {place}; give at most {cores}")
 
 
 def resolve_recipe(corpus: str, recipe: str, settings: Sequence[str], module: ModuleType) -> tuple[Corpus, Any]:

@@ -5,8 +5,9 @@ n = tanh(W_n x + b_n + R * (U_n h(t-1) + c_n))                  outside the matr
 n = tanh(W_n x + b_n + U_n (R * h(t-1)) + c_n)                  inside it (the paper)
 h = Z * h(t-1) + (1 - Z) * n
 
-Layer normalized (Ba et al. 2016, https://arxiv.org/abs/1607.06450, supplement): LN(W x) + LN(U h) in place of
-W x + U h, with one normalization for both gates and one for n; the biases of each sum are one here.
+Layer normalized: LN(W x) + LN(U h) in place of W x + U h, with one normalization for both gates and one for n; the
+biases of each sum are one here. With the reset outside, R * (LN(U_n h) + c_n), that is the GRU of Ba et al. 2016
+(https://arxiv.org/abs/1607.06450, supplement; their z is 1 - Z); with the reset inside it is Cho et al.'s, normalized.
 Parameters are named and laid out as in nn.GRUCell: rows of R, Z, n. With input_size 0 the input comes driven, W x + b
 (in place of LN(W x) + b where that is normalized), and there is no bias c_n.
 """
@@ -25,7 +26,7 @@ from models.layers.weight_init import init_lecun, without
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """reset: where R acts. layer_norm: Ba et al.'s form."""
+    """reset: where R acts, outside or inside the matrix product. layer_norm: both summands normalized."""
 
     reset: Literal["outside", "inside"] = "outside"
     layer_norm: bool = False

@@ -112,9 +112,12 @@ class LSTM(SteppedCell):
     def begin(self, batch_size: int) -> LSTMState:
         config, zero = self.config, self.weight_hh.new_zeros(batch_size, self.output_size)
         mask = torch.ones_like(zero) if config.drop else None
-        if mask is not None and self.training:
-            mask.bernoulli_(1 - config.drop)
-        return LSTMState(zero, zero, zero.repeat(1, 3) if config.gate_recurrence else None, mask)
+        return self.redraw(LSTMState(zero, zero, zero.repeat(1, 3) if config.gate_recurrence else None, mask))
+
+    def redraw(self, state: LSTMState) -> LSTMState:
+        if state.mask is None or not self.training:
+            return state
+        return state._replace(mask=torch.empty_like(state.mask).bernoulli_(1 - self.config.drop))
 
     def drive(self, x: Tensor) -> Tensor:
         if self.driven:

@@ -19,11 +19,14 @@ def scan_steps(step: Callable[[Tensor, State], State], driven: Tensor, state: St
 
 
 class SteppedCell(nn.Module):
-    """A `Cell` that says what `begin`, `drive`, `step` and `read` do; the rest follows."""
+    """A `Cell` that says what `begin`, `drive`, `step` and `read` do; the rest follows, where nothing is drawn."""
 
     drive: Callable[[Tensor], Tensor]
     step: Callable[[Tensor, State], State]
     read: Callable[[State], Tensor]
+
+    def redraw(self, state: State) -> State:
+        return state
 
     def scan(self, driven: Tensor, state: State) -> State:
         return scan_steps(self.step, driven, state)

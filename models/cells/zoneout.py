@@ -25,6 +25,9 @@ class ZoneOut(SteppedCell):
     def begin(self, batch_size: int) -> State:
         return self.cell.begin(batch_size)
 
+    def redraw(self, state: State) -> State:
+        return self.cell.redraw(state)
+
     def drive(self, x: Tensor) -> Tensor:
         return self.cell.drive(x)
 

@@ -37,7 +37,7 @@ class Unroll(nn.Module):
     def forward(self, x: Padded, state: State | None = None, *, own_ends: bool = True) -> tuple[Padded, State]:
         """own_ends: whether the state at each row's own end is wanted, rather than that after all T steps."""
         batch, time = x.data.shape[:2]
-        state = self.begin(batch) if state is None else state
+        state = self.begin(batch) if state is None else self.cell.redraw(state)
         if not time:
             return Padded(x.data.new_zeros(batch, 0, self.output_size), x.lengths), state
         states = self.cell.scan(self.cell.drive(x.data.transpose(0, 1)), state)

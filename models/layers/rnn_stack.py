@@ -7,8 +7,8 @@ Paliwal 1997), which are concatenated or summed. B: sequence-wise batch normaliz
 
 Where the cell is one of torch's own, its fused kernel runs; else the cell's scan. Regularizers, all while training:
 dropout between the layers (Zaremba et al. 2014, https://arxiv.org/abs/1409.2329); ZoneOut; noise on the input (Jim et
-al. 1996); noise on the weights, one draw a call (Graves et al. 2013, https://arxiv.org/abs/1303.5778, section 3: W +
-N(0, 0.075^2) for each sequence, never for each step).
+al. 1996); noise on the weights (Graves et al. 2013, https://arxiv.org/abs/1303.5778, section 3: W + N(0, 0.075^2), once
+for each training sequence, never for each step).
 """
 
 from collections.abc import Callable, Iterable
@@ -17,7 +17,6 @@ from typing import Any, ClassVar, Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from models.cells.clipped_relu import scan_clipped
 from models.cells.deep_transition import Config as TransitionOptions
@@ -47,6 +46,7 @@ from models.layers.rnn_layer import (
 from models.layers.rtrl import RealTimeElman
 from models.layers.sequence_norm import SequenceNorm
 from models.layers.weight_init import WeightInit, initialize_weights
+from models.layers.weight_noise import Draw, run_with_weight_noise
 
 CellName = Literal["elman", "elman_rtrl", "jordan", "lstm", "gru", "deep_transition", "echo_state"]
 Norm = Literal["none", "input", "product"]
@@ -75,9 +75,10 @@ class Recurrent:
     """pyramid: so many steps are concatenated before each layer but the first, 1 for none. learn_start: the initial
     states are parameters. zoneout: its rate for h (and for the one state of other cells); zoneout_cell: for an LSTM's
     c. projection: of a plain LSTM's h(t) to so many features, also where it recurs (Sak et al. 2014,
-    https://arxiv.org/abs/1402.1128), 0 for none. input_noise, weight_noise: standard deviations. dropout: between
-    layers. elman (also Jordan's), lstm, gru, transition, echo: options of the cell; those of another cell cannot be
-    set. The cell elman_rtrl is Elman's with the gradient of models/layers/rtrl.py.
+    https://arxiv.org/abs/1402.1128), 0 for none. input_noise, weight_noise: standard deviations. weight_noise_draw: for
+    each sequence, or once for all of a batch, which is faster. dropout: between layers. elman (also Jordan's), lstm,
+    gru, transition, echo: options of the cell; those of another cell cannot be set. The cell
+    elman_rtrl is Elman's with the gradient of models/layers/rtrl.py.
 
     merge: how two directions become one vector. share_input: both directions read one product W x + b. norm: what is
     normalized over all real steps of the batch, a layer's input x or its product W x, whose bias is then that of the
@@ -103,6 +104,7 @@ class Recurrent:
     zoneout_cell: float = 0.0
     input_noise: float = 0.0
     weight_noise: float = 0.0
+    weight_noise_draw: Draw = "sequence"
     initialize: WeightInit = WeightInit()
     elman: ElmanOptions = ElmanOptions()
     lstm: LSTMOptions = LSTMOptions()
@@ -112,7 +114,7 @@ class Recurrent:
 
     def __post_init__(self) -> None:
         restore_config(self)
-        for name, known in (("cell", CellName), ("merge", Merge), ("norm", Norm)):
+        for name, known in (("cell", CellName), ("merge", Merge), ("norm", Norm), ("weight_noise_draw", Draw)):
             if getattr(self, name) not in get_args(known):
                 raise ValueError(f"{name} is one of {', '.join(get_args(known))}, not {getattr(self, name)!r}")
         if min(self.layers, self.hidden_size, self.pyramid) < 1:
@@ -121,6 +123,8 @@ class Recurrent:
             raise ValueError("dropout is in [0, 1), zoneout and zoneout_cell are in [0, 1]")
         if min(self.input_noise, self.weight_noise) < 0:
             raise ValueError("input_noise and weight_noise are not negative")
+        if self.weight_noise and self.norm != "none" and self.weight_noise_draw == "sequence":
+            raise ValueError("weight_noise_draw=sequence runs each alone, and norm is over a batch: draw for the batch")
         if self.zoneout_cell and self.cell != "lstm":
             raise ValueError(f"zoneout_cell is for an lstm's c, which {self.cell} has not")
         if self.dropout and self.layers == 1 and not self.drops_elsewhere:
@@ -200,8 +204,8 @@ class Stack(nn.Module):
                 x = concatenate_steps(x, self.config.pyramid) if self.config.pyramid > 1 else x
             before = None if state is None else state[k]
             if self.training and self.config.weight_noise:
-                weights = add_weight_noise(layer, self.config.weight_noise)
-                x, ended = functional_call(layer, weights, (x, before), {"own_ends": own_ends})
+                noise = self.config.weight_noise, self.config.weight_noise_draw
+                x, ended = run_with_weight_noise(cast("Layer", layer), *noise, x, before, own_ends=own_ends)
             else:
                 x, ended = layer(x, before, own_ends=own_ends)
             after.append(ended)
@@ -288,8 +292,3 @@ def _kernel(config: Recurrent, input_size: int) -> nn.RNNBase | None:
     if config.cell == "gru" and config.gru == GRUOptions():
         return nn.GRU(input_size, config.hidden_size, batch_first=True)
     return None
-
-
-def add_weight_noise(layer: nn.Module, deviation: float) -> dict[str, Tensor]:
-    """The parameters of a layer plus noise; a gradient by their sum is one by the parameters."""
-    return {name: value + deviation * torch.randn_like(value) for name, value in layer.named_parameters()}

@@ -6,42 +6,46 @@ import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache, lru_cache
 
 import numpy as np
 import soundfile
 
+from tasks.audio import mpeg_frames
+from tasks.audio.bad_clip import BadClip
+from tasks.audio.container import complete_header, fault_in
+
 CEPSTRA = 13  # coefficients in a frame of Sphinx features
 FRAMES_A_SECOND = 100
 RAW_RATE = 16000  # of headerless .raw files, as CMU ships them
-ESTIMATE_SECONDS = 0.5  # libsndfile estimates the length of an mp3 without an index by its size
-
-
-@dataclass
-class BadClip(Exception):  # noqa: N818  (not an error of the program: a clip for the quarantine)
-    """reason: a few words, the same for all clips with this fault. detail: this clip's."""
-
-    reason: str
-    detail: str = ""
+LOUDEST = 8.0  # times full scale: a clipped recording in floats stays, one in whole numbers or out of bounds does not
+LARGEST_SAMPLES = 1 << 33  # of one clip: what its header may not announce
 
 
 def decode_clip(
-    data: bytes, extension: str, max_seconds: float = float("inf"), *, scratch: bool = False
+    data: bytes,
+    extension: str,
+    max_seconds: float = float("inf"),
+    *,
+    scratch: bool = False,
+    channels: tuple[int, ...] = (),
 ) -> tuple[np.ndarray, int]:
     """A clip's bytes to mono float32 (samples,) and its sample rate; "mfc" to cepstra (frames, 13) and 100.
 
-    extension: without a dot. scratch: the samples may lie where the next such call puts its own. Raises BadClip; a
-    clip of more than max_seconds is refused before it is decoded.
+    extension: without a dot. scratch: the samples may lie where the next such call puts its own. channels: the mean of
+    these, from 0 on; of all where empty. Raises BadClip; a clip of more than max_seconds is refused before it is
+    decoded.
     """
     if not data:
         raise BadClip("empty file")
     if extension == "mfc":
-        wave, rate = _finite(_cepstra(data)), FRAMES_A_SECOND
+        wave, rate = _cepstra(data), FRAMES_A_SECOND
+        if not np.isfinite(wave).all():
+            raise BadClip("not finite", "the coefficients hold NaN or infinity")
     elif extension == "raw":
         wave, rate = _raw(data), RAW_RATE
     else:
-        wave, rate = _sound(data, max_seconds, scratch=scratch)
+        wave, rate = _sound(data, max_seconds, channels, scratch=scratch)
     if not len(wave):
         raise BadClip("no samples")
     if len(wave) > max_seconds * rate:
@@ -65,41 +69,68 @@ def join_clips(waves: list[np.ndarray], pauses_ms: tuple[int, ...], sample_rate:
     return np.concatenate(parts)
 
 
-def cut_clip(wave: np.ndarray, sample_rate: int, span: tuple[float, float]) -> np.ndarray:
-    """The piece of a wave from span[0] seconds on, span[1] seconds long. Raises BadClip where the wave ends before."""
-    start, stop = round(span[0] * sample_rate), round((span[0] + span[1]) * sample_rate)
-    if stop > len(wave) + sample_rate // 10 or start >= len(wave):
-        raise BadClip("outside its file", f"{span[0]:g} + {span[1]:g} s of {len(wave) / sample_rate:.2f} s")
-    return wave[start:stop]
+def piece_bounds(span: tuple[float, float], samples: int, sample_rate: int) -> tuple[int, int]:
+    """Where the piece of a wave from span[0] seconds on, span[1] seconds long, begins and ends; to the wave's end where
+    span[1] is infinite. Raises BadClip where it is not inside, by more than a tenth of a second at its end.
+    """
+    start, seconds = span
+    if 0 <= start < samples / sample_rate and seconds > 0:
+        stop = samples if seconds == float("inf") else round((start + seconds) * sample_rate)
+        if stop <= samples + sample_rate // 10 and round(start * sample_rate) < samples:
+            return round(start * sample_rate), min(stop, samples)
+    raise BadClip("outside its file", f"{start:g} + {seconds:g} s of {samples / sample_rate:.2f} s")
 
 
-def _sound(data: bytes, max_seconds: float, *, scratch: bool) -> tuple[np.ndarray, int]:
+def _sound(data: bytes, max_seconds: float, channels: tuple[int, ...], *, scratch: bool) -> tuple[np.ndarray, int]:
+    data = complete_header(data)
+    with open_sound(data, kept=scratch) as file:
+        rate, declared = file.samplerate, file.frames
+        if declared > max_seconds * rate:
+            raise BadClip("too long", f"{declared / rate:.2f} s")
+        size = declared * file.channels
+        memory = _scratch(1 << size.bit_length())[:size] if scratch else np.empty(size, np.float32)
+        wave = memory.reshape(declared, file.channels)[: file.buffer_read_into(memory, "float32")]
+        if len(wave) < declared - samples_spared(file):
+            raise BadClip("truncated", f"{len(wave)} samples of {declared} decode")
+        if not file.subtype.startswith("PCM"):  # whole numbers are neither NaN nor infinity
+            check_levels(wave)
+    return mix_channels(wave, channels), rate
+
+
+def mix_channels(wave: np.ndarray, channels: tuple[int, ...] = ()) -> np.ndarray:
+    """The mean (samples,) of these channels, from 0 on, of all where empty. Raises BadClip where there is no such."""
+    if missing := [channel for channel in channels if not 0 <= channel < wave.shape[1]]:
+        raise BadClip("no such channel", f"channel {missing[0]}, counted from 0, of {wave.shape[1]}")
+    chosen = wave[:, list(channels)] if channels else wave
+    return chosen[:, 0] if chosen.shape[1] == 1 else chosen.mean(1)
+
+
+def samples_spared(file: soundfile.SoundFile) -> int:
+    """How many samples a whole file may decode to less than it announces: of an mp3 what its encoder added."""
+    return min(mpeg_frames.TRIMMED, file.frames // 2) if file.format == "MP3" else 0
+
+
+@contextmanager
+def open_sound(data: bytes, *, kept: bool = False) -> Iterator[soundfile.SoundFile]:
+    """A file whose header is complete, to be read once from its start to its end. Raises BadClip, within as well."""
     opened = False
     try:
-        with _memory_file(data, kept=scratch) as descriptor, _Forward(descriptor, closefd=False) as file:
+        with _memory_file(data, kept=kept) as descriptor, _Forward(descriptor, closefd=False) as file:
             opened = True
-            rate, declared, is_mp3, channels = file.samplerate, file.frames, file.format == "MP3", file.channels
-            if declared > (max_seconds + ESTIMATE_SECONDS) * rate:
-                raise BadClip("too long", f"{declared / rate:.2f} s")
-            size = declared * channels
-            memory = _scratch(1 << size.bit_length())[:size] if scratch else np.empty(size, np.float32)
-            decoded = file.buffer_read_into(memory, "float32")
-            wave = memory.reshape(declared, channels)[:decoded]
-            if not (is_mp3 or file.subtype.startswith("PCM")):  # whole numbers are neither NaN nor infinity
-                _finite(wave)
+            if not 0 <= file.frames * file.channels <= LARGEST_SAMPLES:
+                raise BadClip("not audio", "its header announces more samples than any recording has")
+            yield file
     except soundfile.SoundFileError as error:
-        raise BadClip("truncated" if opened else "not audio", _cause(error)) from error
-    if is_mp3:
-        check_mp3(data, len(wave))
-    elif len(wave) < declared or is_truncated(data):
-        raise BadClip("truncated", f"{len(wave)} samples of {declared} decode")
-    return wave[:, 0] if wave.shape[1] == 1 else wave.mean(1), rate
+        raise BadClip(fault_in(data) if opened else "not audio", _cause(error)) from error
 
 
-def _finite(wave: np.ndarray) -> np.ndarray:
-    if not np.isfinite(wave).all():
+def check_levels(wave: np.ndarray) -> None:
+    """Raises BadClip for samples (any shape) that are NaN, infinite or far beyond full scale."""
+    lowest, highest = (float(wave.min()), float(wave.max())) if wave.size else (0.0, 0.0)
+    if not (np.isfinite(lowest) and np.isfinite(highest)):
         raise BadClip("not finite", "the samples hold NaN or infinity")
-    return wave
+    if max(-lowest, highest) > LOUDEST:
+        raise BadClip("beyond full scale", f"samples up to {max(-lowest, highest):g}, where full scale is 1")
 
 
 @lru_cache(4)
@@ -147,77 +178,6 @@ def _new_file() -> int:
     descriptor = os.memfd_create("clip")
     fcntl.fcntl(descriptor, fcntl.F_SETFL, os.O_RDWR | os.O_NOATIME)
     return descriptor
-
-
-def is_truncated(data: bytes) -> bool:
-    """Whether a WAV file ends before the data its header announces (libsndfile quietly takes what is there)."""
-    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
-        return False
-    at = 12
-    while at + 8 <= len(data):
-        name, size = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
-        if name == b"data":
-            return size < 0xFFFFFF00 and at + 8 + size > len(data)  # a stream's header announces "until the end"
-        at += 8 + size + size % 2
-    return False
-
-
-def check_mp3(data: bytes, decoded: int) -> None:
-    """Raises BadClip where the file ends inside an MPEG frame: a decoder drops that frame and says nothing."""
-    end, samples = mpeg_extent(data)
-    if end > len(data):
-        raise BadClip("truncated", f"ends {end - len(data)} bytes before its last frame does")
-    if decoded < samples // 2:
-        raise BadClip("truncated", f"{decoded} samples of {samples} decode")
-
-
-def mpeg_extent(data: bytes) -> tuple[int, int]:
-    """Where the last layer III frame ends, and how many samples the frames have; each follows the one before."""
-    at, samples = 0, 0
-    if data[:3] == b"ID3" and len(data) > 10:
-        sizes = data[6:10]  # seven bits a byte
-        at = 10 + (sizes[0] << 21 | sizes[1] << 14 | sizes[2] << 7 | sizes[3])
-    last = len(data) - 4  # where a header fits
-    while at <= last:
-        length, count = _frame(data[at : at + 4])
-        if length:
-            alike = 1 if samples else _alike(data, at, length)
-            at += length * alike
-            samples += count * alike
-        elif samples:
-            break  # tags at the end
-        else:
-            at = data.find(b"\xff", at + 1)
-            if at < 0:
-                break
-    return (at, samples) if samples else (0, 0)
-
-
-def _alike(data: bytes, at: int, length: int) -> int:
-    """How many headers from this one on stand `length` bytes apart and say the same of length and samples: all that
-    there is room for, as in most files of a constant bit rate, looked at in one go; else this one.
-    """
-    stop = len(data) - 3
-    count = len(range(at, stop, length))
-    same = all(data[at + i : stop + i : length] == data[at + i : at + i + 1] * count for i in range(3))
-    return count if same else 1
-
-
-KBPS_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0)
-KBPS_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0)
-RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}  # by version
-
-
-@cache
-def _frame(header: bytes) -> tuple[int, int]:
-    """Length in bytes and in samples of the frame with this header, (0, 0) where it is none of layer III."""
-    word = int.from_bytes(header, "big")
-    version, layer, kbps, rate = word >> 19 & 3, word >> 17 & 3, word >> 12 & 15, word >> 10 & 3
-    if word >> 21 != 0x7FF or version == 1 or layer != 1 or kbps in {0, 15} or rate == 3:
-        return 0, 0
-    samples = 1152 if version == 3 else 576
-    bits = (KBPS_1 if version == 3 else KBPS_2)[kbps] * 1000
-    return samples // 8 * bits // RATES[version][rate] + (word >> 9 & 1), samples
 
 
 def _cepstra(data: bytes) -> np.ndarray:

@@ -1,6 +1,8 @@
 """One recording to listen to: a file as any corpus may have it, or 16-bit samples as they come on a pipe."""
 
 import io
+import os
+import select
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
@@ -9,9 +11,11 @@ import soundfile
 
 from infra import storage
 from infra.errors import UserError
+from infra.keyboard_interrupt import Interrupt
 from tasks.audio.audio_io import BadClip, decode_clip
 
 HEADERS = {b"RIFF": "a WAV file", b"fLaC": "a FLAC file", b"OggS": "an Ogg file", b"ID3\x03": "an MP3 file"}
+PIPE_BYTES = 1 << 16  # what the system holds between two programs
 
 
 class AudioInput(NamedTuple):
@@ -57,24 +61,56 @@ def decode_audio_input(name: str, data: bytes) -> AudioInput:
     return AudioInput(samples, rate, f"{channels} channels, of which the mean is heard" if channels > 1 else "")
 
 
-def pcm_chunks(stream: BinaryIO, rate: int, milliseconds: int) -> Iterator[np.ndarray]:
-    """Little-endian 16-bit mono samples to chunks (n,) in [-1, 1], until the stream ends or Ctrl-C.
+def pcm_chunks(
+    stream: BinaryIO, rate: int, milliseconds: int, interrupt: Interrupt | None = None
+) -> Iterator[np.ndarray]:
+    """Little-endian 16-bit mono samples to chunks (n,) in [-1, 1], until the stream ends or Ctrl-C: the speaker has
+    ended then, and what the pipe holds still comes.
 
-    Raises UserError where there is none, or the header of a file.
+    Raises UserError where there is none, or the header of a file, and KeyboardInterrupt where Ctrl-C comes first.
     """
-    size, first = 2 * max(1, rate * milliseconds // 1000), True
-    while data := _next(stream, size):
+    size, held, first = 2 * max(1, rate * milliseconds // 1000), b"", True
+    for data in _pieces(stream, size, interrupt):
         if first and data[:4] in HEADERS:
             raise UserError(f"standard input holds {HEADERS[data[:4]]}, not bare samples: give its name, not -")
-        if len(data) > 1:  # half a sample at the end is none
-            yield np.frombuffer(data[: len(data) // 2 * 2], "<i2").astype(np.float32) / 32768
+        held += data
+        whole, held = held[: len(held) // 2 * 2], held[len(held) // 2 * 2 :]  # half a sample at the end is none
+        if whole:
+            yield np.frombuffer(whole, "<i2").astype(np.float32) / 32768
             first = False
+    if first and interrupt and interrupt.seen:
+        raise KeyboardInterrupt
     if first:
         raise UserError("standard input: no samples")
 
 
-def _next(stream: BinaryIO, size: int) -> bytes:
+def _pieces(stream: BinaryIO, size: int, interrupt: Interrupt | None) -> Iterator[bytes]:
+    descriptor = _descriptor(stream)
+    if interrupt is None or descriptor is None:
+        while data := stream.read(size):
+            yield data
+        return
+    held = b""
+    while not interrupt.seen:
+        ready = select.select([descriptor, interrupt.reader], [], [])[0]
+        if interrupt.reader in ready:
+            os.read(interrupt.reader, 1)
+        if descriptor in ready:
+            if not (data := os.read(descriptor, size - len(held))):
+                break
+            held += data
+            if len(held) == size:
+                yield held
+                held = b""
+    waiting = PIPE_BYTES if interrupt.seen else 0
+    while waiting > 0 and select.select([descriptor], [], [], 0)[0] and (data := os.read(descriptor, waiting)):
+        held, waiting = held + data, waiting - len(data)
+    yield from (held[at : at + size] for at in range(0, len(held), size))
+
+
+def _descriptor(stream: BinaryIO) -> int | None:
+    """None for what is in memory."""
     try:
-        return stream.read(size)
-    except KeyboardInterrupt:  # the speaker has ended; what was heard is still written out
-        return b""
+        return stream.fileno()
+    except io.UnsupportedOperation:
+        return None

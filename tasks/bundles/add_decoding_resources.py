@@ -6,7 +6,7 @@ words.json (lexicon and hotwords) and the new decode.json.
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -14,17 +14,20 @@ from infra import tracking
 from infra.artifact_store import Artifact, file_sha256, new_draft
 from infra.errors import UserError
 from models.interface import Beam, LanguageModel
+from tasks.bundles.build_fusion_lm import fit_to_tokenizer
 from tasks.bundles.model_bundle import LM, NEURAL, WORDS, check_golden_outputs, import_model, load_bundle
+from tasks.bundles.stored_beam import DECODE, beam_options
+from tasks.corpora.text_file import read_whole_text
 from tasks.corpora.utterance import QUARANTINE
 from tasks.ingest import tar
 from tasks.ingest.ingest_text import INDEX as TEXT_INDEX
 from tasks.ingest.shard_format import TEXT
 from tasks.ngram.arpa_file import read_arpa
-from tasks.ngram.binary_file import write_binary
+from tasks.ngram.binary_file import Arrays, load_ngram, write_binary
 from tasks.ngram.train_ngram import BINARY, NGramConfig
 from tasks.steps.parquet_io import to_parquet, to_table
 from tasks.steps.pipeline_step import step
-from tasks.text.tokenizer import TokenizerConfig, training_texts
+from tasks.text.tokenizer import TokenizerConfig, load_tokenizer, training_texts
 
 PIECE_CHARACTERS = 1 << 18
 MOST_WORDS = 1 << 20
@@ -103,10 +106,7 @@ def read_words(path: str) -> tuple[str, ...]:
     """The words of a file, one a line; what follows a tab (a pronunciation, a count) is left out. () for ""."""
     if not path:
         return ()
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as UTF-8 text, a word a line ({error})") from error
+    lines = read_whole_text(path).splitlines()
     words = tuple(dict.fromkeys(word for line in lines if (word := line.split("\t")[0].strip())))
     if not words:
         raise UserError(f"{path}: no word in it; write one a line")
@@ -121,6 +121,17 @@ def import_arpa(path: str, sha256: str) -> Artifact:  # noqa: ARG001  (other byt
         write_binary(Path(folder, BINARY), stored.levels, stored.spellings)
         out.put(BINARY, Path(folder, BINARY))
     return out.result()
+
+
+def _fold(lm: Artifact, bundle: Artifact, folder: Path) -> Path:
+    """The file of an n-gram model, whose words are written as the bundle writes them."""
+    stored = load_ngram(lm.file(BINARY))
+    folded = fit_to_tokenizer(stored, load_tokenizer(bundle))
+    if folded is stored:
+        return lm.file(BINARY)
+    levels = [Arrays(*(table.numpy() for table in level)) for level in folded.model.levels]
+    write_binary(folder / BINARY, levels, folded.spellings)
+    return folder / BINARY
 
 
 @step
@@ -140,15 +151,15 @@ def add_decoding_resources(bundle: Artifact, lm: Artifact | None, resources: Dec
         raise UserError("a lexicon is given, but no term uses it: set beam.lexicon_only=true, or give a language model")
     words = bundle.read_json(WORDS) if WORDS in had else {"lexicon": [], "hotwords": []}
     words = {name: list(getattr(resources, name)) or words[name] for name in words}
-    with new_draft("bundle") as out:
-        for name in had - {WORDS, "decode.json"} - (fusing if lm else set()):
+    with tempfile.TemporaryDirectory() as folder, new_draft("bundle") as out:
+        for name in had - {WORDS, DECODE} - (fusing if lm else set()):
             out.put(name, bundle.file(name))
         if lm:
             names = [BINARY] if lm.kind == "ngram" else [name for name in NEURAL if name in lm.names()]
             for name in names:
-                out.put(LM + name, lm.file(name))
+                out.put(LM + name, _fold(lm, bundle, Path(folder)) if name == BINARY else lm.file(name))
         if any(words.values()):
             out.put_json(WORDS, words)
-        out.put_json("decode.json", asdict(beam))
+        out.put_json(DECODE, beam_options(beam))
     check_golden_outputs(out.result(), beam)
     return out.result()

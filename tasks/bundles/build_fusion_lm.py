@@ -1,5 +1,6 @@
 """Words for a search over a tokenizer's tokens: a lexicon, hotwords, and the language model that goes with them."""
 
+import math
 from collections.abc import Iterable, Sequence
 
 from torch import nn
@@ -8,9 +9,10 @@ from infra.errors import UserError
 from models.interface import Decoder
 from models.search.language.lexicon_and_hotwords import LexiconAndHotwords, find_unspelled
 from models.search.language.vocab_mapped_lm import VocabMappedLM
-from models.special_tokens import EOS, SPECIALS
+from models.special_tokens import EOS, SPECIALS, UNK
 from tasks.ngram.arpa_escapes import SPACE, escape_tokens
 from tasks.ngram.binary_file import StoredNGram
+from tasks.ngram.fold_vocabulary import fold_vocabulary
 from tasks.text.normalization import normalize_text
 from tasks.text.tokenizer import LabelVocabulary, SentencePieceTokenizer, SymbolTokenizer, TextTokenizer
 
@@ -70,7 +72,7 @@ def build_fusion_lm(
     words are it, as far as the tokens spell them. Raises UserError for a model of other tokens or of another alphabet,
     and naming words of the lexicon that cannot be spelled.
     """
-    ngram = stored if isinstance(stored, StoredNGram) else None
+    ngram = fit_to_tokenizer(stored, tokenizer) if isinstance(stored, StoredNGram) else None
     texts, listed, hot = token_texts(tokenizer), _clean(lexicon, tokenizer), _clean(hotwords, tokenizer)
     if wrong := find_unspelled([*listed, *hot], texts):
         raise UserError(
@@ -78,11 +80,34 @@ def build_fusion_lm(
             "take such words out of the lexicon and the hotwords"
         )
     if ngram is None or _of_tokens(ngram.spellings, tokenizer):
-        model = stored.model if isinstance(stored, StoredNGram) else stored
+        model = ngram.model if ngram else stored
+        assert not isinstance(model, StoredNGram)
         return LexiconAndHotwords(texts, listed, hot, tokens=model) if listed or hot else model
     return LexiconAndHotwords(
         texts, listed or _spelled(ngram, texts), hot, ngram=ngram.model, spellings=ngram.spellings
     )
+
+
+def fit_to_tokenizer(stored: StoredNGram, tokenizer: TextTokenizer) -> StoredNGram:
+    """A model of words with its words written as the tokenizer has text; a model of the tokenizer's tokens as it is."""
+    return stored if _of_tokens(stored.spellings, tokenizer) else fold_vocabulary(stored, tokenizer.text)
+
+
+def summarize_fit(stored: StoredNGram, tokenizer: TextTokenizer) -> str:
+    """What of a language model cannot be heard, in a line; "" where all can."""
+    if _of_tokens(stored.spellings, tokenizer):
+        return ""
+    folded, said = fold_vocabulary(stored, tokenizer.text), []
+    words = folded.spellings[len(SPECIALS) :]
+    if wrong := find_unspelled(words, token_texts(tokenizer)):
+        said.append(
+            f"{len(wrong)} of {len(words)} words cannot be written with the model's tokens: {summarize_words(wrong)}"
+        )
+    if merged := len(stored.spellings) - len(folded.spellings):
+        said.append(f"{merged} words are others in other letters, and are one with them")
+    if not math.isfinite(float(stored.model.levels[0].log10[UNK])):
+        said.append("it has no <unk>: only its own words can be heard")
+    return "; ".join(said)
 
 
 def _of_tokens(written: Sequence[str], tokenizer: TextTokenizer) -> bool:

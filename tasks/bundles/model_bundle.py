@@ -20,13 +20,14 @@ import numpy as np
 import torch
 
 from infra import storage
-from infra.artifact_store import Artifact, artifact_at, new_draft
+from infra.artifact_store import Artifact, artifact_at, hash_files, new_draft
 from infra.errors import UserError
 from models.interface import Beam, Decoder, LanguageModel, Model, Padded, build, describe_config
 from models.search.language.lexicon_and_hotwords import LexiconAndHotwords
 from models.search.language.vocab_mapped_lm import VocabMappedLM
 from tasks.bundles.build_fusion_lm import build_fusion_lm, map_vocabulary
 from tasks.bundles.earlier_config_names import read_renamed
+from tasks.bundles.stored_beam import DECODE, beam_options, read_beam
 from tasks.bundles.training_checkpoints import Weights, from_bytes, to_bytes
 from tasks.features.front_end import CMVN, OF_WHOLE_UTTERANCES, FrontEnd
 from tasks.ngram.binary_file import load_ngram
@@ -116,7 +117,7 @@ def write_bundle(contents: BundleContents) -> Artifact:
         for name in contents.tokenizer.names():
             out.put(name, contents.tokenizer.read(name))
         out.put_json("features.json", contents.sound and asdict(contents.sound))
-        out.put_json("decode.json", asdict(contents.beam))
+        out.put_json(DECODE, beam_options(contents.beam))
         out.put_json("training.json", contents.training)
         if contents.quarantine:
             out.put("quarantine.parquet", contents.quarantine)
@@ -142,7 +143,7 @@ def load_bundle(artifact: Artifact) -> Bundle:
         told = f"{spec['source_size']} source tokens, {SOURCE}{FILE} has {len(spelling)}"
         raise UserError(f"{artifact.uri}: the model has {told}")
     model = _model(artifact)
-    beam = Beam(**artifact.read_json("decode.json"))
+    beam = read_beam(artifact)
     return Bundle(model, tokenizer, features and _sound_of(features), beam, spelling, _fused(artifact, tokenizer))
 
 
@@ -261,18 +262,25 @@ def is_classifier(bundle: Artifact) -> bool:
 
 
 def import_model(place: str, kinds: Sequence[str] = ("bundle",)) -> Artifact:
-    """A model at any path or URI as an artifact of this store, copied there if it is not."""
+    """A model at any path or URI as an artifact of this store, copied there if it is not.
+
+    Raises UserError where a file is not the one that its manifest was written for, whatever this store holds.
+    """
     found = artifact_at(place)
     if found.kind not in kinds:
         raise UserError(f"{place} holds {found.kind}, not a {' or a '.join(kinds)}")
-    if found.exists():
-        return found
+    if place == found.uri:
+        return found  # the store's own, which is looked at when it is loaded
     files = json.loads(storage.read(storage.join(place, "manifest.json")))["files"]
-    with new_draft(found.kind) as out:
-        for name in files:
-            if Path(name).is_absolute() or ".." in Path(name).parts:
-                raise UserError(f"{place}/manifest.json names a file outside the bundle: {name}")
-            out.put(name, storage.read(storage.join(place, name)) if storage.is_s3(place) else Path(place, name))
-    if out.result() != found:
-        raise UserError(f"{place}: the files are not those that its manifest.json was written for; fetch it again")
+    if hash_files(files) != found.digest:
+        raise UserError(f"{place}/manifest.json was changed: its digest is not that of the files it lists")
+    for name, told in files.items():
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise UserError(f"{place}/manifest.json names a file outside the bundle: {name}")
+        if hashlib.sha256(storage.read(storage.join(place, name))).hexdigest() != told["sha256"]:
+            raise UserError(f"{place}/{name} is not the file that its manifest.json lists (SHA-256 differs)")
+    if not found.exists():
+        with new_draft(found.kind) as out:
+            for name in files:
+                out.put(name, storage.read(storage.join(place, name)) if storage.is_s3(place) else Path(place, name))
     return found

@@ -20,10 +20,10 @@ from braceexpand import braceexpand
 from infra import storage
 from infra.errors import UserError
 from infra.storage import FileStat
+from tasks.corpora.archive_members import readable_name
 
 READERS = Path(__file__).parent / "readers"
 OTHER_SPELLINGS = {"labelled": "labeled"}
-ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
 SHARDED = "webdataset"  # the kind whose place is many archives
 SHARDS = (".tar", ".tar.gz", ".tgz")
 UNFINISHED = "unfinished/export.json"  # beside tars that flows.export is writing
@@ -100,6 +100,8 @@ def parse_corpus(text: str, verb: str = "utterances", *others: str) -> Corpus:
         raise UserError(f"corpus {text!r}: write KIND:URI with KIND one of {', '.join(corpus_kinds(verb, *others))}")
     if kind == "demo":
         return Corpus(kind=kind, uri=uri, verb=verb)
+    if readable_name(uri) != uri or "\0" in uri:
+        raise UserError(f"corpus {text!r}: the name of its place is not UTF-8; rename it")
     if not uri:
         raise UserError(f"corpus {text!r}: no place given; write {kind}:/path/to/corpus or {kind}:s3://bucket/prefix")
     uri = uri.rstrip("/") if storage.is_s3(uri) else str(Path(posixpath.normpath(Path(uri).expanduser().absolute())))
@@ -108,10 +110,6 @@ def parse_corpus(text: str, verb: str = "utterances", *others: str) -> Corpus:
     elif not storage.is_s3(uri) and not Path(uri).exists():
         raise UserError(f"corpus {text!r}: {uri} does not exist")
     return Corpus(kind=kind, uri=uri, verb=verb)
-
-
-def is_archive(uri: str) -> bool:
-    return uri.lower().endswith(ARCHIVES)
 
 
 def fingerprint(corpus: Corpus) -> str:
@@ -135,8 +133,8 @@ def expand_shards(uri: str) -> tuple[str, dict[str, FileStat]]:
     """
     if single := storage.stat(uri):
         folder, _, name = uri.rpartition("/")
-        return folder, {name: single}
-    if not re.search(r"[{*?\[]", uri) or (not storage.is_s3(uri) and Path(uri).is_dir()):
+        found = {name: single}
+    elif not re.search(r"[{*?\[]", uri) or (not storage.is_s3(uri) and Path(uri).is_dir()):
         folder, found = (
             uri,
             {name: entry for name, entry in storage.list_files(uri).items() if name.lower().endswith(SHARDS)},
@@ -146,6 +144,8 @@ def expand_shards(uri: str) -> tuple[str, dict[str, FileStat]]:
         found = dict(sorted(_matching(uri, folder)))
     if not found:
         raise UserError(f"corpus {SHARDED}:{uri}: no {', '.join(SHARDS)} is there")
+    if other := next((name for name in found if not name.lower().endswith(SHARDS)), ""):
+        raise UserError(f"corpus {SHARDED}:{uri}: {other} is no {', '.join(SHARDS)}")
     if storage.stat(storage.join(folder, UNFINISHED)):
         raise UserError(f"corpus {SHARDED}:{uri}: an export to {folder} has not ended; run it again")
     return folder, found

@@ -1,16 +1,22 @@
-"""A text file, perhaps compressed, perhaps not text at all: its characters in pieces, or what is wrong with it."""
+"""A text file, perhaps compressed, perhaps not text at all: its characters in pieces, or what is wrong with it.
+
+Whether it is compressed is a matter of its first bytes, whatever it is called.
+"""
 
 import codecs
 import zlib
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 import pyarrow as pa
 
 from infra import storage
-from tasks.corpora.archive_index import ALLOWANCE_BYTES, RATIO
+from infra.errors import UserError
+from tasks.corpora.archive_members import ALLOWANCE_BYTES, RATIO
 from tasks.corpora.corpus_files import Location
 
 READ_BYTES = 4 << 20
+GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"  # what these begin with
 PIECE_CHARACTERS = 1 << 18
 BYTE_ORDER_MARK = "\ufeff"
 
@@ -24,14 +30,29 @@ class BadText(Exception):  # noqa: N818  (not an error of the program: a file fo
 
 
 def read_text(name: str, place: Location) -> Iterator[str]:
-    """The text of a file at a place, unpacked as its name says, in pieces. Raises BadText, perhaps half-way."""
+    """The text of a file at a place, unpacked, in pieces. Raises BadText, perhaps half-way."""
     uri, offset, size = place
     packed = (storage.read(uri, offset + at, min(READ_BYTES, size - at)) for at in range(0, size, READ_BYTES))
-    if name.endswith(".gz"):
-        return decode_utf8(_bounded(_gunzipped(packed), size))
-    if name.endswith(".zst"):
-        return decode_utf8(_bounded(_unzstandard(packed), size))
-    return decode_utf8(packed)
+    first = next(packed, b"")
+    chunks = chain([first], packed)
+    if first.startswith(GZIP) or name.endswith(".gz"):
+        return decode_utf8(_bounded(_gunzipped(chunks), size))
+    if first.startswith(ZSTD) or name.endswith(".zst"):
+        return decode_utf8(_bounded(_unzstandard(chunks), size))
+    return decode_utf8(chunks)
+
+
+def read_whole_text(path: str) -> str:
+    """The text of a file that a user names. Raises UserError for one that cannot be read."""
+    try:
+        found = storage.stat(path)
+        if found is None:
+            raise UserError(f"{path}: cannot be read (no such file)")
+        return "".join(read_text(path, (path, 0, found.size)))
+    except BadText as bad:
+        raise UserError(f"{path}: {bad.reason} ({bad.detail}); give UTF-8 text, which may be compressed") from bad
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 def decode_utf8(chunks: Iterable[bytes]) -> Iterator[str]:

@@ -15,7 +15,13 @@ from tasks.steps.pipeline_step import step
 
 TOKEN = pa.struct({"id": pa.int32(), "text": pa.string(), "begin_seconds": pa.float32(), "end_seconds": pa.float32()})
 HYPOTHESIS = pa.struct(
-    {"text": pa.string(), "score": pa.float64(), "confidence": pa.float32(), "tokens": pa.list_(TOKEN)}
+    {
+        "text": pa.string(),
+        "score": pa.float64(),
+        "confidence": pa.float32(),
+        "truncated": pa.bool_(),
+        "tokens": pa.list_(TOKEN),
+    }
 )
 TRANSCRIPTS = pa.schema(
     {
@@ -23,6 +29,7 @@ TRANSCRIPTS = pa.schema(
         "text": pa.string(),  # of the best hypothesis
         "score": pa.float64(),
         "confidence": pa.float32(),
+        "truncated": pa.bool_(),  # it came to the search's limit of length
         "hypotheses": pa.list_(HYPOTHESIS),  # best first
         "reference": pa.string(),
         "speaker": pa.string(),
@@ -30,6 +37,8 @@ TRANSCRIPTS = pa.schema(
         "source": pa.string(),
     }
 )
+
+BEST = ("text", "score", "confidence", "truncated")  # of the best hypothesis, in a row's own columns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,8 +68,13 @@ def transcribe(bundle: Bundle, inputs: Inputs, beam: Beam) -> list[dict[str, Any
 
 
 def _nbest(nbest: list[Hypothesis], bundle: Bundle, step_seconds: float) -> dict[str, Any]:
-    hypotheses = [_hypothesis(found, bundle, step_seconds) for found in nbest]
-    return {name: hypotheses[0][name] for name in ("text", "score", "confidence")} | {"hypotheses": hypotheses}
+    """Texts that differ, each with the best of the token sequences that are written alike."""
+    found = (_hypothesis(one, bundle, step_seconds) for one in nbest)
+    by_text: dict[str, dict[str, Any]] = {}
+    for hypothesis in found:
+        by_text.setdefault(hypothesis["text"], hypothesis)  # the best come first
+    hypotheses = list(by_text.values())
+    return {name: hypotheses[0][name] for name in BEST} | {"hypotheses": hypotheses}
 
 
 def _hypothesis(found: Hypothesis, bundle: Bundle, step_seconds: float) -> dict[str, Any]:
@@ -74,4 +88,5 @@ def _hypothesis(found: Hypothesis, bundle: Bundle, step_seconds: float) -> dict[
         for token, (begin, end) in zip(found.tokens, found.spans, strict=False)
     ]
     text = " ".join(bundle.tokenizer.decode(found.tokens).split())
-    return {"text": text, "score": found.score, "confidence": found.confidence, "tokens": tokens}
+    told = {"score": found.score, "confidence": found.confidence, "truncated": found.truncated}
+    return {"text": text, "tokens": tokens} | told

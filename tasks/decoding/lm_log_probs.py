@@ -27,15 +27,23 @@ class StreamChunks:
     carried: bool
 
 
-def lm_log_probs(model: LanguageModel, passage: StreamChunks, rows: np.ndarray) -> Iterator[tuple[Tensor, Tensor]]:
-    """Log-probabilities (B, T, V) and the tokens (B, T) they are of, batch by batch, for consecutive rows."""
+def lm_log_probs(
+    model: LanguageModel, passage: StreamChunks, rows: np.ndarray, share: tuple[int, int] = (0, 1)
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Log-probabilities (B, T, V) and the tokens (B, T) they are of, batch by batch, for consecutive rows.
+
+    share: (r, w), this worker's rank of so many that divide the streams or the batches: together they say what one
+    would.
+    """
+    rank, workers = share
     chunks, batching = passage.chunks, passage.batching
     if passage.carried:
         shortest = max(SHORTEST_STREAM, SHORTEST_TOKENS // chunks.length)
         width = min(batching.rows_of(chunks.length), max(1, len(rows) // shortest))
         batches = batchify(rows, width)
+        batches = [mine for batch in batches if len(mine := batch[rank::workers])]  # whole streams
     else:
-        batches = split_batches(rows, chunks.frames, batching)
+        batches = split_batches(rows, chunks.frames, batching)[rank::workers]
     state = None
     for prepared in prefetch(chunks, batches, None):
         batch = prepared.to(passage.device)

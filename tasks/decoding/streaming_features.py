@@ -15,6 +15,7 @@ from infra.errors import UserError
 from tasks.bundles.model_bundle import AudioConfig
 from tasks.features.front_end import (
     FLOOR,
+    OF_LOG_POWER,
     OF_WHOLE_UTTERANCES,
     FrontEnd,
     feature_size,
@@ -140,4 +141,4 @@ class TransformStream:
         if not count:
             return samples.new_zeros(0, feature_size(self.front_end, 0))
         power = spectrogram(self.front_end, centered=False)(samples).T
-        return (power + FLOOR).log() if self.front_end.kind == "log_mel" else power
+        return (power + FLOOR).log() if self.front_end.kind in OF_LOG_POWER else power

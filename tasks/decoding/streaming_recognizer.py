@@ -25,11 +25,14 @@ FIRST_SECONDS, GROWTH = 1.0, 1.25  # a whole reading first, and how much longer 
 
 
 class PartialTranscript(NamedTuple):
-    """The words so far, of which the first `final` stay as they are, and how many tokens they are made of."""
+    """The words so far, of which the first `final` stay as they are, how many tokens they are made of, and whether
+    these are all that the search may write.
+    """
 
     words: list[TimedToken]
     final: int
     tokens: int = 0
+    truncated: bool = False
 
 
 class IncrementalSearch(Protocol):
@@ -92,7 +95,7 @@ class IncrementalRecognizer:
         best = self.search.found()[0][0]
         words = self.words.timed(best, self.clock)
         open_words = 0 if last or self.words.closed(best.tokens) else 1
-        return PartialTranscript(words, len(words) - open_words, len(best.tokens))
+        return PartialTranscript(words, len(words) - open_words, len(best.tokens), best.truncated)
 
 
 class RecomputingRecognizer:
@@ -117,7 +120,7 @@ class RecomputingRecognizer:
             source = self.bundle.source(stored_frames(np.concatenate(self.held), self.rate, self.bundle))
             self.best = self.bundle.model.search(source, self.beam)[0][0]
         words = self.words.timed(self.best, self.clock)
-        return PartialTranscript(words, len(words) if last else 0, len(self.best.tokens))
+        return PartialTranscript(words, len(words) if last else 0, len(self.best.tokens), self.best.truncated)
 
 
 def stored_frames(samples: np.ndarray, rate: int, bundle: Bundle) -> np.ndarray:
@@ -152,6 +155,7 @@ class LatencyStats:
     worked: float = 0.0
     free: float = 0.0  # when the last work was done
     tokens: int = 0  # written
+    truncated: bool = False
     waiting: list[float] = field(default_factory=list)  # arrivals
     of_chunks: list[float] = field(default_factory=list)
 
@@ -188,7 +192,7 @@ def transcribe_stream(
         heard = recognizer.hear(samples, last=last)
         if heard is not None:
             show(heard)
-            delays.tokens = heard.tokens
+            delays.tokens, delays.truncated = heard.tokens, heard.truncated
         delays.done(clock() - begun, shown=heard is not None)
 
     chunk = None

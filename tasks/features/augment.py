@@ -1,6 +1,7 @@
 """Training-time changes of feature frames, each drawn from (seed, epoch, key): the same whoever makes the batch."""
 
 import hashlib
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +40,16 @@ class AugmentConfig:
         object.__setattr__(self, "snr_db", tuple(self.snr_db))  # JSON brings lists
         if self.snr_db and (len(self.snr_db) != 2 or self.snr_db[0] > self.snr_db[1]):
             raise ValueError(f"augment.snr_db is a lowest and a highest ratio, not {self.snr_db}")
+
+        for name in ("time_mask_share", "speed", "warp"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"augment.{name} is a share in [0, 1], not {getattr(self, name)}")
+        for name in ("time_masks", "time_mask_frames", "frequency_masks", "frequency_mask_bins", "from_epoch"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"augment.{name} is not negative, as {getattr(self, name)} is")
+        for name in ("gain", "tilt", "noise"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"augment.{name} is not negative and finite, which {getattr(self, name)} is not")
 
     @property
     def nothing(self) -> bool:

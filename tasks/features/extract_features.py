@@ -86,10 +86,10 @@ def extract_shard_features(job: Job) -> Job:
             if not (row := rows.get(sample.key)):  # the same clip is elsewhere in the corpus
                 continue
             text = normalize_text(row["text"], tokens.text)
-            if reason := _unusable(text, row["split"], tokens):
+            if reason := _unusable(text, row, tokens):
                 rejects.append(_reject(row, *reason))
                 continue
-            frames = source_of(sample)
+            frames = _stored(source_of(sample))
             if not len(frames):
                 rejects.append(_reject(row, "empty text", "nothing is left after text normalization"))
                 continue
@@ -106,11 +106,11 @@ def statistics_name(shard: str) -> str:
     return f"parts/{shard}.statistics.json"
 
 
-def _unusable(text: str, split: str, tokens: TextTokenizer) -> tuple[str, str] | None:
-    if not text:
+def _unusable(text: str, row: dict[str, Any], tokens: TextTokenizer) -> tuple[str, str] | None:
+    if not text and row["text"].strip():  # of silence nothing was written
         return "empty transcript", "nothing is left after text normalization"
     foreign = characters_outside(text, tokens.text)
-    if foreign and split == "train":  # elsewhere it stays and counts as an error of the model
+    if foreign and row["split"] == "train":  # elsewhere it stays and counts as an error of the model
         return "characters outside the alphabet", foreign
     if isinstance(tokens, LabelVocabulary) and text not in tokens:
         return UNKNOWN_LABEL, text
@@ -138,11 +138,15 @@ def _frames(sample: Sample, front_end: FrontEnd) -> np.ndarray:
     return given_frames(content, front_end)
 
 
+def _stored(frames: np.ndarray) -> np.ndarray:
+    """Frames as they are kept, of which the statistics are made as well."""
+    return frames if frames.dtype == np.int32 else frames.astype(np.float16)
+
+
 def _append(
     shard: tar.SampleWriter, row: dict[str, Any], text: str, frames: np.ndarray, ids: list[int]
 ) -> dict[str, Any]:
-    kept = frames if frames.dtype == np.int32 else frames.astype(np.float16)
-    arrays = {"npy": kept, "tokens.npy": np.asarray(ids, np.int32)}
+    arrays = {"npy": frames, "tokens.npy": np.asarray(ids, np.int32)}
     offset, size = shard.write(row["key"], {name: _npy(array) for name, array in arrays.items()})
     same = {name: row[name] for name in ("key", "split", "shard", "seconds", "speaker", "source")}
     return same | {

@@ -1,6 +1,7 @@
-"""Waveforms to frames: log-mel filter banks and MFCC at any window and hop, through torchaudio."""
+"""Waveforms to frames: log-mel filter banks, MFCC and spectrograms at any window and hop, through torchaudio."""
 
 import math
+import warnings
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
@@ -17,7 +18,9 @@ from tasks.features.augment import interpolate
 Normalize = Literal["corpus", "utterance", "level", "none"]
 
 OF_WHOLE_UTTERANCES = ("trim_db", "range_db", "frames")  # the settings for which a frame depends on all others
+OF_LOG_POWER = ("log_mel", "log_spectrogram")
 NATS_A_DECIBEL = math.log(10) / 10
+STEPS, LEAST_DEVIATION = 4, 1e-3  # a deviation is at least so many steps of float16 at the mean: less is rounding
 FLOOR = 1e-6  # added to a power before its logarithm, about -60 dB of a full-scale sine's frame
 
 
@@ -26,20 +29,21 @@ class FrontEnd:
     """What becomes of a waveform. kind "given": the corpus holds frames (AN4's cepstra), used as they are, or with
     `bands` as so many bands of the smooth log-mel spectrum that they are the cosine transform of: what training does to
     spectra can then be done to them. kind "waveform": the samples as they are, a hop of them a frame, for a model that
-    learns its own filters (models/layers/time_domain_filterbank.py).
+    learns its own filters (models/layers/time_domain_filterbank.py). kind "log_spectrogram": the log power of each
+    frequency of the Fourier transform of a window, window / 2 + 1 of them, as Deep Speech 2 reads it.
 
     sample_rate: hertz, every clip is resampled to it. mels, cepstra: bands and coefficients (MFCC keeps `cepstra` of
-    `mels`). low_hz, high_hz: the range of the mel filters, 0 for half the sample rate. trim_db: of log_mel, the frames
-    before and after all that come within so many decibels of the loudest are left out, 0 for none; a word then begins
-    where it is heard. range_db: of log_mel, what lies more than so many decibels below the highest value is raised to
-    there, 0 for none; rooms and microphones then differ less in what is no speech. frames: of log_mel, what is left is
-    stretched or compressed to so many frames, 0 for as many as there are (linear time
+    `mels`). low_hz, high_hz: the range of the mel filters, 0 for half the sample rate. trim_db: of log power, the
+    frames before and after all that come within so many decibels of the loudest are left out, 0 for none; a word then
+    begins where it is heard. range_db: of log power, what lies more than so many decibels below the highest value is
+    raised to there, 0 for none; rooms and microphones then differ less in what is no speech. frames: of log power, what
+    is left is stretched or compressed to so many frames, 0 for as many as there are (linear time
     normalization): a single word is then as long said fast as said slowly. The three are done when features are read,
     as is normalize: mean 0 and variance 1 of each coefficient, over the training split or over each utterance; "level":
     of all coefficients of an utterance together, which keeps what its spectrum is like.
     """
 
-    kind: Literal["log_mel", "mfcc", "waveform", "given"] = "log_mel"
+    kind: Literal["log_mel", "log_spectrogram", "mfcc", "waveform", "given"] = "log_mel"
     sample_rate: int = 16000
     window_ms: float = 25.0
     hop_ms: float = 10.0
@@ -56,8 +60,8 @@ class FrontEnd:
     def __post_init__(self) -> None:
         for name in OF_WHOLE_UTTERANCES:
             value = getattr(self, name)
-            if value < 0 or (value and self.kind != "log_mel"):
-                raise ValueError(f"features.{name} is not negative, and for log_mel alone")
+            if value < 0 or (value and self.kind not in OF_LOG_POWER):
+                raise ValueError(f"features.{name} is not negative, and for {' and '.join(OF_LOG_POWER)} alone")
         if self.bands < 0 or (self.bands and self.kind != "given"):
             raise ValueError("features.bands is not negative, and for kind=given alone; see features.mels")
         if self.kind == "waveform" and self.normalize not in {"level", "none"}:
@@ -79,8 +83,35 @@ class FrontEnd:
 
     @property
     def fft_size(self) -> int:
-        """Samples that a spectrum is made of: the window with zeros around it."""
+        """Samples that a spectrum is made of: the window with zeros around it, for mel filters so many that a fast
+        transform is one.
+        """
+        if self.kind == "log_spectrogram":
+            return self.window + self.window % 2
         return 1 << (self.window - 1).bit_length()
+
+    def check_filters(self) -> None:
+        """Raises ValueError where some of the mel filters lie between two frequencies of the transform: what comes out
+        of them is a constant that no normalization makes useful.
+        """
+        if self.kind not in {"log_mel", "mfcc"} or not (empty := self._empty_filters(self.mels)):
+            return
+        fitting = next((mels for mels in range(self.mels - 1, 0, -1) if not self._empty_filters(mels)), 0)
+        raise ValueError(
+            f"features.mels={self.mels}: {len(empty)} of the filters (numbers {', '.join(map(str, empty[:5]))}"
+            f"{', ...' if len(empty) > 5 else ''}) are empty, for they lie between the {self.fft_size // 2 + 1} "
+            f"frequencies of a window of {self.window_ms:g} ms at {self.sample_rate} Hz; {fitting} fit: set "
+            f"features.mels={fitting}, a longer features.window_ms, or features.kind=log_spectrogram"
+        )
+
+    def _empty_filters(self, mels: int) -> list[int]:
+        high = self.high_hz or self.sample_rate / 2
+        with warnings.catch_warnings():  # torchaudio warns of them
+            warnings.simplefilter("ignore")
+            bank = torchaudio.functional.melscale_fbanks(
+                self.fft_size // 2 + 1, self.low_hz, high, mels, self.sample_rate
+            )
+        return torch.nonzero(bank.sum(0) == 0).flatten().tolist()
 
 
 def extract_frames(wave: np.ndarray, sample_rate: int, front_end: FrontEnd) -> np.ndarray:
@@ -98,7 +129,7 @@ def extract_frames(wave: np.ndarray, sample_rate: int, front_end: FrontEnd) -> n
         if len(samples) < front_end.window:  # one whole window at least
             samples = F.pad(samples, (0, front_end.window - len(samples)))
         power = spectrogram(front_end)(samples)  # (D, T)
-        frames = (power + FLOOR).log() if front_end.kind == "log_mel" else power
+        frames = (power + FLOOR).log() if front_end.kind in OF_LOG_POWER else power
         return frames.T.contiguous().numpy()
 
 
@@ -124,7 +155,8 @@ def given_frames(frames: np.ndarray, front_end: FrontEnd) -> np.ndarray:
 
 def feature_size(front_end: FrontEnd, given: int) -> int:
     """Coefficients in a frame; `given` where the corpus decides."""
-    of_kind = {"log_mel": front_end.mels, "mfcc": front_end.cepstra, "waveform": front_end.hop}
+    bins = front_end.fft_size // 2 + 1
+    of_kind = {"log_mel": front_end.mels, "log_spectrogram": bins, "mfcc": front_end.cepstra, "waveform": front_end.hop}
     return of_kind.get(front_end.kind, front_end.bands or given)
 
 
@@ -138,11 +170,15 @@ def spectrogram(front_end: FrontEnd, *, centered: bool = True) -> torch.nn.Modul
     """torchaudio's transform, (samples,) to (D, T). centered: frame t lies around sample t * hop, and the waveform is
     reflected at both ends; else it begins there.
     """
-    mel = {
+    stft = {
         "n_fft": front_end.fft_size,
         "center": centered,
         "win_length": front_end.window,
         "hop_length": front_end.hop,
+    }
+    if front_end.kind == "log_spectrogram":
+        return torchaudio.transforms.Spectrogram(**stft)
+    mel = stft | {
         "n_mels": front_end.mels,
         "f_min": front_end.low_hz,
         "f_max": front_end.high_hz or None,
@@ -182,10 +218,15 @@ class CMVN:
         if self.kind == "none":
             return frames
         if self.kind == "utterance":
-            return (frames - frames.mean(0)) / (frames.std(0) + 1e-5)
+            return (frames - frames.mean(0)) / np.maximum(frames.std(0), least_deviation(frames.mean(0)))
         if self.kind == "level":
-            return (frames - frames.mean()) / (frames.std() + 1e-5)
+            return (frames - frames.mean()) / np.maximum(frames.std(), least_deviation(frames.mean()))
         return (frames - np.asarray(self.mean, np.float32)) / np.asarray(self.deviation, np.float32)
+
+
+def least_deviation(mean: np.ndarray) -> np.ndarray:
+    """What coefficients stored as float16 around this mean vary by rounding alone: not to be divided by less."""
+    return np.maximum(STEPS * np.spacing(np.abs(mean).astype(np.float16)).astype(np.float32), LEAST_DEVIATION)
 
 
 def fit_cmvn(statistics: dict, front_end: FrontEnd) -> CMVN:
@@ -195,5 +236,5 @@ def fit_cmvn(statistics: dict, front_end: FrontEnd) -> CMVN:
         return empty
     mean = np.asarray(statistics["sum"]) / statistics["frames"]
     variance = np.asarray(statistics["squares"]) / statistics["frames"] - mean**2
-    deviation = np.sqrt(np.maximum(variance, 1e-10))
-    return replace(empty, mean=tuple(mean.tolist()), deviation=tuple(np.maximum(deviation, 1e-5).tolist()))
+    deviation = np.maximum(np.sqrt(np.maximum(variance, 0)), least_deviation(mean))
+    return replace(empty, mean=tuple(mean.tolist()), deviation=tuple(deviation.tolist()))

@@ -18,6 +18,7 @@ from tasks.corpora.corpus_uri import Corpus, IngestConfig
 from tasks.corpora.utterance import NOT_CHARGED, QUARANTINE, SPLITS
 from tasks.ingest.ingest_shard import JOBS
 from tasks.ingest.shard_format import INDEX, TEXT
+from tasks.ingest.speaking_rate import fit_speaking_rate, log_rates
 from tasks.ingest.split_corpus import sentence_hash
 from tasks.steps.parquet_io import from_parquet
 
@@ -30,6 +31,7 @@ class SplitCounts:
     """One split in numbers."""
 
     kept: int = 0
+    flagged: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
     rejected: Counter[str] = field(default_factory=Counter)
     speakers: set[str] = field(default_factory=set)
@@ -42,21 +44,28 @@ class SplitCounts:
 
 
 def finalize_ingest(
-    out: Draft, names: list[str], corpus: Corpus, options: IngestConfig, splits: tuple[str, ...]
+    out: Draft,
+    names: list[str],
+    corpus: Corpus,
+    options: IngestConfig,
+    splits: tuple[str, ...],
+    told: dict[str, Any],
 ) -> Artifact:
-    """The artifact of the finished jobs. Raises UserError where a split has passed the error budget or has nothing."""
+    """The artifact of the finished jobs. told: what splits and speakers were taken from, for the summary.
+
+    Raises UserError where a split has passed the error budget or has nothing.
+    """
     ordered = sorted(names, key=lambda name: (SPLITS.index(name.rpartition("-")[0]), name))
     counts: dict[str, SplitCounts] = {split: SplitCounts() for split in SPLITS if split in splits}
     with TemporaryDirectory() as folder:
         index, quarantine = Path(folder, "index.parquet"), Path(folder, "quarantine.parquet")
         with pq.ParquetWriter(index, INDEX) as good, pq.ParquetWriter(quarantine, QUARANTINE) as bad:
-            leaks = _join(out, ordered, (good, bad), counts)
+            leaks = _join(out, ordered, (good, bad), counts, spoken=corpus.verb == "utterances")
         _charge(counts, corpus, options, quarantine)
         out.put(TABLES[0], index)
         out.put(TABLES[1], quarantine)
-    out.put_json(
-        TABLES[2], {"splits": {s: _numbers(c) for s, c in counts.items() if c.rows}, "shared_with_train": leaks}
-    )
+    numbers = {split: _numbers(count) for split, count in counts.items() if count.rows}
+    out.put_json(TABLES[2], {"splits": numbers, "shared_with_train": leaks, **told})
     used = {f"{name}.tar" for name in names}.intersection(out.finished())
     for name in SCRATCH:
         out.remove(name)
@@ -64,12 +73,21 @@ def finalize_ingest(
 
 
 def _join(
-    out: Draft, names: list[str], tables: tuple[pq.ParquetWriter, pq.ParquetWriter], counts: dict[str, SplitCounts]
+    out: Draft,
+    names: list[str],
+    tables: tuple[pq.ParquetWriter, pq.ParquetWriter],
+    counts: dict[str, SplitCounts],
+    *,
+    spoken: bool,
 ) -> dict[str, dict[str, int]]:
-    """Write both tables, count, and say how many sentences and speakers train shares with dev and test."""
+    """Write both tables, count, flag what is spoken in unusual time, and say how many sentences and speakers train
+    shares with dev and test.
+    """
     good, bad = tables
     wanted, done = _wanted(out, names), out.finished()
     shared: dict[str, dict[str, set]] = defaultdict(lambda: {"sentences": set(), "speakers": set()})
+    rates = [log_rates(_read(out, f"parts/{name}.index.parquet", ["text", "seconds"])) for name in names if spoken]
+    rate = fit_speaking_rate(np.concatenate([np.zeros(0), *rates])[wanted if spoken else slice(None)])
     at = 0
     for name in names:
         part = _read(out, f"parts/{name}.index.parquet")
@@ -81,6 +99,8 @@ def _join(
         if (rejects := f"parts/{name}.rejects.parquet") in done:
             _write_rejects(bad, _read(out, rejects), counts)
         if len(part):
+            flags = pa.array(rate.flags(part), pa.string())
+            part = part.set_column(part.schema.get_field_index("flag"), "flag", flags)
             good.write_table(part)
         _count(part, name.rpartition("-")[0], counts, shared)
     for batch in _batches(out.read("parts/rows.rejects.parquet")):
@@ -125,6 +145,7 @@ def _count(rows: pa.Table, split: str, counts: dict[str, SplitCounts], shared: d
     count, speakers = counts[split], set(rows["speaker"].unique().to_pylist()) - {""}
     sentences = {sentence_hash(text) for text in rows["text"].to_pylist()}
     count.kept += len(rows)
+    count.flagged.update(flag for flag in rows["flag"].to_pylist() if flag)
     count.seconds += sum(rows["seconds"].to_pylist())
     count.speakers |= speakers
     if split != "train":
@@ -164,6 +185,7 @@ def _numbers(count: SplitCounts) -> dict[str, Any]:
         "rows": count.rows,
         "kept": count.kept,
         "rejected": dict(count.rejected.most_common()),
+        "flagged": dict(count.flagged.most_common()),
         "seconds": round(count.seconds, 3),
         "speakers": len(count.speakers),
     }

@@ -8,12 +8,14 @@ a killed run is repeated.
 import hashlib
 import importlib
 import json
+import math
 import re
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ from tasks.corpora.corpus_files import CorpusFiles, open_corpus, open_generated_
 from tasks.corpora.corpus_uri import Corpus, IngestConfig
 from tasks.corpora.utterance import QUARANTINE, SPLITS, Reject, Utterance
 from tasks.ingest.finalize_ingest import finalize_ingest
-from tasks.ingest.ingest_shard import JOB, JOBS, ingest_shard, serialize_clips
+from tasks.ingest.ingest_shard import JOB, JOBS, NO_SPAN, ingest_shard, serialize_clips
 from tasks.ingest.shard_format import canonical_json
 from tasks.ingest.split_corpus import split_corpus
 from tasks.steps.parquet_io import to_parquet, to_table
@@ -35,6 +37,10 @@ from tasks.steps.ray_jobs import Job, run_jobs
 
 FIRST_ROWS, LAST_ROWS, SHARDS_A_STEP = 128, 4096, 8  # shards grow: few clips still make enough shards for all cores
 REJECTS_HELD = 4096
+ORIGINS_SHOWN = 100  # names of folders, tars and values of a column, the most frequent
+PIECES_HELD = 1 << 16  # rows that are pieces of recordings, brought together before they are jobs
+PIECE_BYTES = 96_000  # a second, at most
+MEASURED = ("dev", "test")  # splits that nothing is learned from
 NOT_IN_A_KEY = re.compile(r"[^A-Za-z0-9_-]")
 _json = lru_cache(json.dumps)  # of what most rows have in common
 
@@ -46,22 +52,38 @@ def ingest_corpus(corpus: Corpus, fingerprint: str, options: IngestConfig, split
     """The shards of these splits. Raises UserError where the corpus cannot be read or passes the error budget."""
     same_work = replace(options, error_budget=1.0)  # another budget needs no other shards
     out = open_draft("shards", ingest_corpus.key(corpus, fingerprint, same_work, splits)[:32])
+    with out.lock():
+        return _ingested(out, corpus, options, splits)
+
+
+def _ingested(out: Draft, corpus: Corpus, options: IngestConfig, splits: tuple[str, ...]) -> Artifact:
     reader = importlib.import_module(f"tasks.corpora.readers.{corpus.kind}")
     source = _source(corpus, options, out, reader)
     read = getattr(reader, corpus.verb)
     rows = split_corpus(lambda wanted: _checked(read(source, options, wanted)), options, splits)
+    origins = Origins()
     limits = {"out": out.uri, "min_seconds": options.min_seconds, "max_seconds": options.max_seconds}
-    jobs = [limits | place for place in _write_jobs(rows, source, options, out)]
+    jobs = [limits | place for place in _write_jobs(origins.count(rows), source, options, out)]
     jobs.reverse()  # the small ones end last
     for _ in run_jobs(ingest_shard, _unfinished(jobs, out), "ingest"):
         pass
-    return finalize_ingest(out, [job["name"] for job in jobs], corpus, options, splits)
+    return finalize_ingest(out, [job["name"] for job in jobs], corpus, options, splits, origins.told())
 
 
 def list_splits(shards: Artifact) -> tuple[str, ...]:
     """The splits that have at least one utterance."""
     found = shards.read_json("summary.json")["splits"]
     return tuple(split for split in SPLITS if split in found and found[split]["kept"])
+
+
+def count_splits(corpus: Corpus, options: IngestConfig) -> dict[str, int]:
+    """How many rows the corpus itself gives each split, "" for none, by reading its tables alone."""
+    reader, out = importlib.import_module(f"tasks.corpora.readers.{corpus.kind}"), open_draft("shards")
+    try:
+        rows = getattr(reader, corpus.verb)(_source(corpus, options, out, reader), options, SPLITS)
+        return dict(Counter(row.split for row in rows))
+    finally:
+        out.discard()
 
 
 def _source(corpus: Corpus, options: IngestConfig, out: Draft, reader: Any) -> CorpusFiles:
@@ -74,16 +96,40 @@ def _source(corpus: Corpus, options: IngestConfig, out: Draft, reader: Any) -> C
 
 
 def _checked(rows: Iterator[Row]) -> Iterator[Row]:
-    """The rows, those without a usable transcript as rejects."""
+    """The rows, those without a usable transcript as rejects. In what is only measured on, a clip without words is
+    silence: what a model writes there counts as an error.
+    """
     for row in rows:
         if isinstance(row, Reject):
             yield row
-        elif not row.text.strip():
+        elif not row.text.strip() and row.split not in MEASURED:
             yield Reject(row.split, row.source, "read", "empty transcript")
         elif "\ufffd" in row.text:
             yield Reject(row.split, row.source, "read", "transcript is not UTF-8", row.text)
         else:
             yield row
+
+
+class Origins:
+    """What the splits and the speakers of the rows were taken from, and those of how many rows."""
+
+    def __init__(self) -> None:
+        self.splits, self.speakers = defaultdict[str, Counter[str]](Counter), Counter[str]()
+
+    def count(self, rows: Iterator[Row]) -> Iterator[Row]:
+        for row in rows:
+            if isinstance(row, Utterance):
+                self.splits[row.split][row.split_from] += 1
+                self.speakers[row.speaker_from if row.speaker else ""] += 1
+            yield row
+
+    def told(self) -> dict[str, Any]:
+        splits = {split: _shown(counts, "the reader") for split, counts in self.splits.items()}
+        return {"split_from": splits, "speaker_from": _shown(self.speakers, "no speaker")}
+
+
+def _shown(counts: Counter[str], unsaid: str) -> dict[str, int]:
+    return {said or unsaid: count for said, count in counts.most_common(ORIGINS_SHOWN)}
 
 
 def _write_jobs(rows: Iterator[Row], source: CorpusFiles, options: IngestConfig, out: Draft) -> list[Job]:
@@ -96,7 +142,7 @@ def _write_jobs(rows: Iterator[Row], source: CorpusFiles, options: IngestConfig,
     ):
         rejects = _Rejects(table)
         located = _located(rows, source, rejects)
-        for name, group in _grouped(located, options.shard_mb * 2**20):
+        for name, group in _grouped(_together(located), options.shard_mb * 2**20):
             offset, size = lists.tell(), lists.write(to_parquet(to_table(group, JOB)))
             jobs.append({"name": name, "offset": offset, "size": size})
         rejects.flush()
@@ -155,8 +201,35 @@ def _located(rows: Iterator[Row], source: CorpusFiles, rejects: _Rejects) -> Ite
                 "clips": serialize_clips(found),
                 "pauses_ms": _json(row.pauses_ms),
                 "span": _json(row.span),
+                "channels": _json(row.channels),
             }
-            yield job, sum(clip[2] for clip in found) + len(row.content.encode())
+            size = sum(clip[2] for clip in found) + len(row.content.encode())
+            yield job, min(size, math.ceil(row.span[1] * PIECE_BYTES)) if row.span and row.span[1] < math.inf else size
+
+
+def _together(rows: Iterator[tuple[dict[str, str], int]]) -> Iterator[tuple[dict[str, str], int]]:
+    """The rows; the pieces of a recording, as far as they can be held, one after the other and in the order of time,
+    so that one job decodes it once for all of them.
+    """
+    pieces: dict[tuple[str, str, str], list[tuple[float, dict[str, str], int]]] = defaultdict(list)
+    held = 0
+
+    def in_order() -> Iterator[tuple[dict[str, str], int]]:
+        for those in pieces.values():
+            yield from ((row, size) for _, row, size in sorted(those, key=itemgetter(0)))
+        pieces.clear()
+
+    for row, size in rows:
+        if row["span"] == NO_SPAN:
+            yield row, size
+            continue
+        start = json.loads(row["span"])[0]
+        pieces[row["split"], row["clips"], row["channels"]].append((start, row, size))
+        held += 1
+        if held == PIECES_HELD:
+            yield from in_order()
+            held = 0
+    yield from in_order()
 
 
 class _Keys:
@@ -174,7 +247,7 @@ class _Keys:
         self.sources.add(hash(source))
         name = row.clips[0].rpartition("/")[2]
         key = NOT_IN_A_KEY.sub("_", name if row.content else name.rpartition(".")[0] or name)[:64]
-        if hash(key) in self.keys or len(row.clips) > 1 or row.span or key.strip("_") == "":
+        if hash(key) in self.keys or len(row.clips) > 1 or row.span or row.channels or key.strip("_") == "":
             key = f"{key}-{hashlib.blake2b(source.encode(), digest_size=8).hexdigest()}"
         self.keys.add(hash(key))
         return key
@@ -204,7 +277,11 @@ def _grouped(rows: Iterator[tuple[dict[str, str], int]], shard_bytes: float) -> 
     for row, size in rows:
         split = row["split"]
         most = min(LAST_ROWS, FIRST_ROWS << made[split] // SHARDS_A_STEP)
-        if held[split] and (sizes[split] + size > shard_bytes or len(held[split]) >= most):
+        # The pieces of one recording may make a shard up to twice as large: another one would decode it again.
+        more = (
+            2 if held[split] and row.get("span", NO_SPAN) != NO_SPAN and held[split][-1]["clips"] == row["clips"] else 1
+        )
+        if held[split] and (sizes[split] + size > more * shard_bytes or len(held[split]) >= more * most):
             yield closed(split)
         held[split].append(row)
         sizes[split] += size

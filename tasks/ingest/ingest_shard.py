@@ -1,7 +1,7 @@
 """One job of ingest: a list of utterances becomes a shard, the rows of its index, and rejects.
 
-Every clip is opened and decoded once, one at a time, and its original bytes are kept. Only joined clips and pieces of
-longer recordings are new: 16-bit WAV. A row that is a text brings its bytes with it.
+Every clip is opened and decoded once, one at a time, and its original bytes are kept. Only joined clips, pieces of
+longer recordings and chosen channels are new: 16-bit WAV. A row that is a text brings its bytes with it.
 """
 
 import hashlib
@@ -11,12 +11,14 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from infra import storage
 from infra.artifact_store import Draft
 from infra.errors import explain_full_disk
-from tasks.audio.audio_io import BadClip, cut_clip, decode_clip, encode_wav, join_clips
+from tasks.audio.audio_io import BadClip, decode_clip, encode_wav, join_clips, piece_bounds
+from tasks.audio.recording import Recording
 from tasks.corpora.corpus_files import Location
 from tasks.corpora.utterance import QUARANTINE
 from tasks.ingest import tar
@@ -27,21 +29,24 @@ from tasks.steps.ray_jobs import Job
 LARGEST_BYTES = 1 << 28  # of one clip: what is larger is refused unread
 AHEAD, AHEAD_BYTES = 8, 4 << 20  # rows whose clips, none of them larger, are fetched from S3 before they are needed
 NO_SPAN = "null"
+NO_SOUND = ("mfc", "raw")  # without a header, which a recording has to have
 TEXT_COLUMNS = ("key", "split", "text", "speaker", "tags", "source")
 JOBS = "jobs"  # one file: a Parquet table for each shard to be, one after the other
-JOB = pa.schema([(name, pa.string()) for name in (*TEXT_COLUMNS, "clips", "pauses_ms", "span", "content")])
+JOB = pa.schema([(name, pa.string()) for name in (*TEXT_COLUMNS, "pauses_ms", "span", "channels", "content")])
+JOB = JOB.append(pa.field("clips", pa.binary()))  # their places, which need not be Unicode
 
 Fetched = dict[Location, Future[bytes]]
 Clip = tuple[str, int, int, str]  # URI, offset, size, extension
 
 
-def serialize_clips(clips: Iterable[Clip]) -> str:
+def serialize_clips(clips: Iterable[Clip]) -> bytes:
     """Clips as one field of a job's table; no name has a NUL in it."""
-    return "\0".join([f"{uri}\0{offset}\0{size}\0{extension}" for uri, offset, size, extension in clips])
+    fields = [f"{uri}\0{offset}\0{size}\0{extension}" for uri, offset, size, extension in clips]
+    return "\0".join(fields).encode(errors="surrogateescape")
 
 
-def deserialize_clips(text: str) -> list[Clip]:
-    fields = text.split("\0")
+def deserialize_clips(data: bytes) -> list[Clip]:
+    fields = data.decode(errors="surrogateescape").split("\0")
     return [(fields[i], int(fields[i + 1]), int(fields[i + 2]), fields[i + 3]) for i in range(0, len(fields) - 3, 4)]
 
 
@@ -58,7 +63,8 @@ def ingest_shard(job: Job) -> Job:
                 if sample := _sample(row, cached, job, rejects):
                     offset, size = write_sample(shard, sample)
                     place = {"shard": f"{name}.tar", "offset": offset, "size": size}
-                    index.append(sample._asdict() | place | {"tags": row["tags"], "data": None})
+                    index.append(sample._asdict() | place | {"tags": row["tags"], "data": None, "flag": ""})
+            cached.close()
         if not index:
             out.remove(f"{name}.tar")
         if rejects:
@@ -74,7 +80,7 @@ def _fetched_ahead(rows: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any],
     waiting: deque[tuple[dict[str, Any], Fetched]] = deque()
     with ThreadPoolExecutor(AHEAD) as pool:
         for row in rows:
-            remote = row["span"] == NO_SPAN and "s3://" in row["clips"]  # looked at before it is taken apart
+            remote = row["span"] == NO_SPAN and b"s3://" in row["clips"]  # looked at before it is taken apart
             places = [clip[:3] for clip in deserialize_clips(row["clips"])] if remote else []
             small = [place for place in places if storage.is_s3(place[0]) and place[2] <= AHEAD_BYTES]
             waiting.append((row, {place: pool.submit(storage.read, *place) for place in small}))
@@ -88,14 +94,16 @@ class _LastClip:
 
     def __init__(self) -> None:
         self.place: tuple[Any, ...] = ()
-        self.data = b""
+        self.data, self.sha256 = b"", ""
+        self.recording: tuple[tuple[int, ...], Recording] | None = None
         self.fetched: Fetched = {}
 
     def read(self, uri: str, offset: int, size: int) -> bytes:
         if (uri, offset, size) != self.place:
             if size > LARGEST_BYTES:
                 raise BadClip("too long", f"{size >> 20} MB")
-            self.place, self.data = (), b""  # two large clips are never held at once
+            self.close()
+            self.place, self.data, self.sha256 = (), b"", ""  # two large clips are never held at once
             try:
                 coming = self.fetched.get((uri, offset, size))
                 self.data = coming.result() if coming else storage.read(uri, offset, size)
@@ -106,6 +114,24 @@ class _LastClip:
             self.place = (uri, offset, size)
         return self.data
 
+    def cut(self, span: tuple[float, float], channels: tuple[int, ...], max_seconds: float) -> tuple[np.ndarray, int]:
+        """A piece of what was read last."""
+        if not self.recording or self.recording[0] != channels:
+            self.close()
+            self.recording = channels, Recording(self.data, channels)
+        return self.recording[1].cut(span, max_seconds)
+
+    def close(self) -> None:
+        if self.recording:
+            self.recording[1].close()
+        self.recording = None
+
+    def hash(self) -> str:
+        """SHA-256 of what was read last, in hexadecimal; "" where nothing was."""
+        if self.place and not self.sha256:
+            self.sha256 = hashlib.sha256(self.data).hexdigest()
+        return self.sha256
+
 
 def _sample(row: dict[str, Any], cached: _LastClip, job: Job, rejects: list[dict[str, Any]]) -> Sample | None:
     cached_sha256 = ""
@@ -115,7 +141,7 @@ def _sample(row: dict[str, Any], cached: _LastClip, job: Job, rejects: list[dict
         if seconds < job["min_seconds"] and extension != TEXT:
             raise BadClip("too short", f"{seconds:.3f} s")
     except BadClip as bad:
-        sha256 = cached_sha256 or (hashlib.sha256(cached.data).hexdigest() if cached.place else "")
+        sha256 = cached_sha256 or cached.hash()
         same = {"source": row["source"], "split": row["split"], "sha256": sha256}
         rejects.append(same | {"stage": "decode", "reason": bad.reason, "detail": bad.detail})
         return None
@@ -141,14 +167,14 @@ def _content(row: dict[str, Any], cached: _LastClip, max_seconds: float) -> tupl
     clips, span = deserialize_clips(row["clips"]), row["span"] != NO_SPAN and json.loads(row["span"])
     if len(clips) == 1:
         uri, offset, size, extension = clips[0]
-        data = cached.read(uri, offset, size)
-        if not span:
-            wave, rate = decode_clip(data, extension, max_seconds, scratch=True)
-            return data, extension, len(wave) / rate, rate
-        wave, rate = decode_clip(data, extension)
-        wave = cut_clip(wave, rate, tuple(span))
-        if len(wave) > max_seconds * rate:
-            raise BadClip("too long", f"{len(wave) / rate:.2f} s")
+        data, channels = cached.read(uri, offset, size), tuple(json.loads(row["channels"]))
+        if span and extension not in NO_SOUND:
+            wave, rate = cached.cut(tuple(span), channels, max_seconds)
+        else:
+            wave, rate = decode_clip(data, extension, max_seconds, scratch=True, channels=channels)
+            if not span and not channels:
+                return data, extension, len(wave) / rate, rate
+            wave = wave[slice(*piece_bounds(tuple(span), len(wave), rate))] if span else wave
     else:
         decoded = [decode_clip(cached.read(*clip[:3]), clip[3], max_seconds) for clip in clips]
         rate = decoded[0][1]

@@ -32,6 +32,7 @@ INDEX = pa.schema(
         ("text", pa.string()),
         ("source", pa.string()),
         ("tags", pa.string()),  # a JSON object
+        ("flag", pa.string()),  # what is unusual about the row (tasks/ingest/speaking_rate.py); earlier indexes lack it
     ]
 )
 

@@ -21,6 +21,8 @@ Row = Utterance | Reject
 Reader = Callable[[tuple[str, ...]], Iterator[Row]]
 SAME_SENTENCE = NormalizationConfig(unicode="NFKC")  # what counts as the same sentence
 CARVE_SPEAKERS = 10  # with fewer, a dev split carved from train shares its speakers
+OWN_DIVISION = "our own division: speakers and sentences apart"
+CARVED = "held out of train: the corpus has no dev split"
 LARGEST = 2.0  # times its share: a speaker with more rows is not for dev or test
 
 log = logging.getLogger(__name__)
@@ -58,9 +60,15 @@ def split_corpus(reader: Reader, options: IngestConfig, splits: tuple[str, ...])
     for row in reader(wanted):
         split = next(places, "train") if row.split == movable else row.split
         if split in splits:
-            yield row if split == row.split else row._replace(split=split)
+            yield row if split == row.split else _moved(row, split)
         elif not split and "train" in splits:
             yield Reject("train", row.source, "divide", NOT_CHARGED)
+
+
+def _moved(row: Row, split: str) -> Row:
+    if isinstance(row, Reject):
+        return row._replace(split=split)
+    return row._replace(split=split, split_from=CARVED if row.split else OWN_DIVISION)
 
 
 def _places(rows: Iterator[Row], movable: str, shares: dict[str, float], options: IngestConfig) -> list[str]:

@@ -2,9 +2,11 @@ r"""ARPA files, plain or gzip, out and in (https://cmusphinx.github.io/wiki/arpa
 
 A line is `log10 p(w|h)  h w  log10 b(h w)`, the backoff left out where it is 0. <s> has the probability -99, SRILM's
 way to write that it is never predicted; BLANK is not written at all. A token that the file lacks is never predicted.
+A file may begin with a byte order mark, be compressed whatever it is called, and end its lines as Windows does.
 Reading holds the whole model in memory, some 8 bytes a word of an n-gram and more; writing does not.
 """
 
+import codecs
 import gzip
 import zlib
 from array import array
@@ -18,7 +20,8 @@ import numpy as np
 
 from infra.errors import UserError
 from models.search.language.ngram_lm import NGram
-from models.special_tokens import BLANK, BOS, SPECIALS
+from models.special_tokens import BLANK, BOS, EOS, SPECIALS
+from tasks.corpora.text_file import GZIP
 from tasks.ngram.binary_file import Arrays
 
 NEVER = -99.0
@@ -78,7 +81,9 @@ def read_arpa(path: Path, spellings: Sequence[str] | None = None) -> ArpaModel:
     the words in their order. Raises UserError, with the number of the line, for what is not an ARPA file.
     """
     with path.open("rb") as raw:
-        file = gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw
+        packed = raw.read(len(GZIP)) == GZIP
+        raw.seek(0)
+        file = gzip.GzipFile(fileobj=raw) if packed else raw
         try:
             return _Reader(path, file, spellings).read()
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -104,6 +109,9 @@ class _Reader:
         twice = np.flatnonzero(np.bincount(orders[0][0], minlength=size) > 1)
         if twice.size:
             raise self._lost(twice[:1], "it stands there twice")
+        if lost := {BOS, EOS}.difference(orders[0][0].tolist()):
+            named, told = SPECIALS[min(lost)], "where sentences begin and end is part of a language model"
+            raise UserError(f"{self.path}: the 1-grams have no {named}: {told}; make it with <s> and </s>")
         levels = [_unigrams(*orders[0], size=size, highest=len(orders) == 1)]
         for k, (ids, p, b) in enumerate(orders[1:], 2):
             levels.append(self._level(levels, ids.reshape(-1, k), p, b))
@@ -175,7 +183,7 @@ class _Reader:
             return held
         while line := self.file.readline():
             self.number += 1
-            self.line = line.strip()
+            self.line = (line.removeprefix(codecs.BOM_UTF8) if self.number == 1 else line).strip()
             if self.line:
                 return self.line
         self.line = at_end

@@ -15,13 +15,14 @@ LEARNED_CHARACTERS = 1 << 26  # SentencePiece holds all that it learns from in m
 
 @step
 def fit_line_tokenizer(text: Artifact, config: TokenizerConfig, split: LineSplitConfig) -> Artifact:
-    """Words, characters or sub-words of the counted lines. Raises UserError where no line is held out."""
+    """Words, characters or sub-words of the counted lines. Raises UserError where no line is held out, or all are."""
     told = text.read_json("summary.json")
-    if not any(map(split.holds_out, _lines(text))):
-        raise UserError(
-            f"corpus {told['corpus']}: none of its lines is held out with split.dev_share={split.dev_share}; "
-            "raise it, or give more text"
-        )
+    for held_out, how_many, change in ((True, "none of its lines is", "raise"), (False, "all its lines are", "lower")):
+        if not any(split.holds_out(line) == held_out for line in _lines(text)):
+            raise UserError(
+                f"corpus {told['corpus']}: {how_many} held out with split.dev_share={split.dev_share}; "
+                f"{change} it, set another split.seed, or give more text"
+            )
     share = LEARNED_CHARACTERS / told["characters"] if config.kind in {"bpe", "unigram"} else 1.0
     end = split.dev_share + (1 - split.dev_share) * min(share, 1.0)
     texts = (normalize_text(line, config.text) for line in _lines(text) if split.dev_share <= split.place(line) < end)

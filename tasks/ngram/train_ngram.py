@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from infra.artifact_store import Artifact, new_draft, open_draft
+from infra.artifact_store import Artifact, Draft, new_draft, open_draft
 from tasks.ngram.arpa_escapes import escape_tokens
 from tasks.ngram.arpa_file import write_arpa
 from tasks.ngram.binary_file import StoredNGram, build_model, load_ngram, write_binary
@@ -63,9 +63,17 @@ class NGramTrainingConfig:
 @step
 def train_ngram(text: Artifact, tokenizer: Artifact, work: NGramTrainingConfig) -> Artifact:
     """The model of the counted sentences of a text, in the tokenizer's ids. Raises UserError for a text without any."""
-    config, written = work.ngram, escape_tokens(load_tokenizer(tokenizer))
-    same_counts = NGramTrainingConfig(ngram=NGramConfig(order=config.order), split=work.split)
+    same_counts = NGramTrainingConfig(ngram=NGramConfig(order=work.ngram.order), split=work.split)
     drafted = open_draft("ngram", train_ngram.key(text, tokenizer, same_counts)[:32])
+    with drafted.lock():
+        model = _smoothed(text, tokenizer, work, drafted)
+        drafted.discard()
+    return model
+
+
+def _smoothed(text: Artifact, tokenizer: Artifact, work: NGramTrainingConfig, drafted: Draft) -> Artifact:
+    """drafted: holds what of the counting is done."""
+    config, written = work.ngram, escape_tokens(load_tokenizer(tokenizer))
     counts, tally = count_ngrams(text, tokenizer, work.split, config.order, drafted)
     with tempfile.TemporaryDirectory() as folder, new_draft("ngram") as out:
         smoothed = smooth(counts, config.thresholds, Path(folder), lower=config.lower)
@@ -83,7 +91,6 @@ def train_ngram(text: Artifact, tokenizer: Artifact, work: NGramTrainingConfig) 
         told = [asdict(d) | {"seen": len(c.run)} for d, c in zip(smoothed.discounts, counts, strict=True)]
         summary = {"config": asdict(config), "split": asdict(work.split), "ngrams": sizes, "orders": told}
         out.put_json(SUMMARY, summary | {"text": asdict(tally)})
-    drafted.discard()
     return out.result()
 
 

@@ -17,14 +17,14 @@ import pyarrow.parquet as pq
 
 from infra import storage
 from infra.artifact_store import Artifact, Draft
-from tasks.corpora.readers.manifest import AUDIO, TEXT
+from tasks.corpora.column_names import MEANINGS, plain_name
 from tasks.corpora.readers.webdataset import MEASURED, NAMES
 from tasks.corpora.utterance import SPLITS
 
 TEXTS = "texts.csv"  # of labeled texts, all splits in one table as the kind `labeled` wants it
 
 # Names that mean something to a reader of ours or to another tool: a tag has another name there.
-RESERVED = {*AUDIO, *TEXT, *(name for names in NAMES.values() for name in names), *MEASURED, "offset", "sample_rate"}
+RESERVED = {plain_name(name) for names in (*MEANINGS, *NAMES.values(), MEASURED) for name in names}
 
 Row = dict[str, Any]
 
@@ -114,7 +114,7 @@ def _write_csv(uri: str, parts: Draft, names: list[str]) -> None:
 
 def rename_tags(tags: dict[str, str]) -> dict[str, str]:
     """What is known of a clip beside its text, under names that stand for nothing else."""
-    return {f"tag_{name}" if name in RESERVED else name: value for name, value in tags.items()}
+    return {f"tag_{name}" if plain_name(name) in RESERVED else name: value for name, value in tags.items()}
 
 
 def _others(row: Row, known: Iterable[str]) -> Row:

@@ -36,13 +36,18 @@ class RunOutcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Registration:
-    """What the MLflow run is called. name, alias: what the model is registered as."""
+    """What the MLflow run is called. name, alias: what the model is registered as. Raises UserError for what
+    MLflow refuses.
+    """
 
     run_name: str
     corpus: str
     recipe: str
     name: str
     alias: str
+
+    def __post_init__(self) -> None:
+        tracking.check_registration(self.name, self.alias)
 
 
 @step
@@ -95,10 +100,15 @@ def log_evaluation(outcome: RunOutcome, measured: EvaluationRun) -> Artifact:
 
 
 def _log_outcome(run_id: str, outcome: RunOutcome) -> None:
-    """The single numbers of the scores, the report, and references to the data."""
+    """The single numbers of the scores, the report, and references to the data.
+
+    Where epochs were measured on dev, `dev_wer` is that curve, and the score of the finished model `final_dev_wer`.
+    """
+    curves = {name for row in outcome.history() for name in row}
     for split, scores in outcome.numbers().items():
-        single = {name: value for name, value in scores.items() if isinstance(value, int | float)}
-        tracking.log_metrics(run_id, [(f"{split}_{name}", float(value), 0) for name, value in single.items()])
+        single = {f"{split}_{name}": value for name, value in scores.items() if isinstance(value, int | float)}
+        names = {name: f"final_{name}" if name in curves else name for name in single}
+        tracking.log_metrics(run_id, [(names[name], float(value), 0) for name, value in single.items()])
     for artifact in outcome.data:
         tracking.log_dataset(run_id, artifact.kind, artifact.digest, artifact.uri)
     tracking.log_files(run_id, _folder(outcome.page), outcome.page.kind)

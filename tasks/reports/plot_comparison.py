@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tasks.reports.plot_learning_curve import COLORS, to_png
+from tasks.reports.plot_learning_curve import COLORS, short_label, to_png
 
 GRAY, PANELS_A_ROW = "0.82", 6
 
@@ -38,7 +38,7 @@ def plot_overlay(curves: Sequence[Curve], label: str) -> bytes:
     axes.grid(alpha=0.3)
     axes.set(xlabel="updates", ylabel=label)
     handles = [axes.plot([], [], color=color)[0] for color, _ in zip(COLORS, curves, strict=False)]
-    names = [f"{curve.best:.4f}  {curve.name}" for curve in curves[:colored]]
+    names = [f"{curve.best:.4f}  {short_label(curve.name, 48)}" for curve in curves[:colored]]
     if len(curves) > colored:
         handles, names = [*handles, axes.plot([], [], color=GRAY)[0]], [*names, f"{len(curves) - colored} others"]
     axes.legend(handles, names, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
@@ -58,7 +58,8 @@ def plot_panels(curves: Sequence[Curve], label: str) -> bytes:
         for other in curves:
             _draw(axes, other, GRAY, 0.5)
         _draw(axes, curve, COLORS[0], 1.8)
-        axes.set_title(f"{curve.name.removeprefix(shared).lstrip('_') or curve.name}\n{curve.best:.4f}", fontsize=9)
+        name = short_label(curve.name.removeprefix(shared).lstrip("_") or curve.name, 32)
+        axes.set_title(f"{name}\n{curve.best:.4f}", fontsize=9)
         axes.tick_params(labelsize=7, labelbottom=i + columns >= len(curves))
         axes.grid(alpha=0.3)
     _scale(panels[0], curves)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from tasks.reports.plot_learning_curve import to_png
+from tasks.reports.plot_learning_curve import short_label, to_png
 
 MOST_DRAWN = 40  # labels; of more, those that are missed most often
 COUNTED = 20  # labels up to which every cell has its number
@@ -28,7 +28,7 @@ def plot_confusion(confusion: Sequence[tuple[str, str, int]]) -> bytes:
     figure = Figure((side + 0.8, side), layout="constrained")
     axes = figure.subplots()
     picture = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    names = [label if len(label) <= 24 else f"{label[:23]}\u2026" for label in labels]
+    names = [short_label(label) for label in labels]
     ticks = range(len(labels))
     axes.set_xticks(ticks, names, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(ticks, names)

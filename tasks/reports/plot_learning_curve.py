@@ -8,6 +8,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 ERROR_RATES = {"WER": "dev_wer", "CER": "dev_cer", "missed": "dev_error"}
+mpl.rcParams["text.parse_math"] = False  # a label with a $ in it is no formula
 COLORS = mpl.colormaps["tab10"](range(10))
 
 
@@ -30,6 +31,11 @@ def plot_learning_curve(history: list[dict[str, Any]]) -> bytes:
         best = min(history, key=lambda row: row[name])
         rates.annotate(f"{best[name]:.1%}", (best["epoch"], best[name]), (0, 8), textcoords="offset points")
     return to_png(figure)
+
+
+def short_label(text: str, most: int = 24) -> str:
+    """A name of data, as long as a picture has room for."""
+    return text if len(text) <= most else f"{text[: most - 1]}\u2026"
 
 
 def to_png(figure: Figure) -> bytes:

@@ -1,13 +1,13 @@
 """A classifier's page: numbers, learning curve, confusion matrix, every label, and the misses it was surest of."""
 
-import html
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow.parquet as pq
+from markupsafe import Markup
 
 from infra.artifact_store import Artifact
-from tasks.reports.html_page import as_json, html_image, html_table, put_page
+from tasks.reports.html_page import as_json, html_heading, html_image, html_table, put_page
 from tasks.reports.plot_confusion import MOST_DRAWN, plot_confusion
 from tasks.reports.plot_learning_curve import plot_learning_curve
 from tasks.reports.sample_preview import render_sample
@@ -34,49 +34,51 @@ def report_classifier(
     left = len(pq.read_table(features.file("quarantine.parquet"), columns=["source"]))
     body = [
         _numbers(told),
-        "<h2>Learning curve</h2>",
+        html_heading("Learning curve"),
         html_image(plot_learning_curve(history), "loss and share of sequences missed, by epoch"),
     ]
     for split, found in told.items():
-        name = html.escape(split)
-        body += [f"<h2>{name}: what is taken for what</h2>", *_confusion(found)]
-        body += [f"<h2>{name}: by label</h2>", _by_label(found["by_label"])]
+        body += [html_heading(f"{split}: what is taken for what"), *_confusion(found)]
+        body += [html_heading(f"{split}: by label"), _by_label(found["by_label"])]
         if found["by_speaker"]:
-            body += [f"<h2>{name}: by speaker</h2>", _by_speaker(found["by_speaker"])]
-        body += [f"<h2>{name}: the misses it was surest of</h2>", *_worst(found["worst"], shards)]
+            body += [html_heading(f"{split}: by speaker"), _by_speaker(found["by_speaker"])]
+        body += [html_heading(f"{split}: the misses it was surest of"), *_worst(found["worst"], shards)]
     body += [
-        "<h2>Corpus</h2>",
-        f"<p>{left} rows were left out when features were made (quarantine.parquet beside the features says why).</p>",
+        html_heading("Corpus"),
+        Markup(
+            "<p>{} rows were left out when features were made (quarantine.parquet beside the features says why)."
+        ).format(left),
         as_json(corpus),
     ]
     return put_page(page.title, body, {"report.json": {"title": page.title, "scores": told, "corpus": corpus}})
 
 
-def _numbers(told: dict[str, dict[str, Any]]) -> str:
+def _numbers(told: dict[str, dict[str, Any]]) -> Markup:
     rows = []
     for split, n in told.items():
         low, high = n["accuracy_interval"]
-        cells = [f"<span class=big>{n['accuracy']:.2%}</span>", f"{low:.2%} to {high:.2%}", f"{n['macro_f1']:.4f}"]
-        rows.append([html.escape(split), *cells, f"{n['loss']:.4f}", str(n["items"])])
+        cells = [
+            Markup("<span class=big>{:.2%}</span>").format(n["accuracy"]),
+            f"{low:.2%} to {high:.2%}",
+            f"{n['macro_f1']:.4f}",
+        ]
+        rows.append([split, *cells, f"{n['loss']:.4f}", str(n["items"])])
     return html_table(("split", "accuracy", "95 % interval", "macro-F1", "loss, nats", "items"), rows)
 
 
-def _confusion(found: dict[str, Any]) -> list[str]:
+def _confusion(found: dict[str, Any]) -> list[Markup]:
     labels = {label for pair in found["confusion"] for label in pair[:2]}
-    note = (
-        f"<p>The {MOST_DRAWN} of {len(labels)} labels that are missed most often.</p>"
-        if len(labels) > MOST_DRAWN
-        else ""
-    )
-    return [note, html_image(plot_confusion(found["confusion"]), "true labels down, predicted labels across")]
+    told = Markup("<p>The {} of {} labels that are missed most often.</p>").format(MOST_DRAWN, len(labels))
+    note = [told] if len(labels) > MOST_DRAWN else []
+    return [*note, html_image(plot_confusion(found["confusion"]), "true labels down, predicted labels across")]
 
 
-def _by_label(rows: list[dict[str, Any]]) -> str:
+def _by_label(rows: list[dict[str, Any]]) -> Markup:
     """Every label, the worst first."""
     ranked = sorted(rows, key=lambda row: (row["f1"], row["label"]))[:LABELS_SHOWN]
     cells = [
         [
-            f"<span dir=auto>{html.escape(row['label'])}</span>",
+            Markup("<span dir=auto>{}</span>").format(row["label"]),
             *(f"{row[name]:.1%}" for name in ("precision", "recall", "f1")),
             *(str(row[name]) for name in ("items", "predicted")),
         ]
@@ -85,19 +87,20 @@ def _by_label(rows: list[dict[str, Any]]) -> str:
     return html_table(("label", "precision", "recall", "F1", "true", "predicted"), cells)
 
 
-def _by_speaker(rows: list[dict[str, Any]]) -> str:
+def _by_speaker(rows: list[dict[str, Any]]) -> Markup:
     ranked = sorted(rows, key=lambda row: (row["accuracy"], row["speaker"]))[:LABELS_SHOWN]
-    cells = [[html.escape(row["speaker"][:24]), f"{row['accuracy']:.1%}", str(row["items"])] for row in ranked]
+    cells = [[row["speaker"][:24], f"{row['accuracy']:.1%}", str(row["items"])] for row in ranked]
     return html_table(("speaker", "accuracy", "items"), cells)
 
 
-def _worst(rows: list[dict[str, Any]], shards: Artifact) -> list[str]:
+def _worst(rows: list[dict[str, Any]], shards: Artifact) -> list[Markup]:
     if not rows:
-        return ["<p>None was missed.</p>"]
+        return [Markup("<p>None was missed.</p>")]
     return [_miss(row, render_sample(shards, row["key"])) for row in rows]
 
 
-def _miss(row: dict[str, Any], sample: str) -> str:
-    true, said, source = (html.escape(row[name]) for name in ("reference", "label", "source"))
-    labels = f"<b dir=auto>{true}</b>, taken for <b dir=auto>{said}</b> with confidence {row['confidence']:.2f}"
-    return f"<section>{labels}<br><small><code>{source}</code></small>{sample}</section>"
+def _miss(row: dict[str, Any], sample: Markup) -> Markup:
+    return Markup(
+        "<section><b dir=auto>{reference}</b>, taken for <b dir=auto>{label}</b> with confidence {confidence:.2f}"
+        "<br><small><code>{source}</code></small>{sample}</section>"
+    ).format(**row, sample=sample)

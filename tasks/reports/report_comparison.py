@@ -1,12 +1,13 @@
 """A comparison's page: the leaderboard, and the learning curves of all its trainings."""
 
-import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from markupsafe import Markup
+
 from infra.artifact_store import Artifact
-from tasks.reports.html_page import html_image, html_table, put_page
+from tasks.reports.html_page import html_heading, html_image, html_table, join_html, put_page
 from tasks.reports.plot_comparison import Curve, plot_overlay, plot_panels
 from tasks.steps.pipeline_step import step
 from tasks.training.leaderboard import LeaderboardEntry, Ranking, Row, entry_metrics, rank_recipes
@@ -33,14 +34,14 @@ def report_comparison(entries: tuple[LeaderboardEntry, ...], comparison: Compari
     board = rank_recipes(((entry.recipe, row) for entry, row in found), ranking)
     curves = _curves(entries, board, ranking)
     body = [
-        "<h2>Leaderboard</h2>",
+        html_heading("Leaderboard"),
         _leaderboard(board, comparison.columns),
         *_failures(comparison.failed),
-        "<h2>Learning curves</h2>",
+        html_heading("Learning curves"),
         html_image(plot_overlay(curves, ranking.curve_label), "learning curves of all recipes, the best in color"),
-        "<h2>Each among all</h2>",
+        html_heading("Each among all"),
         html_image(plot_panels(curves, ranking.curve_label), "a panel for each recipe"),
-        "<h2>Every training</h2>",
+        html_heading("Every training"),
         _leaderboard({entry.label: row for entry, row in found}, comparison.columns),
     ]
     told: dict[str, Any] = {"title": comparison.title, "failed": dict(comparison.failed)}
@@ -57,13 +58,13 @@ def _curves(entries: Sequence[LeaderboardEntry], board: Iterable[str], ranking: 
     return [Curve(recipe, tuple(drawn)) for recipe, drawn in runs.items()]
 
 
-def _leaderboard(board: dict[str, Row], columns: tuple[tuple[str, str, str], ...]) -> str:
+def _leaderboard(board: dict[str, Row], columns: tuple[tuple[str, str, str], ...]) -> Markup:
     shown = [column for column in columns if any(column[0] in row for row in board.values())]
     cells = ([form.format(row[name]) if name in row else "" for name, _, form in shown] for row in board.values())
-    lines = ([html.escape(recipe), *line] for recipe, line in zip(board, cells, strict=True))
+    lines = ([recipe, *line] for recipe, line in zip(board, cells, strict=True))
     return html_table(("recipe", *(heading for _, heading, _ in shown)), lines)
 
 
-def _failures(failed: tuple[tuple[str, str], ...]) -> list[str]:
-    lines = "".join(f"<li>{html.escape(label)}: {html.escape(line)}" for label, line in failed)
-    return [f"<h2>Failed</h2><ul>{lines}</ul>"] if failed else []
+def _failures(failed: tuple[tuple[str, str], ...]) -> list[Markup]:
+    lines = join_html(Markup("<li>{}: {}").format(label, line) for label, line in failed)
+    return [html_heading("Failed"), Markup("<ul>{}</ul>").format(lines)] if failed else []

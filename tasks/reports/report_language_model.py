@@ -1,11 +1,12 @@
 """A language model's page: numbers, learning curve, what it wrote after each epoch, how it read a text new to it."""
 
-import html
 from dataclasses import dataclass
 from typing import Any
 
+from markupsafe import Markup
+
 from infra.artifact_store import Artifact
-from tasks.reports.html_page import as_json, html_image, html_table, put_page
+from tasks.reports.html_page import as_json, html_heading, html_image, html_table, put_page
 from tasks.reports.plot_learning_curve import plot_learning_curve
 from tasks.reports.token_heatmap import TEXT, legend, render_tokens
 from tasks.steps.pipeline_step import step
@@ -30,32 +31,32 @@ def report_language_model(
     corpus = text.read_json("summary.json") | {"vocabulary": stream.read_json("stream.json")["vocabulary"]}
     body = [
         _numbers(numbers, page.split),
-        "<h2>Learning curve</h2>",
+        html_heading("Learning curve"),
         html_image(plot_learning_curve(history), "loss and share of tokens missed, by epoch"),
-        "<h2>What it writes</h2>",
+        html_heading("What it writes"),
         *_samples(history),
-        "<h2>How probable it held each character of a text it was not trained on</h2>",
+        html_heading("How probable it held each character of a text it was not trained on"),
         legend(),
         *(render_tokens(chunk) for chunk in scores.read_json("reading.json")),
-        "<h2>Corpus</h2>",
+        html_heading("Corpus"),
         as_json(corpus),
     ]
     return put_page(page.title, body, {"report.json": {"title": page.title, "scores": numbers, "corpus": corpus}})
 
 
-def _numbers(n: dict[str, Any], split: str) -> str:
+def _numbers(n: dict[str, Any], split: str) -> Markup:
     names = ("split", "nats a token", "perplexity", "bits a token", "bits a character", "accuracy", "tokens")
     cells = [f"{n['loss']:.4f}", f"{n['perplexity']:.3f}", f"{n['bits_per_token']:.3f}"]
     cells += [f"{n['bits_per_character']:.3f}", f"{n['accuracy']:.2%}", str(n["tokens"])]
     return html_table(names, [[split, *cells]])
 
 
-def _samples(history: list[dict[str, Any]]) -> list[str]:
+def _samples(history: list[dict[str, Any]]) -> list[Markup]:
     """Of some epochs, the last one included: text that shows how the model learned to write."""
     rows = [row for row in history if row.get("sample")]
     every = max(1, -(-len(rows) // SAMPLES_SHOWN))
-    return [
-        f"<section><small>epoch {row['epoch']}, dev loss {row['dev_loss']:.3f}</small>"
-        f"<div dir=auto style='{TEXT}'>{html.escape(row['sample'])}</div></section>"
-        for row in rows[::-1][::every][::-1]
-    ]
+    section = Markup(
+        "<section><small>epoch {epoch}, dev loss {dev_loss:.3f}</small>"
+        "<div dir=auto style='{style}'>{sample}</div></section>"
+    )
+    return [section.format(**row, style=TEXT) for row in rows[::-1][::every][::-1]]

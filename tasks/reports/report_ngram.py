@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
+from markupsafe import Markup
+
 from infra.artifact_store import Artifact
 from tasks.ngram.train_ngram import SUMMARY
-from tasks.reports.html_page import as_json, html_table, put_page
+from tasks.reports.html_page import as_json, html_heading, html_table, put_page
 from tasks.reports.token_heatmap import legend, render_tokens
 from tasks.steps.pipeline_step import step
 
@@ -24,16 +26,16 @@ def report_ngram(model: Artifact, text: Artifact, scores: Artifact, page: NGramP
     corpus = text.read_json("summary.json") | {"counted": made["text"], "vocabulary": made["ngrams"][0]}
     body = [
         _numbers(numbers),
-        "<h2>n-grams</h2>",
+        html_heading("n-grams"),
         _orders(made),
-        "<h2>The most surprising lines</h2>",
+        html_heading("The most surprising lines"),
         legend(),
         *_ranked(reading["oddest"]),
-        "<h2>The surest lines</h2>",
+        html_heading("The surest lines"),
         *_ranked(reading["surest"]),
-        "<h2>How probable it held each token of lines that were not counted</h2>",
+        html_heading("How probable it held each token of lines that were not counted"),
         *(render_tokens(line) for line in reading["passages"]),
-        "<h2>Corpus</h2>",
+        html_heading("Corpus"),
         as_json(corpus),
     ]
     told = {"ngrams": made["ngrams"], "orders": made["orders"], "config": made["config"]}
@@ -41,7 +43,7 @@ def report_ngram(model: Artifact, text: Artifact, scores: Artifact, page: NGramP
     return put_page(page.title, body, {"report.json": told})
 
 
-def _numbers(numbers: dict[str, Any]) -> str:
+def _numbers(numbers: dict[str, Any]) -> Markup:
     """A row for each order that was measured, the model itself last."""
     names = ("order", "perplexity", "of known tokens", "bits a token", "bits a character", "unknown", "tokens", "lines")
     told = ("perplexity", "perplexity_of_known", "bits_per_token", "bits_per_character")
@@ -58,7 +60,7 @@ def _numbers(numbers: dict[str, Any]) -> str:
     return html_table(names, rows)
 
 
-def _orders(made: dict[str, Any]) -> str:
+def _orders(made: dict[str, Any]) -> Markup:
     """How many n-grams there are, and what is taken from those seen once, twice and more often."""
     names = ("order", "n-grams", "seen", "D1", "D2", "D3+", "")
     rows = [
@@ -74,5 +76,6 @@ def _orders(made: dict[str, Any]) -> str:
     return html_table(names, rows)
 
 
-def _ranked(lines: list[tuple[float, list[tuple[str, float]]]]) -> list[str]:
-    return [f"<section><small>{bits:.2f} bits a token</small>{render_tokens(line)}</section>" for bits, line in lines]
+def _ranked(lines: list[tuple[float, list[tuple[str, float]]]]) -> list[Markup]:
+    section = Markup("<section><small>{:.2f} bits a token</small>{}</section>")
+    return [section.format(bits, render_tokens(line)) for bits, line in lines]

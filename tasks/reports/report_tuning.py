@@ -1,14 +1,14 @@
 """What a grid of search weights came to: a heat map of the error rate, and every point."""
 
-import html
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from infra.artifact_store import Artifact
-from tasks.reports.html_page import html_image, html_table, put_page
+from tasks.reports.html_page import html_heading, html_image, html_table, put_page
 from tasks.reports.plot_learning_curve import to_png
 from tasks.steps.pipeline_step import step
 
@@ -23,16 +23,16 @@ def report_tuning(tuning: Artifact, title: str) -> Artifact:
     rows: list[Row] = told["rows"]
     tried = [name for name in rows[0]["point"] if len({row["point"][name] for row in rows}) > 1]
     best = ", ".join(f"{name} {value:g}" for name, value in rows[0]["point"].items())
-    body = [f"<p>Best on {html.escape(told['split'])}: <b>WER {rows[0]['wer']:.2%}</b> with {html.escape(best)}."]
+    body = [Markup("<p>Best on {}: <b>WER {:.2%}</b> with {}.").format(told["split"], rows[0]["wer"], best)]
     pairs = [(a, b) for i, a in enumerate(tried) for b in tried[i + 1 :]] or [(name, "") for name in tried]
     for one, other in pairs:
         heading = f"WER by {one}" + (f" and {other}" if other else "")
-        body += [f"<h2>{html.escape(heading)}</h2>", html_image(heat_map(rows, one, other), heading)]
+        body += [html_heading(heading), html_image(heat_map(rows, one, other), heading)]
     cells = [
         [*(f"{v:g}" for v in r["point"].values()), f"{r['wer']:.2%}", f"{r['cer']:.2%}", f"{r['seconds']:.2f}"]
         for r in rows
     ]
-    body += ["<h2>Every point</h2>", html_table((*rows[0]["point"], "WER", "CER", "search seconds"), cells)]
+    body += [html_heading("Every point"), html_table((*rows[0]["point"], "WER", "CER", "search seconds"), cells)]
     return put_page(title, body, {})
 
 

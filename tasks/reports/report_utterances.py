@@ -1,12 +1,12 @@
 """Utterances on a page: the clip, the text, and what the model offers to look at."""
 
-import html
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
+from markupsafe import Markup
 
 from infra.artifact_store import Artifact
 from models.interface import Decoder, EmissionModel, Padded, Transducer
@@ -41,7 +41,7 @@ class UtteranceOutput:
     adapt: AdaptationConfig
 
 
-def utterance_sections(heard: UtteranceOutput, split: str) -> list[str]:
+def utterance_sections(heard: UtteranceOutput, split: str) -> list[Markup]:
     """A section for each of ten utterances: every k-th of the split, from the worst read to the best."""
     rows = read_parts(heard.transcripts)
     rows.sort(key=lambda r: (r["text"] == r["reference"], -len(r["reference"]), r["key"]))
@@ -98,10 +98,10 @@ def _lattice(bundle: Bundle, source: Padded, ids: list[int]) -> LatticePanel | N
     return LatticePanel(cell_occupancy(lattice).numpy(), best_path(lattice))
 
 
-def _section(shards: Artifact, look: UtterancePanels, row: dict[str, Any]) -> str:
-    heading = f"<b dir=auto>{html.escape(row['reference'])}</b><br>heard: <span dir=auto>{html.escape(row['text'])}"
-    sure = f"confidence {row['confidence']:.2f}, score {row['score']:.2f}"
-    note = f"<br><small><code>{html.escape(row['key'])}</code> {row['seconds']:.2f} s, {sure}</small>"
+def _section(shards: Artifact, look: UtterancePanels, row: dict[str, Any]) -> Markup:
     shows = ["features", *(told for name, told in MEANINGS.items() if getattr(look, name) is not None)]
     drawn = html_image(plot_utterance(look), f"{', '.join(shows)}, over time")
-    return f"<section>{heading}</span>{note}{render_sample(shards, row['key'])}{drawn}</section>"
+    return Markup(
+        "<section><b dir=auto>{reference}</b><br>heard: <span dir=auto>{text}</span><br><small><code>{key}</code>"
+        " {seconds:.2f} s, confidence {confidence:.2f}, score {score:.2f}</small>{sample}{drawn}</section>"
+    ).format(**row, sample=render_sample(shards, row["key"]), drawn=drawn)

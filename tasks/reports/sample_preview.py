@@ -1,8 +1,7 @@
 """A sample of the shards on a page: a clip to play, a text to read."""
 
-import html
-
 import pyarrow.parquet as pq
+from markupsafe import Markup
 
 from infra.artifact_store import Artifact
 from tasks.ingest.shard_format import TEXT, read_sample
@@ -12,16 +11,17 @@ MEDIA = {"wav": "audio/wav", "mp3": "audio/mpeg", "flac": "audio/flac", "ogg": "
 LONGEST_TEXT = 2000  # characters; of a longer one the beginning is shown
 
 
-def render_sample(shards: Artifact, key: str) -> str:
+def render_sample(shards: Artifact, key: str) -> Markup:
     """HTML; empty for a clip that browsers do not play."""
     row = pq.read_table(shards.file("index.parquet"), filters=[("key", "==", key)]).to_pylist()[0]
     if row["extension"] not in {*MEDIA, TEXT}:
-        return ""
+        return Markup("")
     with shards.file(row["shard"]).open("rb") as file:
         file.seek(row["offset"])
         data = read_sample(file.read(row["size"])).data
     if row["extension"] == TEXT:
         text = data.decode()
         cut = text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}\u2026"
-        return f"<div dir=auto style='white-space:pre-wrap;overflow-wrap:anywhere'>{html.escape(cut)}</div>"
-    return f"<audio controls preload=none src='data:{MEDIA[row['extension']]};base64,{to_base64(data)}'></audio>"
+        return Markup("<div dir=auto style='white-space:pre-wrap;overflow-wrap:anywhere'>{}</div>").format(cut)
+    clip = Markup("<audio controls preload=none src='data:{};base64,{}'></audio>")
+    return clip.format(MEDIA[row["extension"]], to_base64(data))

@@ -1,20 +1,24 @@
 """A text as a language model reads it: each token on a ground from red (improbable) to white (certain)."""
 
-import html
 from collections.abc import Iterable
+
+from markupsafe import Markup
+
+from tasks.reports.html_page import join_html
 
 TEXT = "font:14px/1.7 ui-monospace,monospace;white-space:pre-wrap;overflow-wrap:anywhere"
 
 
-def render_tokens(tokens: Iterable[tuple[str, float]]) -> str:
+def render_tokens(tokens: Iterable[tuple[str, float]]) -> Markup:
     """Tokens with their probabilities, which show on hovering."""
-    spans = (f"<span style='background:{_ground(p)}' title='{p:.1%}'>{_visible(token)}</span>" for token, p in tokens)
-    return f"<div dir=auto style='{TEXT}'>{''.join(spans)}</div>"
+    span = Markup("<span style='background:{}' title='{:.1%}'>{}</span>")
+    spans = (span.format(_ground(p), p, _visible(token)) for token, p in tokens)
+    return Markup("<div dir=auto style='{}'>{}</div>").format(TEXT, join_html(spans))
 
 
-def legend() -> str:
-    marks = "".join(f"<span style='background:{_ground(p)}'> {p:.0%} </span>" for p in (0.01, 0.05, 0.2, 0.5, 0.9))
-    return f"<p>{marks}</p>"
+def legend() -> Markup:
+    mark = Markup("<span style='background:{}'> {:.0%} </span>")
+    return Markup("<p>{}</p>").format(join_html(mark.format(_ground(p), p) for p in (0.01, 0.05, 0.2, 0.5, 0.9)))
 
 
 def _ground(p: float) -> str:
@@ -23,4 +27,4 @@ def _ground(p: float) -> str:
 
 
 def _visible(token: str) -> str:
-    return html.escape(token).replace("\n", "\u21b5\n").replace("\t", "\u21e5\t")
+    return token.replace("\n", "\u21b5\n").replace("\t", "\u21e5\t")

@@ -1,5 +1,6 @@
 """Transcripts to error rates: WER and CER with their parts and intervals, by length and by speaker, the worst first.
 
+A rate is that of the whole corpus: all errors over all reference words, those put in where nothing was said included.
 Beside them the WER of an oracle, which knows the best of each utterance's n-best, and whether the confidence is right.
 """
 
@@ -40,13 +41,17 @@ def evaluate_asr(transcripts: Artifact, scoring: ScoringConfig) -> Artifact:
 
 
 def score_transcripts(rows: list[dict[str, Any]], scoring: ScoringConfig) -> dict[str, Any]:
-    """All the numbers of rows with `text`, `reference`, `speaker`, `seconds`, `key`, `confidence` and `hypotheses`."""
+    """All the numbers of rows with `text`, `reference`, `speaker`, `seconds`, `key`, `confidence`, `truncated` and
+    `hypotheses`. silent: utterances whose reference is empty. truncated: whose text came to the search's limit.
+    """
     words = np.array([count_errors(jiwer.process_words(r["reference"], r["text"])) for r in rows])
     letters = np.array([count_errors(jiwer.process_characters(r["reference"], r["text"])) for r in rows])
     oracle = np.array([oracle_errors(r, errors) for r, errors in zip(rows, words, strict=True)])
     confidence = np.array([r["confidence"] for r in rows], dtype=float)
     return {
         "utterances": len(rows),
+        "silent": sum(not r["reference"] for r in rows),
+        "truncated": sum(bool(r.get("truncated")) for r in rows),
         "seconds": float(sum(r["seconds"] for r in rows)),
         "wer": error_rate(words),
         "wer_interval": confidence_interval(words, scoring),

@@ -19,6 +19,7 @@ from typing import Any, Generic, ParamSpec
 
 from infra.artifact_store import Artifact, find_result, record_result
 from infra.errors import UserError, explain_full_disk
+from infra.lock import hold_lock
 from tasks.steps.in_process import is_in_process
 
 P = ParamSpec("P")
@@ -55,10 +56,10 @@ class Step(Generic[P]):
 
     def _made(self, key: str, *arguments: Any) -> Artifact:
         """What an earlier run made, or what is made and remembered now."""
-        if found := find_result(key):
-            return found
         function: Callable[..., Artifact] = self.fn  # P does not reach in here
-        with explain_full_disk():
+        with hold_lock(key, self.fn.__name__), explain_full_disk():
+            if found := find_result(key):  # of a run that had the lock until now, too
+                return found
             artifact = function(*arguments)
             record_result(key, artifact)
         return artifact

@@ -23,6 +23,8 @@ from tasks.text.normalization import AS_WRITTEN, NormalizationConfig, normalize_
 
 FILE, MODEL = "tokenizer.json", "tokenizer.model"
 LABELS = "labels"  # the kind of a LabelVocabulary
+SENTENCE_CHARACTERS = 1000  # SentencePiece skips sentences of more than 4,192 bytes without a word,
+RESERVED = "\u2585"  # and those in which this stands
 SOURCE = "source/"  # before the names of a source tokenizer's files, where the model reads text and says labels
 
 
@@ -208,6 +210,19 @@ def fit_words(texts: Iterable[str], config: TokenizerConfig) -> list[str]:
     return sorted(ranked[: config.vocabulary_size - len(SPECIALS)])
 
 
+def short_sentences(texts: Iterable[str]) -> Iterator[str]:
+    """The texts, cut between words, or where a word is longer still anywhere, so that SentencePiece skips none."""
+    for text in texts:
+        text, begin = text.replace(RESERVED, " "), 0
+        while begin < len(text):
+            end = begin + SENTENCE_CHARACTERS
+            if end < len(text) and (space := text.rfind(" ", begin + 1, end + 1)) > 0:
+                end = space
+            if piece := text[begin:end].strip():
+                yield piece
+            begin = end + (text[end : end + 1] == " ")
+
+
 def train_sentencepiece(texts: Iterable[str], config: TokenizerConfig) -> bytes:
     """A SentencePiece model; one thread, so that the same texts give the same bytes."""
     from sentencepiece import SentencePieceTrainer
@@ -218,7 +233,7 @@ def train_sentencepiece(texts: Iterable[str], config: TokenizerConfig) -> bytes:
     options |= {"character_coverage": 1.0, "normalization_rule_name": "identity", "unk_surface": ""}
     try:
         SentencePieceTrainer.Train(
-            sentence_iterator=iter(texts),
+            sentence_iterator=short_sentences(texts),
             model_writer=model,
             model_type=config.kind,
             vocab_size=config.vocabulary_size,

@@ -15,7 +15,7 @@ from tasks.text.tokenizer import load_tokenizer
 from tasks.training.optimizer import FitConfig
 from tasks.training.train_loop import DevMetrics, Row, TrainJob, WorkerRank
 
-GREEDY = Beam(width=1, max_length=10_000)
+GREEDY = Beam(width=1)
 
 
 @dataclass(frozen=True)

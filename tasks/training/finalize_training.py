@@ -25,6 +25,10 @@ def finalize_training(
         if stored is None:
             raise UserError("training left no checkpoint; see the log above and run the same command again")
         standing = stored["standing"]
+        if not standing["best"]:
+            metrics = " and ".join(dict.fromkeys(("dev_loss", f"dev_{job.fit.best_by}")))
+            problem = f"in none of {standing['epoch']} epochs was {metrics} a finite number: no weights are the best"
+            raise UserError(f"{problem}; lower fit.learning_rate ({job.fit.learning_rate:g}) or fit.clip_norm")
         contents = BundleContents(
             config=job.model,
             sizes=job.sizes,

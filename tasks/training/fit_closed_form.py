@@ -45,7 +45,7 @@ def fit_closed_form(job: TrainJob, worker: WorkerRank) -> None:
         return
     torch.manual_seed(job.fit.seed)
     model = job.model.build(*job.sizes).to(worker.device)
-    now = TrainState(group=max(job.fit.batches_per_step, worker.workers))
+    now = TrainState(group=job.fit.batches_per_step)
     groups = groups_of(job, now)
     if not groups:
         raise UserError(f"fewer chunks than streams ({job.batching.utterances_per_batch} x {now.group}) to carry on")

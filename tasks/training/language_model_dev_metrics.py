@@ -26,9 +26,9 @@ class LanguageModelMetrics:
 
     def __call__(self, job: TrainJob, model: Model, worker: WorkerRank) -> Row:
         assert isinstance(model, LanguageModel)
-        mine, sums = np.array_split(np.arange(len(job.dev.rows)), worker.workers)[worker.rank], np.zeros(3)
+        rows, sums, share = np.arange(len(job.dev.rows)), np.zeros(3), (worker.rank, worker.workers)
         passage = StreamChunks(job.dev, job.batching, worker.device, carried=self.carried)
-        for log_probs, target in lm_log_probs(model, passage, mine):
+        for log_probs, target in lm_log_probs(model, passage, rows, share):
             told, predicted = log_probs.gather(-1, target[..., None]), log_probs.argmax(-1)
             sums += -float(told.double().sum()), float((predicted != target).sum()), float(target.numel())
         nats, misses, count = worker.sum(*sums)

@@ -1,6 +1,7 @@
 """Any torch optimizer and learning-rate schedule by name, with warm-up, and what else a fit is told."""
 
 import inspect
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -16,12 +17,15 @@ DevMetric = Literal["wer", "cer", "loss", "error"]
 class FitConfig:
     """How weights are found. optimizer, schedule: names in torch.optim and torch.optim.lr_scheduler ("" for none),
     with their keyword arguments in *_options; the schedule is stepped every epoch or step. warmup_steps: the rate
-    rises from 0 over so many. clip_norm: of the gradient, 0 for none. batches_per_step: batches whose gradients make
-    one update, whatever the number of workers (at least one each). checkpoint_steps: updates between checkpoints, which
-    come after each epoch too. best_by: the dev metric that picks the weights. average_last: instead, the mean of the
-    last so many epochs' weights, 0 for the best. patience: epochs without a better dev metric before stopping, 0 never.
-    error_budget: the share of training utterances that may be too short for their transcript. trail: store the keys
-    of every update (tests and audits).
+    rises from 0 over so many. loss_normalization: an update goes down the gradient of its batches' summed nats divided
+    by their sequences, as papers on CTC, ASG and transducers have it, or by their target tokens, as those on language
+    models; learning_rate and clip_norm are of that gradient (for an optimizer like Adam, which is free of scale, only
+    clip_norm is). clip_norm: of the gradient, 0 for none. batches_per_step: batches whose gradients make one update,
+    which the workers share: more workers than these have nothing to do. checkpoint_steps: updates between checkpoints,
+    which come after each epoch too. best_by: the dev metric that picks the weights. average_last: instead, the mean of
+    the last so many epochs' weights, 0 for the best. patience: epochs without a better dev metric before stopping, 0
+    never. error_budget: the share of training utterances that may be too short for their transcript. trail: store the
+    keys of every update (tests and audits). The defaults are those of Amodei et al. 2015 (Deep Speech 2, section 3).
     """
 
     epochs: int = 20
@@ -32,6 +36,7 @@ class FitConfig:
     schedule_options: dict[str, Any] = field(default_factory=lambda: {"gamma": 0.8})
     schedule_every: Literal["epoch", "step"] = "epoch"
     warmup_steps: int = 0
+    loss_normalization: Literal["sequence", "token"] = "sequence"
     clip_norm: float = 400.0
     batches_per_step: int = 1
     checkpoint_steps: int = 200
@@ -47,8 +52,14 @@ class FitConfig:
             raise ValueError(f"fit.optimizer={self.optimizer}: not a class of torch.optim, such as SGD, Adam or AdamW")
         if self.schedule and not isinstance(getattr(lr_scheduler, self.schedule, None), type):
             raise ValueError(f"fit.schedule={self.schedule}: not a class of torch.optim.lr_scheduler")
-        if min(self.epochs, self.batches_per_step, self.checkpoint_steps) < 1 or self.learning_rate <= 0:
-            raise ValueError("fit.epochs, batches_per_step, checkpoint_steps and learning_rate are above 0")
+        if min(self.epochs, self.batches_per_step, self.checkpoint_steps) < 1:
+            raise ValueError("fit.epochs, batches_per_step and checkpoint_steps are at least 1")
+        if not 0 < self.learning_rate < math.inf or not 0 <= self.clip_norm < math.inf:
+            raise ValueError("fit.learning_rate is above 0, clip_norm not negative, and both are finite")
+        if min(self.warmup_steps, self.average_last, self.patience) < 0 or not 0 <= self.error_budget <= 1:
+            raise ValueError("fit.warmup_steps, average_last, patience are not negative, error_budget is in [0, 1]")
+        if not 0 <= self.seed < 1 << 63:
+            raise ValueError(f"fit.seed is a whole number from 0 to {(1 << 63) - 1}, not {self.seed}")
         try:
             optimizer = make_optimizer([nn.Parameter(torch.zeros(1))], self)
             make_schedule(optimizer, self, 100)

@@ -1,6 +1,7 @@
 """A training job, run: by Ray Train's workers or in this process, with its progress shown and its end made sure of."""
 
 import json
+import logging
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -16,12 +17,16 @@ from infra import storage, tracking
 from infra.artifact_store import Draft
 from infra.errors import UserError, explain_full_disk
 from infra.ray_cluster import connect
+from infra.retry import attempt
 from infra.settings import settings
 from tasks.steps.pipeline_step import Resources
 from tasks.steps.progress import Progress
 from tasks.training.fit_closed_form import fit_closed_form, in_closed_form
+from tasks.training.optimizer import FitConfig
 from tasks.training.train_loop import Row, TrainJob, WorkerRank, train_loop
 from tasks.training.training_duration import save_time
+
+log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0  # rank 0 writes every two seconds
 PROBLEM = "problem.txt"  # in the draft: what a worker found wrong, for the driver to raise
@@ -29,8 +34,9 @@ PROBLEM = "problem.txt"  # in the draft: what a worker found wrong, for the driv
 
 @dataclass(frozen=True, kw_only=True)
 class Workers(Resources):
-    """count: Ray Train workers, 0 for the loop in this process. run_name: of the MLflow run that the metrics go to as
-    they come, empty for none.
+    """count: Ray Train workers, 0 for the loop in this process; no more work than an update has batches. The update is
+    the same for any count, but for the order in which floats are added, so a key leaves it out. run_name: of the MLflow
+    run that the metrics go to as they come, empty for none.
     """
 
     count: int = 1
@@ -45,15 +51,25 @@ def mlflow_run(key: str, workers: Workers) -> Iterator[str]:
         yield run_id
     except BaseException as error:
         if run_id:
-            tracking.finish(run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
+            status = "FAILED" if isinstance(error, Exception) else "KILLED"
+            attempt(lambda: tracking.finish(run_id, status))
         raise
 
 
 def run_training(job: TrainJob, workers: Workers, run_id: str) -> None:
     """The whole loop, from wherever the job's draft stands. Raises the UserError that any worker found."""
     with ProgressMonitor(job, run_id), raise_worker_errors(job.draft):
-        train_in_process(job) if workers.count == 0 else train_on_ray(job, workers.count)
+        train_in_process(job) if workers.count == 0 else train_on_ray(job, busy_workers(workers.count, job.fit))
     save_time(job.draft)
+
+
+def busy_workers(count: int, fit: FitConfig) -> int:
+    """As many of the workers as have a batch in an update; a line says so where that is not all of them."""
+    busy = min(count, fit.batches_per_step)
+    if busy < count:
+        more = f"fit.batches_per_step={count} has work for all, in larger updates that make another model"
+        log.warning("%d of %d workers train: an update takes fit.batches_per_step=%d; %s", busy, count, busy, more)
+    return busy
 
 
 def train_in_process(job: TrainJob) -> None:
@@ -160,6 +176,10 @@ class ProgressMonitor:
             self._look()
 
     def _look(self) -> None:
+        """What cannot be read or told now is so at the next look: this only shows, and nothing waits for it."""
+        attempt(self._show)
+
+    def _show(self) -> None:
         told = json.loads(_told(self.draft, "progress.json") or b"{}")
         if not told:
             return

@@ -49,6 +49,7 @@ class ClassifierTrainingConfig:
             raise ValueError(f"model: {type(model).__name__} is no classifier")
         self.adapt.check(model)
         if isinstance(self.features, FrontEnd):
+            self.features.check_filters()
             self.augment.check(self.features.kind)
         else:
             if not self.features.specials:

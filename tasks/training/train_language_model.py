@@ -7,7 +7,7 @@ from infra.artifact_store import Artifact, Draft, open_draft
 from infra.errors import UserError
 from tasks.batches.batch_sampler import BatchingConfig
 from tasks.batches.token_chunks import ChunkConfig, split_chunks
-from tasks.decoding.generate_text import Prompt
+from tasks.decoding.generate_text import Prompt, spell_context
 from tasks.steps.pipeline_step import step
 from tasks.text.tokenizer import load_tokenizer
 from tasks.training.dev_metrics import check_metric
@@ -45,7 +45,8 @@ def prepare_language_model(draft: Draft, stream: Artifact, tokenizer: Artifact, 
     heard, held_out = split_chunks(stream, chunks)
     tokens = load_tokenizer(tokenizer)
     try:
-        tokens.encode(training.prompt.context)
+        if training.prompt.length:
+            spell_context(tokens, training.prompt.context)
     except UserError as error:
         raise UserError(f"prompt.context: {error}; set one of this text, --set 'prompt.context=...'") from error
     return TrainJob(

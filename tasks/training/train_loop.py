@@ -1,11 +1,14 @@
 """The training loop, run by every worker of Ray Train (or in this process, alone).
 
-An update takes `group` batches of the plan; worker r of w does batches r, r + w, ... of them and gradients are summed
-over all, divided by the tokens of the whole group: the same update for any number of workers. The random state of an
-update comes from (seed, update, batch). So a run resumes at the exact next batch, with fewer or more workers.
+An update takes `group` batches of the plan, `FitConfig.batches_per_step`; worker r of w does batches r, r + w, ... of
+them, gradients are summed over all and divided by the sequences or tokens of the whole group, and running statistics
+move by the mean over all: the same update for any number of workers, but for the order in which floats are added. The
+random state of a batch comes from (seed, update, batch). So a run resumes at the exact next batch, with fewer or more
+workers.
 """
 
 import json
+import math
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -21,13 +24,14 @@ from torch.nn.parallel import DistributedDataParallel
 from infra import storage
 from infra.artifact_store import Artifact, Draft
 from infra.errors import UserError
+from infra.retry import attempt
 from models.interface import Batch, Model
 from tasks.batches.batch_loader import Dataset, prefetch
 from tasks.batches.batch_sampler import BatchingConfig, largest_batch, plan_batches, plan_streams
 from tasks.bundles import training_checkpoints
 from tasks.bundles.training_checkpoints import TrainState
 from tasks.training.optimizer import FitConfig, advance, cool_down, make_optimizer, make_schedule, warm_up
-from tasks.training.train_module import Stored, TrainModule
+from tasks.training.train_module import RunningStatistics, Stored, TrainModule
 
 WILD_UPDATES = 20  # so many in a row without a finite gradient end the run
 
@@ -84,7 +88,7 @@ def train_loop(job: TrainJob, worker: WorkerRank) -> None:
     learner = TrainModule(model, worker.workers, job.reach)
     optimizer = make_optimizer(model.parameters(), fit)
     stored = training_checkpoints.latest(job.draft) or {}
-    now = TrainState(**stored.get("standing", {"group": max(fit.batches_per_step, worker.workers)}))
+    now = TrainState(**stored.get("standing", {"group": fit.batches_per_step}))
     updates = sum(-(-len(_plan(job, epoch, now.group)) // now.group) for epoch in range(fit.epochs))
     if not updates:
         raise UserError(f"fewer chunks than streams ({job.batching.utterances_per_batch} x {now.group}) to carry on")
@@ -100,8 +104,10 @@ def train_loop(job: TrainJob, worker: WorkerRank) -> None:
         groups = groups_of(job, now)
         mine = prefetch(job.train, worker_batches(groups, worker), now.epoch, model.reduction)
         for group in groups:
-            count = int(job.train.tokens[np.concatenate(group)].sum())
-            total = accumulate_gradients(learner, mine, (fit.seed, now.step), len(group), count, worker)
+            rows = np.concatenate(group)
+            count = int(job.train.tokens[rows].sum())
+            share = count if fit.loss_normalization == "token" else len(rows)
+            total = accumulate_gradients(learner, mine, (fit.seed, now.step), len(group), share, worker)
             update_weights(optimizer, fit, now)
             if fit.schedule_every == "step":
                 advance(schedule, total / count)
@@ -126,8 +132,9 @@ def train_loop(job: TrainJob, worker: WorkerRank) -> None:
 def accumulate_gradients(
     learner: TrainModule, mine: Iterator[Batch], seeds: tuple[int, int], batches: int, count: int, worker: WorkerRank
 ) -> float:
-    """Gradients of a group's nats by its `count` tokens, summed over the workers; returns the nats."""
+    """Gradients of a group's nats by `count`, its sequences or tokens, over all workers; returns the nats."""
     total, rounds, net = 0.0, -(-batches // worker.workers), learner.net
+    statistics = RunningStatistics(learner.model, batches, worker.workers)
     for turn in range(rounds):
         number = turn * worker.workers + worker.rank
         idle = number >= batches  # this worker has no batch left: it joins in with a weight of zero
@@ -138,7 +145,10 @@ def accumulate_gradients(
             with in_bfloat16(worker.device):
                 loss = learner.loss(batch, number)
             (loss * (0.0 if idle else worker.workers / count)).backward()
-        total += 0.0 if idle else float(loss.detach())
+        if not idle:
+            total += float(loss.detach())
+        statistics.collect(counts=not idle)
+    statistics.settle()
     return worker.sum(total)[0]
 
 
@@ -158,9 +168,10 @@ def update_weights(optimizer: torch.optim.Optimizer, fit: FitConfig, now: TrainS
 
 
 def close_epoch(job: TrainJob, now: TrainState, row: Row, parts: dict[str, Any], worker: WorkerRank) -> None:
-    """The epoch's row into the history, its weights kept if they are the best so far, and a checkpoint."""
+    """The epoch's row into the history, a checkpoint, and if dev has numbers its weights for the best or a mean."""
     metric = f"dev_{job.fit.best_by}"
-    better = not now.best or row[metric] < now.best[metric]
+    measured = math.isfinite(row[metric]) and math.isfinite(row["dev_loss"])
+    better = measured and (not now.best or row[metric] < now.best[metric])
     now.history.append(row)
     now.best = row if better else now.best
     now.epoch, now.batch, now.total, now.count = now.epoch + 1, 0, 0.0, 0.0
@@ -169,7 +180,7 @@ def close_epoch(job: TrainJob, now: TrainState, row: Row, parts: dict[str, Any],
     weights = parts["model"].state_dict()
     if better:
         training_checkpoints.keep_weights(job.draft, "best", now.epoch, weights, 1)
-    if job.fit.average_last:
+    if job.fit.average_last and measured:
         training_checkpoints.keep_weights(job.draft, "epoch", now.epoch, weights, job.fit.average_last)
     training_checkpoints.save(job.draft, now, parts, {})
 
@@ -182,7 +193,7 @@ def measure_dev(job: TrainJob, model: Model, worker: WorkerRank) -> Row:
 
 def should_stop(now: TrainState, fit: FitConfig) -> bool:
     """Whether the best epoch is so long ago that training stops early."""
-    return bool(fit.patience and now.best and now.epoch - now.best["epoch"] >= fit.patience)
+    return bool(fit.patience and now.epoch - now.best.get("epoch", 0) >= fit.patience)
 
 
 def in_bfloat16(device: torch.device) -> torch.autocast:
@@ -259,7 +270,9 @@ class Reporter:
         self.written = time.monotonic()
         told = {"step": now.step, "updates": self.updates, "epoch": now.epoch, "loss": loss, "history": now.history}
         told |= {"estimated_seconds": self.estimate, "seconds": now.seconds, "core_seconds": now.core_seconds}
-        storage.write(storage.join(self.job.draft.uri, "progress.json"), json.dumps(told).encode())
+        place, content = storage.join(self.job.draft.uri, "progress.json"), json.dumps(told).encode()
+        # In mid-epoch the next one says as much; at an epoch's end it is waited for, as a checkpoint is.
+        storage.write(place, content) if finished_epoch else attempt(lambda: storage.write(place, content))
 
 
 def clocks() -> tuple[float, float]:

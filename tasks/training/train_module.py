@@ -30,13 +30,50 @@ class StreamModule(nn.Module):
         return run_window(cast("LanguageModel", self.model), window, root)
 
 
+class RunningStatistics:
+    """A model's buffers over the batches of one update: each batch begins with what was there before the update, after
+    which they have moved by the mean of what the batches moved them, whichever worker did which.
+    """
+
+    def __init__(self, model: nn.Module, batches: int, workers: int) -> None:
+        self.batches, self.workers = batches, workers
+        self.buffers = list(model.buffers()) if max(batches, workers) > 1 else []  # one batch alone moves its own
+        self.before = self._flat()
+        self.moved = [torch.zeros_like(value) for value in self.before]
+
+    def collect(self, *, counts: bool) -> None:
+        """After a batch. counts: false where it is another worker's too."""
+        for moved, now, before in zip(self.moved, self._flat(), self.before, strict=True):
+            moved += (now - before) * counts
+        self._put(self.before)
+
+    def settle(self) -> None:
+        """After all the batches of the update. Every worker has to call it."""
+        if self.workers > 1:
+            for moved in self.moved:
+                dist.all_reduce(moved)
+        self._put([b + m / self.batches for b, m in zip(self.before, self.moved, strict=True)])
+
+    def _flat(self) -> list[Tensor]:
+        """All of them as one float64 tensor, in a list that is empty where there are none."""
+        every = [buffer.detach().double().flatten() for buffer in self.buffers]
+        return [torch.cat(every)] if every else []
+
+    def _put(self, values: list[Tensor]) -> None:
+        for value in values:
+            parts = value.split([buffer.numel() for buffer in self.buffers])
+            for buffer, part in zip(self.buffers, parts, strict=True):
+                buffer.copy_(part.view_as(buffer))
+
+
 class TrainModule:
     """A model on one of `workers` workers. reach: as in `TrainJob`, 0 where nothing is carried."""
 
     def __init__(self, model: Model, workers: int = 1, reach: int = 0) -> None:
         self.model, self.workers, self.reach = model, workers, reach
         learns = StreamModule(model) if reach else model
-        self.net: nn.Module = DistributedDataParallel(learns) if workers > 1 else learns
+        # buffers are those of `RunningStatistics`, the same everywhere
+        self.net: nn.Module = DistributedDataParallel(learns, broadcast_buffers=False) if workers > 1 else learns
         self.pasts: dict[int, CarriedChunks] = {}
 
     def loss(self, batch: Batch, place: int) -> Tensor:

@@ -43,6 +43,7 @@ class Reading(NamedTuple):
 
     words: tuple[Word, ...]
     n_best: tuple[Alternative, ...]
+    truncated: bool
 
 
 class Transcriber:
@@ -122,7 +123,7 @@ class Transcriber:
             Word(word.text, word.begin if known else None, word.end if known else None, p)
             for word, p in zip(timed, sure, strict=True)
         )
-        return Reading(tuple(words), readings)
+        return Reading(tuple(words), readings, best.truncated)
 
 
 def _segment(windows: Sequence[Span], found: Iterator[Reading], rate: int) -> Segment:
@@ -135,11 +136,11 @@ def _segment(windows: Sequence[Span], found: Iterator[Reading], rate: int) -> Se
         shared = (window.begin / rate, (last or window).end / rate)
         words = join_words(words, shifted, shared) if last else shifted
         readings, last = [*readings, reading], window
-    if len(readings) == 1:
-        return Segment(start=begin, end=end, words=tuple(words), n_best=readings[0].n_best)
-    text = " ".join(word.text for word in words)
-    score = math.fsum(reading.n_best[0].score for reading in readings)
-    return Segment(start=begin, end=end, words=tuple(words), n_best=(Alternative(text, score),))
+    n_best, truncated = readings[0].n_best, any(reading.truncated for reading in readings)
+    if len(readings) > 1:
+        score = math.fsum(reading.n_best[0].score for reading in readings)
+        n_best = (Alternative(" ".join(word.text for word in words), score),)
+    return Segment(start=begin, end=end, words=tuple(words), n_best=n_best, truncated=truncated)
 
 
 def _shifted(words: Iterable[Word], window: Span, rate: int) -> list[Word]:

@@ -29,13 +29,14 @@ class Alternative(NamedTuple):
 @dataclass(frozen=True, kw_only=True)
 class Segment:
     """What was said from `start` to `end` (seconds). n_best: the readings, best first; where it was put together of
-    windows, that one alone.
+    windows, that one alone. truncated: a search came to its limit of length in it, and more may have been said.
     """
 
     start: float
     end: float
     words: tuple[Word, ...]
     n_best: tuple[Alternative, ...]
+    truncated: bool = False
 
     @property
     def text(self) -> str:
@@ -96,5 +97,5 @@ def mean_confidence(words: Sequence[Word]) -> float | None:
 
 
 def _segment(segment: Segment) -> dict[str, Any]:
-    told = {name: getattr(segment, name) for name in ("start", "end", "text", "confidence")}
+    told = {name: getattr(segment, name) for name in ("start", "end", "text", "confidence", "truncated")}
     return told | {"n_best": [reading._asdict() for reading in segment.n_best]}

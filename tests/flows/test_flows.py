@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -100,12 +101,52 @@ def the_whole_way(corpus, root):
 
     measured, _ = states_of(evaluate_model, model=f"{name}@champion", corpus=corpus, split="test")
     assert measured["metrics"]["test"] == result["metrics"]["test"]
+    return result, call
 
 
 def test_on_a_local_folder(prefect_server, tmp_path, monkeypatch):
     monkeypatch.setenv("SCRIPTORIUM_ARTIFACTS", str(tmp_path / "artifacts"))
     monkeypatch.setenv("SCRIPTORIUM_CORES", "2")
-    the_whole_way(f"manifest:{tones(tmp_path / 'corpus')}", str(tmp_path / "artifacts"))
+    result, call = the_whole_way(f"manifest:{tones(tmp_path / 'corpus')}", str(tmp_path / "artifacts"))
+    the_registry_has_the_last_word(result, call)
+    what_is_in_the_folder_is_measured(result, call["corpus"], tmp_path)
+
+
+def the_registry_has_the_last_word(result, call):
+    """A cached run says what its model is registered as by now; and the curve of dev has no point of epoch 0."""
+    from flows.shared.run_summary import text_table
+    from flows.train_asr import train_asr
+    from infra import tracking
+
+    client = tracking._client()
+    curve = client.get_metric_history(result["run_id"], "dev_wer")
+    assert sorted(point.step for point in curve) == list(range(1, len(curve) + 1))
+    assert client.get_run(result["run_id"]).data.metrics["final_dev_wer"] == result["metrics"]["dev"]["wer"]
+    assert (result["model"], result["version"]) == (f"{call['model_name']}@champion", "1")
+    again = tracking.register(result["run_id"], call["model_name"], "champion", {})
+    cached = train_asr(**call)
+    assert (cached["model"], cached["version"], again) == (f"{call['model_name']}/1", "1", "2")
+    assert f"{call['model_name']}@champion is version 2 now" in text_table(cached)
+    client.delete_model_version(call["model_name"], "1")
+    client.delete_registered_model_alias(call["model_name"], "champion")
+    assert "version 1 was taken away, no version is" in text_table(train_asr(**call))
+
+
+def what_is_in_the_folder_is_measured(result, corpus, tmp_path):
+    """Not what the store holds under the digest that a folder's manifest names; and an empty split says why."""
+    from flows.evaluate import evaluate_model
+    from infra.errors import UserError
+
+    folder = tmp_path / "elsewhere"
+    shutil.copytree(result["paths"]["bundle"], folder)
+    weights = folder / "weights.pt"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    with pytest.raises(UserError, match=r"elsewhere.*weights\.pt"):
+        evaluate_model(model=str(folder), corpus=corpus, split="test")
+    only = tmp_path / "only-train"
+    shutil.copytree(corpus.removeprefix("manifest:"), only, ignore=shutil.ignore_patterns("dev*", "test*"))
+    with pytest.raises(UserError, match="has no test split: of its rows 40 are train; name another"):
+        evaluate_model(model=result["paths"]["bundle"], corpus=f"manifest:{only}", split="test")
 
 
 def test_the_search_is_tuned_with_a_model_of_the_transcripts(prefect_server, tmp_path, monkeypatch):
@@ -160,6 +201,8 @@ def test_on_s3(prefect_server, tmp_path, monkeypatch, s3):
         (["--corpus", "demo:", "--recipe", "deep_speech_3"], "no such recipe"),
         (["--corpus", "demo:", "--recipe", "deep_speech_2_demo", "--set", "fit.epoch=3"], "did you mean fit.epochs"),
         (["--recipe", "deep_speech_2_demo"], "--corpus"),
+        (["--corpus", "demo:", "--recipe", "asr_small", "--workers", "-1"], "workers -1"),
+        (["--corpus", "demo:", "--recipe", "asr_small", "--alias", "v1"], "'v1' is reserved"),
     ],
 )
 def test_a_wrong_command_is_one_line_and_nothing_is_started(arguments, says):

@@ -34,7 +34,7 @@ def place(tmp_path_factory):
         patch.setenv("SCRIPTORIUM_ARTIFACTS", str(folder / "artifacts"))
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/record.db")
         patch.setenv("SCRIPTORIUM_CACHE", str(folder / "cache"))
-        models = {"asr": recognizer_of_tones(1000, CONVOLUTIONS, 60), "letters": language_model()}
+        models = {"asr": recognizer_of_tones(CONVOLUTIONS, 60), "letters": language_model()}
         for name, bundle in (models | {"labels": text_classifier()}).items():
             run_id = tracking.open_run(name, name, {})
             tracking.log_files(run_id, bundle_files(bundle), tracking.BUNDLE_FOLDER)

@@ -47,6 +47,7 @@ def test_ray_accepts_its_cluster_config():
 def test_deployments_name_flows_and_parameters_that_exist():
     config = documents(INFRA / "prefect.yaml")[0]
     assert {d["entrypoint"] for d in config["deployments"]} == {
+        "flows/ingest.py:ingest",
         "flows/train_asr.py:train_asr",
         "flows/train_language_model.py:train_language_model",
         "flows/train_classifier.py:train_classifier",

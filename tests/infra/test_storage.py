@@ -245,6 +245,7 @@ def test_no_such_bucket(moto, tmp_path, monkeypatch):
 
 
 def test_no_server(tmp_path, monkeypatch, moto):
+    monkeypatch.setenv("SCRIPTORIUM_PATIENCE", "0")
     moto.use(monkeypatch)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     for act in (lambda: storage.read("s3://bucket/x"), lambda: storage.write("s3://bucket/x", b"")):

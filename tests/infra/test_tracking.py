@@ -115,7 +115,7 @@ def test_a_server_that_is_away(monkeypatch):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{port}")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("SCRIPTORIUM_PATIENCE", "0")
     with pytest.raises(UserError, match="no MLflow answers at") as caught:
         tracking.open_run("key", "name", {})
     assert "secret" not in str(caught.value)
@@ -128,3 +128,26 @@ def test_a_file_that_is_no_record(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
     with pytest.raises(UserError, match="no MLflow answers at .*not a database"):
         tracking.open_run("key", "name", {})
+
+
+NAMES = ["asr", "my model", "a.b-c_d", "\u00e9t\u00e9", "n" * 255]
+WRONG_NAMES = ["", " ", "a/b", "a:b", ".", "..", "a@b", "a\nb", " a", "n" * 256]
+ALIASES = ["champion", "\u00e9", "a-b_c", "V", "v1a", "a" * 255]
+WRONG_ALIASES = ["", "latest", "Latest", "v1", "V22", "a b", "a/b", "a:b", "a@b", "a" * 256]
+
+
+@pytest.mark.parametrize(
+    ("name", "alias"), [*((name, "champion") for name in WRONG_NAMES), *(("asr", alias) for alias in WRONG_ALIASES)]
+)
+def test_what_mlflow_refuses_is_refused_before(name, alias):
+    with pytest.raises(UserError, match=f"{'model name' if alias == 'champion' else 'alias'} ") as caught:
+        tracking.check_registration(name, alias)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_not_refused_can_be_registered_and_found(run_id):
+    for name, alias in [*((name, "champion") for name in NAMES), *(("asr", alias) for alias in ALIASES)]:
+        tracking.check_registration(name, alias)
+        version = tracking.register(run_id, name, alias, {})
+        assert tracking.find_version(name, alias) == tracking.find_version(name, version) == version
+    assert tracking.find_version("asr", "nobody") == tracking.find_version("nobody", "1") == ""

@@ -51,4 +51,4 @@ def tone_reader(width=4):
     """Its bundle."""
     sound = AudioConfig(FRONT_END, CMVN("none"))
     letters = load_tokenizer(tokenizer(list(HERTZ)))
-    return Bundle(ToneReader().eval(), letters, sound, Beam(width=width, max_length=100_000))
+    return Bundle(ToneReader().eval(), letters, sound, Beam(width=width))

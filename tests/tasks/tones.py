@@ -22,7 +22,7 @@ def spoken(text, random):
     return (np.concatenate(tones) + 0.003 * random.standard_normal(len(time) * len(tones))).astype(np.float32)
 
 
-def recognizer_of_tones(max_length, config=TRANSDUCER, steps=300):
+def recognizer_of_tones(config=TRANSDUCER, steps=300):
     """Its bundle, after training on texts that are new each time: 20 s for the transducer, 3 for CONVOLUTIONS."""
     random = np.random.default_rng(0)
     frames = extract_frames(spoken("abcd ", random), RATE, FRONT_END)
@@ -35,7 +35,7 @@ def recognizer_of_tones(max_length, config=TRANSDUCER, steps=300):
         model.loss(lesson(random, normalizer)).mean().backward()
         optimizer.step()
     sound = AudioConfig(FRONT_END, normalizer)
-    return bundled(config, model.state_dict(), tokenizer(list(HERTZ)), sound, max_length)
+    return bundled(config, model.state_dict(), tokenizer(list(HERTZ)), sound)
 
 
 def lesson(random, normalizer):

@@ -44,7 +44,7 @@ def louder(name):
     return 8 if "join_frames" in name else 1 if "prefixes" in name or "prediction" in name else 3
 
 
-def bundle_of(config, sound=None, *, seed=0, tokens=None, max_length=10_000):
+def bundle_of(config, sound=None, *, seed=0, tokens=None):
     blank, space = (1.5, 1.5) if "joint_size" in vars(config) else (0.0, 0.0)
     torch.manual_seed(seed)
     tokens, sound = tokens or tokenizer(), sound or AudioConfig(FrontEnd(mels=BANDS), NORMALIZER)
@@ -56,7 +56,7 @@ def bundle_of(config, sound=None, *, seed=0, tokens=None, max_length=10_000):
     bias[0] += blank
     bias[4] += space
     weights[named] = bias
-    return bundled(config, weights, tokens, sound, max_length)
+    return bundled(config, weights, tokens, sound)
 
 
 def sizes_of(tokens, sound):
@@ -65,7 +65,7 @@ def sizes_of(tokens, sound):
     return heard, len(json.loads(tokens.read("tokenizer.json"))["symbols"]) + 4
 
 
-def bundled(config, weights, tokens, sound, max_length):
+def bundled(config, weights, tokens, sound):
     return write_bundle(
         BundleContents(
             config=config,
@@ -73,7 +73,7 @@ def bundled(config, weights, tokens, sound, max_length):
             weights=weights,
             tokenizer=tokens,
             sound=sound,
-            beam=Beam(width=4, max_length=max_length),
+            beam=Beam(width=4),
             training={"history": []},
             golden={},
         )

@@ -16,6 +16,7 @@ from models.interface import Beam, Decoder, Hypothesis, Padded
 from models.search.asg.forced_alignment import add_spans
 from models.search.language.lexicon_and_hotwords import LexiconAndHotwords
 from models.search.language.shallow_fusion import ShallowFusion
+from models.search.length_limit import mark_truncated, most_tokens
 from models.special_tokens import BLANK
 
 NOBODY, NOWHERE = -3, -2  # the node and the parent of a place without a prefix
@@ -39,10 +40,10 @@ def asg_beam(emissions: Padded, transitions: Tensor, beam: Beam, lm: Decoder | N
         return [[Hypothesis((), 0.0)] for _ in emissions.lengths]
     occupied, every = path_occupancy(emissions, g)
     if beam.width == 1:
-        found = [[best] for best in _best_paths(emissions, g, every.tolist(), beam.max_length)]
+        found = [[best] for best in _best_paths(emissions, g, every.tolist(), most_tokens(beam))]
     else:
         found = _search(emissions, g, every, beam, lm)
-    return add_spans(found, emissions, g, occupied)
+    return mark_truncated(add_spans(found, emissions, g, occupied), [most_tokens(beam)] * len(found))
 
 
 def _refuse(beam: Beam, lm: Decoder | None) -> None:
@@ -153,7 +154,7 @@ def _search(emissions: Padded, g: Tensor, every: Tensor, beam: Beam, lm: Decoder
     places = torch.arange(width, device=g.device)
     for t in range(time):
         stay, arriving = live.masses(scores[:, t], g if t else torch.zeros_like(g))
-        arriving = arriving.masked_fill((live.length >= beam.max_length)[..., None], -torch.inf)
+        arriving = arriving.masked_fill((live.length >= most_tokens(beam))[..., None], -torch.inf)
         gains = fused.grown(tokens)
         gains = torch.cat((gains.gather(2, live.token[..., None]), gains[..., 1:]), 2)  # what REPEAT says
         ranked = torch.cat((stay + fused.held, (arriving + gains).flatten(1)), 1)

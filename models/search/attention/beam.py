@@ -21,6 +21,7 @@ from torch import Tensor
 
 from models.interface import Beam, Decoder, Hypothesis, Padded, State, Step
 from models.search.ctc.prefix_score import CTCPrefixScorer
+from models.search.length_limit import length_limits, mark_truncated
 from models.search.state_pytree import select_rows
 from models.special_tokens import BLANK, BOS, EOS
 
@@ -67,8 +68,8 @@ def attention_beam(
     """For each source its hypotheses, best first, `beam.width` of them at most; width 1 is greedy.
 
     memory: what model.encode gives (B, T, C). emissions: CTC's log-probabilities (B, T', V), for ctc_weight. limits:
-    (B,) the most tokens of each, where that is less than beam.max_length; a prefix that long is scored as it is,
-    without EOS. BLANK and BOS are never written.
+    (B,) the most tokens of each, by default as many as its memory has steps (ESPnet's maxlenratio 1); beam.max_length
+    may say less. A prefix that long is scored as it is, without EOS. BLANK and BOS are never written.
 
     spans: for each token the one step of the memory that it attended to most, or the latest that a token before it
     did: attention may look back, times may not. None without attention. confidence: the geometric mean of the model's
@@ -90,7 +91,7 @@ def attention_beam(
     live = empty_prefixes(read, tuple(voice.decoder.start(voice.memory, batch) for voice in voices))
     if beam.coverage:
         live = live._replace(covered=(~memory.mask())[:, None].double())  # as if padding had been seen
-    most = [beam.max_length] * batch if limits is None else limits.clamp(1, beam.max_length).tolist()
+    most = length_limits(beam, memory.lengths if limits is None else limits, limits)
     return beam_search(voices, live, AttentionSearch(beam, most, [[] for _ in range(batch)]))
 
 
@@ -123,7 +124,7 @@ def beam_search(voices: list[Scorer], live: ActiveHypotheses, search: AttentionS
             rows = [rows[i] for i in going]
             live, voices = _kept(live, voices, torch.tensor(going, dtype=torch.long, device=live.tokens.device))
     nothing = Hypothesis((), -math.inf, (), 0.0)
-    return [nbest or [nothing] for nbest in search.ended]
+    return mark_truncated([nbest or [nothing] for nbest in search.ended], search.limits)
 
 
 def _grow(voices: list[Scorer], live: ActiveHypotheses, rows: list[int], search: AttentionSearch) -> ActiveHypotheses:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from models.interface import Beam, Decoder, Hypothesis, LanguageModel, Padded, State
 from models.search.attention.beam import AttentionSearch, Scorer, beam_search, empty_prefixes
+from models.search.length_limit import MORE_TOKENS, length_limits
 
 
 @torch.no_grad()
@@ -18,8 +19,9 @@ def continuation_beam(
 ) -> list[list[Hypothesis]]:
     """For each source, tokens (B, T) as the model was trained to read them, its continuations, best first.
 
-    A continuation ends with EOS, or without it after max_length tokens; BLANK and BOS are never written. Width 1 takes
-    the most probable token each time. confidence: the geometric mean of the probabilities of the tokens and EOS.
+    A continuation ends with EOS, or without it at its limit (models/search/length_limit.py); BLANK and BOS are never
+    written. Width 1 takes the most probable token each time. confidence: the geometric mean of the probabilities of the
+    tokens and EOS.
     Raises ValueError for a term this search does not have, for a source without any token, and for NaN.
     """
     if beam.coverage or beam.lm_weight or lm is not None:
@@ -32,7 +34,7 @@ def continuation_beam(
     if int(source.lengths.min()) < 1:
         raise ValueError("a language model continues what it has read: each source has one token or more (BOS)")
     last, state = _read(model, source)
-    search = AttentionSearch(beam, [beam.max_length] * batch, [[] for _ in range(batch)])
+    search = AttentionSearch(beam, length_limits(beam, source.lengths + MORE_TOKENS), [[] for _ in range(batch)])
     return beam_search([Scorer(model, None, 1.0)], empty_prefixes(last, (state,)), search)
 
 

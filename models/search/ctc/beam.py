@@ -23,6 +23,7 @@ from models.search.ctc.viterbi_kernel import collect_hypotheses, to_hypotheses, 
 from models.search.language.ctc_fusion_automaton import Automaton, Floats
 from models.search.language.lexicon_and_hotwords import OF_WORDS, LexiconAndHotwords, build_automaton
 from models.search.language.ngram_lm import NGram
+from models.search.length_limit import mark_truncated, most_tokens
 from models.special_tokens import BLANK, BOS
 
 
@@ -46,17 +47,23 @@ def ctc_beam(emissions: Padded, beam: Beam, lm: Decoder | None = None) -> list[l
         if (broken := np.isnan(row).any(1)).any():
             raise ValueError(f"the emissions of utterance {b + 1} of {len(rows)} hold NaN at step {broken.argmax()}")
     if beam.width == 1:
-        return _spread(lambda b: _best_path(rows[b], beam), len(rows))
-    fused = _fused(beam, lm, frames.shape[2])
+        found = _spread(lambda b: _best_path(rows[b], beam), len(rows))
+    else:
+        found = _search(rows, beam, _fused(beam, lm, frames.shape[2]), emissions.data.device)
+    return mark_truncated(found, [most_tokens(beam)] * len(rows))
+
+
+def _search(rows: Sequence[Floats], beam: Beam, fused: "_Fused", device: torch.device) -> list[list[Hypothesis]]:
     if fused.neural is not None:
-        return _with_neural(rows, beam, fused, emissions.data.device)
+        return _with_neural(rows, beam, fused, device)
     spare: SimpleQueue[PrefixTree] = SimpleQueue()
 
     def search(b: int) -> list[Hypothesis]:
         try:
             place = spare.get_nowait()
         except Empty:
-            place = allocate_tree(fused.machine, beam.width, max(lengths), frames.shape[2], neural=False)
+            steps = max(map(len, rows))
+            place = allocate_tree(fused.machine, beam.width, steps, rows[0].shape[1], neural=False)
         search_utterance(place, fused.machine, rows[b], fused.limits)
         found = _hypotheses(place, rows[b])
         spare.put(place)
@@ -96,7 +103,7 @@ def _spread(task: Callable[[int], list[Hypothesis]], rows: int) -> list[list[Hyp
 def _best_path(frames: Floats, beam: Beam) -> list[Hypothesis]:
     path = np.where(frames[:, BLANK] > math.log(beam.skip_blank), BLANK, frames.argmax(1))
     begins = (path != np.concatenate(([BLANK], path[:-1]))) & (path != BLANK)
-    path[np.cumsum(begins) > beam.max_length] = BLANK
+    path[np.cumsum(begins) > most_tokens(beam)] = BLANK
     tokens = path[begins & (path != BLANK)].astype(np.int32)
     score = np.array([np.take_along_axis(frames, path[:, None], 1).sum()])
     parent = np.arange(-1, len(tokens), dtype=np.int32)
@@ -126,7 +133,7 @@ def _fused(beam: Beam, lm: Decoder | None, size: int) -> _Fused:
     for known in ([ngram.size] if ngram else []) + ([len(words.texts)] if words else []):
         _same_size(known, size)
     machine, held = build_automaton(beam, ngram, words)
-    limits = SearchLimits(beam.max_length, math.log(beam.skip_blank), beam.lexicon_only)
+    limits = SearchLimits(most_tokens(beam), math.log(beam.skip_blank), beam.lexicon_only)
     return _Fused(machine, limits, None if ngram else model, held)
 
 

@@ -125,20 +125,24 @@ class LexiconAndHotwords:
     def start(self, memory: Padded | None, batch_size: int) -> State:
         if self.tokens is not None:
             return self.tokens.start(memory, batch_size)
-        return torch.zeros(
-            (batch_size, ctc_fusion_automaton.state_size(build_automaton(ALONE, None, self)[0])), dtype=torch.long
-        )
+        return torch.zeros((batch_size, ctc_fusion_automaton.state_size(_automaton(self)[0])), dtype=torch.long)
 
     def step(self, tokens: Tensor, state: State, memory: Padded | None) -> Step:
         if self.tokens is not None:
             return self.tokens.step(tokens, state, memory)
-        machine, held = build_automaton(ALONE, None, self)
+        machine, held = _automaton(self)
         after, rows = state.cpu().clone(), torch.empty((len(tokens), len(self.texts) + 1), dtype=torch.float64)
         ctc_fusion_automaton.step(machine, tokens.cpu().numpy(), after.numpy(), rows.numpy())
         del held
         rows[:, EOS] = rows[:, -1]
         rows[:, [BLANK, BOS]] = -torch.inf
         return Step(rows[:, :-1].to(tokens.device), after.to(tokens.device))
+
+
+@lru_cache(maxsize=4)
+def _automaton(words: LexiconAndHotwords) -> tuple[Automaton, tuple[Tensor, ...]]:
+    """Of the words by themselves; not kept with them, for it holds addresses, which say nothing to another process."""
+    return build_automaton(ALONE, None, words)
 
 
 def build_automaton(

@@ -4,6 +4,7 @@ p_i = softmax(log p / temperature)_i over the top_k most probable tokens, and of
 probability reaches top_p (nucleus sampling: Holtzman et al. 2020, https://arxiv.org/abs/1904.09751, section 3.1)
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -36,8 +37,10 @@ class SamplingConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "forbidden", tuple(self.forbidden))
-        if self.temperature < 0 or self.top_k < 0 or not 0 < self.top_p <= 1:
-            raise ValueError("temperature and top_k are not negative, top_p is in (0, 1]")
+        if not 0 <= self.temperature < math.inf:
+            raise ValueError(f"temperature is a number, 0 (the most probable token) or more, not {self.temperature}")
+        if self.top_k < 0 or not 0 < self.top_p <= 1:
+            raise ValueError(f"top_k is not negative, top_p above 0 and at most 1: {self.top_k}, {self.top_p}")
 
 
 def generate_tokens(
@@ -74,7 +77,8 @@ def sample_token(log_probs: Tensor, how: SamplingConfig, generator: torch.Genera
         log_probs[:, list(how.forbidden)] = -torch.inf
     if how.temperature == 0:
         return log_probs.argmax(-1)
-    scores, ids = log_probs / how.temperature, None
+    best = log_probs.max(-1, keepdim=True).values.double()  # what is left of others as the temperature falls is 0
+    scores, ids = ((log_probs.double() - best) / how.temperature).to(log_probs.dtype), None
     if 0 < how.top_k < scores.shape[1] or how.top_p < 1:
         scores, ids = scores.topk(min(how.top_k or scores.shape[1], scores.shape[1]), dim=-1)  # in falling order
     probs = scores.softmax(-1)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from models.interface import Beam, Decoder, Hypothesis, Padded, Transducer
+from models.search.length_limit import mark_truncated, most_tokens
 from models.search.transducer.greedy import GreedySearch, hypothesis
 from models.search.transducer.predictor_cache import PredictorCache
 from models.special_tokens import BLANK, EOS
@@ -85,7 +86,7 @@ def start_search(
 ) -> "GreedySearch | BeamSearch":
     """A search of so many utterances, to which encoded frames are fed."""
     if beam.width == 1:
-        return GreedySearch(model, batch, beam.max_length, symbols)
+        return GreedySearch(model, batch, most_tokens(beam), symbols)
     return BeamSearch(model, batch, beam, lm if beam.lm_weight else None, symbols)
 
 
@@ -159,7 +160,7 @@ class BeamSearch:
         gain = self._gain(level, log_p)
         scores = level.score[..., None] + log_p + gain
         scores[..., BLANK] = -torch.inf
-        scores.masked_fill_((level.length >= beam.max_length)[..., None], -torch.inf)
+        scores.masked_fill_((level.length >= most_tokens(beam))[..., None], -torch.inf)
         least = ended.score.min(1).values - max(0.0, beam.insertion_bonus) * (left - 1)
         scores.masked_fill_(scores < least[:, None, None], -torch.inf)
         if not bool((scores > -torch.inf).any()):
@@ -223,7 +224,7 @@ class BeamSearch:
                     node = parent[node]
                 if score > -torch.inf:
                     nbest[-1].append(hypothesis(written[::-1], score, sure))
-        return nbest
+        return mark_truncated(nbest, [most_tokens(self.beam)] * len(nbest))
 
 
 def merge_prefixes(one: ActivePrefixes, other: ActivePrefixes) -> ActivePrefixes:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from models.interface import Hypothesis, Transducer
+from models.search.length_limit import mark_truncated
 from models.search.state_pytree import replace_rows, select_rows
 from models.special_tokens import BLANK
 
@@ -55,7 +56,8 @@ class GreedySearch:
     def found(self) -> list[list[Hypothesis]]:
         """The one hypothesis of each utterance so far."""
         rows = zip(self.written, self.scores.tolist(), self.sure.tolist(), strict=True)
-        return [[hypothesis(written, score, sure)] for written, score, sure in rows]
+        best = [[hypothesis(written, score, sure)] for written, score, sure in rows]
+        return mark_truncated(best, [self.max_length] * len(best))
 
 
 def hypothesis(written: list[tuple[int, int]], score: float, sure: float) -> Hypothesis:

@@ -2,7 +2,7 @@
 
 etc/<split>.fileids names the utterances, etc/<split>.transcription says `WORDS (utterance)`. Official releases name
 their lists an4_train and an4_test; a development split is held out of training as ESPnet does (train_nodev, train_dev)
-where those lists are there.
+where those lists are there: then an4_train, which holds both, is left out.
 """
 
 import posixpath
@@ -12,13 +12,10 @@ from collections.abc import Iterator
 from infra.errors import UserError
 from tasks.corpora.corpus_files import CorpusFiles
 from tasks.corpora.corpus_uri import IngestConfig
-from tasks.corpora.utterance import SPLITS, Reject, Utterance
+from tasks.corpora.split_names import KNOWN, order, resolve_splits
+from tasks.corpora.utterance import Reject, Utterance
 
-LISTS = {
-    "test": ("an4_test", "test"),
-    "dev": ("train_dev", "an4_dev", "dev"),
-    "train": ("train_nodev", "an4_train", "train"),
-}
+HELD_OUT, REST = "train_dev", "train_nodev"
 RECORDINGS = (".wav", ".sph", ".flac", ".raw")
 FILLERS = re.compile(r"</?s>|<sil>|\+\+\w+\+\+|\(\d+\)")  # silences, noises, and which pronunciation was heard
 
@@ -31,26 +28,33 @@ def utterances(source: CorpusFiles, options: IngestConfig, splits: tuple[str, ..
     folder, extensions = "wav", RECORDINGS
     if source.names(".mfc"):
         folder, extensions = "feat", (".mfc",)
-    for split in SPLITS:
-        if split not in splits and not options.own_splits:
-            continue
-        for stem in _chosen(list(lists), split):
+    of_list = _splits(source, list(lists))
+    for split in order(splits):
+        for stem in [s for s in of_list if split == ("" if options.own_splits else of_list[s])]:
             base = posixpath.dirname(posixpath.dirname(stem))  # of etc/
             texts = _transcripts(source, f"{stem}.transcription")
+            told = "" if options.own_splits else f"list {posixpath.basename(stem)}"
             for line in source.lines(lists[stem]):
                 if utterance := line.strip():
                     clip = source.first(*(posixpath.join(base, folder, utterance + end) for end in extensions))
-                    speaker, name = posixpath.split(utterance)
-                    placed = "" if options.own_splits else split
-                    yield Utterance(placed, (clip,), texts.get(name, ""), posixpath.basename(speaker))
+                    folders, name = posixpath.split(utterance)
+                    speaker, text = posixpath.basename(folders), texts.get(name, "")
+                    yield Utterance(split, (clip,), text, speaker, split_from=told, speaker_from="folder of the clip")
 
 
-def _chosen(stems: list[str], split: str) -> list[str]:
-    """The lists of a split: the first name of LISTS that is there. train_nodev counts only beside train_dev."""
-    names = [name for name in LISTS[split] if any(posixpath.basename(s) == name for s in stems)]
-    if names[:1] == ["train_nodev"] and not any(posixpath.basename(s) == "train_dev" for s in stems):
-        names = names[1:] or names
-    return [s for s in sorted(stems) if names and posixpath.basename(s) == names[0]]
+def _splits(source: CorpusFiles, stems: list[str]) -> dict[str, str]:
+    """Each list with its split, without those whose utterances another has. Raises UserError for one that says none."""
+    names = {stem: posixpath.basename(stem) for stem in stems}
+    splits = resolve_splits(names.values())
+    if lost := next((stem for stem, name in names.items() if name not in splits), ""):
+        raise UserError(f"corpus {source.uri}: the name of {lost}.fileids says no split; move it away; {KNOWN}")
+    divided, stay = {HELD_OUT, REST} <= set(names.values()), dict[str, str]()
+    for stem, name in sorted(names.items()):
+        same = [other for other in names.values() if splits[other] == splits[name]]
+        twice = name not in {HELD_OUT, REST} and splits[name] != "test" if divided else name == REST and len(same) > 1
+        if not twice:
+            stay[stem] = splits[name]
+    return stay
 
 
 def _transcripts(source: CorpusFiles, name: str) -> dict[str, str]:

@@ -22,6 +22,7 @@ NAME = re.compile(r"(?P<digit>\d)_(?P<speaker>[^_/]+)_(?P<index>\d+)\.wav$")
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 HELD_OUT = 5  # recordings 0 to 4 of each digit
 PAUSE_MS = (40, 260)
+NAMED = "name of the clip"
 
 Recording = tuple[int, str]  # the digit and its file
 
@@ -53,7 +54,7 @@ def labeled(source: CorpusFiles, options: IngestConfig, splits: tuple[str, ...])
         for speaker in [test] if split == "test" else others:
             for index, (digit, name) in recordings[speaker]:
                 if split == "test" or (index < HELD_OUT) == (split == "dev"):
-                    yield Utterance(split=split, clips=(name,), text=WORDS[digit], speaker=speaker)
+                    yield Utterance(split, (name,), WORDS[digit], speaker, speaker_from=NAMED, split_from=NAMED)
 
 
 def split_speakers(source: CorpusFiles, options: IngestConfig) -> tuple[str, dict[str, list[tuple[int, Recording]]]]:
@@ -114,4 +115,6 @@ def _joined(speaker: str, recordings: list[Recording], split: str, random: np.ra
         text=" ".join(WORDS[digit] for digit, _ in recordings),
         speaker=speaker,
         pauses_ms=pauses if len(recordings) > 1 else (),
+        split_from=NAMED,
+        speaker_from=NAMED,
     )

@@ -1,120 +1,82 @@
-"""Manifests: JSON lines in NeMo's layout (audio_filepath, text, duration, offset) and CSV or TSV (audio, text).
+"""Manifests: JSON lines in NeMo's layout (audio_filepath, text, duration, offset, channel_selector) and CSV or TSV
+(audio, text).
 
-A folder holds a file for each split (train.jsonl, dev.csv, test.json, ...); a single file has a `split` column, or is
-all train. Paths are relative to the manifest. Other fields (speaker, ...) are kept.
+A folder holds a file for each split (train.jsonl, dev.csv, test-clean.json, ...), or files with a `split` column, which
+counts more than a file's name; a single file without either is all train. Paths are relative to the manifest. Other
+fields are kept.
 """
 
-import csv
-import json
 import posixpath
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import replace
 
 from infra.errors import UserError
+from tasks.corpora.column_names import (
+    AUDIO,
+    SPLIT,
+    TEXT,
+    find_columns,
+    plain_name,
+    read_channels,
+    read_known,
+    read_span,
+    read_tags,
+    read_text,
+    read_words,
+)
 from tasks.corpora.corpus_files import CorpusFiles
+from tasks.corpora.corpus_tables import Table, TableRow, find_clip, find_tables, has_column, read_tables
 from tasks.corpora.corpus_uri import IngestConfig
 from tasks.corpora.utterance import Reject, Utterance
 
-SUFFIXES = (".jsonl", ".json", ".csv", ".tsv")
-SPLIT_NAMES = {"train": "train", "dev": "dev", "valid": "dev", "validation": "dev", "val": "dev", "test": "test"}
-AUDIO = ("audio_filepath", "audio", "path", "file")
-TEXT = ("text", "sentence", "transcript")
+NEEDED = {"audio": AUDIO, "text": TEXT}
+NOT_TAGS = {plain_name(name) for name in (*AUDIO, *TEXT, *SPLIT)}
+NO_SPLIT = "nothing says a split: all train"
 
 
 def utterances(source: CorpusFiles, options: IngestConfig, splits: tuple[str, ...]) -> Iterator[Utterance | Reject]:
     tables = find_manifests(source)
-    for split in splits:
-        for name, of_table in tables.items():
-            if options.own_splits and split == splits[0]:
-                yield from _utterances(source, name, "", None)
-            elif not options.own_splits and of_table in {split, ""}:
-                yield from _utterances(source, name, split, split if of_table == "" else None)
+    if options.own_splits:
+        tables = [replace(table, split="", column="") for table in tables]
+
+    def made(row: TableRow) -> Utterance:
+        return _utterance(source, row)
+
+    yield from read_tables(source, tables, splits, made, "" if options.own_splits else "train")
 
 
-def find_manifests(source: CorpusFiles) -> dict[str, str]:
-    """Each manifest with its split, "" where its rows say. Raises UserError where there is none."""
-    at_top = [n for n in source.names(SUFFIXES) if "/" not in n]
-    named = {n: SPLIT_NAMES.get(n.rsplit(".", 1)[0].split("_")[0].split("-")[0].lower(), "") for n in at_top}
-    asked = posixpath.basename(source.asked) if source.asked else ""
-    if asked in named:
-        return {asked: named[asked] if _has_no_split(source, asked) else ""}
-    if by_split := {n: s for n, s in named.items() if s}:
-        return by_split
-    if len(named) == 1:
-        return named
-    raise UserError(f"corpus {source.uri}: no train, dev or test manifest (.jsonl, .json, .csv, .tsv) in it")
+def find_manifests(source: CorpusFiles) -> list[Table]:
+    """Raises UserError where there is none, and for one without the columns that it needs."""
+    tables = find_tables(source, lambda columns: all(has_column(columns, role) for role in NEEDED), "a manifest")
+    for table in tables:
+        for role, names in NEEDED.items() if table.columns else ():
+            if not has_column(table.columns, role):
+                what = f"no column {' or '.join(names)}"
+                raise UserError(f"{source.uri}/{table.name}: {what}; it has {', '.join(table.columns)}")
+    return tables
 
 
-def _has_no_split(source: CorpusFiles, name: str) -> bool:
-    first = next((row for _, row in read_rows(source, name) if isinstance(row, dict)), {})
-    return "split" not in first
-
-
-def _utterances(source: CorpusFiles, name: str, split: str, only: str | None) -> Iterator[Utterance | Reject]:
-    folder = posixpath.dirname(name)
-    for number, row in read_rows(source, name):
-        of_row = "train" if isinstance(row, str) else SPLIT_NAMES.get(str(row.get("split") or "train").lower(), "train")
-        if only is not None and of_row != only:
-            continue
-        if isinstance(row, str):
-            yield Reject(split, f"{name}:{number}", "read", "malformed row", row)
-            continue
-        audio = next((str(row[k]) for k in AUDIO if row.get(k)), "")
-        if not audio:
-            yield Reject(split, f"{name}:{number}", "read", "malformed row", f"none of {', '.join(AUDIO)}")
-            continue
-        try:
-            span = read_span(row)
-        except ValueError as error:
-            yield Reject(split, f"{name}:{number}", "read", "malformed row", f"offset, duration: {error}")
-            continue
-        text = next((str(row[k]) for k in TEXT if row.get(k) is not None), "")
-        known = {*AUDIO, *TEXT, "speaker", "split", "offset", "duration"}
-        yield Utterance(
-            split=split,
-            clips=(find_clip(source, folder, audio),),
-            text=text,
-            speaker=str(row.get("speaker") or row.get("client_id") or ""),
-            tags={k: str(v) for k, v in row.items() if k not in known and v not in (None, "")},
-            span=span,
-        )
-
-
-def find_clip(source: CorpusFiles, folder: str, audio: str) -> str:
-    """Beside the manifest, or in one of the folders where clips are often kept."""
-    if audio.startswith(("/", "s3://")):
-        return audio
-    places = (posixpath.normpath(posixpath.join(folder, below, audio)) for below in ("", "audio", "clips", "wavs"))
-    return source.first(*places)
-
-
-def read_span(row: dict[str, Any]) -> tuple[float, float] | None:
-    """Start and length where the row is a piece of its file: NeMo gives every row a duration, a piece an offset."""
-    offset, duration = row.get("offset"), row.get("duration")
-    return (float(offset), float(duration)) if offset not in (None, "") and duration not in (None, "") else None
-
-
-def read_rows(source: CorpusFiles, name: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    """Line number and fields, or what is wrong with the line."""
-    lines = source.lines(name)
-    if name.endswith((".csv", ".tsv")):
-        lines = (f"{line}\n" for line in lines)  # a quoted field may hold some
-        if name.endswith(".tsv"):
-            table = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
-        else:
-            table = csv.DictReader(lines, strict=True)
-        try:
-            for number, row in enumerate(table, start=2):
-                yield number, "more fields than the first line has" if None in row else dict(row)
-        except csv.Error as error:
-            raise UserError(f"{source.uri}/{name}, near line {table.line_num}: {error}; mend the quoting") from error
-        return
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            yield number, f"not JSON: {error}"
-            continue
-        yield number, row if isinstance(row, dict) else "not a JSON object"
+def _utterance(source: CorpusFiles, row: TableRow) -> Utterance:
+    fields, columns = row.fields, find_columns(tuple(row.fields))
+    audio, _ = read_text(fields, columns.audio)
+    if not audio.strip():
+        raise ValueError(f"none of {', '.join(AUDIO)}")
+    speaker, speaker_from = read_known(fields, columns.speaker)
+    used = {
+        *columns.speaker,
+        columns.offset,
+        columns.duration,
+        columns.channel,
+        *(n for n in fields if plain_name(n) in NOT_TAGS),
+    }
+    return Utterance(
+        split=row.split,
+        clips=(find_clip(source, posixpath.dirname(row.table.name), audio.strip()),),
+        text=read_words(fields, columns.text),
+        speaker=speaker,
+        tags=read_tags(fields, used),
+        span=read_span(fields, columns),
+        channels=read_channels(fields, columns),
+        split_from=row.told or (NO_SPLIT if row.split else ""),
+        speaker_from=speaker_from and f"column {speaker_from}",
+    )

@@ -4,34 +4,34 @@ https://github.com/webdataset/webdataset. The place is one .tar (or .tar.gz), a 
 train-{000000..000099}.tar or *.tar. A sample is a clip, or a text with a label, and what is known of it: in .txt, in
 .cls (a label), or in the object of a .json. Which is which is found by the usual names, or said by ingest.audio_field,
 text_field, label_field, speaker_field and split_field: the extension of a member or, where a sample has no such member,
-a key of its .json. The split is that of the tar's name or folder (train-000000.tar, dev/0.tar), else the .json's, else
-tasks/ingest/split_corpus.py decides. Members that are none of these are left alone.
+a key of its .json. The split is what the sample says, else that of the tar's name or folder (train-000000.tar,
+dev/0.tar); where nothing says any, tasks/ingest/split_corpus.py decides. Members that are none of these are left alone.
 """
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from infra.errors import UserError
 from tasks.corpora.archive_index import AGAIN
+from tasks.corpora.column_names import LABEL, SPEAKER, SPLIT, TEXT, find_column, is_finite, plain_name
 from tasks.corpora.corpus_files import CorpusFiles
 from tasks.corpora.corpus_uri import SHARDS, IngestConfig
 from tasks.corpora.readers import text
-from tasks.corpora.readers.manifest import SPLIT_NAMES
-from tasks.corpora.readers.manifest import TEXT as TEXT_KEYS
-from tasks.corpora.utterance import SPLITS, Reject, Utterance
+from tasks.corpora.split_names import KNOWN, order, resolve_splits, split_in_path, unknown_split
+from tasks.corpora.table_rows import unique_keys
+from tasks.corpora.utterance import Reject, Utterance
 
 AUDIO = ("wav", "flac", "mp3", "ogg", "oga", "opus", "aiff", "aif", "au", "sph", "caf", "raw", "mfc", "audio")
 AUDIO += ("m4a", "aac", "wma", "amr", "webm")  # which libsndfile does not know: for the quarantine
 IMAGES = ("jpg", "jpeg", "png", "webp", "ppm", "pgm", "pbm", "tif", "tiff", "bmp", "gif")
 NAMES = {
-    "text": ("txt", *TEXT_KEYS, "transcription"),
-    "label": ("cls", "label", "class"),
-    "speaker": ("speaker", "speaker_id", "client_id"),
-    "split": ("split",),
+    "text": ("txt", *TEXT),
+    "label": ("cls", *LABEL, "class"),
+    "speaker": SPEAKER,
+    "split": SPLIT,
 }
 MEASURED = {"duration", "seconds", "sample_rate", "sha256", "source"}  # keys of a .json: found out anew, not tags
 LARGEST_BYTES = 1 << 20  # of a .txt, .cls or .json: what is larger is refused unread
@@ -50,6 +50,14 @@ class Sample:
     archive: str
     members: dict[str, str] = field(default_factory=dict)
     again: str = ""
+
+
+class Place(NamedTuple):
+    """The split of a sample, what says it, and reason and detail where it is none."""
+
+    split: str
+    told: str = ""
+    fault: tuple[str, str] | None = None
 
 
 class Unusable(Exception):  # noqa: N818  (not an error of the program: a sample for the quarantine)
@@ -72,7 +80,9 @@ def labeled(source: CorpusFiles, options: IngestConfig, splits: tuple[str, ...])
 
 def documents(source: CorpusFiles) -> list[str]:
     """The members that are texts, in the order of their names."""
-    return sorted(name for name in source.files if name.partition(AGAIN)[0].endswith(text.SUFFIXES))
+    names = sorted(name for name in source.files if name.partition(AGAIN)[0].endswith(text.SUFFIXES))
+    text.check_splits(source, [name[: _end_of_archive(name)] for name in names])
+    return names
 
 
 def samples(source: CorpusFiles) -> Iterator[Sample]:
@@ -118,79 +128,81 @@ class _Reading:
         first = list(islice(self.samples, LOOKED_AT))
         self.has_audio = bool(options.audio_field) or any(_of_kind(sample, AUDIO) for sample in first)
         self.has_images = not self.has_audio and any(_of_kind(sample, IMAGES) for sample in first)
-        self.split_of_archive = {} if options.own_splits or options.split_field else self._splits_of_archives()
-        self.split_is_told = not (options.own_splits or any(self.split_of_archive.values())) and (
-            bool(options.split_field) or any(self._tells_split(sample) for sample in first)
-        )
+        if "places" not in source.surveys:
+            source.surveys["places"] = [Place("")] * len(self.samples) if options.own_splits else self._places()
+        self.places: list[Place] = source.surveys["places"]
 
     def rows(self, splits: tuple[str, ...], what: str) -> Iterator[Row]:
         """The rows of these splits and those without one. what: "text" or "label"."""
-        if self.split_is_told:
-            wanted = tuple(split for split in SPLITS if split in splits)
-        else:
-            wanted = tuple(split for split in ("", *SPLITS) if not split or split in splits)
-        for split in wanted:
-            for sample in self.samples:
-                if self.split_is_told or self._placed(sample) == split:
-                    row = self._row(sample, what)
-                    if row.split == split:
-                        yield row
+        for split in order(splits):
+            for sample, place in zip(self.samples, self.places, strict=True):
+                if place.split == split:
+                    yield self._row(sample, what, place)
 
-    def _placed(self, sample: Sample) -> str:
-        """The split of the sample's tar; of one that says none beside others that do, train."""
-        if not any(self.split_of_archive.values()):
-            return ""
-        return self.split_of_archive[sample.archive] or "train"
+    def _places(self) -> list[Place]:
+        """Where the samples belong. Raises UserError for a tar that says no split beside others that do."""
+        folder, _, last = self.source.uri.rpartition("/")
+        corpus = folder if last.lower().endswith(SHARDS) else self.source.uri
+        archives = {sample.archive: "" for sample in self.samples}
+        if not self.options.split_field:
+            archives = {name: split_in_path(name, corpus) for name in archives}
+        said = [self._said_split(sample) for sample in self.samples]
+        if not any(said) and not self.options.split_field:
+            lost = next((name for name, part in archives.items() if not part), "")
+            if lost and (other := next(filter(None, archives.values()), "")):
+                raise UserError(
+                    f"corpus {self.source.uri}: the name of {lost} says no split, as {other} does; rename it, name the "
+                    f"others alone, or set ingest.own_splits=true; {KNOWN}"
+                )
+            if lost:
+                return [Place("")] * len(said)
+        splits = resolve_splits({*archives.values(), *said})
+        pairs = [(own, archives[sample.archive]) for own, sample in zip(said, self.samples, strict=True)]
+        key = self.options.split_field or SPLIT[0]
+        places = {pair: _place(pair, splits, key) for pair in set(pairs)}  # one of each, for millions of samples
+        return [places[pair] for pair in pairs]
 
-    def _splits_of_archives(self) -> dict[str, str]:
-        return {name: _split_of(name, self.source.uri) for name in {sample.archive for sample in self.samples}}
-
-    def _tells_split(self, sample: Sample) -> bool:
+    def _said_split(self, sample: Sample) -> str:
+        """What the sample says itself; "" also where that cannot be read, for which it is rejected later."""
         try:
-            return "split" in self._known(sample)
+            return self._field(sample, self._known(sample), "split")[0]
         except Unusable:
-            return False
+            return ""
 
-    def _row(self, sample: Sample, what: str) -> Row:
-        split = "train" if self.split_is_told else self._placed(sample)
+    def _row(self, sample: Sample, what: str, place: Place) -> Row:
         try:
             if sample.again:
                 raise Unusable("duplicate member", sample.again)
             known = self._known(sample)
-            if self.split_is_told:
-                split = self._told_split(sample, known)
-            if what == "label" and not self.has_audio and not self.has_images:
-                return self._labeled_text(sample, known, split)
-            clip = self._audio(sample)
-            return Utterance(
-                split=split,
-                clips=(clip,),
-                text=self._field(sample, known, what),
-                speaker=self._field(sample, known, "speaker"),
+            if place.fault:
+                raise Unusable(*place.fault)
+            speaker, speaker_from = self._field(sample, known, "speaker")
+            row = Utterance(
+                split=place.split,
+                clips=(sample.key,),
+                text=self._field(sample, known, what)[0],
+                speaker=speaker,
                 tags=self._tags(known, what),
-                apart=clip if what == "label" else "",
+                split_from=place.told,
+                speaker_from=speaker_from,
             )
+            if what == "label" and not self.has_audio and not self.has_images:
+                return self._labeled_text(sample, known, row)
+            clip = self._audio(sample)
+            return row._replace(clips=(clip,), apart=clip if what == "label" else "")
         except Unusable as unusable:
-            return Reject(split, sample.key, "read", unusable.reason, unusable.detail)
+            return Reject(place.split, sample.key, "read", unusable.reason, unusable.detail)
 
-    def _labeled_text(self, sample: Sample, known: dict[str, Any], split: str) -> Utterance:
-        content, label = (self._field(sample, known, what) for what in ("text", "label"))
-        for name, value in (("text", content), ("label", label)):
+    def _labeled_text(self, sample: Sample, known: dict[str, Any], row: Utterance) -> Utterance:
+        content = self._field(sample, known, "text")[0]
+        for name, value in (("text", content), ("label", row.text)):
             if not value:
                 raise Unusable(f"empty {name}")
             if "\ufffd" in value:
                 raise Unusable(f"{name} is not UTF-8", value[:200])
         if len(content) > self.options.max_characters:
             raise Unusable("too long", f"{len(content)} characters, ingest.max_characters is the limit")
-        return Utterance(
-            split=split,
-            clips=(sample.key,),
-            text=label,
-            speaker=self._field(sample, known, "speaker"),
-            tags=self._tags(known, "text", "label"),
-            content=content,
-            apart=content,
-        )
+        return row._replace(tags=self._tags(known, "text", "label"), content=content, apart=content)
 
     def _audio(self, sample: Sample) -> str:
         """The member that is the clip."""
@@ -208,32 +220,28 @@ class _Reading:
             raise Unusable("image", "this flow reads sound or text, not images; take a corpus with clips")
         raise Unusable("no audio", f"only {_extensions(sample)}; if one of them is, name it with ingest.audio_field")
 
-    def _field(self, sample: Sample, known: dict[str, Any], what: str) -> str:
-        """A member's content as text, else the value of a key of the .json; "" where there is neither."""
+    def _field(self, sample: Sample, known: dict[str, Any], what: str) -> tuple[str, str]:
+        """A member's content as text, else the value of a key of the .json, and the name of either; "" for neither."""
         for name in self._names(what):
             if member := sample.members.get(name.lower().lstrip(".")):
-                return self._content(member).decode("utf-8-sig", errors="replace").strip()
-            value = known.get(name)
-            if isinstance(value, str | int | float):
-                return value.strip() if isinstance(value, str) else json.dumps(value)
+                return self._content(member).decode("utf-8-sig", errors="replace").strip(), f".{name.lstrip('.')}"
+            key = name if name in known else find_column(tuple(known), name)
+            value = known.get(key)
+            is_text = isinstance(value, str | int | float) and is_finite(value)
+            if is_text and (what == "label" or not isinstance(value, bool)):
+                return (value.strip() if isinstance(value, str) else json.dumps(value)), f"key {key}"
             if value is not None:
-                raise Unusable("malformed row", f"{name} is {json.dumps(value)[:80]}, not text")
-        return ""
+                raise Unusable("malformed row", f"{key} is {json.dumps(value)[:80]}, not text")
+        return "", ""
 
     def _tags(self, known: dict[str, Any], *used: str) -> dict[str, str]:
         """What else the .json says: its texts and numbers."""
-        names = {name for what in ("split", "speaker", *used) for name in self._names(what)} | MEASURED
-        return {k: str(v) for k, v in known.items() if k not in names and _is_tag(v)}
+        names = {plain_name(n) for what in ("split", "speaker", *used) for n in self._names(what)}
+        return {k: str(v) for k, v in known.items() if plain_name(k) not in names and k not in MEASURED and _is_tag(v)}
 
     def _names(self, what: str) -> tuple[str, ...]:
         asked = getattr(self.options, f"{what}_field")
         return (asked,) if asked else NAMES[what]
-
-    def _told_split(self, sample: Sample, known: dict[str, Any]) -> str:
-        said = self._field(sample, known, "split")
-        if said.lower() not in SPLIT_NAMES:
-            raise Unusable("no split", f"{said!r} is none of {', '.join(SPLIT_NAMES)}")
-        return SPLIT_NAMES[said.lower()]
 
     def _known(self, sample: Sample) -> dict[str, Any]:
         """The object of the .json, empty where there is none."""
@@ -241,7 +249,8 @@ class _Reading:
             return {}
         try:
             content = self._content(name)
-            known = json.loads(content, parse_constant=lambda _: None)  # NaN: what pandas writes where nothing is
+            # NaN is what pandas writes where nothing is.
+            known = json.loads(content, object_pairs_hook=unique_keys, parse_constant=lambda _: None)
             if b"\\ud" in content.lower():
                 json.dumps(known, ensure_ascii=False).encode()  # refuses half a surrogate pair, which no file can hold
         except (ValueError, RecursionError) as error:
@@ -257,6 +266,14 @@ class _Reading:
         return self.source.read(name)
 
 
+def _place(pair: tuple[str, str], splits: dict[str, str], key: str) -> Place:
+    """Of what a sample says itself, and of the part of its tar's name that does."""
+    own, part = pair
+    if split := splits.get(own or part):
+        return Place(split, f"key {key}: {own}" if own else f"tar {part}")
+    return Place("train", fault=unknown_split(own, f"key {key}"))
+
+
 def _of_kind(sample: Sample, endings: tuple[str, ...]) -> list[str]:
     """The extensions of a sample, such as wav or close.wav, that end so."""
     return [extension for extension in sample.members if extension.rpartition(".")[2] in endings]
@@ -268,13 +285,3 @@ def _extensions(sample: Sample) -> str:
 
 def _is_tag(value: Any) -> bool:
     return value != "" and isinstance(value, str | int | float)
-
-
-def _split_of(archive: str, uri: str) -> str:
-    """By the tar's name or one of its folders, else by the folder that the corpus is."""
-    for part in reversed(archive.lower().split("/")):
-        words = {SPLIT_NAMES[word] for word in re.split(r"[-_.]", part) if word in SPLIT_NAMES}
-        if len(words) == 1:
-            return words.pop()
-    folder, _, last = uri.lower().rpartition("/")
-    return SPLIT_NAMES.get(folder.rpartition("/")[2] if last.endswith(SHARDS) else last, "")

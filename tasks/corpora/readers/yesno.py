@@ -18,4 +18,4 @@ def utterances(source: CorpusFiles, options: IngestConfig, splits: tuple[str, ..
         base = posixpath.basename(name)
         if NAME.fullmatch(base):
             words = posixpath.splitext(base)[0].split("_")
-            yield Utterance("", (name,), " ".join(WORDS[word] for word in words), "yesno")
+            yield Utterance("", (name,), " ".join(WORDS[word] for word in words), "yesno", speaker_from="one speaker")

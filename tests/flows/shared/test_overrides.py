@@ -3,8 +3,9 @@
 import pytest
 
 from flows.recipes import asr, asr_demo
+from flows.shared.command_line import comparison_arguments
 from flows.shared.overrides import override
-from flows.shared.validate_inputs import list_recipes, resolve_recipe
+from flows.shared.validate_inputs import check_workers, list_recipes, resolve_recipe
 from infra.errors import UserError
 
 RECIPE = asr_demo.deep_speech_2_demo()
@@ -54,7 +55,8 @@ def test_values_that_only_fit_together_are_set_together(first):
         ("fit", "KEY=VALUE"),
         ("fit=3", "name one of its keys"),
         ("zzz.at.all=3", "there are"),
-        ("features.kind=mel", "one of log_mel, mfcc, waveform, given"),
+        ("features.kind=mel", "one of log_mel, log_spectrogram, mfcc, waveform, given"),
+        ("features.mels=161", r"features\.mels=161: .* filters .* are empty"),
         ("fit.optimizer=Sdg", "torch.optim"),
         ("fit.optimizer_options={", "JSON"),
         ("ingest.own_splits=perhaps", "true or false"),
@@ -93,3 +95,60 @@ def test_every_recipe_is_listed_and_can_be_built():
 def test_wrong_corpus_or_recipe(corpus, recipe, says):
     with pytest.raises(UserError, match=says):
         resolve_recipe(corpus, recipe, [], asr)
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e400", "NaN"])
+@pytest.mark.parametrize(
+    "key", ["beam.lm_weight", "fit.learning_rate", "augment.noise", "augment.snr_db", "model.dropout"]
+)
+def test_a_number_is_finite(key, value):
+    with pytest.raises(UserError, match="takes a finite number"):
+        override(RECIPE, [f"{key}={value}"])
+
+
+@pytest.mark.parametrize("value", ["NaN", "-Infinity", "1e400", '{"a": NaN}'])
+def test_numbers_in_json_are_finite(value):
+    for setting in (f"fit.optimizer_options.weight_decay={value}", f'fit.optimizer_options={{"eps": {value}}}'):
+        with pytest.raises(UserError, match="takes a finite number"):
+            override(RECIPE, [setting])
+
+
+@pytest.mark.parametrize("value", ["100000000000000000000000", "-1", str(1 << 63)])
+@pytest.mark.parametrize("key", ["fit.seed", "fit.epochs", "model.layers", "model.time_strides", "beam.width"])
+def test_a_whole_number_counts_something(key, value):
+    with pytest.raises(UserError, match="takes a whole number from 0 to 9223372036854775807"):
+        override(RECIPE, [f"{key}={value}"])
+
+
+def test_what_a_seed_and_a_weight_may_be():
+    found = override(RECIPE, [f"fit.seed={(1 << 63) - 1}", "augment.snr_db=-5,10", "beam.insertion_bonus=-0.5"])
+    assert (found.fit.seed, found.augment.snr_db, found.beam.insertion_bonus) == ((1 << 63) - 1, (-5.0, 10.0), -0.5)
+
+
+@pytest.mark.parametrize("setting", ["augment.noise=-1", "augment.speed=2", "fit.clip_norm=-1", "fit.error_budget=1.5"])
+def test_a_share_is_a_share_and_a_deviation_is_not_negative(setting):
+    with pytest.raises(UserError, match=setting.split(".")[1].split("=")[0]):
+        override(RECIPE, [setting])
+
+
+@pytest.mark.parametrize(
+    ("count", "says"), [(-1, "give how many train"), (1000, r"has 2 cores.*give at most 2"), (3, "at most 2")]
+)
+def test_workers_that_cannot_be_are_refused(count, says, monkeypatch):
+    monkeypatch.setenv("SCRIPTORIUM_CORES", "2")
+    with pytest.raises(UserError, match=says):
+        check_workers(count)
+    check_workers(0)
+    check_workers(2)
+    monkeypatch.setenv("RAY_ADDRESS", "ray://elsewhere:10001")
+    if count > 0:
+        check_workers(count)
+
+
+@pytest.mark.parametrize("seeds", ["-1", "0,100000000000000000000000"])
+def test_a_comparison_s_seeds_are_seeds(seeds, monkeypatch, capsys):
+    command = ["compare", "--corpus", "demo:", "--recipes", "deep_speech_2_demo", "--seeds", seeds]
+    monkeypatch.setattr("sys.argv", command)
+    with pytest.raises(SystemExit):
+        comparison_arguments("", [asr])
+    assert "whole number" in capsys.readouterr().err

@@ -94,22 +94,59 @@ def stack(**options):
     return Stack(Recurrent(cell="elman", hidden_size=6, **options), 6).double()
 
 
-def test_weight_noise_is_one_draw_a_call():
+@pytest.mark.parametrize("draw", ["sequence", "batch"])
+def test_weight_noise_is_one_draw_a_sequence_or_a_batch(draw):
     """Without recurrence and with one input at all steps, the noisy weights show in every step alike."""
     torch.manual_seed(0)
-    net = stack(weight_noise=0.1, elman={"nonlinearity": "relu"})
+    net = stack(weight_noise=0.1, weight_noise_draw=draw, elman={"nonlinearity": "relu"})
     kernel = net.layers[0].kernel
     kernel.weight_hh_l0.data.zero_()
     kernel.bias_ih_l0.data.fill_(50.0)  # where relu is linear
-    x = Padded(torch.ones(500, 1, 6).double(), torch.full((500,), 1))
+    x = Padded(torch.ones(5, 1, 6).double(), torch.full((5,), 1))
     quiet = net.eval()(x)[0].data
     torch.testing.assert_close(net.eval()(x)[0].data, quiet, rtol=0, atol=0)
     drawn = torch.stack([net.train()(x)[0].data[:, 0] - quiet[:, 0] for _ in range(400)])
-    assert torch.allclose(drawn, drawn[:, :1])  # one draw for all rows of a call
-    spread = drawn[:, 0].std(0)  # of 6 weights and 2 biases: sqrt(8) deviations
-    torch.testing.assert_close(spread, torch.full((6,), 0.1 * 8**0.5).double(), rtol=0.2, atol=0)
+    apart = (drawn - drawn[:, :1]).abs().amax(-1)[:, 1:]
+    assert bool((apart > 1e-3).all()) == (draw == "sequence")
+    assert bool((apart < 1e-9).all()) == (draw == "batch")
+    deviation = torch.full((6,), 0.1 * 8**0.5).double()  # of 6 weights and 2 biases
+    torch.testing.assert_close(drawn[:, 0].std(0), deviation, rtol=0.2, atol=0)
+    if draw == "sequence":
+        assert torch.corrcoef(drawn[..., 0].T).fill_diagonal_(0).abs().max() < 5 / 400**0.5  # of one another
     grads = torch.autograd.grad(net(x)[0].data.sum(), list(net.parameters()))
     assert all(g.any() for g in (grads[0], grads[2]))
+
+
+def test_weight_noise_is_the_same_at_all_steps():
+    """As many draws for seven steps as for four; padding and rows without a step stay as they are."""
+    net, x = stack(weight_noise=0.1).train(), some(3, 7, 6)
+
+    def run(steps, lengths):
+        torch.manual_seed(1)
+        return net(Padded(x[:, :steps], torch.tensor(lengths)))
+
+    long, (ended,) = run(7, [7, 4, 0])
+    short, _ = run(4, [4, 4, 0])
+    torch.testing.assert_close(long.data[:, :4], short.data)
+    assert not long.data[1, 4:].any()
+    assert not ended.h[2].any()
+    torch.testing.assert_close(ended.h[:2], torch.stack((long.data[0, 6], long.data[1, 3])))
+    with pytest.raises(ValueError, match="weight_noise_draw=sequence"):
+        Recurrent(weight_noise=0.1, norm="input")
+
+
+def test_a_mask_of_rnndrop_ends_with_its_sequence():
+    """Where a state is carried from chunk to chunk, each chunk has a mask of its own; h and c go on."""
+    torch.manual_seed(0)
+    net = Stack(Recurrent(lstm={"drop": 0.5}, hidden_size=50), 3).double().train()
+    x = Padded(some(2, 9, 3), torch.tensor([9, 9]))
+    _, (first,) = net(x)
+    y, (second,) = net(x, (first,))
+    assert (first.mask != second.mask).any(1).all()
+    assert ((y.data != 0) == second.mask.bool()[:, None]).all()  # the one mask at all of its steps
+    assert (net(x, (first._replace(h=first.h * 0, c=first.c * 0),))[0].data != y.data).any()
+    _, (evaluated,) = net.eval()(x, (first,))
+    assert torch.equal(evaluated.mask, first.mask)
 
 
 def test_input_noise():

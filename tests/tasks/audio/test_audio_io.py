@@ -9,7 +9,8 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.audio.audio_io import BadClip, _frame, cut_clip, decode_clip, encode_wav, join_clips, mpeg_extent
+from tasks.audio.audio_io import BadClip, decode_clip, encode_wav, join_clips, piece_bounds
+from tasks.audio.mpeg_frames import find_frames, follow_frames, frame
 
 RATE = 16000
 NOISE = (0.1 * np.random.default_rng(0).standard_normal((RATE, 2))).astype(np.float32)
@@ -41,22 +42,23 @@ def test_waveform_is_the_mean_of_its_channels(container, error):
 @pytest.mark.parametrize("channels", [1, 2])
 def test_mpeg_frames_are_followed_to_the_end_of_the_file(rate, channels):
     data = encoded(NOISE[:, :channels], "MP3", rate)
-    end, samples = mpeg_extent(data)
-    assert end == len(data)
-    assert 0 <= samples - RATE < 4 * 1152  # the encoder's delay and padding
-    tagged = b"ID3\x04\0\0\0\0\x01\x00" + bytes(128) + data + b"TAG" + bytes(125)
-    assert mpeg_extent(tagged) == (len(data) + 138, samples)
+    frames = find_frames(data)
+    assert frames.end == len(data)
+    assert 0 <= frames.samples - RATE < 4 * 1152  # the encoder's delay and padding
+    tagged = find_frames(b"ID3\x04\0\0\0\0\x01\x00" + bytes(128) + data + b"TAG" + bytes(125))
+    assert (tagged.end, tagged.samples) == (len(data) + 138, frames.samples)
 
 
 @given(at=st.integers(0, 20_000), byte=st.integers(0, 255), cut=st.integers(0, 1000))
 def test_frames_alike_are_followed_as_one_by_one(at, byte, cut):
     data = bytearray(MP3[: len(MP3) - cut])
     data[at % len(data)] = byte
-    place, samples = 0, 0
-    while place <= len(data) - 4 and (found := _frame(bytes(data[place : place + 4])))[0]:
-        place, samples = place + found[0], samples + found[1]
-    if samples:  # the first header is whole, so there is nothing to search for
-        assert mpeg_extent(bytes(data)) == (place, samples)
+    place, counted, kind = 0, 0, (data[1], data[2] >> 2 & 3, data[3] >> 6 == 3)
+    while place <= len(data) - 4 and (found := frame(bytes(data[place : place + 4])))[0]:
+        if kind[0] >> 1 != data[place + 1] >> 1 or kind[1:] != (data[place + 2] >> 2 & 3, data[place + 3] >> 6 == 3):
+            break
+        place, counted = place + found[0], counted + 1
+    assert follow_frames(bytes(data), 0)[:2] == (place, counted)
 
 
 @pytest.mark.parametrize("share", [0.31, 0.5, 0.77])
@@ -115,13 +117,15 @@ def test_raw_samples_in_either_byte_order():
         np.testing.assert_allclose(found, wave / 32768, atol=1e-6)
 
 
-def test_join_and_cut():
+def test_join_and_piece_bounds():
     one, two = np.ones(80, np.float32), np.full(40, 0.5, np.float32)
     joined = join_clips([one, two], (0, 10), 8000)
     np.testing.assert_array_equal(joined, np.concatenate([one, np.zeros(80), two]))
-    np.testing.assert_array_equal(cut_clip(joined, 8000, (0.01, 0.005)), np.zeros(40))
-    with pytest.raises(BadClip, match="outside"):
-        cut_clip(joined, 8000, (0.0, 3.0))
+    assert piece_bounds((0.01, 0.005), len(joined), 8000) == (80, 120)
+    assert piece_bounds((0.01, float("inf")), len(joined), 8000) == (80, 200)
+    for outside in ((0.0, 3.0), (-0.01, 0.02), (0.025, 0.01), (1e9, float("inf")), (float("nan"), 1.0), (0.0, -1.0)):
+        with pytest.raises(BadClip, match="outside"):
+            piece_bounds(outside, len(joined), 8000)
     wave, rate = decode_clip(encode_wav(joined, 8000), "wav")
     assert rate == 8000
     np.testing.assert_allclose(wave, joined, atol=1e-4)

@@ -1,5 +1,6 @@
 """What a search is given beside the weights: it travels in the bundle, changes what is heard, is refused by name."""
 
+import gzip
 import json
 
 import numpy as np
@@ -192,6 +193,27 @@ def test_what_does_not_fit_is_one_line(shards, bundle, tmp_path):
     for name, says in (("empty.txt", "no word in it"), ("latin.txt", "UTF-8"), ("none.txt", "cannot be read")):
         with pytest.raises(UserError, match=says):
             read_words(str(tmp_path / name))
-    (tmp_path / "words.txt").write_text("cat\tk ae t\ncat\nmat\n")
-    assert read_words(str(tmp_path / "words.txt")) == ("cat", "mat")
     assert artifact_at(bundle.uri) == bundle
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["", "byte order mark"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_list_of_words_is_read_however_it_is_kept(tmp_path, pack, mark, end):
+    (tmp_path / "words").write_bytes(pack(end.join([f"{mark}cat\tk ae t", "cat", "", "mat"]).encode()))
+    assert read_words(str(tmp_path / "words")) == ("cat", "mat")
+
+
+def test_a_model_in_other_letters_is_the_same_model(shards, bundle, tmp_path):
+    """Word for word: the bundle holds its words as it writes them, and what does not fit is said."""
+    rows = "\n".join(f"-{0.5 + i / 10:.1f}\t{w}" for i, w in enumerate(["<unk>", "</s>", "cat", "sat", "the", "down"]))
+    lower = f"\\data\\\nngram 1=7\n\n\\1-grams:\n-99\t<s>\n{rows}\n\n\\end\\\n"
+    mixed = lower.replace("cat", "Cat").replace("the", "THE").replace("sat", "\u201csat,\u201d")
+    given = []
+    for name, text in (("lower.arpa", lower), ("mixed.arpa", mixed)):
+        (tmp_path / name).write_text(text)
+        with run_in_process():
+            lm = load_language_model(str(tmp_path / name))
+        given.append(add_decoding_resources.fn(bundle, lm, DecodingResources(beam=Beam(lm_weight=1.0))))
+    assert given[0].read(NGRAM) == given[1].read(NGRAM)
+    assert load_bundle(given[0]).lm.lexicon == ("cat", "sat", "the", "down")

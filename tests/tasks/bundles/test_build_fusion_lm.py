@@ -8,7 +8,7 @@ from models.interface import Beam, Padded
 from models.search.ctc.beam import ctc_beam
 from models.search.language.lexicon_and_hotwords import LexiconAndHotwords
 from models.search.language.ngram_lm import NGram
-from tasks.bundles.build_fusion_lm import build_fusion_lm, token_texts
+from tasks.bundles.build_fusion_lm import build_fusion_lm, summarize_fit, token_texts
 from tasks.ngram.arpa_escapes import escape_tokens
 from tasks.ngram.arpa_file import read_arpa
 from tasks.ngram.binary_file import StoredNGram, build_model
@@ -113,3 +113,26 @@ def test_a_model_of_other_tokens_or_another_alphabet_is_refused(tmp_path, pieces
         build_fusion_lm(LETTERS, StoredNGram(of_pieces.model, escape_tokens(longer)))
     with pytest.raises(UserError, match="another alphabet .* 2 of its 3 words, such as 'слово'"):
         build_fusion_lm(LETTERS, stored(tmp_path, ["cat", "слово", "язык"]))
+
+
+def test_what_of_a_model_cannot_be_heard_is_said(tmp_path):
+    assert summarize_fit(stored(tmp_path, ["cat", "At"]), LETTERS) == ""
+    told = summarize_fit(stored(tmp_path, ["cat", "Cat", "CAT", "at-at", "dog"]), LETTERS)
+    assert told.startswith("2 of 3 words cannot be written with the model's tokens: 'at-at', 'dog'; 2 words are others")
+    lacking = stored(tmp_path, ["cat"])
+    lacking.model.levels[0].log10[3] = -torch.inf
+    assert summarize_fit(lacking, LETTERS) == "it has no <unk>: only its own words can be heard"
+    of_tokens = StoredNGram(lacking.model, escape_tokens(LETTERS))
+    assert summarize_fit(of_tokens, LETTERS) == ""
+
+
+def test_a_model_of_another_case_is_searched_alike(tmp_path):
+    """As an earlier bundle holds it, too: its words are folded as it is loaded."""
+    torch.manual_seed(1)
+    emissions = Padded.stack([(2 * torch.randn(30, len(LETTERS), dtype=torch.float64)).log_softmax(-1)])
+    beam, found = Beam(width=20, lm_weight=2.0), []
+    for words in (["cat", "at", "act", "tact"], ["Cat", "AT", "act", "Tact,"]):
+        fused = build_fusion_lm(LETTERS, stored(tmp_path, words), hotwords=["TAT"])
+        assert (fused.lexicon, fused.hotwords) == (("cat", "at", "act", "tact"), ("tat",))
+        found.append(ctc_beam(emissions, beam, fused))
+    assert found[0] == found[1]

@@ -60,7 +60,15 @@ def test_a_table_of_texts(start, end, tmp_path, rows):
         test, dev, train = rows(labeled, place)
         assert [r.split for r in (test, dev, train)] == ["test", "dev", "train"]
         assert train == Utterance(
-            "train", ("texts.csv:2",), "numbers and more", "ann", {"page": "3"}, content="One, two", apart="One, two"
+            split="train",
+            clips=("texts.csv:2",),
+            text="numbers and more",
+            speaker="ann",
+            tags={"page": "3"},
+            content="One, two",
+            apart="One, two",
+            split_from="column split: train",
+            speaker_from="column speaker",
         )
         assert (dev.text, dev.content, dev.speaker, dev.tags) == ("color", "red", "bob", {})
     assert [r.split for r in rows(labeled, tmp_path, ("dev",))] == ["dev"]
@@ -103,7 +111,7 @@ def test_json_lines_and_what_is_wrong_with_them(tmp_path, rows):
         "t.jsonl:8": ("dev", "malformed row"),
         "t.jsonl:9": ("dev", "too long"),
         "t.jsonl:10": ("dev", "text is not UTF-8"),
-        "t.jsonl:11": ("train", "no split"),
+        "t.jsonl:11": ("train", "unknown split"),
         "t.jsonl:12": ("train", "no split"),
         "t.jsonl:13": ("train", "malformed row"),
         "t.jsonl:15": ("train", "malformed row"),

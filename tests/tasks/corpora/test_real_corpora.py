@@ -11,7 +11,7 @@ from small_corpora import summary
 
 from infra.artifact_store import file_sha256
 from tasks.audio.audio_io import decode_clip
-from tasks.corpora.readers.commonvoice import unquote
+from tasks.corpora.table_rows import unquote
 from tasks.features.front_end import FrontEnd, extract_frames, given_frames
 
 CORPORA = Path(os.environ.get("SCRIPTORIUM_CORPORA", "/nowhere"))

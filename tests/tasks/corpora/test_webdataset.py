@@ -19,7 +19,6 @@ from infra.errors import UserError
 from tasks.corpora.corpus_files import open_corpus
 from tasks.corpora.corpus_uri import Corpus, IngestConfig, expand_shards, fingerprint, parse_corpus
 from tasks.corpora.readers import webdataset
-from tasks.corpora.readers.webdataset import _split_of
 from tasks.corpora.utterance import SPLITS, Reject, Utterance
 from tasks.features.extract_features import extract_features
 from tasks.features.front_end import FrontEnd
@@ -118,7 +117,10 @@ def test_the_fingerprint_is_that_of_the_shards_named(tmp_path):
     [
         (("train-000000.tar", "valid-000000.tar", "test-000000.tar"), ("train", "dev", "test")),
         (("train/0.tar", "dev/0.tar", "test/0.tar"), ("train", "dev", "test")),
-        (("train_a.tar", "validation.tar", "more.tar"), ("train", "dev", "train")),
+        (("train_a.tar", "validation.tar", "Test-Clean.tar"), ("train", "dev", "test")),
+        (("mine-train-000000.tar", "imagenet_val_00.tar", "dev/1.tar"), ("train", "dev", "dev")),
+        (("train_clean/0.tar", "eval/0.tar", "dev_other/0.tar"), ("train", "test", "dev")),
+        (("train/0.tar", "eval/0.tar", "test/0.tar"), ("train", "dev", "test")),
         (("a.tar", "b.tar", "c.tar"), ("", "", "")),
     ],
 )
@@ -155,7 +157,7 @@ def test_splits_by_the_json(tmp_path, rows):
         (Reject, "train"),
         (Reject, "train"),
     ]
-    assert [r.reason for r in found[3:]] == ["no split", "no split"]
+    assert [r.reason for r in found[3:]] == ["unknown split", "no split"]
     assert rows(tmp_path / "a.tar", split_field="split") == found
     assert Counter(r.split for r in rows(tmp_path / "a.tar", own_splits=True)) == {"": 5}
 
@@ -167,7 +169,8 @@ def test_fields_are_named_by_options(tmp_path, rows):
     assert [r.reason for r in rows(tmp_path / "a.tar")] == ["several clips"]
     how = {"audio_field": "flac", "text_field": "orthography", "speaker_field": "who", "split_field": "fold"}
     (row,) = rows(tmp_path / "a.tar", **how)
-    assert row == Utterance("test", ("a.tar/k.FLAC",), "from json", "7", {"text": "other"})
+    assert row[:5] == ("test", ("a.tar/k.FLAC",), "from json", "7", {"text": "other"})
+    assert (row.split_from, row.speaker_from) == ("key fold: test", "key who")
     (row,) = rows(tmp_path / "a.tar", **(how | {"text_field": "raw.txt", "speaker_field": "spk"}))
     assert (row.text, row.speaker) == ("from member", "eve")
     (row,) = rows(tmp_path / "a.tar", audio_field="ogg")
@@ -182,7 +185,7 @@ def test_members_twice_and_names_that_are_no_unicode(tmp_path, rows):
     write_tar(path, [*twice, ("caf\udce9.wav", wav(2)), ("caf\udce9.txt", b"c"), ("long" * 60 + ".wav", wav(3))])
     found = rows(path)
     assert [getattr(r, "reason", "") for r in found] == ["duplicate member", "duplicate member", "", ""]
-    assert [r.source for r in found][:3] == ["a.tar/k", "a.tar/m", "a.tar/caf\\xe9.wav"]
+    assert [r.source for r in found][:3] == ["a.tar/k", "a.tar/m", "a.tar/café.wav"]
     packed = tmp_path / "b.tgz"
     packed.write_bytes(gzip.compress(path.read_bytes()))
     assert [getattr(r, "reason", "") for r in rows(packed)] == [getattr(r, "reason", "") for r in found]
@@ -207,7 +210,7 @@ def test_a_tar_of_something_else_is_said(tmp_path, rows):
     with pytest.raises(UserError, match="is it WebDataset"):
         rows(tmp_path / "a.tar")
     (tmp_path / "b.tar").write_bytes(b"no tar" * 200)
-    with pytest.raises(UserError, match=r"b.tar: not a whole archive"):
+    with pytest.raises(UserError, match=r"b.tar: in spite of its name"):
         rows(tmp_path / "b.tar")
 
 
@@ -264,18 +267,32 @@ def test_shards_on_s3_equal_those_of_a_folder(server, tmp_path, ingested, reques
         parse_corpus(f"webdataset:{there}/theirs/{{000000..000009}}.tar")
 
 
-@pytest.mark.parametrize(
-    ("name", "split"),
-    [
-        ("mine-train-000000.tar", "train"),
-        ("imagenet_val_00.tar", "dev"),
-        ("dev/0.tar", "dev"),
-        ("train-test-0.tar", ""),  # two at once say neither
-        ("000.tar", ""),
-    ],
-)
-def test_the_split_is_any_word_of_a_tar_s_name(name, split):
-    assert _split_of(name, "/data/wds") == split
+@pytest.mark.parametrize("name", ["more.tar", "train-test-0.tar", "holdout/0.tar"])
+def test_a_tar_of_no_split_beside_others_is_named(name, tmp_path, rows):
+    for i, other in enumerate(("train-0.tar", name)):
+        write_tar(tmp_path / "d" / other, [(f"k{i}.wav", wav(i)), (f"k{i}.txt", b"a")])
+    with pytest.raises(UserError, match=f"the name of {name} says no split, as train-0.tar does"):
+        rows(tmp_path / "d")
+    assert {row.split for row in rows(tmp_path / "d", own_splits=True)} == {""}
+
+
+def test_a_sample_s_own_split_counts_more_than_its_tar_s(tmp_path, rows):
+    """Also where the first hundred samples say none."""
+    told = [{}] * 120 + [{"Split": "test_other"}, {"split": "eval"}, {"split": "xl"}]
+    members = [
+        (f"k{i}.{e}", c) for i, t in enumerate(told) for e, c in (("wav", b"w"), ("json", json.dumps(t).encode()))
+    ]
+    write_tar(tmp_path / "train-0.tar", members)
+    found = rows(tmp_path / "train-0.tar")
+    assert [r.source for r in found if r.split == "test"] == ["train-0.tar/k120.wav"]
+    assert Counter((type(r).__name__, r.split) for r in found) == {
+        ("Utterance", "train"): 120,
+        ("Utterance", "test"): 1,
+        ("Utterance", "dev"): 1,
+        ("Reject", "train"): 1,
+    }
+    assert [(r.reason, "'xl'" in r.detail) for r in found if isinstance(r, Reject)] == [("unknown split", True)]
+    assert {r.split_from for r in found if r.split == "train" and isinstance(r, Utterance)} == {"tar train-0.tar"}
 
 
 def test_what_pandas_writes_for_no_text_is_none(tmp_path, ingested):

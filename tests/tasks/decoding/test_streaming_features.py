@@ -15,6 +15,8 @@ SECOND = np.random.default_rng(0).standard_normal(96000).astype(np.float32) * 0.
 FRONT_ENDS = [
     FrontEnd(mels=20),
     FrontEnd(kind="mfcc", mels=20),
+    FrontEnd(kind="log_spectrogram", window_ms=20.0),
+    FrontEnd(kind="log_spectrogram", sample_rate=11025, window_ms=25.0, hop_ms=15.0),  # an odd number of samples
     FrontEnd(mels=20, window_ms=32.0, hop_ms=7.5),  # a window of 2^9 samples
     FrontEnd(mels=20, window_ms=20.0, hop_ms=30.0),  # samples that no window covers
     FrontEnd(mels=10, sample_rate=8000),

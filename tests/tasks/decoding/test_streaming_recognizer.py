@@ -2,7 +2,10 @@
 
 import io
 import json
+import os
+import signal
 import sys
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +16,7 @@ from untrained import BOTH_WAYS, CTC, FORWARD, TRANSDUCER, bundle_of, loaded, to
 
 from flows.listen import main
 from infra.errors import UserError
+from infra.keyboard_interrupt import note_interrupt
 from models import rnn_transducer
 from models.interface import Beam
 from tasks.audio.live_audio_input import pcm_chunks, read_audio_input
@@ -26,7 +30,7 @@ from tasks.decoding.streaming_recognizer import (
 )
 from tasks.features.front_end import CMVN, FrontEnd, extract_frames
 
-GREEDY = Beam(width=1, max_length=10_000)
+GREEDY = Beam(width=1)
 
 
 def sound(seconds, rate=16000, seed=0):
@@ -231,7 +235,7 @@ def test_files_of_many_channels_and_bad_ones(tmp_path):
 @pytest.mark.parametrize("text", ["", "dab cab bad"], ids=["untrained", "trained"])
 def test_the_command(text, artifact_root, tmp_path, monkeypatch, capsys):
     """On a file and on bare samples the text of the offline greedy search, of a trained model what was spoken."""
-    bundle = recognizer_of_tones(max_length=3) if text else bundle_of(TRANSDUCER, max_length=3)
+    bundle = recognizer_of_tones() if text else bundle_of(TRANSDUCER)
     data = pcm(spoken(text, np.random.default_rng(1)) if text else sound(1.2, 8000))
     samples = np.frombuffer(data, "<i2")
     soundfile.write(tmp_path / "a.wav", samples, 8000)
@@ -246,15 +250,98 @@ def test_the_command(text, artifact_root, tmp_path, monkeypatch, capsys):
         return offline(load_bundle(bundle), samples.astype(np.float32) / 32768, 8000, Beam(width=1, max_length=most))
 
     assert searched(5000) == (text or searched(5000)) != ""
-    of_file = said(str(tmp_path / "a.wav"), "--json", "--max-length", "5000")
+    of_file = said(str(tmp_path / "a.wav"), "--json")
     rows = [json.loads(line) for line in of_file.out.splitlines()]
     assert " ".join(row["text"] for row in rows if row["final"]) == searched(5000)
     assert "each word is final as it is written (resampled from 8000 to 16000 Hz)" in of_file.err.splitlines()[0]
     assert of_file.err.splitlines()[-1].startswith(f"{len(samples) / 8000:.2f} s heard:")
-    assert said("-", "--rate", "8000", "--max-length", "5000").out == searched(5000) + "\n"
-    short = said("-", "--rate", "8000", "--chunk-ms", "70")
+    whole = said("-", "--rate", "8000", "--max-length", "5000")
+    assert whole.out == searched(5000) + "\n"
+    assert "nothing more was written" not in of_file.err + whole.err
+    short = said("-", "--rate", "8000", "--chunk-ms", "70", "--max-length", "3")
     assert short.out == searched(3) + "\n"
     assert short.err.splitlines()[-2] == "after 3 tokens nothing more was written: raise --max-length"
     with pytest.raises(SystemExit, match="1"):
         said(str(tmp_path / "b.wav"))
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.fixture
+def piped(monkeypatch):
+    """`piped(data)`: standard input is a pipe that this was written to and that stays open; its writer."""
+    opened = []
+
+    def pipe(data):
+        reader, writer = os.pipe()
+        opened.extend([reader, writer])
+        os.write(writer, data)
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.FileIO(reader, closefd=False)))
+        return writer
+
+    yield pipe
+    for descriptor in opened:
+        os.close(descriptor)
+
+
+@pytest.mark.parametrize("config", [TRANSDUCER, BOTH_WAYS], ids=["frame by frame", "again and again"])
+@pytest.mark.parametrize("when", ["while it waits", "while it works"])
+def test_ctrl_c_ends_what_is_said_and_loses_nothing(config, when, artifact_root, piped, monkeypatch, capsys):
+    """What stands in the pipe is heard to the end, whatever Ctrl-C meets, though nobody closes the pipe."""
+    bundle, data = bundle_of(config), pcm(sound(1.27, 8000))
+    samples = np.frombuffer(data, "<i2").astype(np.float32) / 32768
+    recognizer = IncrementalRecognizer if config is TRANSDUCER else RecomputingRecognizer
+    real, heard, timers = recognizer.hear, [], []
+
+    def hear(self, chunk, *, last):
+        heard.append(len(chunk))
+        if when == "while it works" and len(heard) == 2:
+            signal.raise_signal(signal.SIGINT)
+        if when == "while it waits" and sum(heard) > len(samples) - 1000 and not timers:
+            timers.append(threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGINT]))
+            timers[0].start()
+        return real(self, chunk, last=last)
+
+    monkeypatch.setattr(recognizer, "hear", hear)
+    piped(data)
+    monkeypatch.setattr(sys, "argv", ["listen", "--model", bundle.uri, "--rate", "8000", "--chunk-ms", "90", "-"])
+    before = signal.getsignal(signal.SIGINT)
+    main()
+    for timer in timers:
+        timer.join()
+    said = capsys.readouterr()
+    assert said.out.strip() == offline(load_bundle(bundle), samples, 8000, GREEDY) != ""
+    assert f"{len(samples) / 8000:.2f} s heard" in said.err
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_ctrl_c_before_a_word_and_twice_is_an_end(artifact_root, piped, monkeypatch, capsys):
+    bundle, real = bundle_of(TRANSDUCER), IncrementalRecognizer.hear
+    monkeypatch.setattr(sys, "argv", ["listen", "--model", bundle.uri, "--rate", "8000", "-"])
+    piped(b"")
+    with monkeypatch.context() as patch:
+        patch.setattr("flows.listen.print_note", lambda _: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(SystemExit, match="130"):
+            main()
+    assert capsys.readouterr().err.splitlines()[-1] == "scriptorium: interrupted"
+
+    def hear(self, chunk, *, last):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        return real(self, chunk, last=last)
+
+    monkeypatch.setattr(IncrementalRecognizer, "hear", hear)
+    piped(pcm(sound(1.0, 8000)))
+    with pytest.raises(SystemExit, match="130"):
+        main()
+
+
+def test_half_a_sample_waits_for_the_other_half(piped):
+    data = pcm(sound(0.3, 8000))
+    writer = piped(data[:1001])
+    with note_interrupt() as interrupt:
+        chunks = pcm_chunks(sys.stdin.buffer, 8000, 50, interrupt)
+        found = [next(chunks)]
+        os.write(writer, data[1001:])
+        signal.raise_signal(signal.SIGINT)
+        found += chunks
+    assert (np.concatenate(found) * 32768).astype("<i2").tobytes() == data

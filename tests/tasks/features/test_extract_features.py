@@ -86,3 +86,18 @@ def test_a_killed_run_is_continued(material, monkeypatch, tmp_path):
     assert extract_features.fn(shards, tokenizer, FRONT_END, 0.0).manifest() == whole
     assert again
     assert not set(done) & set(again)
+
+
+def test_a_clip_without_words_is_silence_where_a_model_is_measured(common_voice, material):
+    """A model must not learn from a transcript that is missing, but what it writes into silence is an error."""
+    mute = {split: {**rows_of(1, at)[0], "sentence": " "} for split, at in (("train", 0), ("dev", 12), ("test", 15))}
+    for split, at in (("train", 1), ("dev", 13), ("test", 16)):
+        write_table(common_voice / f"{split}.tsv", [mute[split], *rows_of(2, at)])
+    shards, tokenizer = material(error_budget=0.4)
+    features = extract_features.fn(shards, tokenizer, FRONT_END, 0.0)
+    index = {row["source"]: row for row in pq.read_table(features.file("index.parquet")).to_pylist()}
+    silent = {row["source"]: row["split"] for row in index.values() if not row["text"]}
+    assert silent == {"clips/clip_12.wav": "dev", "clips/clip_15.wav": "test"}
+    assert all(index[name]["tokens"] == 0 and index[name]["frames"] > 0 for name in silent)
+    rejects = pq.read_table(shards.file("quarantine.parquet")).to_pylist()
+    assert [(r["source"], r["reason"]) for r in rejects] == [("clips/clip_0.wav", "empty transcript")]

@@ -24,6 +24,48 @@ def test_log_mel_is_torchaudios_at_any_window_and_hop(window_ms, hop_ms):
     assert len(found) == len(WAVE) // front_end.hop + 1
 
 
+@pytest.mark.parametrize(
+    ("window_ms", "hop_ms", "rate"), [(20.0, 10.0, 16000), (25.0, 15.0, 16000), (25.0, 10.0, 8000)]
+)
+def test_log_spectrogram_is_that_of_torch(window_ms, hop_ms, rate):
+    front_end = FrontEnd(kind="log_spectrogram", window_ms=window_ms, hop_ms=hop_ms, sample_rate=rate)
+    size = front_end.window
+    found = extract_frames(WAVE, rate, front_end)
+    window = torch.hann_window(size)
+    spectrum = torch.stft(torch.from_numpy(WAVE), size, front_end.hop, window=window, return_complex=True)
+    np.testing.assert_allclose(found, (spectrum.abs() ** 2 + FLOOR).log().T.numpy(), rtol=1e-4, atol=1e-4)
+    assert found.shape[1] == feature_size(front_end, 0) == size // 2 + 1
+    tone = np.sin(2 * np.pi * 1000 * np.arange(rate) / rate).astype(np.float32)
+    peak = int(extract_frames(tone, rate, front_end).mean(0).argmax())
+    assert peak == round(1000 * size / rate)
+    AugmentConfig(warp=0.1, snr_db=(0, 10), frequency_masks=1).check("log_spectrogram")
+
+
+@pytest.mark.parametrize(("mels", "fitting"), [(161, 126), (128, 126)])
+def test_empty_filters_are_refused_by_name(mels, fitting):
+    """Those that torchaudio's own bank has, and no more than are said to fit."""
+    with pytest.raises(
+        ValueError, match=rf"features\.mels={mels}: \d+ of the filters .* are empty, .* features\.mels={fitting}"
+    ):
+        FrontEnd(mels=mels).check_filters()
+    bank = torchaudio.functional.melscale_fbanks(257, 20.0, 8000.0, fitting, 16000)
+    assert (bank.sum(0) > 0).all()
+    for whole in (FrontEnd(mels=80), FrontEnd(mels=40, sample_rate=8000), FrontEnd(mels=161, window_ms=128.0)):
+        whole.check_filters()
+    FrontEnd(kind="log_spectrogram", mels=161).check_filters()
+
+
+@pytest.mark.parametrize("value", [-13.8155, 0.0, 3.14159, 250.3])
+def test_a_constant_coefficient_stays_small_whatever_was_rounded(value):
+    """As stored in float16, whose step at 13.8 is 0.0078: the statistics of what was not stored would make it +301."""
+    exact, stored = np.full((100, 3), value), np.full((100, 3), value).astype(np.float16)
+    for frames in (exact, stored.astype(np.float64)):
+        sums = {"frames": 100, "sum": frames.sum(0).tolist(), "squares": (frames**2).sum(0).tolist()}
+        assert np.abs(fit_cmvn(sums, FrontEnd())(stored)).max() < 1
+    for kind in ("utterance", "level"):
+        assert np.abs(CMVN(kind)(stored)).max() < 1
+
+
 def test_mfcc_has_its_coefficients():
     assert extract_frames(WAVE, 16000, FrontEnd(kind="mfcc", cepstra=13, mels=40)).shape == (101, 13)
 
@@ -166,7 +208,7 @@ def test_what_is_said_fast_or_slowly_becomes_as_long():
     quiet = np.full((50, 3), -20, np.float32)
     spoken = np.concatenate([quiet, np.linspace(-1, 1, 11)[:, None] * slopes, quiet]).astype(np.float32)
     np.testing.assert_allclose(with_frames(spoken), expected, atol=1e-6)  # cut off first
-    with pytest.raises(ValueError, match=r"features\.frames is not negative, and for log_mel alone"):
+    with pytest.raises(ValueError, match=r"features\.frames is not negative, and for log_mel"):
         FrontEnd(kind="mfcc", frames=20)
 
 

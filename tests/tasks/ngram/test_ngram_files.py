@@ -188,6 +188,25 @@ def test_what_other_programs_write_is_read(tmp_path):
     assert read_arpa(lacking).levels[0].log10[UNK] == -math.inf
 
 
+@pytest.mark.parametrize("name", ["a.arpa", "a.arpa.gz", "a.lm", "a"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["", "byte order mark"])
+@pytest.mark.parametrize("before", [b"", b"by hand\r\n"], ids=["", "a comment"])
+def test_how_a_file_is_kept_says_nothing_of_the_model(tmp_path, name, pack, mark, before):
+    (tmp_path / "plain").write_text(ARPA.strip())
+    (tmp_path / name).write_bytes(pack(mark + before + ARPA.strip().replace("\n", "\r\n").encode()))
+    same(read_arpa(tmp_path / "plain").levels, read_arpa(tmp_path / name).levels)
+
+
+@pytest.mark.parametrize("named", ["<s>", "</s>"])
+def test_a_model_knows_where_sentences_begin_and_end(tmp_path, named):
+    path, lines = tmp_path / "a.arpa", ["-1\t<unk>", "-99\t<s>", "-0.5\t</s>", "-0.4\ta"]
+    rows = "\n".join(line for line in lines if not line.endswith(f"\t{named}"))
+    path.write_text(f"\\data\\\nngram 1=3\n\n\\1-grams:\n{rows}\n\n\\end\\\n")
+    with pytest.raises(UserError, match=rf"a\.arpa: the 1-grams have no {named}: .*; make it with <s> and </s>$"):
+        read_arpa(path)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -227,7 +246,7 @@ def test_arpa_files_that_do_not_fit_are_one_line(tmp_path):
     with pytest.raises(UserError, match="'a a </s>': its context has no entry"):
         read_arpa(path)
     packed = tmp_path / "a.arpa.gz"
-    for data in (gzip.compress(ARPA.encode())[:-20], ARPA.encode(), b"\x1f\x8b" + zlib.compress(b"x")):
+    for data in (gzip.compress(ARPA.encode())[:-20], b"\x1f\x8b" + zlib.compress(b"x")):
         packed.write_bytes(data)
         with pytest.raises(UserError, match="damaged"):
             read_arpa(packed)

@@ -81,11 +81,18 @@ def test_what_is_held_out_is_never_counted(artifact_root):
     assert model.read("ngram.bin") == train_ngram.fn(alone, tokenizer, work).read("ngram.bin")
 
 
-def test_nothing_held_out_is_one_line(artifact_root):
-    with pytest.raises(
-        UserError, match=r"none of its lines is held out with split\.dev_share=1e-09; raise it"
-    ) as caught:
-        fit_line_tokenizer.fn(text_of(["a b", "c"]), TokenizerConfig(), LineSplitConfig(dev_share=1e-9))
+@pytest.mark.parametrize(
+    ("lines", "share", "says"),
+    [
+        (["a b", "c"], 1e-9, r"none of its lines is held out with split\.dev_share=1e-09; raise it"),
+        (["a b", "c"], 1 - 1e-9, r"all its lines are held out with split\.dev_share=0\.999999999; lower it"),
+        (["the cat sat on the mat"], 0.05, r"all its lines are held out with split\.dev_share=0\.05; lower it"),
+        (["the cat sat on the mat"] * 9, 0.05, r"all its lines are held out .* or give more text"),
+    ],
+)
+def test_lines_that_are_not_divided_are_one_line(lines, share, says, artifact_root):
+    with pytest.raises(UserError, match=says) as caught:
+        fit_line_tokenizer.fn(text_of(lines), TokenizerConfig(), LineSplitConfig(dev_share=share))
     assert "\n" not in str(caught.value)
 
 

@@ -50,7 +50,7 @@ def register(bundle, name):
 @pytest.fixture(scope="module")
 def recognizer(place):
     """The bundle, and what MLflow calls it."""
-    bundle = recognizer_of_tones(1000, CONVOLUTIONS, 60)
+    bundle = recognizer_of_tones(CONVOLUTIONS, 60)
     return bundle, register(bundle, "asr")
 
 

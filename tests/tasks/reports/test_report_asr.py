@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from hostile_html import EVIL, shown
 from training_corpus import LETTERS, SIZE, made, training
 
 from infra.artifact_store import new_draft
@@ -115,6 +116,27 @@ def test_the_page_shows_what_the_model_offers(corpus, kind):
         width, height = size_of(png)
         assert 200 < width < 1200
         assert 100 < height < 1400
+
+
+def test_what_was_said_and_heard_is_text(corpus):
+    shards, features, tokenizer = corpus
+    bundle = bundle_of(TRANSDUCER, tokenizer)
+    rows = read_parts(decoded(bundle, features))
+    said = [{"reference": f"{EVIL}{i}", "text": EVIL, "speaker": f"<b onclick=x>{i % 2}"} for i in range(len(rows))]
+    for row in rows:
+        for token in row["hypotheses"][0]["tokens"]:
+            token["text"] = "</svg>$\\frac$"
+    with new_draft("transcripts") as out:
+        out.put("dev.parquet", to_parquet(to_table([r | s for r, s in zip(rows, said, strict=True)], TRANSCRIPTS)))
+    scores = evaluate_asr.fn(out.result(), ScoringConfig(resamples=10))
+    page = report_asr.fn(
+        ReportInputs(bundle, shards, features, (out.result(),), (scores,)),
+        ASRPage(title=EVIL, architecture="rnn_transducer", splits=("dev",)),
+    )
+    text = shown(page.read("report.html").decode())
+    assert all(text.count(f"{EVIL}{i}") == 2 for i in range(len(rows))), "among the worst and among those shown"
+    assert text.count(EVIL) == 2 + 2 * 2 * len(rows)
+    assert "<b onclick=x>0" in text
 
 
 @pytest.mark.parametrize("kind", OFFERS)

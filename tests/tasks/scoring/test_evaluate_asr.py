@@ -1,5 +1,6 @@
 """Error rates against a Levenshtein distance of our own and arithmetic."""
 
+import jiwer
 import numpy as np
 import pytest
 from hypothesis import given
@@ -111,3 +112,18 @@ def test_perfect_confidence_has_no_error():
     sure = random.uniform(0, 1, 200_000)
     assert calibration(sure, random.random(200_000) < sure)["calibration_error"] < 0.005
     assert calibration(sure, random.random(200_000) < sure**2)["calibration_error"] == pytest.approx(1 / 6, abs=0.005)
+
+
+@given(st.lists(st.tuples(st.one_of(words, st.just("")), st.one_of(words, st.just(""))), min_size=1, max_size=6))
+def test_what_is_put_into_silence_counts(pairs):
+    """jiwer's rate of the corpus; where nothing at all was said, the number of words put in."""
+    told = score_transcripts(rows(pairs), ScoringConfig(resamples=2))
+    references, heard = map(list, zip(*pairs, strict=True))
+    assert told["wer"] == pytest.approx(jiwer.wer(references, heard))
+    assert told["words"]["insertions"] == jiwer.process_words(references, heard).insertions
+    assert told["silent"] == references.count("")
+
+
+def test_what_came_to_the_limit_of_length_is_counted():
+    cut = [row | {"truncated": i < 2} for i, row in enumerate(rows([("a b c", "a"), ("a b", "a b"), ("a", "a")]))]
+    assert score_transcripts(cut, ScoringConfig(resamples=2))["truncated"] == 2

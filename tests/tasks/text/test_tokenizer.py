@@ -1,6 +1,6 @@
-"""Normalization by rule, and tokenizers that give back what they were given."""
+"""Tokenizers that give back what they were given."""
 
-import unicodedata
+import random
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from infra.artifact_store import new_draft
 from infra.errors import UserError
 from models.special_tokens import SPECIALS, UNK
-from tasks.text.normalization import NormalizationConfig, characters_outside, normalize_text
-from tasks.text.tokenizer import TokenizerConfig, fit_tokenizer, load_tokenizer
+from tasks.text.normalization import NormalizationConfig, normalize_text
+from tasks.text.tokenizer import TokenizerConfig, fit_tokenizer, load_tokenizer, short_sentences
 
 TEXTS = ["the cat sat on the mat", "a dog's day", "ná m'ani nnye basabasayɛ", "zero one two three", "the dog sat"] * 20
 
@@ -23,24 +23,6 @@ def shards(tmp_path, monkeypatch, texts=TEXTS):
     with new_draft("shards") as out:
         out.put("index.parquet", tmp_path / "index.parquet")
     return out.result()
-
-
-@given(st.text(max_size=60))
-def test_normalizing_twice_changes_nothing(text):
-    rules = NormalizationConfig()
-    once = normalize_text(text, rules)
-    assert normalize_text(once, rules) == once
-    assert once == unicodedata.normalize("NFC", once)
-
-
-def test_rules():
-    assert normalize_text("  It\u2019s TWENTY-one,  \u201cok\u201d? ", NormalizationConfig()) == "it's twenty one ok"
-    assert normalize_text("\u0643\u0643", NormalizationConfig(replace=("\u0643\u06a9",))) == "\u06a9\u06a9"
-    assert normalize_text("Straße!", NormalizationConfig(case="upper", punctuation="keep")) == "STRASSE!"
-    assert normalize_text("e\u0301", NormalizationConfig()) == "\u00e9"
-    assert characters_outside("abcé", NormalizationConfig(alphabet="abc")) == "é"
-    with pytest.raises(ValueError, match="pairs"):
-        NormalizationConfig(replace=("abc",))
 
 
 @pytest.mark.parametrize(("kind", "size"), [("characters", 0), ("words", 100), ("bpe", 45), ("unigram", 34)])
@@ -65,3 +47,41 @@ def test_impossible_vocabulary_is_one_line(tmp_path, monkeypatch):
 def test_no_text_left_is_named(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="after normalization"):
         fit_tokenizer.fn(shards(tmp_path, monkeypatch, ["?!", " "]), TokenizerConfig())
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+@pytest.mark.parametrize("space", [" ", "\u2585"], ids=["a line", "a reserved character"])
+def test_no_text_is_too_long_to_learn_from(tmp_path, monkeypatch, kind, space):
+    """One line of 100 kB: its vocabulary is that of the same words a few a line."""
+    words = [f"{a}{b}{c}" for a in "bdfgk" for b in "aeiou" for c in "lmnr"]
+    random.Random(0).shuffle(words)
+    words = (words * 300)[:25000]
+    config = TokenizerConfig(kind=kind, vocabulary_size=45, text=NormalizationConfig(punctuation="keep"))
+
+    def pieces(texts):
+        tokenizer = load_tokenizer(fit_tokenizer.fn(shards(tmp_path, monkeypatch, texts), config))
+        return {tokenizer.model.IdToPiece(i) for i in range(len(tokenizer))}
+
+    short = pieces([" ".join(words[i : i + 10]) for i in range(0, len(words), 10)])
+    assert pieces([space.join(words)]) == short
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+def test_a_script_without_spaces_is_cut_between_characters(tmp_path, monkeypatch, kind):
+    letters = "".join(chr(0x4E00 + i) for i in range(60))
+    text = "".join(random.Random(0).choices(letters, k=9000))  # 27 kB
+    config = TokenizerConfig(kind=kind, vocabulary_size=66)
+    tokenizer = load_tokenizer(fit_tokenizer.fn(shards(tmp_path, monkeypatch, [text]), config))
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+    assert list(short_sentences([text, "a b"])) == [text[i : i + 1000] for i in range(0, 9000, 1000)] + ["a b"]
+
+
+@given(st.lists(st.text(alphabet="abé", min_size=1)).map("\u2585".join), st.integers(1, 12))
+def test_what_is_cut_is_all_there(text, most):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tasks.text.tokenizer.SENTENCE_CHARACTERS", most)
+        pieces = list(short_sentences([text]))
+    assert "".join("".join(pieces).split()) == "".join(text.replace("\u2585", " ").split())
+    assert all(0 < len(piece) <= most for piece in pieces)
+    if max(map(len, text.replace("\u2585", " ").split()), default=0) <= most:
+        assert " ".join(pieces).split() == text.replace("\u2585", " ").split(), "no word is cut that fits"

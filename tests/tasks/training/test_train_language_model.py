@@ -15,11 +15,11 @@ from tasks.batches.token_chunks import ChunkConfig, split_chunks
 from tasks.batches.tokenize_text import fit_text_tokenizer, tokenize_text
 from tasks.bundles.model_bundle import check_golden_outputs, load_bundle
 from tasks.corpora.corpus_uri import fingerprint, parse_corpus
-from tasks.decoding.generate_text import Prompt, generate_text
+from tasks.decoding.generate_text import Prompt, generate_text, spell_context
 from tasks.ingest.ingest_text import TextIngestConfig, ingest_text
 from tasks.scoring.evaluate_language_model import LMScoringConfig, evaluate_language_model
 from tasks.text.normalization import AS_WRITTEN
-from tasks.text.tokenizer import TokenizerConfig
+from tasks.text.tokenizer import TokenizerConfig, fit_on_texts, load_tokenizer
 from tasks.training.optimizer import FitConfig
 from tasks.training.run_training import Workers
 from tasks.training.train_language_model import LMTrainingConfig, prepare_language_model, train_language_model
@@ -101,7 +101,7 @@ def test_what_is_written_depends_on_the_seed_alone(stream):
     ("changes", "said"),
     [
         ({"chunks": ChunkConfig(length=100_000)}, "cannot be divided"),
-        ({"prompt": Prompt(context="Ω")}, "not in the vocabulary: 'Ω'"),
+        ({"prompt": Prompt(context="Ω")}, "^prompt.context: .*not in the vocabulary: 'Ω'; set one of this text"),
         ({"fit": FitConfig(best_by="wer")}, r"fit\.best_by=wer: this run measures loss, error"),
     ],
 )
@@ -135,3 +135,29 @@ def test_a_killed_run_goes_on_with_the_same_updates(stream, monkeypatch):
         np.testing.assert_array_equal(value.numpy(), second[name].numpy())
     total = whole.read_json("training.json")["history"][-1]["step"]
     assert len(seen) == 9 + total - 6  # from the last checkpoint on, after 8 updates
+
+
+@pytest.mark.parametrize("kind", ["characters", "words", "bpe"])
+def test_a_context_of_other_tokens_is_refused_before_it_starts(stream, kind):
+    ids, _ = stream
+    config = TokenizerConfig(kind=kind, vocabulary_size=18)
+    tokenizer = fit_on_texts(["le chat et le chien"] * 30, config, "a text")
+    with pytest.raises(UserError, match=r"^prompt\.context: context 'été': not all .*--set 'prompt\.context=\.\.\.'$"):
+        prepare_language_model(open_draft("training"), ids, tokenizer, training(prompt=Prompt(context="été")))
+    prepare_language_model(open_draft("training"), ids, tokenizer, training(prompt=Prompt(context="été", length=0)))
+
+
+@pytest.mark.parametrize(("text", "begin"), [("aaaa", "a"), ("b a", " "), ("a\nb\t", "\n")])
+def test_no_context_is_a_beginning_that_the_text_has(artifact_root, text, begin):
+    tokens = load_tokenizer(fit_on_texts([text], TokenizerConfig(specials=False, text=AS_WRITTEN), "a text"))
+    assert spell_context(tokens, "") == tokens.encode(begin)
+    model = char_rnn.Config(embedding_size=4, recurrent=Recurrent(hidden_size=4), readout=()).build(*[len(tokens)] * 2)
+    assert len("".join(generate_text(model.eval(), tokens, Prompt(length=5), torch.Generator()))) == 5
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"seed": 10**23}, {"seed": -1}, {"length": -1}, {"length": 10**30}, {"temperature": float("nan")}]
+)
+def test_a_prompt_that_cannot_be_is_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Prompt(**wrong)

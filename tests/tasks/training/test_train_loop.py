@@ -27,8 +27,9 @@ from tasks.bundles.model_bundle import check_golden_outputs, import_model, load_
 from tasks.decoding.decode_speech import transcribe
 from tasks.decoding.shard_inference import Inputs
 from tasks.training import run_training, train_loop
+from tasks.training.dev_metrics import TranscriptionMetrics
 from tasks.training.optimizer import FitConfig, make_schedule
-from tasks.training.run_training import Workers
+from tasks.training.run_training import Workers, busy_workers
 from tasks.training.train_asr import prepare_asr, train_asr
 from tasks.training.train_loop import WorkerRank, accumulate_gradients
 from tasks.training.train_module import TrainModule
@@ -109,6 +110,81 @@ def test_the_same_update_for_any_grouping_of_workers(place):
     (sum(model.loss(batches(rows)).total for rows in group) / count).backward()
     for one, other in zip(summed, (p.grad for p in model.parameters()), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+
+
+def test_one_two_or_three_workers_come_to_the_same_model(place):
+    """Running statistics and dev metrics included; an update has two batches, so the third worker adds nothing."""
+    here = Path(__file__).parents[1]
+    environment = os.environ | {"PYTHONPATH": f"{here.parents[1]}:{here}"}
+    command = [sys.executable, str(here / "training_on_workers.py"), str(place), "1", "2", "3"]
+    subprocess.run(command, env=environment, check=True, timeout=600)
+    weights = torch.load(place / "weights.pt", weights_only=True)
+    history = json.loads((place / "history.json").read_text())
+    for workers in (2, 3):
+        torch.testing.assert_close(weights[workers], weights[1], rtol=1e-4, atol=1e-5)
+        for one, other in zip(history["1"], history[str(workers)], strict=True):
+            assert other == pytest.approx(one, rel=1e-4, abs=1e-6)
+    assert all(value.any() for name, value in weights[1].items() if name.endswith("running_mean"))
+
+
+def test_more_workers_than_batches_stay_at_home(caplog):
+    assert busy_workers(2, FitConfig(batches_per_step=3)) == 2
+    assert not caplog.text
+    assert busy_workers(8, FitConfig(batches_per_step=3)) == 3
+    assert "3 of 8 workers train: an update takes fit.batches_per_step=3" in caplog.text
+
+
+@pytest.mark.parametrize("unit", ["sequence", "token"])
+def test_an_update_goes_by_the_nats_of_a_sequence_or_of_a_token(place, unit):
+    """Plain descent: the weights move by the rate times the gradient of the mean, and are clipped by its norm."""
+    features, tokenizer = made(place, 4)
+    how = {"optimizer": "SGD", "optimizer_options": {}, "learning_rate": 0.5, "clip_norm": 0.0}
+    job, _ = prepare_asr(open_draft("training"), features, tokenizer, training(1, loss_normalization=unit, **how))
+    torch.manual_seed(job.fit.seed)
+    model = job.model.build(*job.sizes).train()
+    batch = job.train.batch(np.arange(4), None, model.reduction)
+    before = [p.detach().clone() for p in model.parameters()]
+    count = 4 if unit == "sequence" else int(batch.target.lengths.sum())
+    wanted = torch.autograd.grad(model.loss(batch).total / count, list(model.parameters()))
+    train_loop.train_loop(job, WorkerRank())
+    after = training_checkpoints.latest(job.draft)["model"]
+    for (name, _), start, gradient in zip(model.named_parameters(), before, wanted, strict=True):
+        torch.testing.assert_close(after[name], start - 0.5 * gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_the_default_fit_learns(place):
+    """Amodei et al.'s rate and clip are of the gradient of an utterance's nats."""
+    features, tokenizer = made(place, 256)
+    defaults = {name: getattr(FitConfig(), name) for name in ("optimizer", "optimizer_options", "learning_rate")}
+    defaults |= {name: getattr(FitConfig(), name) for name in ("clip_norm", "schedule", "schedule_options")}
+    bundle = train_asr.fn(features, tokenizer, training(8, **defaults), Workers(count=0))
+    assert bundle.read_json("training.json")["best"]["dev_wer"] < 0.3
+
+
+# -- what dev cannot measure -------------------------------------------------------------------------------------------
+
+
+def measured_as(dev, monkeypatch, place, **fit):
+    """A training whose epochs have these dev WERs, and the weights it ends with; their losses are finite."""
+    told = iter(dev)
+    monkeypatch.setattr(TranscriptionMetrics, "__call__", lambda *_: {"dev_wer": next(told), "dev_loss": 1.0})
+    features, tokenizer = made(place, 8)
+    return train_asr.fn(features, tokenizer, training(len(dev), **fit), Workers(count=0)).read_json("training.json")
+
+
+@pytest.mark.parametrize("wild", [float("nan"), float("inf")])
+def test_what_is_no_number_is_never_the_best(place, monkeypatch, wild):
+    assert measured_as([wild, 0.5, wild, 0.7], monkeypatch, place)["best"]["epoch"] == 2
+
+
+def test_patience_counts_epochs_without_a_number(place, monkeypatch):
+    told = measured_as([0.5, *[float("nan")] * 5], monkeypatch, place, patience=2)
+    assert [row["epoch"] for row in told["history"]] == [1, 2, 3]
+
+
+def test_a_training_that_dev_never_measures_ends_with_a_line(place, monkeypatch):
+    with pytest.raises(UserError, match=r"in none of 2 epochs was dev_loss and dev_wer a finite number.*learning_rate"):
+        measured_as([float("nan")] * 2, monkeypatch, place, average_last=2)
 
 
 def test_interrupted_in_process_it_ends_with_the_same_weights(place, monkeypatch):

@@ -113,6 +113,24 @@ def test_dev_is_read_with_its_past(stream, length, rows):
     torch.testing.assert_close(found, whole.data)
 
 
+@pytest.mark.parametrize("carried", [True, False])
+def test_workers_read_the_streams_that_one_would(stream, carried):
+    """Where a stream begins does not depend on how many share the reading."""
+    _, dev = split_chunks(stream[0], ChunkConfig(length=10, dev_share=0.9))
+    torch.manual_seed(0)
+    model, rows = SMALL.build(0, 25).eval(), np.arange(len(dev.rows))
+    assert len(rows) > 3 * 32
+    batching = BatchingConfig(utterances_per_batch=5)
+    passage = StreamChunks(dev, batching, torch.device("cpu"), carried=carried)
+
+    def nats(workers):
+        every = [said for rank in range(workers) for said in lm_log_probs(model, passage, rows, (rank, workers))]
+        return sorted(round(float(n), 4) for p, t in every for n in p.gather(-1, t[..., None]).flatten())
+
+    with torch.no_grad():
+        assert nats(2) == nats(3) == nats(1)
+
+
 def test_what_cannot_be_carried_is_said(stream):
     with pytest.raises(ValueError, match="held_out=end"):
         ChunkConfig(carried=True, held_out="anywhere")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from models.criteria.ctc import ctc
-from models.interface import Beam, Decoder, Padded, Step
+from models.interface import Beam, Decoder, Hypothesis, Padded, Step
 from models.search.attention import beam as module
 from models.search.attention.beam import attention_beam
 from models.search.ctc.beam import ctc_beam
@@ -267,4 +267,4 @@ def test_where_nothing_is_possible():
 
     beam = Beam(width=1, max_length=3, lm_weight=1.0, insertion_bonus=50.0)
     for nbest in attention_beam(MODEL, MEMORY, beam, Mute(3, attends=False)):
-        assert nbest == [((), -math.inf, (), 0.0)]
+        assert nbest == [Hypothesis((), -math.inf, (), 0.0)]

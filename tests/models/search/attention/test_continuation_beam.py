@@ -156,6 +156,20 @@ def test_what_is_drawn(how):
     assert ((seen - truth).abs() <= 5 * (truth * (1 - truth) / rows).sqrt()).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("how", [{}, {"top_k": 3}, {"top_p": 0.7}])
+def test_the_temperature_may_fall_to_nothing(dtype, how):
+    """Towards 0 it is the greedy choice, down to the smallest number there is."""
+    torch.manual_seed(0)
+    log_probs = torch.randn(50, 9, dtype=dtype).log_softmax(-1)
+    greedy = sample_token(log_probs, SamplingConfig(temperature=0, forbidden=(2,)), torch.Generator())
+    for temperature in (1e-5, 1e-40, 1e-320, 5e-324):
+        drawn = sample_token(
+            log_probs, SamplingConfig(temperature=temperature, forbidden=(2,), **how), torch.Generator()
+        )
+        assert torch.equal(drawn, greedy)
+
+
 def test_temperature_zero_is_greedy(model):
     text = generate_tokens(model, SOURCES, SamplingConfig(temperature=0.0, forbidden=(BLANK, BOS)), torch.Generator())
     drawn = torch.stack([next(text) for _ in range(7)], 1).tolist()
@@ -186,8 +200,10 @@ def test_text_follows_the_model(model):
 
 
 def test_sampling_refuses(model):
-    for options in ({"temperature": -1.0}, {"top_k": -1}, {"top_p": 0.0}, {"top_p": 1.5}):
-        with pytest.raises(ValueError, match="temperature"):
+    nan, inf = float("nan"), float("inf")
+    wrong = [{"temperature": t} for t in (-1.0, nan, inf, -inf)] + [{"top_p": p} for p in (0.0, 1.5, nan)]
+    for options in (*wrong, {"top_k": -1}):
+        with pytest.raises(ValueError, match=next(iter(options))):
             SamplingConfig(**options)
     with pytest.raises(ValueError, match="one token or more"):
         generate_tokens(model, Padded(SOURCES.data, torch.tensor([2, 0, 4])), SamplingConfig(), torch.Generator())

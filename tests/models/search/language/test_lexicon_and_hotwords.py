@@ -1,6 +1,7 @@
 """Words as a language model, how they are spelled, and what of them is refused."""
 
 import math
+import pickle
 
 import pytest
 import torch
@@ -10,8 +11,10 @@ from word_terms import LETTERS, LEXICON, PIECES, SPELLINGS, Fused, emissions_of,
 
 from models.interface import Beam, Decoder
 from models.search.ctc.beam import ctc_beam
-from models.search.language.lexicon_and_hotwords import LexiconAndHotwords, build_trie, find_unspelled
-from models.special_tokens import BOS, EOS, UNK
+from models.search.language import lexicon_and_hotwords as module
+from models.search.language.lexicon_and_hotwords import LexiconAndHotwords, build_trie, find_unspelled, weigh_trie
+from models.search.language.ngram_lm import Level, NGram
+from models.special_tokens import BOS, EOS, SPECIALS, UNK
 
 
 @pytest.mark.parametrize("texts", [LETTERS, PIECES], ids=["letters", "pieces"])
@@ -73,3 +76,28 @@ def test_the_trie_of_a_lexicon():
         spelled.append(letters)
     assert spelled == words
     assert build_trie([]).first.tolist() == [1, 1, 1]
+
+
+def test_whole_numbers_weigh_as_much_as_others():
+    """Half a hotword is worth half its weight, whichever kind of number says so, and whatever was asked before."""
+    words = LexiconAndHotwords(("", "", "", "", " ", "a", "b"), ("ab", "ba"), ("aba",))
+    for zero in (0, 0.0):
+        whole = weigh_trie(words, Beam(hotword_weight=5, word_bonus=zero, unknown_bonus=zero))
+        exact = weigh_trie(words, Beam(hotword_weight=5.0, word_bonus=0.0, unknown_bonus=0.0))
+        assert all((a == b).all() for a, b in zip(whole, exact, strict=True))
+        assert whole.ends.dtype == whole.pending.dtype == float
+        assert sorted(whole.pending)[-3:] == pytest.approx([5 / 3, 10 / 3, 5])
+
+
+def test_the_machine_of_a_lexicon_is_built_once(monkeypatch):
+    built, real = [], module.build_automaton
+    monkeypatch.setattr(module, "build_automaton", lambda *given: built.append(given) or real(*given))
+    ngram = NGram((Level(torch.arange(5), -torch.arange(1.0, 6.0), torch.empty(0)),))
+    words = LexiconAndHotwords(LETTERS, LEXICON[:1], ngram=ngram, spellings=(*SPECIALS, LEXICON[0]))
+    state = words.start(None, 2)
+    for token in (1, 5, 6, 4):
+        _, state, _ = words.step(torch.tensor([token, token]), state, None)
+    assert len(built) == 1
+    again = pickle.loads(pickle.dumps(words))
+    assert torch.equal(again.step(torch.tensor([1]), again.start(None, 1), None).log_probs,
+                       words.step(torch.tensor([1]), words.start(None, 1), None).log_probs)  # fmt: skip

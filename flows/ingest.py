@@ -1,0 +1,128 @@
+"""A corpus taken in and looked at before anything is trained: what is kept, what is not and why, which rows are whose.
+
+corpus --ingest--> shards, or text
+
+    python -m flows.ingest --corpus manifest:/data/mine.csv
+    python -m flows.ingest --corpus commonvoice:/data/cv/fa --recipe asr_medium --set ingest.own_splits=true --json
+
+With --recipe it is what a training with that recipe takes in, and need not do again. With --json standard output is one
+JSON object: artifact, index, quarantine (paths), split_from, speaker_from, splits {train: {rows, seconds, speakers}},
+rejects {reason: {count, first: [{source, split, detail}]}}, flagged (the same of odd rows that were kept).
+"""
+
+import json
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from prefect import flow
+
+from flows.recipes import asr, classification, language_model, ngram
+from flows.shared.command_line import GOES_ON, Parser
+from flows.shared.overrides import override
+from flows.shared.validate_inputs import resolve_recipes
+from infra.errors import WRONG_USE, UserError, one_line_errors
+from infra.keyboard_interrupt import force_exit_on_interrupt
+from infra.processes import end_orphans
+from tasks.corpora.corpus_uri import Corpus, IngestConfig, corpus_kinds, fingerprint, parse_corpus
+from tasks.ingest.ingest_corpus import ingest_corpus
+from tasks.ingest.ingest_text import TextIngestConfig, ingest_text
+from tasks.ingest.summarize_ingest import summarize_ingest
+
+RECIPES = (asr, classification, language_model, ngram)
+VERBS = {"speech": "utterances", "labels": "labeled", "text": "documents"}
+SPLITS = ("train", "dev", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeechIngest:
+    """What may be set without a recipe."""
+
+    ingest: IngestConfig = field(default_factory=IngestConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextIngest:
+    """The same for plain text."""
+
+    ingest: TextIngestConfig = field(default_factory=TextIngestConfig)
+
+
+@flow(name="ingest", flow_run_name="{corpus}")
+def ingest(corpus: str, recipe: str = "", what: str = "", settings: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Take a corpus in; what summarize_ingest says of it.
+
+    Args:
+        corpus: KIND:URI.
+        recipe: of any flow; what a training with it takes in.
+        what: speech, labels or text, of a corpus that can be read in several ways; by default the first that it can.
+        settings: values to replace, such as ingest.error_budget=0.1.
+    """
+    place, config = plan_ingest(corpus, recipe, what, settings)
+    if isinstance(config, TextIngestConfig):
+        return summarize_ingest(ingest_text(place, fingerprint(place), config))
+    return summarize_ingest(ingest_corpus(place, fingerprint(place), config, SPLITS))
+
+
+def plan_ingest(
+    corpus: str, recipe: str, what: str, settings: Sequence[str]
+) -> tuple[Corpus, IngestConfig | TextIngestConfig]:
+    """Raises UserError for what does not go together."""
+    if recipe:
+        _, place, plans = resolve_recipes(corpus, recipe, settings, RECIPES)
+        if len(plans) > 1:
+            raise UserError(f"recipe {recipe!r}: several; name one")
+        return place, next(iter(plans.values())).ingest
+    place = parse_corpus(corpus, *([VERBS[what]] if what else VERBS.values()))
+    place = replace(place, verb=next(verb for verb in VERBS.values() if place.kind in corpus_kinds(verb)))
+    place = replace(place, verb=VERBS.get(what, place.verb))
+    plan = override(TextIngest() if place.verb == VERBS["text"] else SpeechIngest(), settings)
+    return place, plan.ingest
+
+
+def text_table(told: dict[str, Any]) -> str:
+    """For a terminal."""
+    lines = [f"{'split':<8}{'rows':>10}{'hours':>10}{'speakers':>10}  taken from"] if told["splits"] else []
+    for split, numbers in told["splits"].items():
+        origin = ", ".join(f"{said} ({rows:,})" for said, rows in told["split_from"].get(split, {}).items())
+        hours = numbers["seconds"] / 3600
+        lines.append(f"{split:<8}{numbers['rows']:>10,}{hours:>10.3f}{numbers['speakers']:>10,}  {origin}")
+    if "documents" in told:
+        lines.append(f"text        {told['documents']:,} documents, {told['characters']:,} characters")
+    if told["speaker_from"]:
+        lines.append(f"speakers    {', '.join(f'{said} ({n:,})' for said, n in told['speaker_from'].items())}")
+    for name in ("rejects", "flagged"):
+        for reason, those in told[name].items():
+            lines.append(f"{name:<12}{those['count']:,} {reason}")
+            lines += [f"            {' '.join(filter(None, row.values()))}" for row in those["first"]]
+    lines += [f"{name:<12}{told[name]}" for name in ("artifact", "index", "quarantine")]
+    return "\n".join("".join(c if c.isprintable() else repr(c)[1:-1] for c in line) for line in lines)
+
+
+def parse_arguments() -> Namespace:
+    parser = Parser(description=__doc__)
+    parser.add_argument("--corpus", required=True, metavar="KIND:URI")
+    parser.add_argument("--recipe", default="", metavar="NAME", help="take in what a training with it does")
+    parser.add_argument("--what", default="", choices=tuple(VERBS), help="of a corpus that can be read as several")
+    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="ingest.KEY=VALUE")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
+    given = parser.parse_args()
+    if given.recipe and given.what:
+        parser.error("--recipe says what the corpus is read as; leave out --what")
+    with one_line_errors(WRONG_USE):
+        plan_ingest(given.corpus, given.recipe, given.what, given.settings)
+    return given
+
+
+def main() -> None:
+    given = parse_arguments()
+    end_orphans()
+    force_exit_on_interrupt(GOES_ON)
+    with one_line_errors(interrupted=GOES_ON):
+        told = ingest(given.corpus, given.recipe, given.what, tuple(given.settings))
+        print(json.dumps(told, ensure_ascii=False) if given.json else text_table(told))
+
+
+if __name__ == "__main__":
+    main()
