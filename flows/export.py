@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 from flows.shared.command_line import GOES_ON, Parser
-from infra import storage
+from infra import artifact_store, storage
 from infra.artifact_store import MANIFEST, Artifact
-from infra.errors import explain_full_disk, one_line_errors
+from infra.errors import UserError, explain_full_disk, one_line_errors
 from infra.keyboard_interrupt import force_exit_on_interrupt
 from infra.processes import end_orphans
 from infra.settings import settings
@@ -26,8 +26,13 @@ from tasks.publishing.export_corpus import Export, Format, export_corpus
 
 def artifact_at(place: str) -> Artifact:
     """The shards or the text at a path, a URI, or a name in the store."""
-    stored = storage.join(settings().root, place)
-    return import_model(stored if storage.stat(storage.join(stored, MANIFEST)) else place, ("shards", "text"))
+    stored, kinds = storage.join(settings().root, place), ("shards", "text")
+    if not storage.stat(storage.join(stored, MANIFEST)):
+        return import_model(place, kinds)
+    found = artifact_store.artifact_at(stored)  # each clip is checked as it is given out
+    if found.kind not in kinds:
+        raise UserError(f"{place} holds {found.kind}, not a shards or a text")
+    return found
 
 
 def export(shards: str, form: Format, out: str) -> dict[str, Any]:

@@ -2,13 +2,23 @@
 
 import errno
 import os
+import re
 import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
+from urllib.parse import unquote
 
 FAILED, WRONG_USE, INTERRUPTED, UNREAD = 1, 2, 130, 141  # exit statuses; the last as of a program that SIGPIPE ends
+
+
+SECRET_NAME = re.compile(r"pass|pwd|secret|token|key|sig|cred|auth|sas", re.IGNORECASE)
+# Up to the last @: a password that was not encoded may hold any of / @ : # ? itself.
+USER_INFO = re.compile(r"(://[^\s:]*):\S*@")
+QUERY_NAME, QUERY_VALUE = re.compile(r"[?&;]([^\s=&;?]+)="), re.compile(r"[^\s&]*")
+OPTION = re.compile(r"(?i)(?<![\w.?&;])((?:ssl|pg)?(?:password|passwd|pwd)|\w*secret\w*|(?:\w+_)?token|api_?key)=(\S+)")
+SHORTEST_SECRET = 3  # characters of a part of one that an error may quote alone
 
 
 class UserError(Exception):  # noqa: N818  (not an error of the program: something the user can mend)
@@ -34,6 +44,29 @@ def explain_full_disk(what: str = "") -> Iterator[None]:
 
 
 @contextmanager
+def explain_bad_file(place: str) -> Iterator[None]:
+    """Turn whatever comes of what is in a file, which may be anything, into a UserError that names the file."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno:  # of the machine, not of the content
+            raise
+        raise _bad_file(place, error) from error
+    except UserError as error:
+        if place in str(error):
+            raise
+        raise UserError(f"{place}: {error}") from error
+    except Exception as error:
+        raise _bad_file(place, error) from error
+
+
+def _bad_file(place: str, error: Exception) -> UserError:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
+    reason = lines[0][:200] if isinstance(error, ValueError) else f"{type(error).__name__}: {lines[0][:200]}"
+    return UserError(f"{place} cannot be used ({reason}); fetch it again, or use the version that made it")
+
+
+@contextmanager
 def one_line_errors(status: int = FAILED, *, interrupted: str = "interrupted") -> Iterator[None]:
     """For a command line: a UserError or Ctrl-C ends the process with one line on stderr and an exit status, and that
     nobody reads on (`| head -1`) without a word.
@@ -42,7 +75,7 @@ def one_line_errors(status: int = FAILED, *, interrupted: str = "interrupted") -
         try:
             yield
         except UserError as problem:
-            print(f"scriptorium: {problem}", file=sys.stderr)
+            print(f"scriptorium: {redact_url(str(problem))}", file=sys.stderr)
             raise SystemExit(status) from None
         except KeyboardInterrupt:
             print(f"scriptorium: {interrupted}", file=sys.stderr)
@@ -75,3 +108,38 @@ def _is_closed(stream: TextIO) -> bool:
     poll = select.poll()
     poll.register(stream.fileno(), 0)
     return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+def redact_url(text: str, *secret_urls: str) -> str:
+    """The text without the passwords of the URLs in it (`scheme://user:password@host`), and without the secrets of
+    their queries (`?password=`, `&token=`) and of options (`password=`).
+
+    secret_urls: URLs whose secrets are known, and are left out wherever they or parts of them stand: who takes a URL
+    apart wrongly quotes what it holds for the port.
+    """
+    for secret in sorted({part for url in secret_urls for part in _secrets(url)}, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    for start, end in reversed(_query_secrets(text)):
+        text = f"{text[:start]}***{text[end:]}"
+    return OPTION.sub(r"\1=***", USER_INFO.sub(r"\1:***@", text))
+
+
+def _query_secrets(text: str) -> list[tuple[int, int]]:
+    """Where in a text the values of a query's secrets begin and end."""
+    found, end = list[tuple[int, int]](), 0
+    for name in QUERY_NAME.finditer(text):
+        if name.start() >= end and SECRET_NAME.search(unquote(name[1])):
+            value = QUERY_VALUE.match(text, name.end())
+            end = value.end() if value else name.end()
+            found.append((name.end(), end))
+    return found
+
+
+def _secrets(url: str) -> set[str]:
+    """As they are written, decoded, and the parts between what divides a URL."""
+    found = {m[0].removeprefix(m[1])[1:-1] for m in USER_INFO.finditer(url)}
+    found |= {url[start:end] for start, end in _query_secrets(url)}
+    found |= {unquote(secret) for secret in found}
+    divided = [re.split(r"([/@:#?])", secret) for secret in found]
+    parts = {"".join(d[i:j]) for d in divided for i in range(len(d)) for j in range(i + 1, len(d) + 1)}
+    return {part for part in parts if len(part) >= SHORTEST_SECRET}

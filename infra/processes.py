@@ -6,7 +6,9 @@ session or parent. A process is named by (id, start time), so an id used again b
 """
 
 import contextlib
+import hashlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -14,8 +16,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from infra.settings import settings
+
 MARK = "SCRIPTORIUM_UP"
-OWNER = "SCRIPTORIUM_OWNER"  # id and start of the command that a process belongs to
+OWNER = "SCRIPTORIUM_COMMAND"  # the command that a process belongs to: id:start@place
 POLL_SECONDS = 0.1  # between two looks whether processes have ended
 
 
@@ -71,13 +75,42 @@ def kill_descendants() -> None:
 
 
 def end_orphans() -> None:
-    """End what commands of ours left behind when they were killed; what this one starts is marked as its own."""
-    table = _living()
+    """End what commands of ours on this store left behind when they were killed; what this one starts is marked as its
+    own.
+
+    A mark tells the command's process, by id and start, and the place in which these name one: the boot, the namespace
+    of process ids and the store. What was started elsewhere, in a container or on another store, is not ours to judge.
+    """
+    table, here = _living(), _place()
     for pid in table:
-        owner = _variable(pid, OWNER)
-        if owner and not Process(*map(int, owner.split(":"))).alive():
+        owner, _, place = _variable(pid, OWNER).partition("@")
+        told = re.fullmatch("([0-9]{1,10}):([0-9]{1,20})", owner)
+        if place == here and told and not Process(int(told[1]), int(told[2])).alive() and _is_mine(pid):
             _signal({Process(pid, table[pid].started)}, signal.SIGKILL)
-    os.environ[OWNER] = f"{os.getpid()}:{table[os.getpid()].started}"
+    os.environ[OWNER] = f"{os.getpid()}:{table[os.getpid()].started}@{here}"
+
+
+def _place() -> str:
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    store = hashlib.sha256(f"{settings().s3_endpoint} {settings().root}".encode()).hexdigest()[:16]
+    return f"{boot}/{_namespace(os.getpid())}/{store}"
+
+
+def _namespace(pid: int) -> str:
+    """Of process ids; empty where it may not be asked for, or the process just ended."""
+    try:
+        return os.readlink(f"/proc/{pid}/ns/pid")
+    except OSError:
+        return ""
+
+
+def _is_mine(pid: int) -> bool:
+    """Whether a process is this user's, and its ids are of this process's namespace."""
+    try:
+        owner = os.stat(f"/proc/{pid}").st_uid
+    except OSError:
+        return False
+    return owner == os.getuid() and _namespace(pid) == _namespace(os.getpid())
 
 
 def _living() -> dict[int, _Status]:
@@ -162,4 +195,4 @@ def _variable(pid: int, name: str) -> str:
     except OSError:
         return ""
     start = f"{name}=".encode()
-    return next((entry.removeprefix(start).decode() for entry in every if entry.startswith(start)), "")
+    return next((entry.removeprefix(start).decode(errors="replace") for entry in every if entry.startswith(start)), "")

@@ -5,11 +5,10 @@ python -m infra.settings        prints them, with the variable that sets each
 
 import math
 import os
-import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from infra.errors import UserError, end_unread
+from infra.errors import UserError, end_unread, redact_url
 
 HOME = Path(".scriptorium").absolute()
 
@@ -74,11 +73,6 @@ def set_defaults(variables: dict[str, str]) -> None:
     """Give other programs' environment variables a value where the user has set none."""
     for name, value in variables.items():
         os.environ.setdefault(name, value)
-
-
-def redact_url(value: str) -> str:
-    """The value with the password of a URL (`scheme://user:password@host`) left out."""
-    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", value)
 
 
 def main() -> None:

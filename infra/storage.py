@@ -20,10 +20,13 @@ PARTIAL = ".partial-"  # the name of a file that is being written
 
 
 class FileStat(NamedTuple):
-    """size: bytes. version: changes whenever the content may have (mtime and size, or the ETag)."""
+    """size: bytes. version: changes whenever the content may have (mtime and size, or the ETag). modified: seconds
+    since 1970.
+    """
 
     size: int
     version: str
+    modified: float = 0.0
 
 
 def is_s3(uri: str) -> bool:
@@ -116,14 +119,16 @@ def stat(uri: str) -> FileStat | None:
             head = s3_client.request(uri, lambda s3: s3.head_object(**s3_client.bucket_and_key(uri)))
         except FileNotFoundError:
             return None
-        return FileStat(head["ContentLength"], head["ETag"].strip('"'))
+        return FileStat(head["ContentLength"], head["ETag"].strip('"'), head["LastModified"].timestamp())
     path = Path(uri)
     return _local_entry(path.stat()) if path.is_file() else None
 
 
-def list_files(uri: str) -> dict[str, FileStat]:
-    """Every file below a folder or prefix, by its name relative to it, sorted. Empty where there is none."""
-    found = dict(_list_s3(uri) if is_s3(uri) else _list_local(Path(uri)))
+def list_files(uri: str, *, partial: bool = False) -> dict[str, FileStat]:
+    """Every file below a folder or prefix, by its name relative to it, sorted. Empty where there is none. partial: with
+    those that are being written, or that a killed writer left.
+    """
+    found = dict(_list_s3(uri) if is_s3(uri) else _list_local(Path(uri), partial=partial))
     return dict(sorted(found.items()))
 
 
@@ -185,10 +190,16 @@ def _whole(path: Path) -> Iterator[Path]:
 
 
 def _local_entry(status: os.stat_result) -> FileStat:
-    return FileStat(status.st_size, f"{status.st_mtime_ns:x}-{status.st_size:x}")
+    return FileStat(status.st_size, f"{status.st_mtime_ns:x}-{status.st_size:x}", status.st_mtime)
 
 
-def _list_local(folder: Path, below: str = "", above: tuple[Path, ...] = ()) -> Iterator[tuple[str, FileStat]]:
+def _remote_entry(item: dict[str, Any]) -> FileStat:
+    return FileStat(item["Size"], item["ETag"].strip('"'), item["LastModified"].timestamp())
+
+
+def _list_local(
+    folder: Path, below: str = "", above: tuple[Path, ...] = (), *, partial: bool = False
+) -> Iterator[tuple[str, FileStat]]:
     """The files under a folder, those behind links too, but no folder inside itself."""
     above = (*above, folder.resolve())
     with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as found:
@@ -196,8 +207,8 @@ def _list_local(folder: Path, below: str = "", above: tuple[Path, ...] = ()) -> 
             if item.is_dir():
                 inner = Path(item.path)
                 if not (item.is_symlink() and inner.resolve() in above):
-                    yield from _list_local(inner, f"{below}{item.name}/", above)
-            elif not item.name.startswith(PARTIAL) and item.is_file():
+                    yield from _list_local(inner, f"{below}{item.name}/", above, partial=partial)
+            elif (partial or not item.name.startswith(PARTIAL)) and item.is_file():
                 try:
                     status = item.stat()
                 except FileNotFoundError:  # deleted by another process meanwhile
@@ -211,7 +222,7 @@ def _list_s3(uri: str) -> Iterator[tuple[str, FileStat]]:
     while True:  # pages one by one: where the server goes away amid a million files, one page is asked for again
         page = s3_client.request(uri, lambda s3: s3.list_objects_v2(**wanted))
         for item in page.get("Contents", []):
-            yield item["Key"].removeprefix(place["Key"]), FileStat(item["Size"], item["ETag"].strip('"'))
+            yield item["Key"].removeprefix(place["Key"]), _remote_entry(item)
         if not page.get("IsTruncated"):
             return
         wanted["ContinuationToken"] = page["NextContinuationToken"]

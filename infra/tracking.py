@@ -76,9 +76,9 @@ def open_run(key: str, name: str, tags: dict[str, str]) -> str:
         run_id = found[0].info.run_id
         client.update_run(run_id, "RUNNING")
     else:
-        run_id = client.create_run(experiment, tags={KEY_TAG: key}, run_name=name).info.run_id
+        run_id = client.create_run(experiment, tags={KEY_TAG: key}, run_name=redact_url(name)).info.run_id
     for tag, value in tags.items():
-        client.set_tag(run_id, tag, value)
+        client.set_tag(run_id, tag, redact_url(value))
     return run_id
 
 
@@ -131,7 +131,7 @@ def log_dataset(run_id: str, name: str, digest: str, uri: str) -> None:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     kind = "s3" if storage.is_s3(uri) else "local"
-    dataset = Dataset(name, digest[:LONGEST_DIGEST], kind, json.dumps({"uri": uri}))
+    dataset = Dataset(name, digest[:LONGEST_DIGEST], kind, json.dumps({"uri": redact_url(uri)}))
     _client().log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", name)])])
     _client().set_tag(run_id, f"digest.{name}", digest)
 
@@ -208,19 +208,19 @@ def _register(run_id: str, name: str, alias: str, tags: dict[str, str], before: 
     return version
 
 
+@_waiting
 def find_version(name: str, alias_or_version: str) -> str:
     """The version of a registered model by its alias or number, "" for none."""
     from mlflow.exceptions import MlflowException
 
-    with _named_errors():
-        client = _client()
-        found = client.get_model_version if alias_or_version.isdigit() else client.get_model_version_by_alias
-        try:
-            return str(found(name, alias_or_version).version)
-        except MlflowException as error:
-            if _is_away(error):
-                raise
-            return ""
+    client = _client()
+    found = client.get_model_version if alias_or_version.isdigit() else client.get_model_version_by_alias
+    try:
+        return str(found(name, alias_or_version).version)
+    except MlflowException as error:
+        if is_outage(error):
+            raise
+        return ""
 
 
 def resolve_model(model: str) -> str:
@@ -264,6 +264,8 @@ def _downloaded(model: str, run_id: str) -> str:
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
+    if not re.fullmatch("[A-Za-z0-9_-]+", run_id or ""):  # a server's word, which becomes a folder
+        raise UserError(f"model {model!r}: its run has a name that is none ({ascii(run_id)[:60]}); register it again")
     target = Path(settings().cache_folder) / "models" / run_id
     target.mkdir(parents=True, exist_ok=True)
     uri = f"runs:/{run_id}/{BUNDLE_FOLDER}"
@@ -272,7 +274,7 @@ def _downloaded(model: str, run_id: str) -> str:
     except (MlflowException, OSError) as error:
         if is_outage(error):
             raise
-        reason = str(error).splitlines()[0][:200]
+        reason = redact_url(str(error).splitlines()[0], settings().tracking_uri)[:200]
         raise UserError(f"model {model!r} is registered, but {uri} cannot be fetched: {reason}") from error
 
 
@@ -328,5 +330,5 @@ def _client_of(uri: str) -> Any:
 
 
 def _away(uri: str, error: Exception) -> str:
-    reason = redact_url(str(error).splitlines()[0])[:200]
+    reason = redact_url(str(error).splitlines()[0], uri)[:200]
     return f"no MLflow answers at {redact_url(uri)} (MLFLOW_TRACKING_URI): {reason}"

@@ -8,7 +8,9 @@ Padding is always on the right; axis 0 of every tensor in a decoder state is the
 """
 
 import importlib
+import importlib.util
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
@@ -286,9 +288,13 @@ class Cell(Protocol):
 def build(architecture: str, options: dict[str, Any], source_size: int, target_size: int) -> Model:
     """Instantiate `models/<architecture>.py`. The file name is the registry.
 
-    Options of an earlier version are first brought up to date, where the module has an `update_options` for it.
+    Options of an earlier version are first brought up to date, where the module has an `update_options` for it. Raises
+    ValueError for an architecture that there is not.
     """
-    module = importlib.import_module(f"models.{architecture}")
+    known = re.fullmatch("[a-z][a-z0-9_]*", architecture) and importlib.util.find_spec(f"models.{architecture}")
+    module = importlib.import_module(f"models.{architecture}") if known else None
+    if module is None or not hasattr(module, "Config"):
+        raise ValueError(f"no architecture {architecture!r} in this version")
     options = module.update_options(options) if hasattr(module, "update_options") else options
     return module.Config(**options).build(source_size, target_size)
 

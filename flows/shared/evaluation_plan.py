@@ -15,9 +15,9 @@ from tasks.bundles.add_decoding_resources import (
     read_words,
 )
 from tasks.bundles.build_fusion_lm import summarize_fit
+from tasks.bundles.bundle_files import read_beam, read_training
 from tasks.bundles.model_bundle import bundle_front_end, check_golden_outputs, is_classifier, load_bundle
 from tasks.bundles.speaker_batch_norm import AdaptationConfig
-from tasks.bundles.stored_beam import read_beam
 from tasks.corpora.corpus_uri import IngestConfig
 from tasks.ingest.ingest_text import TextIngestConfig
 from tasks.ngram.train_ngram import open_ngram
@@ -67,8 +67,8 @@ def search_plan(bundle: Artifact) -> SearchPlan:
 
 
 def text_plan(bundle: Artifact) -> TextPlan:
-    told = bundle.read_json("training.json")
-    return TextPlan(chunks=ChunkConfig(**told["chunks"]), batching=BatchingConfig(**told["batching"]))
+    chunks, batching = read_training(bundle, "chunks", ChunkConfig), read_training(bundle, "batching", BatchingConfig)
+    return TextPlan(chunks=chunks, batching=batching)
 
 
 def require_recognizer(bundle: Artifact) -> Artifact:
@@ -92,7 +92,7 @@ def add_search_resources(bundle: Artifact, plan: SearchPlan, beam: Beam) -> Arti
 
 def bundle_adaptation(bundle: Artifact) -> AdaptationConfig:
     """As it was trained to be used."""
-    return AdaptationConfig(**bundle.read_json("training.json").get("adapt", {}))
+    return read_training(bundle, "adapt", AdaptationConfig, known=False)
 
 
 def check_adaptation(bundle: Artifact, plan: EvaluationPlan) -> Artifact:

@@ -15,8 +15,9 @@ from infra.artifact_store import Artifact, file_sha256, new_draft
 from infra.errors import UserError
 from models.interface import Beam, LanguageModel
 from tasks.bundles.build_fusion_lm import fit_to_tokenizer
+from tasks.bundles.bundle_files import DECODING, beam_options
+from tasks.bundles.bundle_files import read_words as read_bundle_words
 from tasks.bundles.model_bundle import LM, NEURAL, WORDS, check_golden_outputs, import_model, load_bundle
-from tasks.bundles.stored_beam import DECODE, beam_options
 from tasks.corpora.text_file import read_whole_text
 from tasks.corpora.utterance import QUARANTINE
 from tasks.ingest import tar
@@ -149,10 +150,10 @@ def add_decoding_resources(bundle: Artifact, lm: Artifact | None, resources: Dec
         raise UserError("hotwords are given, but beam.hotword_weight is 0: set it (5, say)")
     if resources.lexicon and not (lm or beam.lexicon_only or beam.unknown_bonus or beam.word_bonus or fusing):
         raise UserError("a lexicon is given, but no term uses it: set beam.lexicon_only=true, or give a language model")
-    words = bundle.read_json(WORDS) if WORDS in had else {"lexicon": [], "hotwords": []}
+    words = {"lexicon": [], "hotwords": []} | (read_bundle_words(bundle) if WORDS in had else {})
     words = {name: list(getattr(resources, name)) or words[name] for name in words}
     with tempfile.TemporaryDirectory() as folder, new_draft("bundle") as out:
-        for name in had - {WORDS, DECODE} - (fusing if lm else set()):
+        for name in had - {WORDS, DECODING} - (fusing if lm else set()):
             out.put(name, bundle.file(name))
         if lm:
             names = [BINARY] if lm.kind == "ngram" else [name for name in NEURAL if name in lm.names()]
@@ -160,6 +161,6 @@ def add_decoding_resources(bundle: Artifact, lm: Artifact | None, resources: Dec
                 out.put(LM + name, _fold(lm, bundle, Path(folder)) if name == BINARY else lm.file(name))
         if any(words.values()):
             out.put_json(WORDS, words)
-        out.put_json(DECODE, beam_options(beam))
+        out.put_json(DECODING, beam_options(beam))
     check_golden_outputs(out.result(), beam)
     return out.result()

@@ -2,15 +2,8 @@
 
 from typing import Any
 
-from infra.artifact_store import Artifact
-
 KEYS = {"normalise": "normalize", "normaliser": "normalizer", "initialise": "initialize"}
 ARCHITECTURES = {"echo_state": "echo_state_lm", "gated_convnet": "gated_conv_lm", "tdnn": "tdnn_classifier"}
-
-
-def read_renamed(bundle: Artifact, name: str) -> Any:
-    """A JSON file of a bundle, model.json or features.json."""
-    return rename(bundle.read_json(name))
 
 
 def rename(told: Any) -> Any:

@@ -8,9 +8,7 @@ lm/model.json, weights.pt and tokenizer.json, and words.json where a search is g
 (tasks/bundles/add_decoding_resources.py).
 """
 
-import hashlib
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,16 +18,30 @@ import numpy as np
 import torch
 
 from infra import storage
-from infra.artifact_store import Artifact, artifact_at, hash_files, new_draft
-from infra.errors import UserError
-from models.interface import Beam, Decoder, LanguageModel, Model, Padded, build, describe_config
+from infra.artifact_store import Artifact, new_draft
+from infra.errors import UserError, explain_bad_file
+from infra.manifest import read_manifest, verify_files
+from models.interface import Beam, Decoder, LanguageModel, Model, Padded, describe_config
 from models.search.language.lexicon_and_hotwords import LexiconAndHotwords
 from models.search.language.vocab_mapped_lm import VocabMappedLM
 from tasks.bundles.build_fusion_lm import build_fusion_lm, map_vocabulary
-from tasks.bundles.earlier_config_names import read_renamed
-from tasks.bundles.stored_beam import DECODE, beam_options, read_beam
-from tasks.bundles.training_checkpoints import Weights, from_bytes, to_bytes
-from tasks.features.front_end import CMVN, OF_WHOLE_UTTERANCES, FrontEnd
+from tasks.bundles.build_weighted_model import build_weighted_model, read_weights
+from tasks.bundles.bundle_files import (
+    DECODING,
+    FEATURES,
+    LM,
+    SPEC,
+    WORDS,
+    beam_options,
+    read_arrays,
+    read_beam,
+    read_object,
+    read_sound,
+    read_spec,
+    read_words,
+)
+from tasks.bundles.training_checkpoints import Weights, to_bytes
+from tasks.features.front_end import CMVN, FrontEnd, feature_size
 from tasks.ngram.binary_file import load_ngram
 from tasks.text.tokenizer import (
     FILE,
@@ -42,9 +54,8 @@ from tasks.text.tokenizer import (
     load_tokenizer,
 )
 
-LM, WORDS = "lm/", "words.json"  # of a bundle; what begins with LM is of a language model
 NGRAM = LM + "ngram.bin"
-NEURAL = ("model.json", "weights.pt", FILE, MODEL)  # of the language model's own bundle, as far as it has them
+NEURAL = (SPEC, "weights.pt", FILE, MODEL)  # of the language model's own bundle, as far as it has them
 GOLDEN = 3
 GOLDEN_LENGTH = 1000  # tokens at most
 SCORE_TOLERANCE = 0.05  # nats: other processors round otherwise
@@ -117,7 +128,7 @@ def write_bundle(contents: BundleContents) -> Artifact:
         for name in contents.tokenizer.names():
             out.put(name, contents.tokenizer.read(name))
         out.put_json("features.json", contents.sound and asdict(contents.sound))
-        out.put_json(DECODE, beam_options(contents.beam))
+        out.put_json(DECODING, beam_options(contents.beam))
         out.put_json("training.json", contents.training)
         if contents.quarantine:
             out.put("quarantine.parquet", contents.quarantine)
@@ -131,20 +142,18 @@ def write_bundle(contents: BundleContents) -> Artifact:
 
 def load_bundle(artifact: Artifact) -> Bundle:
     """The model in evaluation mode with its companions. Raises UserError naming what does not fit."""
-    for name, entry in artifact.manifest()["files"].items():
-        if hashlib.sha256(artifact.read(name)).hexdigest() != entry["sha256"]:
-            raise UserError(f"{artifact.uri}/{name} is not the file that was stored (SHA-256 differs); restore it")
-    spec, features = read_renamed(artifact, "model.json"), read_renamed(artifact, "features.json")
-    tokenizer = load_tokenizer(artifact)
+    artifact.verify()
+    spec, sound, tokenizer = read_spec(artifact), read_sound(artifact), load_tokenizer(artifact)
     if spec["target_size"] != len(tokenizer):
         raise UserError(f"{artifact.uri}: the model has {spec['target_size']} tokens, {FILE} has {len(tokenizer)}")
     spelling = load_source_tokenizer(artifact)
     if spelling and spec["source_size"] != len(spelling):
         told = f"{spec['source_size']} source tokens, {SOURCE}{FILE} has {len(spelling)}"
         raise UserError(f"{artifact.uri}: the model has {told}")
-    model = _model(artifact)
-    beam = read_beam(artifact)
-    return Bundle(model, tokenizer, features and _sound_of(features), beam, spelling, _fused(artifact, tokenizer))
+    if sound and spec["source_size"] != feature_size(sound[0], spec["source_size"]):
+        raise UserError(f"{artifact.uri}: the model reads {spec['source_size']} coefficients, {FEATURES} makes others")
+    model, beam = _model(artifact), read_beam(artifact)
+    return Bundle(model, tokenizer, sound and AudioConfig(*sound), beam, spelling, _fused(artifact, tokenizer))
 
 
 def load_in_actor(artifact: Artifact) -> tuple[Bundle, torch.device]:
@@ -164,32 +173,33 @@ def load_on_device(artifact: Artifact) -> tuple[Bundle, torch.device]:
 
 
 def _model(artifact: Artifact, prefix: str = "") -> Model:
-    spec = read_renamed(artifact, f"{prefix}model.json")
+    spec, name = read_spec(artifact, prefix), f"{prefix}weights.pt"
+    with explain_bad_file(storage.join(artifact.uri, name)):
+        weights = read_weights(artifact.read(name))
     try:
-        model = build(**spec)
-        model.load_state_dict(from_bytes(artifact.read(f"{prefix}weights.pt")))
-    except (TypeError, RuntimeError) as error:  # other options, other weights
-        told = f"{prefix}weights.pt is of another version of {spec['architecture']}"
-        raise UserError(f"{artifact.uri}: {told}; use the version that made it, or train again") from error
-    return model.eval()
+        return build_weighted_model(spec, weights)
+    except Exception as error:  # whatever options that may be anything bring about
+        reason = " ".join(str(error).split())[:200]
+        if isinstance(error, ValueError):  # options that the architecture itself refuses
+            raise UserError(f"{storage.join(artifact.uri, prefix + SPEC)} cannot be used ({reason})") from error
+        told = f"{name} is of another version of {spec['architecture']}"
+        raise UserError(f"{artifact.uri}: {told}; use the version that made it, or train again ({reason})") from error
 
 
 def _fused(artifact: Artifact, tokenizer: TextTokenizer) -> Decoder | None:
     names, lm = artifact.names(), None
     if NGRAM in names:
-        lm = load_ngram(artifact.file(NGRAM))
-    elif LM + "model.json" in names:
-        lm = map_vocabulary(tokenizer, _model(artifact, LM), load_tokenizer(PrefixedFiles(artifact, LM)))
+        with explain_bad_file(storage.join(artifact.uri, NGRAM)):
+            lm = load_ngram(artifact.file(NGRAM))
+    elif LM + SPEC in names:
+        model, own = _model(artifact, LM), load_tokenizer(PrefixedFiles(artifact, LM))
+        with explain_bad_file(storage.join(artifact.uri, LM + SPEC)):
+            lm = map_vocabulary(tokenizer, model, own)
     elif WORDS not in names:
         return None
-    return build_fusion_lm(tokenizer, lm, **(artifact.read_json(WORDS) if WORDS in names else {}))
-
-
-def _sound_of(told: dict[str, Any]) -> AudioConfig:
-    known = told["normalizer"]
-    limits = {name: known[name] for name in OF_WHOLE_UTTERANCES if name in known}
-    normalizer = CMVN(known["kind"], tuple(known["mean"]), tuple(known["deviation"]), **limits)
-    return AudioConfig(FrontEnd(**told["front_end"]), normalizer)
+    words = read_words(artifact) if WORDS in names else {}
+    with explain_bad_file(storage.join(artifact.uri, WORDS if WORDS in names else LM)):
+        return build_fusion_lm(tokenizer, lm, **words)
 
 
 def check_golden_outputs(artifact: Artifact, beam: Beam | None = None) -> None:
@@ -198,13 +208,15 @@ def check_golden_outputs(artifact: Artifact, beam: Beam | None = None) -> None:
     beam: one that is to be used, and is refused here where the model's search or what the bundle holds does not go with
     it.
     """
-    expected, bundle = artifact.read_json("golden.json"), load_bundle(artifact)
-    with np.load(io.BytesIO(artifact.read("golden.npz")), allow_pickle=False) as golden:
-        found, some = model_outputs(bundle, dict(golden)), list(golden.values())[:1]
-    for key, told in expected.items():
-        same = found[key]["text"] == told["text"] and abs(found[key]["score"] - told["score"]) < SCORE_TOLERANCE
-        if not same:
-            raise UserError(f"{artifact.uri}: golden utterance {key} now reads {found[key]}, expected {told}")
+    bundle, expected = load_bundle(artifact), read_object(artifact, "golden.json")
+    with explain_bad_file(storage.join(artifact.uri, "golden.npz")):
+        golden = read_arrays(artifact.read("golden.npz"))
+        found, some = model_outputs(bundle, golden), list(golden.values())[:1]
+    with explain_bad_file(storage.join(artifact.uri, "golden.json")):
+        for key, told in expected.items():
+            same = found[key]["text"] == told["text"] and abs(found[key]["score"] - told["score"]) < SCORE_TOLERANCE
+            if not same:
+                raise UserError(f"{artifact.uri}: golden utterance {key} now reads {found[key]}, expected {told}")
     if beam and some:
         try:
             bundle.model.search(bundle.source(some[0]), beam, bundle.lm)
@@ -242,45 +254,39 @@ def bundle_tokenizer(bundle: Artifact) -> Artifact:
 
 def bundle_front_end(bundle: Artifact) -> FrontEnd | None:
     """What its sources are made with, None where it reads text."""
-    sound = read_renamed(bundle, "features.json")
-    return FrontEnd(**sound["front_end"]) if sound else None
+    sound = read_sound(bundle)
+    return sound[0] if sound else None
 
 
 def lm_architecture(bundle: Artifact) -> str:
     """The same of the neural language model that its search fuses; "" where there is none."""
-    name = LM + "model.json"
-    return read_renamed(bundle, name)["architecture"] if name in bundle.names() else ""
+    return read_spec(bundle, LM)["architecture"] if LM + SPEC in bundle.names() else ""
 
 
 def model_architecture(bundle: Artifact) -> str:
     """The file in models/ that its model is of."""
-    return read_renamed(bundle, "model.json")["architecture"]
+    return read_spec(bundle)["architecture"]
 
 
 def is_classifier(bundle: Artifact) -> bool:
-    return bundle.read_json(FILE)["kind"] == LABELS
+    return read_object(bundle, FILE).get("kind") == LABELS
 
 
 def import_model(place: str, kinds: Sequence[str] = ("bundle",)) -> Artifact:
-    """A model at any path or URI as an artifact of this store, copied there if it is not.
+    """A model at any path or URI as an artifact of this store, copied there if it is not. Every file of it is read.
 
-    Raises UserError where a file is not the one that its manifest was written for, whatever this store holds.
+    Raises UserError for one of other kinds, and naming a file that is not what its manifest lists.
     """
-    found = artifact_at(place)
+    told = read_manifest(place)
+    found, files = Artifact(told["kind"], told["digest"]), told["files"]
     if found.kind not in kinds:
         raise UserError(f"{place} holds {found.kind}, not a {' or a '.join(kinds)}")
-    if place == found.uri:
-        return found  # the store's own, which is looked at when it is loaded
-    files = json.loads(storage.read(storage.join(place, "manifest.json")))["files"]
-    if hash_files(files) != found.digest:
-        raise UserError(f"{place}/manifest.json was changed: its digest is not that of the files it lists")
-    for name, told in files.items():
-        if Path(name).is_absolute() or ".." in Path(name).parts:
-            raise UserError(f"{place}/manifest.json names a file outside the bundle: {name}")
-        if hashlib.sha256(storage.read(storage.join(place, name))).hexdigest() != told["sha256"]:
-            raise UserError(f"{place}/{name} is not the file that its manifest.json lists (SHA-256 differs)")
-    if not found.exists():
+    verify_files(place, files)
+    if found.find_damage():
         with new_draft(found.kind) as out:
             for name in files:
-                out.put(name, storage.read(storage.join(place, name)) if storage.is_s3(place) else Path(place, name))
+                uri = storage.join(place, name)
+                out.put(name, storage.read(uri) if storage.is_s3(uri) else Path(uri))
+        if out.result() != found:
+            raise UserError(f"{place} was changed while it was read; try again")
     return found

@@ -5,6 +5,7 @@ Files in the draft of the run: `state-<step>.pt` (everything to continue), `best
 """
 
 import io
+import zipfile
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,6 +82,13 @@ def to_bytes(value: Any) -> bytes:
 
 
 def from_bytes(data: bytes) -> Any:
+    """Raises ValueError for what `to_bytes` does not write: another format, or one that is more once it is read."""
+    if not zipfile.is_zipfile(io.BytesIO(data)):
+        raise ValueError("not a file that torch.save writes, or cut off")
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        inside = archive.infolist()
+    if any(one.compress_type != zipfile.ZIP_STORED for one in inside) or sum(i.file_size for i in inside) > len(data):
+        raise ValueError("its content is larger than the file, which torch.save does not write")
     return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
 
 

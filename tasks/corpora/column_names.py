@@ -139,9 +139,10 @@ def read_channels(row: Mapping[str, Any], columns: Columns) -> tuple[int, ...]:
     except json.JSONDecodeError:
         found = None
     channels = found if isinstance(found, list) else [found]
-    if not channels or not all(type(channel) is int and channel >= 0 for channel in channels):
+    numbers = tuple(channel for channel in channels if type(channel) is int and channel >= 0)
+    if not channels or len(numbers) != len(channels):
         raise ValueError(f"{columns.channel} is {json.dumps(chosen)[:80]}: a channel from 0 on, a list, or average")
-    return tuple(channels)
+    return numbers
 
 
 def _seconds(row: Mapping[str, Any], name: str) -> float | None:

@@ -20,6 +20,7 @@ from typing import Any, Generic, ParamSpec
 from infra.artifact_store import Artifact, find_result, record_result
 from infra.errors import UserError, explain_full_disk
 from infra.lock import hold_lock
+from infra.settings import redact_url
 from tasks.steps.in_process import is_in_process
 
 P = ParamSpec("P")
@@ -61,7 +62,7 @@ class Step(Generic[P]):
             if found := find_result(key):  # of a run that had the lock until now, too
                 return found
             artifact = function(*arguments)
-            record_result(key, artifact)
+            record_result(key, artifact, self.fn.__qualname__, find_artifacts(arguments))
         return artifact
 
     @cached_property
@@ -101,6 +102,16 @@ def canonical(value: Any) -> Any:
     if value is None or isinstance(value, str | int | float | bool):
         return value
     raise TypeError(f"a step takes artifacts and configs, not {type(value).__name__}")
+
+
+def find_artifacts(value: Any) -> set[Artifact]:
+    """The artifacts in an input: it itself, or in its fields and items."""
+    if isinstance(value, Artifact):
+        return {value}
+    if is_dataclass(value) and not isinstance(value, type):
+        value = [getattr(value, f.name) for f in fields(value)]
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return set().union(*map(find_artifacts, items))
 
 
 def code_modules(value: Any) -> set[str]:
@@ -168,7 +179,7 @@ def shorten_user_errors() -> None:
 
     def shorten(record: logging.LogRecord) -> bool:
         if record.exc_info and isinstance(record.exc_info[1], UserError):
-            record.msg, record.args, record.exc_info = f"{record.exc_info[1]}", (), None
+            record.msg, record.args, record.exc_info = redact_url(str(record.exc_info[1])), (), None
         return True
 
     for name in ("prefect.flow_runs", "prefect.task_runs"):

@@ -5,7 +5,6 @@ models/special_tokens.SPECIALS. Labels, the vocabulary of a classifier, have no 
 """
 
 import io
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,10 +14,13 @@ from typing import Any, Literal, Protocol
 
 import pyarrow.parquet as pq
 
+from infra import storage
 from infra.artifact_store import Artifact, new_draft
-from infra.errors import UserError
+from infra.errors import UserError, explain_bad_file
+from infra.manifest import parse_json
 from models.special_tokens import SPECIALS, UNK
 from tasks.steps.pipeline_step import step
+from tasks.steps.read_config import read_config
 from tasks.text.normalization import AS_WRITTEN, NormalizationConfig, normalize_text
 
 FILE, MODEL = "tokenizer.json", "tokenizer.model"
@@ -48,6 +50,9 @@ class TokenizerConfig:
 
 class ReadableFiles(Protocol):
     """An artifact, or a folder that stands for one."""
+
+    @property
+    def uri(self) -> str: ...
 
     def read(self, name: str) -> bytes: ...
 
@@ -152,14 +157,31 @@ def fit_on_texts(texts: Iterable[str], config: TokenizerConfig, source: str) -> 
 
 
 def load_tokenizer(place: ReadableFiles) -> TextTokenizer:
-    rules = json.loads(place.read(FILE))
-    if rules["kind"] == LABELS:
-        return LabelVocabulary(tuple(rules["symbols"]))
-    text = load_normalization(rules["text"])
-    if rules["kind"] in {"bpe", "unigram"}:
-        return SentencePieceTokenizer(place.read(MODEL), text)
-    first = len(SPECIALS) if rules.get("specials", True) else 0
-    return SymbolTokenizer(tuple(rules["symbols"]), " " if rules["kind"] == "words" else "", text, first)
+    """Raises UserError for files that are no tokenizer's."""
+    described = storage.join(place.uri, FILE)
+    with explain_bad_file(described):
+        rules = parse_json(place.read(FILE), described)
+        kind, text = rules["kind"], AS_WRITTEN if rules["kind"] == LABELS else load_normalization(rules["text"])
+        if kind not in {"bpe", "unigram"}:
+            return _symbol_tokenizer(kind, rules, text)
+    with explain_bad_file(storage.join(place.uri, MODEL)):
+        tokenizer = SentencePieceTokenizer(place.read(MODEL), text)
+        if tokenizer.encode("") or len(tokenizer) <= len(SPECIALS):
+            raise ValueError("it has no pieces")
+        return tokenizer
+
+
+def _symbol_tokenizer(kind: str, rules: dict[str, Any], text: NormalizationConfig) -> TextTokenizer:
+    symbols, specials = rules["symbols"], rules.get("specials", True)
+    if kind not in {"characters", "words", LABELS}:
+        raise ValueError(f"there are no tokens of kind {kind!r}")
+    if not isinstance(symbols, list) or not all(isinstance(symbol, str) for symbol in symbols):
+        raise ValueError("its symbols are no list of texts")
+    if len(set(symbols)) < len(symbols) or not symbols or type(specials) is not bool:
+        raise ValueError("its symbols are none, or the same twice")
+    if kind == LABELS:
+        return LabelVocabulary(tuple(symbols))
+    return SymbolTokenizer(tuple(symbols), " " if kind == "words" else "", text, len(SPECIALS) if specials else 0)
 
 
 @dataclass(frozen=True)
@@ -168,6 +190,10 @@ class PrefixedFiles:
 
     artifact: Artifact
     prefix: str
+
+    @property
+    def uri(self) -> str:
+        return storage.join(self.artifact.uri, self.prefix.rstrip("/"))
 
     def read(self, name: str) -> bytes:
         return self.artifact.read(self.prefix + name)
@@ -179,9 +205,8 @@ def load_source_tokenizer(place: Artifact) -> TextTokenizer | None:
 
 
 def load_normalization(told: dict[str, Any]) -> NormalizationConfig:
-    """From JSON, which has lists for tuples."""
-    options: dict[str, Any] = told | {"replace": tuple(told.get("replace", ()))}
-    return NormalizationConfig(**options)
+    """From JSON. Raises ValueError for what is none."""
+    return read_config(NormalizationConfig, told, "text")
 
 
 def training_texts(shards: Artifact) -> Iterator[str]:

@@ -10,7 +10,7 @@ import torch
 
 from infra.artifact_store import Artifact
 from models.interface import build
-from tasks.bundles.earlier_config_names import read_renamed
+from tasks.bundles.bundle_files import read_spec
 from tasks.training.training_duration import TrainingTime
 
 Row = dict[str, Any]
@@ -59,7 +59,7 @@ def entry_metrics(entry: LeaderboardEntry) -> Row:
 def count_parameters(bundle: Artifact) -> int:
     """The numbers that training finds; what a network holds besides, such as a reservoir, does not count."""
     with torch.device("meta"):
-        return sum(value.numel() for value in build(**read_renamed(bundle, "model.json")).parameters())
+        return sum(value.numel() for value in build(**read_spec(bundle)).parameters())
 
 
 def rank_recipes(found: Iterable[tuple[str, Row]], ranking: Ranking) -> dict[str, Row]:

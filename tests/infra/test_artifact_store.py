@@ -276,3 +276,82 @@ def test_a_reference_is_small_and_plain():
     artifact = Artifact("shards", "ab" * 32)
     assert str(artifact) == "shards/" + "ab" * 8
     assert json.dumps([artifact.kind, artifact.digest])
+
+
+BROKEN_NOTES = [b"", b"{", b"[]", b"null", b'{"kind": "shards"}', b'{"kind": "../x", "digest": "ab"}', b"\xff"]
+
+
+@pytest.mark.parametrize("note", [*BROKEN_NOTES, b'{"kind": "shards", "digest": "../../evil"}', b"[" * 100_000])
+def test_a_broken_note_is_told_and_written_again(root, caplog, note):
+    artifact = make()
+    storage.write(artifact_store.note_uri("key"), note)
+    assert find_result("key") is None
+    assert len(caplog.messages) == 1
+    assert ".memory/key.json" in caplog.text
+    record_result("key", artifact)
+    assert find_result("key") == artifact
+
+
+def test_a_note_of_an_earlier_version_is_read(root):
+    artifact = make()
+    storage.write(artifact_store.note_uri("key"), json.dumps({"kind": "shards", "digest": artifact.digest}).encode())
+    assert find_result("key") == artifact
+
+
+def cut(uri):
+    storage.write(uri, storage.read(uri)[:-1])
+
+
+@pytest.mark.parametrize("act", [storage.remove, cut], ids=["deleted", "cut off"])
+@pytest.mark.parametrize("name", ["a.bin", "deep/b.bin", artifact_store.MANIFEST])
+def test_a_damaged_artifact_is_told_and_made_again(root, caplog, act, name):
+    artifact = make()
+    record_result("key", artifact)
+    act(storage.join(artifact.uri, name))
+    assert find_result("key") is None
+    assert len(caplog.messages) == 1
+    assert f"{artifact.uri}" in caplog.text
+    assert make() == artifact  # what its step does then
+    assert find_result("key") == artifact
+    assert (artifact.read("a.bin"), artifact.read("deep/b.bin")) == (b"one", b"two")
+
+
+def test_a_manifest_of_another_artifact_is_none(root):
+    one, other = make(), make(files={"c.bin": b"three"})
+    storage.copy(storage.join(other.uri, artifact_store.MANIFEST), storage.join(one.uri, artifact_store.MANIFEST))
+    record_result("key", one)
+    assert find_result("key") is None
+    with pytest.raises(UserError, match="is of shards"):
+        one.names()
+
+
+def test_a_missing_file_is_one_line(root):
+    artifact = make()
+    storage.remove(storage.join(artifact.uri, "a.bin"))
+    for read in (artifact.read, artifact.file, artifact.read_json):
+        with pytest.raises(UserError, match=r"a\.bin is missing; run the command that made"):
+            read("a.bin")
+
+
+@pytest.mark.parametrize("name", ["../../evil", "/etc/passwd", "a/../b", "C:x", "a\\b", "", "a\0", "manifest.json"])
+def test_a_name_that_leaves_the_folder_is_refused_wherever_it_comes_from(root, name):
+    """An index from elsewhere names shards, say."""
+    artifact, draft = make(), open_draft("shards", "key")
+    for act in (artifact.read, artifact.file, lambda name: draft.put(name, b"evil")):
+        with pytest.raises(UserError, match="names"):
+            act(name)
+    assert set(storage.list_files(root)) == {
+        f"shards/{artifact.digest[:16]}/{n}" for n in ("a.bin", "deep/b.bin", "manifest.json")
+    }
+
+
+def test_a_draft_after_a_power_cut_makes_again_what_it_lost(root):
+    """A file system may keep a name and lose what was written."""
+    here = fill("key", {"a.bin": b"one", "b.bin": b"two", "c.bin": b"three"})
+    storage.write(storage.join(here.uri, artifact_store.MARKS, "a.bin"), b"")
+    assert here.finished() == {"b.bin", "c.bin"}
+    storage.write(storage.join(here.uri, "b.bin"), b"")
+    with pytest.raises(UserError, match=r"1 files are not as they were written, first b\.bin"):
+        here.commit()
+    assert here.finished() == {"c.bin"}
+    assert fill("key", {"a.bin": b"one", "b.bin": b"two"}).commit().names() == ["a.bin", "b.bin", "c.bin"]

@@ -1,0 +1,1 @@
+"""What lies in the artifact store, and its cleanup: `python -m infra.artifacts`."""
