@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from infra import tracking
+from infra import storage, tracking
 from infra.artifact_store import MANIFEST, Artifact, new_draft
 from tasks.steps.pipeline_step import step
 from tasks.training.run_training import history_rows
@@ -124,7 +124,7 @@ def bundle_files(bundle: Artifact) -> Iterator[tuple[str, bytes | Path]]:
 
 def _folder(artifact: Artifact) -> Iterator[tuple[str, bytes | Path]]:
     yield from ((name, artifact.file(name)) for name in artifact.names())  # fetched when its turn comes
-    yield MANIFEST, artifact.read(MANIFEST)
+    yield MANIFEST, storage.read(storage.join(artifact.uri, MANIFEST))  # which `read` does not give: it is the store's
 
 
 def flatten_params(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -6,7 +6,6 @@ at the word nearest to it that both have heard at the same time, or where they h
 
 from collections.abc import Sequence
 from difflib import SequenceMatcher
-from itertools import takewhile
 
 from tasks.transcription.transcript import Word
 
@@ -21,25 +20,41 @@ def join_words(before: Sequence[Word], after: Sequence[Word], shared: tuple[floa
     middle = (shared[0] + shared[1]) / 2
     if any(word.start is None for word in (*before, *after)):
         return _join_untimed(before, after)
-    tail = list(takewhile(lambda i: _middle(before[i]) >= shared[0] - SLACK, reversed(range(len(before)))))
-    head = [j for j, word in enumerate(after) if _middle(word) <= shared[1] + SLACK]
-    places = list[tuple[float, int, int]]()
-    for i in tail:
-        j = _nearest(before[i], after, head)
-        if j is not None and _nearest(after[j], before, tail) == i:
-            places.append((abs(_middle(before[i]) - middle), i, j))
-    if places:
-        _, i, j = min(places)
-        return [*before[: i + 1], *after[j + 1 :]]
+    first = next((i for i in reversed(range(len(before))) if _middle(before[i]) < shared[0] - SLACK), -1) + 1
+    head = [word for word in after if _middle(word) <= shared[1] + SLACK]
+    same = align_timed(before[first:], head)
+    if same:
+        i, j = min(same, key=lambda pair: abs(_middle(before[first + pair[0]]) - middle))
+        return [*before[: first + i + 1], *after[j + 1 :]]
     kept = [word for word in before if _middle(word) < middle]
     return [*kept, *(word for word in after if _middle(word) >= middle)]
 
 
-def _nearest(word: Word, others: Sequence[Word], places: Sequence[int]) -> int | None:
-    """Where among others the same word is said at nearly the same time."""
-    apart = [(abs(_middle(others[k]) - _middle(word)), k) for k in places if others[k].text == word.text]
-    seconds, place = min(apart, default=(SLACK + 1, 0))
-    return place if seconds <= SLACK else None
+def align_timed(one: Sequence[Word], other: Sequence[Word]) -> list[tuple[int, int]]:
+    """Places (i, j) with i and j rising of the same word at nearly the same time: as many as there can be, and of all
+    such pairings the one whose times differ least.
+    """
+    best = [[0.0] * (len(other) + 1) for _ in range(len(one) + 1)]  # of what follows i and j
+    for i in reversed(range(len(one))):
+        for j in reversed(range(len(other))):
+            best[i][j] = max(best[i + 1][j], best[i][j + 1], best[i + 1][j + 1] + _gain(one[i], other[j]))
+    pairs, i, j = list[tuple[int, int]](), 0, 0
+    while i < len(one) and j < len(other):
+        gain = _gain(one[i], other[j])
+        if gain and best[i][j] == best[i + 1][j + 1] + gain:
+            pairs.append((i, j))
+            i, j = i + 1, j + 1
+        elif best[i][j] == best[i + 1][j]:
+            i += 1
+        else:
+            j += 1
+    return pairs
+
+
+def _gain(one: Word, other: Word) -> float:
+    """Of a pair, 0 for none."""
+    apart = abs(_middle(one) - _middle(other))
+    return 1 - apart / 1000 if one.text == other.text and apart <= SLACK else 0.0
 
 
 def _middle(word: Word) -> float:

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tasks.transcription.merge_windows import join_words
@@ -50,6 +50,7 @@ def cut(words, begin, end):
 
 
 @given(st.integers(0, 10_000), st.floats(0.0, 0.4))
+@example(384, 0.25)  # one word twice within a seventh of a second
 def test_no_word_is_doubled_or_lost_at_a_seam(seed, jitter):
     random = np.random.default_rng(seed)
     words, at = [], 0.0
