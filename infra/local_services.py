@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import Any
 
 from infra import processes, ray_cluster
-from infra.errors import UserError, one_line_errors
+from infra.errors import UserError, one_line_errors, redact_url
 from infra.processes import Process
 from infra.service_state import ServiceState, load_state, service_lock
-from infra.settings import HOME, redact_url, settings
+from infra.settings import HOME, settings
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 LOG = HOME / "log"

@@ -24,7 +24,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -48,15 +48,24 @@ def hold_lock(name: str, what: str) -> Iterator[None]:
     place = storage.join(settings().root, FOLDER, name)
     waiting = _Waiting(what)
     descriptor = None if storage.is_s3(place) else _flock(Path(place), waiting)
-    if descriptor is None:
-        with _claimed(place, waiting):
-            yield
-        return
+    with _claimed(place, waiting) if descriptor is None else _released(descriptor, Path(place)):
+        yield
+
+
+@contextmanager
+def hold_file(path: Path) -> Iterator[None]:
+    """Inside the block no other process of this machine is in one for the same path, where there is flock."""
+    descriptor = _flock(path, _Waiting(""))
+    with nullcontext() if descriptor is None else _released(descriptor, path):
+        yield
+
+
+@contextmanager
+def _released(descriptor: int, path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        with contextlib.suppress(FileNotFoundError):  # somebody has cleared the store
-            os.unlink(place)  # before it is free, so that it is no other owner's
+        path.unlink(missing_ok=True)  # before it is free, so that it is no other owner's
         os.close(descriptor)
 
 
@@ -67,7 +76,7 @@ class _Waiting:
         self.what, self.told = what, False
 
     def tell(self, owner: dict[str, Any]) -> None:
-        if not self.told and owner:
+        if self.what and owner and not self.told:
             at = f"process {owner['pid']} on {owner['host']}, since {owner['since']}"
             tell_user(f"{self.what} is being made by another run ({at}); waiting for it")
             self.told = True

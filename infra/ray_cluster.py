@@ -1,8 +1,14 @@
 """Ray: the cluster named by RAY_ADDRESS, or one on this machine that ends with the process."""
 
 import logging
+import os
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from infra import storage
 from infra.errors import UserError
 from infra.settings import set_defaults, settings
 
@@ -13,13 +19,16 @@ ENVIRONMENT = {
     "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # keep CUDA visible to tasks that ask for none; the future default
 }
+# Of a command: Ray's C++ side writes to its terminal what nobody there can act on (an actor's arguments lie in the
+# object store, an exporter of metrics is late). What ends a run comes as an exception too.
+QUIET = {"RAY_BACKEND_LOG_LEVEL": "fatal"}
 # The name says nothing of it: without "clusters", Ray listens on the loopback interface only.
 ON_THIS_MACHINE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 
 def connect() -> Any:
     """The `ray` module, connected. Safe to call again."""
-    set_defaults(ENVIRONMENT)
+    set_defaults(ENVIRONMENT | QUIET)
     if settings().ray_address.split(":")[0] in {"", "127.0.0.1", "localhost"}:
         set_defaults(ON_THIS_MACHINE)
     import ray  # seconds that a run with nothing to do need not pay
@@ -28,6 +37,7 @@ def connect() -> Any:
         return ray
     import ray.data
     import ray.train
+    from ray.exceptions import AuthenticationError
 
     data = ray.data.DataContext.get_current()
     data.enable_progress_bars = False  # tasks/steps/ray_jobs.py draws one bar a step instead
@@ -38,14 +48,59 @@ def connect() -> Any:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     quiet["runtime_env"] = {"env_vars": settings().for_workers()}
     try:
-        if address:
-            ray.init(address=address, ignore_reinit_error=True, **quiet)
-        else:
-            # "local": otherwise Ray would join whatever cluster it finds on this machine
-            ray.init("local", num_cpus=int(settings().cores), include_dashboard=False, **quiet)
+        with without_stderr():
+            if address:
+                ray.init(address=address, ignore_reinit_error=True, **quiet)
+            else:
+                # "local": otherwise Ray would join whatever cluster it finds on this machine
+                ray.init("local", num_cpus=int(settings().cores), include_dashboard=False, **quiet)
+    except AuthenticationError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"Ray at {address} wants a token: {reason}; `make up` prints what to set") from error
     except ConnectionError as error:
         raise UserError(
             f"no Ray cluster answers at {address}, or it refuses the token of RAY_AUTH_TOKEN_PATH; "
             "unset RAY_ADDRESS or start a cluster (make up)"
         ) from error
+    if address:
+        refuse_unseen_root(ray)
     return ray
+
+
+@contextmanager
+def without_stderr() -> Iterator[None]:
+    """While Ray starts: its C++ side begins by saying which log level it was given. What fails is an exception."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def refuse_unseen_root(ray: Any) -> None:
+    """Raises UserError that names a node which does not see the artifact root, where that is a folder."""
+    root = settings().root
+    if storage.is_s3(root):
+        return
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    probe = storage.join(root, f".probe-{uuid.uuid4().hex}")
+    storage.write(probe, b"")
+    try:
+        looking = {}
+        for node in (node for node in ray.nodes() if node["Alive"]):
+            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            look = ray.remote(num_cpus=0, scheduling_strategy=there)(os.path.exists)
+            looking[node["NodeManagerAddress"]] = look.remote(probe)
+        unseen = sorted(address for address, seen in looking.items() if not ray.get(seen))
+    finally:
+        storage.remove(probe)
+    if unseen:
+        raise UserError(
+            f"the Ray node {unseen[0]} does not see the artifact root {root}; mount it there under the same path, or "
+            "set SCRIPTORIUM_ARTIFACTS to s3://bucket/prefix"
+        )

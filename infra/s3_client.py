@@ -6,9 +6,9 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, TypeVar
 
-from infra.errors import UserError
+from infra.errors import UserError, redact_url
 from infra.retry import retry_outages
-from infra.settings import redact_url, set_defaults, settings
+from infra.settings import set_defaults, settings
 
 # Servers other than AWS often know no checksums in trailers; the manifest holds SHA-256 of every file anyway.
 OTHER_SERVERS = {

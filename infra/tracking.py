@@ -4,112 +4,71 @@ A server that does not answer is waited for: each function may be repeated from 
 """
 
 import json
-import logging
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
-from functools import cache, wraps
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
-from infra import s3_client, storage
-from infra.errors import UserError
-from infra.retry import retry_outages
-from infra.settings import redact_url, set_defaults, settings
+from infra import storage
+from infra.errors import UserError, redact_url
+from infra.mlflow_client import client, is_outage, waiting
+from infra.settings import settings
 
 KEY_TAG, BUNDLE_TAG = "scriptorium.key", "scriptorium.bundle"
 BUNDLE_FOLDER = "bundle"
 CHUNK = 1000  # metrics in one request, the most the server takes
 PARAMETERS_AT_ONCE = 100  # the same for parameters and tags
-ENVIRONMENT = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # infra/retry.py tries again, and says so in a line
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-}
 LONGEST_DIGEST = 36  # characters, the same for a dataset's digest; the tag beside it holds it whole
 LONGEST_NAME = 255  # characters, the most an alias has, and one less than a column of a model's name
 LONGEST_PARAMETER = 6000  # characters, the most MLflow keeps
-P = ParamSpec("P")
-Answer = TypeVar("Answer")
 
 
-def _waiting(ask: Callable[P, Answer]) -> Callable[P, Answer]:
-    """The function, repeated while MLflow or the place of its artifacts is away. What is wrong becomes one line."""
-
-    @wraps(ask)
-    def waited(*given: P.args, **named: P.kwargs) -> Answer:
-        server = f"MLflow at {redact_url(settings().tracking_uri)}"
-        try:
-            return retry_outages(lambda: ask(*given, **named), is_outage, server)
-        except Exception as error:
-            if not (is_outage(error) or "API request to" in str(error)):
-                raise
-            raise UserError(_away(settings().tracking_uri, error)) from error
-
-    return waited
-
-
-def is_outage(error: BaseException | None) -> bool:
-    """Whether MLflow, or the S3 server its artifacts go to, may be better in a while."""
-    from mlflow.exceptions import MlflowException
-    from requests.exceptions import ConnectionError, Timeout
-
-    if isinstance(error, MlflowException):  # it has no class of its own for a server that does not answer
-        answer = re.search(r"failed with error code (\d+)", str(error))
-        if answer:
-            return int(answer[1]) in {429, 502, 503, 504}
-        busy = error.error_code == "TEMPORARILY_UNAVAILABLE"
-        if busy and settings().tracking_uri.startswith("sqlite:"):
-            return "database is locked" in str(error)
-        return busy or "API request to" in str(error)
-    return isinstance(error, ConnectionError | Timeout) or s3_client.is_outage(error)
-
-
-@_waiting
+@waiting
 def open_run(key: str, name: str, tags: dict[str, str]) -> str:
     """The run of this key, made if there is none, marked as running; its id."""
-    client = _client()
-    experiment = _experiment(client)
-    found = client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
+    mlflow = client()
+    experiment = _experiment(mlflow)
+    found = mlflow.search_runs([experiment], f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
     if found:
         run_id = found[0].info.run_id
-        client.update_run(run_id, "RUNNING")
+        mlflow.update_run(run_id, "RUNNING")
     else:
-        run_id = client.create_run(experiment, tags={KEY_TAG: key}, run_name=redact_url(name)).info.run_id
+        run_id = mlflow.create_run(experiment, tags={KEY_TAG: key}, run_name=redact_url(name)).info.run_id
     for tag, value in tags.items():
-        client.set_tag(run_id, tag, redact_url(value))
+        mlflow.set_tag(run_id, tag, redact_url(value))
     return run_id
 
 
-@_waiting
+@waiting
 def run_key_for(key: str, bundle: str) -> str:
     """The key of the run that is to hold a bundle: the training's own, or where that holds another one, a new run's.
 
     One training can be published with several searches, and what was registered stays as it was.
     """
-    client = _client()
-    found = client.search_runs([_experiment(client)], f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
+    mlflow = client()
+    found = mlflow.search_runs([_experiment(mlflow)], f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
     held = found[0].data.tags.get(BUNDLE_TAG, bundle) if found else bundle
     return key if held == bundle else f"{key}-{bundle}"
 
 
-@_waiting
+@waiting
 def log_params(run_id: str, params: dict[str, Any]) -> None:
     """Parameters as text. MLflow never changes one, so a value that differs from an earlier one becomes a tag."""
     from mlflow.entities import Param, RunTag
 
-    held = _client().get_run(run_id).data.params
+    held = client().get_run(run_id).data.params
     told = {name: redact_url(str(value))[:LONGEST_PARAMETER] for name, value in sorted(params.items())}
     rows = [Param(name, value) for name, value in told.items() if name not in held]
     for i in range(0, len(rows), PARAMETERS_AT_ONCE):
-        _client().log_batch(run_id, params=rows[i : i + PARAMETERS_AT_ONCE])
+        client().log_batch(run_id, params=rows[i : i + PARAMETERS_AT_ONCE])
     changed = [RunTag(name, value) for name, value in told.items() if held.get(name, value) != value]
     for i in range(0, len(changed), PARAMETERS_AT_ONCE):
-        _client().log_batch(run_id, tags=changed[i : i + PARAMETERS_AT_ONCE])
+        client().log_batch(run_id, tags=changed[i : i + PARAMETERS_AT_ONCE])
 
 
-@_waiting
+@waiting
 def log_metrics(run_id: str, rows: Sequence[tuple[str, float, int]]) -> None:
     """Rows of (name, value, step), in batches. A row that the run has already is not sent again."""
     from mlflow.entities import Metric
@@ -118,22 +77,22 @@ def log_metrics(run_id: str, rows: Sequence[tuple[str, float, int]]) -> None:
     held = {
         (name, metric.step): metric.value
         for name in {name for name, _, _ in given}
-        for metric in _client().get_metric_history(run_id, name)
+        for metric in client().get_metric_history(run_id, name)
     }
     metrics = [Metric(name, value, now, step) for name, value, step in given if held.get((name, step)) != value]
     for i in range(0, len(metrics), CHUNK):
-        _client().log_batch(run_id, metrics=metrics[i : i + CHUNK])
+        client().log_batch(run_id, metrics=metrics[i : i + CHUNK])
 
 
-@_waiting
+@waiting
 def log_dataset(run_id: str, name: str, digest: str, uri: str) -> None:
     """A reference to data that stays where it is."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     kind = "s3" if storage.is_s3(uri) else "local"
     dataset = Dataset(name, digest[:LONGEST_DIGEST], kind, json.dumps({"uri": redact_url(uri)}))
-    _client().log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", name)])])
-    _client().set_tag(run_id, f"digest.{name}", digest)
+    client().log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", name)])])
+    client().set_tag(run_id, f"digest.{name}", digest)
 
 
 def log_files(run_id: str, files: Iterable[tuple[str, bytes | Path]], folder: str) -> None:
@@ -149,9 +108,9 @@ def log_files(run_id: str, files: Iterable[tuple[str, bytes | Path]], folder: st
             _log_file(run_id, path, str(PurePosixPath(folder, name).parent))
 
 
-@_waiting
+@waiting
 def _log_file(run_id: str, path: Path, folder: str) -> None:
-    _client().log_artifact(run_id, str(path), folder)
+    client().log_artifact(run_id, str(path), folder)
 
 
 def check_registration(name: str, alias: str) -> None:
@@ -183,19 +142,20 @@ def register(run_id: str, name: str, alias: str, tags: dict[str, str]) -> str:
     return _register(run_id, name, alias, tags, before)
 
 
-@_waiting
+@waiting
 def _versions(run_id: str, name: str) -> set[str]:
-    return {str(found.version) for found in _client().search_model_versions(f"name = '{name}' and run_id = '{run_id}'")}
+    found = client().search_model_versions(f"run_id = '{run_id}'")  # a name may hold quotes
+    return {str(version.version) for version in found if version.name == name}
 
 
-@_waiting
+@waiting
 def _register(run_id: str, name: str, alias: str, tags: dict[str, str], before: set[str]) -> str:
     """before: the versions that were this run's. One that is not among them is of a try whose answer was lost."""
     from mlflow.exceptions import MlflowException
 
-    client = _client()
+    mlflow = client()
     try:
-        client.create_registered_model(name)
+        mlflow.create_registered_model(name)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
@@ -203,18 +163,18 @@ def _register(run_id: str, name: str, alias: str, tags: dict[str, str], before: 
         version = max(made, key=int)
     else:
         source = f"runs:/{run_id}/{BUNDLE_FOLDER}"
-        version = str(client.create_model_version(name, source, run_id, tags=tags).version)
-    client.set_registered_model_alias(name, alias, version)
+        version = str(mlflow.create_model_version(name, source, run_id, tags=tags).version)
+    mlflow.set_registered_model_alias(name, alias, version)
     return version
 
 
-@_waiting
+@waiting
 def find_version(name: str, alias_or_version: str) -> str:
     """The version of a registered model by its alias or number, "" for none."""
     from mlflow.exceptions import MlflowException
 
-    client = _client()
-    found = client.get_model_version if alias_or_version.isdigit() else client.get_model_version_by_alias
+    mlflow = client()
+    found = mlflow.get_model_version if alias_or_version.isdigit() else mlflow.get_model_version_by_alias
     try:
         return str(found(name, alias_or_version).version)
     except MlflowException as error:
@@ -234,32 +194,32 @@ def resolve_model(model: str) -> str:
     return _downloaded(model, _registered(model))
 
 
-@_waiting
+@waiting
 def finish(run_id: str, status: str) -> None:
     """status: FINISHED, FAILED or KILLED."""
-    _client().set_terminated(run_id, status)
+    client().set_terminated(run_id, status)
 
 
-@_waiting
+@waiting
 def _registered(model: str) -> str:
     """The run that made a registered version. Raises UserError that lists what there is."""
     from mlflow.exceptions import MlflowException
 
-    client = _client()
+    mlflow = client()
     try:
         if "@" in model:
-            return client.get_model_version_by_alias(*model.split("@", 1)).run_id
-        return client.get_model_version(*model.rsplit("/", 1)).run_id
+            return mlflow.get_model_version_by_alias(*model.split("@", 1)).run_id
+        return mlflow.get_model_version(*model.rsplit("/", 1)).run_id
     except MlflowException as error:
         if is_outage(error):
             raise
-        known = [f"{m.name}@{alias}" for m in client.search_registered_models() for alias in m.aliases]
+        known = [f"{m.name}@{alias}" for m in mlflow.search_registered_models() for alias in m.aliases]
         there = f"there are {', '.join(known)}" if known else "none is registered yet"
         place = redact_url(settings().tracking_uri)
         raise UserError(f"model {model!r}: not a folder and not registered at {place}; {there}") from error
 
 
-@_waiting
+@waiting
 def _downloaded(model: str, run_id: str) -> str:
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
@@ -294,41 +254,3 @@ def _experiment(client: Any) -> str:
         if not found:
             raise
         return found.experiment_id
-
-
-def _client() -> Any:
-    return _client_of(settings().tracking_uri)
-
-
-@cache
-def _client_of(uri: str) -> Any:
-    set_defaults(ENVIRONMENT)
-    if settings().s3_endpoint:
-        set_defaults(s3_client.OTHER_SERVERS)
-    if uri.startswith("sqlite:///"):
-        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    from mlflow import MlflowClient, set_tracking_uri
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    logging.getLogger("mlflow").setLevel(logging.WARNING)  # how it makes its tables concerns nobody
-    set_tracking_uri(uri)
-    try:
-        client = MlflowClient(tracking_uri=uri)
-        client.search_experiments(max_results=1)
-    except ImportError as error:
-        if uri.startswith("http"):
-            raise
-        hint = "pip install 'scriptorium[postgres]'" if uri.startswith("postgres") else "install it"
-        place = f"{redact_url(uri)} (MLFLOW_TRACKING_URI)"
-        raise UserError(f"{place}: the database's driver, {error.name}, is not installed; {hint}") from error
-    except (MlflowException, SQLAlchemyError) as error:
-        if is_outage(error):
-            raise
-        raise UserError(_away(uri, error)) from error
-    return client
-
-
-def _away(uri: str, error: Exception) -> str:
-    reason = redact_url(str(error).splitlines()[0], uri)[:200]
-    return f"no MLflow answers at {redact_url(uri)} (MLFLOW_TRACKING_URI): {reason}"

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.families.causal_lm import CausalLM
-from models.interface import Padded, State, restore_config
+from models.interface import Padded, State
 from models.layers.rnn_stack import Recurrent, Stack
+from models.registry import restore_config
 
 
 @dataclass(frozen=True, kw_only=True)

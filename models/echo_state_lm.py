@@ -17,9 +17,10 @@ from models.cells.echo_state import Config as Echo
 from models.cells.echo_state import EchoState
 from models.criteria.token_cross_entropy import shift_targets
 from models.families.causal_lm import CausalLM
-from models.interface import Batch, Padded, State, restore_config
+from models.interface import Batch, Padded, State
 from models.layers.ridge_regression import LinearProbabilities, Moments, moments, ridge
 from models.layers.rnn_layer import Unroll
+from models.registry import restore_config
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,13 +7,10 @@ Dimensions, here and everywhere below:
 Padding is always on the right; axis 0 of every tensor in a decoder state is the batch.
 """
 
-import importlib
-import importlib.util
 import math
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -283,32 +280,3 @@ class Cell(Protocol):
     def __call__(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """x (B, D) and the state before to y (B, H) and the state after."""
         ...
-
-
-def build(architecture: str, options: dict[str, Any], source_size: int, target_size: int) -> Model:
-    """Instantiate `models/<architecture>.py`. The file name is the registry.
-
-    Options of an earlier version are first brought up to date, where the module has an `update_options` for it. Raises
-    ValueError for an architecture that there is not.
-    """
-    known = re.fullmatch("[a-z][a-z0-9_]*", architecture) and importlib.util.find_spec(f"models.{architecture}")
-    module = importlib.import_module(f"models.{architecture}") if known else None
-    if module is None or not hasattr(module, "Config"):
-        raise ValueError(f"no architecture {architecture!r} in this version")
-    options = module.update_options(options) if hasattr(module, "update_options") else options
-    return module.Config(**options).build(source_size, target_size)
-
-
-def describe_config(config: Any) -> dict[str, Any]:
-    """The JSON that rebuilds a model: the inverse of `build`."""
-    return {"architecture": type(config).__module__.rsplit(".", 1)[-1], "options": asdict(config)}
-
-
-def restore_config(config: Any) -> None:
-    """For a config's `__post_init__`: nested configs and tuples, which JSON brings as dicts and lists, as they were."""
-    for field in fields(config):
-        value, made = getattr(config, field.name), field.default
-        if isinstance(value, list):
-            object.__setattr__(config, field.name, tuple(value))
-        elif isinstance(value, dict) and made is not MISSING and is_dataclass(made):
-            object.__setattr__(config, field.name, type(made)(**value))

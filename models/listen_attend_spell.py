@@ -27,10 +27,11 @@ from torch import Tensor, nn
 
 from models.criteria.ctc import ctc
 from models.criteria.token_cross_entropy import append_eos, cross_entropy, prepend_bos
-from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Model, Padded, Step, restore_config
+from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Model, Padded, Step
 from models.layers.attention import AttendedMemory, Attention, Score
 from models.layers.rnn_layer import concatenate_steps
 from models.layers.rnn_stack import Recurrent, recurrent_layer
+from models.registry import restore_config
 from models.search.attention.beam import attention_beam
 
 FRAMES_A_TOKEN = 2  # no search writes more: at 10 ms a frame that is 50 characters a second, twice the fastest speech

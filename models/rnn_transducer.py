@@ -28,10 +28,11 @@ from torch import Tensor, nn
 
 from models.cells.lstm import Config as LSTMOptions
 from models.criteria.transducer import transducer
-from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Model, Padded, State, restore_config
+from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Model, Padded, State
 from models.layers.rnn_layer import concatenate_steps
 from models.layers.rnn_stack import Recurrent, Stack
 from models.layers.sequence_norm import SequenceNorm
+from models.registry import restore_config
 from models.search.transducer.beam import BeamSearch, start_search, transducer_beam
 from models.search.transducer.greedy import GreedySearch
 from models.special_tokens import BLANK

@@ -22,8 +22,9 @@ import torch
 from torch import Tensor, nn
 
 from models.criteria.label_cross_entropy import label_cross_entropy
-from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Model, Padded, restore_config
+from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Model, Padded
 from models.layers.rnn_stack import Recurrent, Stack
+from models.registry import restore_config
 from models.search.classifier_n_best import classifier_n_best
 
 Source = Literal["frames", "tokens"]

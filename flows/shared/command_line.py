@@ -3,15 +3,20 @@
 import argparse
 import json
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
 from flows.shared.overrides import LARGEST
 from flows.shared.validate_inputs import check_workers, describe_recipes, resolve_recipe, resolve_recipes
 from infra import tracking
+from infra.artifacts.artifact_root import check_root
 from infra.errors import FAILED, WRONG_USE, end_unread, one_line_errors
 from infra.keyboard_interrupt import force_exit_on_interrupt
+from infra.lock import hold_file
 from infra.processes import end_orphans
+from infra.settings import settings
 from tasks.corpora.corpus_uri import parse_corpus
 
 GOES_ON = "interrupted; the same command goes on where this one stopped"
@@ -105,13 +110,31 @@ def run_flow(flow: Any, parsed: argparse.Namespace) -> None:
     """Run a flow with the parsed arguments, print its table or JSON. Status 1: something failed, 130: interrupted."""
     end_orphans()
     force_exit_on_interrupt(GOES_ON)
+    with one_line_errors(WRONG_USE, interrupted=GOES_ON):
+        check_root()
     from flows.shared.run_summary import text_table  # imports Prefect, which a refused command need not wait for
 
     given = {name: value for name, value in vars(parsed).items() if name != "json"}
     with one_line_errors(interrupted=GOES_ON):
-        result = flow(**given)
+        result = start_flow(flow, given)
         print(text_table(result))
         if parsed.json:
             print(json.dumps(result, ensure_ascii=False))
     if result.get("failed"):
         raise SystemExit(FAILED)
+
+
+def start_flow(flow: Any, given: dict[str, Any]) -> Any:
+    """Run a flow. Prefect's own server, which each run starts where none is named, makes its tables at its first start,
+    and two of them at once would be in each other's way.
+    """
+    with ExitStack() as starting:
+        if not settings().prefect_api:
+            from prefect.settings import PREFECT_HOME
+
+            starting.enter_context(hold_file(Path(PREFECT_HOME.value()) / "starting.lock"))
+
+        def started(*_: object) -> None:
+            starting.close()
+
+        return flow.with_options(on_running=[started])(**given)

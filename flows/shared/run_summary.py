@@ -6,8 +6,8 @@ from prefect.artifacts import create_markdown_artifact
 
 from infra import storage, tracking
 from infra.artifact_store import Artifact
-from infra.errors import UserError
-from infra.settings import redact_url, settings
+from infra.errors import UserError, redact_url
+from infra.settings import settings
 from tasks.publishing.publish_model import RunOutcome
 
 COLUMNS = {

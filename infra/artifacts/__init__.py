@@ -1,1 +1,1 @@
-"""What lies in the artifact store, and its cleanup: `python -m infra.artifacts`."""
+"""What the artifact store says of itself: manifests, its root, what there is and what may go."""

@@ -19,9 +19,9 @@ from typing import Any
 from infra import storage
 from infra.artifact_store import DRAFTS
 from infra.artifacts.inventory import Inventory, StoredArtifact, StoredDraft, mark_registered, take_inventory
-from infra.errors import UserError, one_line_errors
-from infra.manifest import MANIFEST
-from infra.settings import redact_url, settings
+from infra.artifacts.manifest import MANIFEST
+from infra.errors import UserError, one_line_errors, redact_url
+from infra.settings import settings
 
 SHORTEST = 4  # digits of a digest that name an artifact
 DAY = 86400.0

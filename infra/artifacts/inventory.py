@@ -6,9 +6,9 @@ from typing import Any
 
 from infra import storage
 from infra.artifact_store import DRAFTS, NOTES
+from infra.artifacts.manifest import MANIFEST, parse_json, parse_note
 from infra.artifacts.registry import RegisteredVersion, registered_versions, run_tags
 from infra.errors import UserError
-from infra.manifest import MANIFEST, parse_json, parse_note
 from infra.settings import settings
 
 PLACE = re.compile(r"([a-z][a-z0-9_-]{0,63})/([0-9a-f]{1,16})/(.+)", re.DOTALL)
@@ -118,9 +118,7 @@ def mark_registered(found: Inventory) -> None:
         _mark_published(found, one, known)
 
 
-def _mark_published(
-    found: Inventory, one: StoredArtifact, known: dict[tuple[str, str], RegisteredVersion]
-) -> None:
+def _mark_published(found: Inventory, one: StoredArtifact, known: dict[tuple[str, str], RegisteredVersion]) -> None:
     told = _publication(one)
     if told is None:
         one.models.append(f"of {one}, which cannot be read,")

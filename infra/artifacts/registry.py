@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from infra.errors import UserError
-from infra.settings import redact_url, settings
-from infra.tracking import BUNDLE_TAG, CHUNK, _client, _waiting
+from infra.errors import UserError, redact_url
+from infra.mlflow_client import client, waiting
+from infra.settings import settings
+from infra.tracking import BUNDLE_TAG, CHUNK
 
 
 class RegisteredVersion(NamedTuple):
@@ -17,7 +18,7 @@ class RegisteredVersion(NamedTuple):
     digests: dict[str, str]
 
 
-@_waiting
+@waiting
 def registered_versions() -> list[RegisteredVersion]:
     """Every version of every model, whether or not an alias names it. Raises UserError where there is no registry."""
     place = settings().tracking_uri
@@ -26,27 +27,25 @@ def registered_versions() -> list[RegisteredVersion]:
             f"no MLflow record at {redact_url(place)} (MLFLOW_TRACKING_URI): no way to ask what is registered"
         )
     found, page = [], None
-    client = _client()
+    mlflow = client()
     while page != "":
-        rows = client.search_model_versions(max_results=CHUNK, page_token=page)
+        rows = mlflow.search_model_versions(max_results=CHUNK, page_token=page)
         for row in rows:
             tags = (run_tags(row.run_id) or {}) if row.run_id else {}
-            told = {
-                name.removeprefix("digest."): value for name, value in tags.items() if name.startswith("digest.")
-            }
+            told = {name.removeprefix("digest."): value for name, value in tags.items() if name.startswith("digest.")}
             told |= {"bundle": tags[BUNDLE_TAG]} if BUNDLE_TAG in tags else {}
             found.append(RegisteredVersion(row.name, str(row.version), row.run_id or "", told | dict(row.tags)))
         page = rows.token or ""
     return found
 
 
-@_waiting
+@waiting
 def run_tags(run_id: str) -> dict[str, str] | None:
     """None where this record does not know the run; a deleted run it still knows."""
     from mlflow.exceptions import MlflowException
 
     try:
-        return dict(_client().get_run(run_id).data.tags)
+        return dict(client().get_run(run_id).data.tags)
     except MlflowException as error:
         if error.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
             raise

@@ -30,7 +30,7 @@ from models.cells.gru import Config as GRUOptions
 from models.cells.lstm import LSTM, set_forget_bias
 from models.cells.lstm import Config as LSTMOptions
 from models.cells.zoneout import ZoneOut
-from models.interface import Padded, State, restore_config
+from models.interface import Padded, State
 from models.layers.earlier_weight_names import rename_earlier
 from models.layers.rnn_layer import (
     Bidirectional,
@@ -47,6 +47,7 @@ from models.layers.rtrl import RealTimeElman
 from models.layers.sequence_norm import SequenceNorm
 from models.layers.weight_init import WeightInit, initialize_weights
 from models.layers.weight_noise import Draw, run_with_weight_noise
+from models.registry import restore_config
 
 CellName = Literal["elman", "elman_rtrl", "jordan", "lstm", "gru", "deep_transition", "echo_state"]
 Norm = Literal["none", "input", "product"]

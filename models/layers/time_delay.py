@@ -23,9 +23,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.cells.clipped_relu import CLIP
-from models.interface import Padded, restore_config
+from models.interface import Padded
 from models.layers.sequence_norm import SequenceNorm
 from models.layers.time_domain_filterbank import FilterBank, TimeDomainFilters
+from models.registry import restore_config
 
 ACTIVATIONS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU, "clipped_relu": partial(nn.Hardtanh, 0, CLIP)}
 

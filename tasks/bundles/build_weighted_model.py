@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from models.interface import Model, build
+from models.interface import Model
+from models.registry import build
 from tasks.bundles.training_checkpoints import Weights, from_bytes
 
 CALLS_A_WEIGHT = 200  # that a module makes of torch for each of its tensors, with room

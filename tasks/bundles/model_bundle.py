@@ -19,9 +19,10 @@ import torch
 
 from infra import storage
 from infra.artifact_store import Artifact, new_draft
+from infra.artifacts.manifest import read_manifest, verify_files
 from infra.errors import UserError, explain_bad_file
-from infra.manifest import read_manifest, verify_files
-from models.interface import Beam, Decoder, LanguageModel, Model, Padded, describe_config
+from models.interface import Beam, Decoder, LanguageModel, Model, Padded
+from models.registry import describe_config
 from models.search.language.lexicon_and_hotwords import LexiconAndHotwords
 from models.search.language.vocab_mapped_lm import VocabMappedLM
 from tasks.bundles.build_fusion_lm import build_fusion_lm, map_vocabulary

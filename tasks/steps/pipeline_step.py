@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Any, Generic, ParamSpec
 
 from infra.artifact_store import Artifact, find_result, record_result
-from infra.errors import UserError, explain_full_disk
+from infra.errors import UserError, explain_full_disk, redact_url
 from infra.lock import hold_lock
-from infra.settings import redact_url
 from tasks.steps.in_process import is_in_process
 
 P = ParamSpec("P")

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 
 from infra import storage
 from infra.artifact_store import Artifact, new_draft
+from infra.artifacts.manifest import parse_json
 from infra.errors import UserError, explain_bad_file
-from infra.manifest import parse_json
 from models.special_tokens import SPECIALS, UNK
 from tasks.steps.pipeline_step import step
 from tasks.steps.read_config import read_config

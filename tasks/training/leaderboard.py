@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from infra.artifact_store import Artifact
-from models.interface import build
+from models.registry import build
 from tasks.bundles.bundle_files import read_spec
 from tasks.training.training_duration import TrainingTime
 

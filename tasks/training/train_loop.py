@@ -271,7 +271,6 @@ class Reporter:
         told = {"step": now.step, "updates": self.updates, "epoch": now.epoch, "loss": loss, "history": now.history}
         told |= {"estimated_seconds": self.estimate, "seconds": now.seconds, "core_seconds": now.core_seconds}
         place, content = storage.join(self.job.draft.uri, "progress.json"), json.dumps(told).encode()
-        # In mid-epoch the next one says as much; at an epoch's end it is waited for, as a checkpoint is.
         storage.write(place, content) if finished_epoch else attempt(lambda: storage.write(place, content))
 
 

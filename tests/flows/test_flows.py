@@ -118,7 +118,7 @@ def the_registry_has_the_last_word(result, call):
     from flows.train_asr import train_asr
     from infra import tracking
 
-    client = tracking._client()
+    client = tracking.client()
     curve = client.get_metric_history(result["run_id"], "dev_wer")
     assert sorted(point.step for point in curve) == list(range(1, len(curve) + 1))
     assert client.get_run(result["run_id"]).data.metrics["final_dev_wer"] == result["metrics"]["dev"]["wer"]

@@ -50,7 +50,7 @@ def test_the_whole_way(prefect_server, tmp_path, capsys):
     assert len(second) == len(first)
 
     place = tracking.resolve_model("ngram@champion")
-    stored, data = load_ngram(Path(place, "ngram.bin")), tracking._client().get_run(result["run_id"]).data
+    stored, data = load_ngram(Path(place, "ngram.bin")), tracking.client().get_run(result["run_id"]).data
     read = read_arpa(Path(place, "ngram.arpa.gz"), stored.spellings)
     for ours, theirs in zip(stored.model.levels, read.levels, strict=True):
         np.testing.assert_array_equal(ours.keys.numpy(), theirs.keys)

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra import tracking
-from infra.errors import UserError
-from infra.settings import redact_url
+from infra.errors import UserError, redact_url
 
 # Long enough that it is no part of what stands around it; nothing a URL cannot hold, but all that divides one.
 SECRETS = st.text("abcXYZ0189/@:#?&;=+%~!$',()[]._-", min_size=8, max_size=30).map(lambda text: f"S3cr{text}")

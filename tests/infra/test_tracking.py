@@ -26,7 +26,7 @@ def test_a_run_is_found_by_its_key(run_id, tmp_path):
     tracking.finish(run_id, "FINISHED")
     again = tracking.open_run("key-1", "a run", {"recipe": "r"})
     other = tracking.open_run("key-2", "a run", {})
-    run = tracking._client().get_run(run_id)
+    run = tracking.client().get_run(run_id)
     assert again == run_id != other
     assert run.info.status == "RUNNING"
     assert run.data.tags["corpus"] == "demo:"
@@ -36,7 +36,7 @@ def test_a_run_is_found_by_its_key(run_id, tmp_path):
 
 def test_parameters_in_any_number_and_length(run_id):
     tracking.log_params(run_id, {f"p{i}": i for i in range(250)} | {"long": "x" * 9000})
-    params = tracking._client().get_run(run_id).data.params
+    params = tracking.client().get_run(run_id).data.params
     assert len(params) == 251
     assert params["p249"] == "249"
     assert params["long"] == "x" * 6000
@@ -45,7 +45,7 @@ def test_parameters_in_any_number_and_length(run_id):
 def test_a_parameter_that_changes_is_not_lost_and_a_password_is_not_shown(run_id):
     tracking.log_params(run_id, {"corpus": "a", "server": "http://me:secret@host/x"})
     tracking.log_params(run_id, {"corpus": "b"})
-    data = tracking._client().get_run(run_id).data
+    data = tracking.client().get_run(run_id).data
     assert (data.params["corpus"], data.tags["corpus"]) == ("a", "b")
     assert data.params["server"] == "http://me:***@host/x"
 
@@ -54,7 +54,7 @@ def test_metrics_in_batches_and_once(run_id):
     rows = [("loss", 1 / (step + 1), step) for step in range(1500)]
     tracking.log_metrics(run_id, rows)
     tracking.log_metrics(run_id, [*rows[:10], ("loss", 0.5, 1500)])
-    history = tracking._client().get_metric_history(run_id, "loss")
+    history = tracking.client().get_metric_history(run_id, "loss")
     assert [(m.step, m.value) for m in sorted(history, key=lambda m: m.step)] == [(s, v) for _, v, s in rows] + [
         (1500, 0.5)
     ]
@@ -63,7 +63,7 @@ def test_metrics_in_batches_and_once(run_id):
 def test_data_by_reference(run_id):
     digest = "ab" * 32
     tracking.log_dataset(run_id, "shards", digest, 's3://bucket/odd"name')
-    run = tracking._client().get_run(run_id)
+    run = tracking.client().get_run(run_id)
     dataset = run.inputs.dataset_inputs[0].dataset
     assert digest.startswith(dataset.digest)
     assert json.loads(dataset.source) == {"uri": 's3://bucket/odd"name'}
@@ -82,7 +82,7 @@ def test_a_registered_model_comes_back_byte_for_byte(run_id, tmp_path):
             assert file.read() == content
     with open(f"{tracking.resolve_model('asr/1')}/deep/weights.pt", "rb") as file:
         assert file.read() == bytes(range(256))
-    assert tracking._client().get_model_version("asr", "1").tags == {"bundle": "ab"}
+    assert tracking.client().get_model_version("asr", "1").tags == {"bundle": "ab"}
     assert tracking.resolve_model(str(tmp_path)) == str(tmp_path)
     assert tracking.resolve_model("s3://bucket/bundle") == "s3://bucket/bundle"
 
@@ -128,6 +128,17 @@ def test_a_file_that_is_no_record(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
     with pytest.raises(UserError, match="no MLflow answers at .*not a database"):
         tracking.open_run("key", "name", {})
+
+
+def test_a_database_without_its_driver(monkeypatch):
+    import importlib.util
+
+    if importlib.util.find_spec("psycopg2"):
+        pytest.skip("it is installed here")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me:secret@127.0.0.1:9/record")
+    with pytest.raises(UserError, match=r"psycopg2, is not installed; pip install 'scriptorium\[postgres\]'") as caught:
+        tracking.open_run("key", "name", {})
+    assert "secret" not in str(caught.value)
 
 
 NAMES = ["asr", "my model", "a.b-c_d", "\u00e9t\u00e9", "n" * 255]

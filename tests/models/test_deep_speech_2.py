@@ -5,7 +5,8 @@ import torch
 
 from models.criteria.ctc import ctc
 from models.deep_speech_2 import Config
-from models.interface import Batch, Beam, EmissionModel, Padded, build
+from models.interface import Batch, Beam, EmissionModel, Padded
+from models.registry import build
 
 torch.set_num_threads(1)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from infra.errors import UserError
-from tasks.corpora.column_names import find_columns, read_known, read_span, read_tags, read_text
+from tasks.corpora.column_names import find_columns, read_channels, read_known, read_span, read_tags, read_text
 from tasks.corpora.corpus_files import CorpusFiles
 from tasks.corpora.corpus_tables import Table, TableRow, find_clip, find_tables, has_column, read_tables
 from tasks.corpora.corpus_uri import IngestConfig
@@ -63,14 +63,18 @@ def _row(source: CorpusFiles, row: TableRow, most: int) -> Utterance | Reject:
     clip = find_clip(source, posixpath.dirname(row.table.name), what) if is_audio else row.place
     speaker, speaker_from = read_known(fields, columns.speaker)
     span = read_span(fields, columns) if is_audio else None
+    channels = read_channels(fields, columns) if is_audio else ()
     used = {*columns.audio, *columns.text, *columns.label, *columns.split, *columns.speaker}
+    used |= {columns.offset, columns.duration} if span else set()
+    used |= {columns.channel} if is_audio else set()
     return Utterance(
         split=row.split,
         clips=(clip,),
         text=label,
         speaker=speaker,
-        tags=read_tags(fields, used | ({columns.offset, columns.duration} if span else set())),
+        tags=read_tags(fields, used),
         span=span,
+        channels=channels,
         content="" if is_audio else what,
         apart=clip if is_audio else what,
         split_from=row.told,

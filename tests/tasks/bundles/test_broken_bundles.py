@@ -15,8 +15,8 @@ from untrained import CTC, LETTERS, bundle_of
 
 from flows import align, generate, listen
 from flows.evaluate import evaluate_model
+from infra.artifacts.manifest import hash_files
 from infra.errors import UserError
-from infra.manifest import hash_files
 from tasks.bundles.model_bundle import check_golden_outputs, import_model, load_bundle
 from tasks.bundles.training_checkpoints import from_bytes, to_bytes
 

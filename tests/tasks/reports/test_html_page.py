@@ -10,7 +10,7 @@ from small_classifier import rows_of, texts
 
 from infra.artifact_store import new_draft
 from models import char_rnn
-from models.interface import describe_config
+from models.registry import describe_config
 from tasks.corpora.utterance import QUARANTINE
 from tasks.ngram.train_ngram import SUMMARY
 from tasks.reports.html_page import as_json, html_heading, html_image, html_page, html_table

@@ -1,0 +1,91 @@
+"""MLflow's client for the settings' tracking URI. A server that does not answer is waited for."""
+
+import logging
+import re
+from collections.abc import Callable
+from functools import cache, wraps
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from infra import s3_client
+from infra.errors import UserError, redact_url
+from infra.retry import retry_outages
+from infra.settings import set_defaults, settings
+
+ENVIRONMENT = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # infra/retry.py tries again, and says so in a line
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+P = ParamSpec("P")
+Answer = TypeVar("Answer")
+
+
+def waiting(ask: Callable[P, Answer]) -> Callable[P, Answer]:
+    """The function, repeated while MLflow or the place of its artifacts is away. What is wrong becomes one line."""
+
+    @wraps(ask)
+    def waited(*given: P.args, **named: P.kwargs) -> Answer:
+        server = f"MLflow at {redact_url(settings().tracking_uri)}"
+        try:
+            return retry_outages(lambda: ask(*given, **named), is_outage, server)
+        except Exception as error:
+            if not (is_outage(error) or "API request to" in str(error)):
+                raise
+            raise UserError(_away(settings().tracking_uri, error)) from error
+
+    return waited
+
+
+def is_outage(error: BaseException | None) -> bool:
+    """Whether MLflow, or the S3 server its artifacts go to, may be better in a while."""
+    from mlflow.exceptions import MlflowException
+    from requests.exceptions import ConnectionError, Timeout
+
+    if isinstance(error, MlflowException):  # it has no class of its own for a server that does not answer
+        answer = re.search(r"failed with error code (\d+)", str(error))
+        if answer:
+            return int(answer[1]) in {429, 502, 503, 504}
+        busy = error.error_code == "TEMPORARILY_UNAVAILABLE"
+        if busy and settings().tracking_uri.startswith("sqlite:"):
+            return "database is locked" in str(error)
+        return busy or "API request to" in str(error)
+    return isinstance(error, ConnectionError | Timeout) or s3_client.is_outage(error)
+
+
+def client() -> Any:
+    return _client_of(settings().tracking_uri)
+
+
+@cache
+def _client_of(uri: str) -> Any:
+    set_defaults(ENVIRONMENT)
+    if settings().s3_endpoint:
+        set_defaults(s3_client.OTHER_SERVERS)
+    if uri.startswith("sqlite:///"):
+        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    from mlflow import MlflowClient, set_tracking_uri
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # how it makes its tables concerns nobody
+    set_tracking_uri(uri)
+    try:
+        made = MlflowClient(tracking_uri=uri)
+        made.search_experiments(max_results=1)
+    except ImportError as error:
+        if uri.startswith("http"):
+            raise
+        hint = "pip install 'scriptorium[postgres]'" if uri.startswith("postgres") else "install it"
+        place = f"{redact_url(uri)} (MLFLOW_TRACKING_URI)"
+        raise UserError(f"{place}: the database's driver, {error.name}, is not installed; {hint}") from error
+    except (MlflowException, SQLAlchemyError) as error:
+        if is_outage(error):
+            raise
+        raise UserError(_away(uri, error)) from error
+    return made
+
+
+def _away(uri: str, error: Exception) -> str:
+    reason = redact_url(str(error).splitlines()[0], uri)[:200]
+    return f"no MLflow answers at {redact_url(uri)} (MLFLOW_TRACKING_URI): {reason}"
