@@ -19,7 +19,7 @@ from mlflow.types.schema import AnyType, ColSpec, DataType, ParamSchema, ParamSp
 from infra.artifact_store import Artifact
 
 CODE_FILE = "pyfunc_model.py"
-# Written here, not imported, as this module imports nothing of tasks: a change of how models answer publishes none again.
+# Written here, not imported, for a change of how models answer publishes none again.
 CODE = """# What MLflow runs to load the bundle in this folder; the package `scriptorium` is to be installed.
 from pathlib import Path
 
