@@ -1,7 +1,7 @@
 """Where somebody speaks: spans of speech in a recording, found block by block, by a detector that is installed for it.
 
-silero: Silero VAD, a small recurrent network on 32 ms at 16 or 8 kHz (https://github.com/snakers4/silero-vad; its
-weights are in the wheel). webrtc: the Gaussian mixtures of WebRTC on 30 ms (PyPI webrtcvad-wheels). Both come with
+silero: Silero VAD, a small recurrent network on 32 ms (https://github.com/snakers4/silero-vad; its weights are in the
+wheel). webrtc: the Gaussian mixtures of WebRTC on 30 ms (PyPI webrtcvad-wheels). Both come with
 `pip install 'scriptorium[vad]'`. The detector says of each piece how probable speech is; what becomes of that is the
 same for both:
 
@@ -9,11 +9,11 @@ same for both:
     what lasts less than min_speech_ms is none; pad_ms before and after are kept, as far as no other speech is there.
 """
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -23,6 +23,7 @@ import torch.nn.functional as F
 
 from infra.errors import UserError
 from tasks.decoding.streaming_features import ResampleStream
+from tasks.transcription.silero_network import PIECE, SileroNetwork
 from tasks.transcription.windows import Span
 
 RATE = 16000  # hertz, what both detectors hear at
@@ -69,7 +70,8 @@ def find_speech(blocks: Iterable[np.ndarray], rate: int, config: VadConfig) -> I
     detector = DETECTORS[config.kind](config)
     heard = _Counter(blocks)
     seconds = detector.piece / RATE
-    runs = speech_runs(map(detector, _pieces(heard, rate, detector.piece)), seconds, config)
+    scores = chain.from_iterable(map(detector, _pieces(heard, rate, detector.piece)))
+    runs = speech_runs(scores, seconds, config)
     for begin, end in pad_runs(runs, config.pad_ms / 1000 / seconds):
         first, last = (min(round(at * seconds * rate), heard.size) for at in (begin, end))
         if first < last:
@@ -121,16 +123,18 @@ class _Counter:
 
 
 def _pieces(blocks: Iterable[np.ndarray], rate: int, size: int) -> Iterator[torch.Tensor]:
-    """At RATE, the last one filled up with zeros."""
+    """(N, size) at RATE, as they come, the last one filled up with zeros."""
     resampled, held = ResampleStream(rate, RATE), torch.empty(0)
     for block in blocks:
         for begin in range(0, len(block), BLOCK):
             held = torch.cat((held, resampled(_tensor(block[begin : begin + BLOCK]), last=False)))
             whole = len(held) // size * size
-            yield from held[:whole].view(-1, size)
+            if whole:
+                yield held[:whole].view(-1, size)
             held = held[whole:]
     held = torch.cat((held, resampled(torch.empty(0), last=True)))
-    yield from F.pad(held, (0, -len(held) % size)).view(-1, size)
+    if len(held):
+        yield F.pad(held, (0, -len(held) % size)).view(-1, size)
 
 
 def _tensor(samples: np.ndarray) -> torch.Tensor:
@@ -138,25 +142,25 @@ def _tensor(samples: np.ndarray) -> torch.Tensor:
 
 
 class Detector(Protocol):
-    """piece: samples at RATE. Calling it with the next one gives the probability of speech in it."""
+    """piece: samples at RATE. Calling it with the next ones (N, piece) gives the probability of speech in each."""
 
     piece: int
 
-    def __call__(self, samples: torch.Tensor) -> float: ...
+    def __call__(self, pieces: torch.Tensor) -> list[float]: ...
 
 
 class Silero:
-    """The network, with its state of one recording."""
+    """The network, with its state of one recording. The package itself is not imported: it sets torch to one thread."""
 
-    piece = 512
+    piece = PIECE
 
     def __init__(self, _config: VadConfig) -> None:
-        self.model = _silero()
-        self.model.reset_states()
+        found = find_spec(PACKAGES["silero"])
+        assert found is not None, "check_installed has found it"
+        self.network = SileroNetwork(Path(str(found.origin)).parent / "data" / "silero_vad.jit").eval()
 
-    @torch.no_grad()
-    def __call__(self, samples: torch.Tensor) -> float:
-        return float(self.model(samples[None], RATE))
+    def __call__(self, pieces: torch.Tensor) -> list[float]:
+        return self.network(pieces).tolist()
 
 
 class WebRTC:
@@ -168,20 +172,9 @@ class WebRTC:
         package: Any = import_module(PACKAGES["webrtc"])  # an extra: the type checker may not have it
         self.model = package.Vad(config.aggressiveness)
 
-    def __call__(self, samples: torch.Tensor) -> float:
-        whole = (samples.clamp(-1, 1) * 32767).to(torch.int16).numpy()
-        return float(self.model.is_speech(whole.tobytes(), RATE))
-
-
-def _silero() -> Any:
-    """A network of its own for each recording, read without importing the package, which sets torch to one thread."""
-    found = find_spec(PACKAGES["silero"])
-    assert found is not None, "check_installed has found it"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit is what silero-vad's weights are kept in
-        return torch.jit.load(
-            str(Path(str(found.origin)).parent / "data" / "silero_vad.jit"), map_location="cpu"
-        ).eval()
+    def __call__(self, pieces: torch.Tensor) -> list[float]:
+        whole = (pieces.clamp(-1, 1) * 32767).to(torch.int16).numpy()
+        return [float(self.model.is_speech(piece.tobytes(), RATE)) for piece in whole]
 
 
 DETECTORS: dict[str, Callable[[VadConfig], Detector]] = {"silero": Silero, "webrtc": WebRTC}

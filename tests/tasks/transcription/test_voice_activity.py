@@ -3,6 +3,8 @@
 import itertools
 import subprocess
 import sys
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 from infra.errors import UserError
 from tasks.transcription import voice_activity
+from tasks.transcription.silero_network import PIECE, SileroNetwork
 from tasks.transcription.voice_activity import PACKAGES, VadConfig, check_installed, find_speech, pad_runs, speech_runs
 from tasks.transcription.windows import fill_silence
 
@@ -72,7 +75,7 @@ def speech(tmp_path_factory):
 
 @pytest.mark.parametrize("kind", ["silero", "webrtc"])
 def test_sentences_with_a_pause_between(speech, kind):
-    pytest.importorskip(PACKAGES[kind])
+    find_spec(PACKAGES[kind]) or pytest.skip(f"{kind} is not installed")
     (one, other), rate = speech
     noise = np.random.default_rng(0).standard_normal(2 * rate).astype(np.float32) * 1e-4
     wave = np.concatenate((noise, one, noise, other, noise[: rate // 2]))
@@ -92,10 +95,26 @@ def test_sentences_with_a_pause_between(speech, kind):
     assert again == spans, "nothing is carried on from one recording to the next"
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_the_network_is_the_package_s(speech):
+    """Piece by piece, as the package runs it."""
+    package = find_spec(PACKAGES["silero"]) or pytest.skip("silero-vad is not installed")
+    model, wave = Path(package.origin).parent / "data" / "silero_vad.jit", torch.from_numpy(speech[0][0])
+    pieces = wave[: len(wave) // PIECE * PIECE].view(-1, PIECE)
+    theirs = torch.jit.load(str(model)).eval()
+    theirs.reset_states()
+    with torch.no_grad():
+        expected = torch.tensor([float(theirs(piece[None], 16000)) for piece in pieces])
+    network = SileroNetwork(model).eval()
+    found = torch.cat([network(part) for part in pieces.split(17)])
+    assert expected.max() > 0.9
+    assert torch.allclose(found, expected, atol=1e-4)
+
+
 @pytest.mark.parametrize("kind", ["silero", "webrtc"])
 @pytest.mark.parametrize("rate", [8000, 44100])
 def test_silence_and_nothing(kind, rate):
-    pytest.importorskip(PACKAGES[kind])
+    find_spec(PACKAGES[kind]) or pytest.skip(f"{kind} is not installed")
     assert list(find_speech([], rate, VadConfig(kind=kind))) == []
     assert list(find_speech([np.zeros(rate * 2, np.float32)], rate, VadConfig(kind=kind))) == []
 
