@@ -1,7 +1,7 @@
 """Silero VAD's network for 16 kHz, on many pieces at once: the package runs it on one at a time, 12 times slower.
 
-Its layers are those of `silero_vad/tinygrad_model.py` in the wheel, its weights those of the wheel's TorchScript file. A
-piece of 512 samples is heard with the 64 before it: magnitudes of a learned short-time Fourier transform, four
+Its layers are those of `silero_vad/tinygrad_model.py` in the wheel, its weights those of the wheel's TorchScript file.
+A piece of 512 samples is heard with the 64 before it: magnitudes of a learned short-time Fourier transform, four
 convolutions, an LSTM from piece to piece, and the probability of speech.
 """
 
