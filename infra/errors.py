@@ -63,7 +63,7 @@ def explain_bad_file(place: str) -> Iterator[None]:
 def _bad_file(place: str, error: Exception) -> UserError:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
     reason = lines[0][:200] if isinstance(error, ValueError) else f"{type(error).__name__}: {lines[0][:200]}"
-    return UserError(f"{place} cannot be used ({reason}); fetch it again, or use the version that made it")
+    return UserError(f"{place}: {reason}; use the version that made it, or fetch it again")
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from infra.artifacts.registry import RegisteredVersion, registered_versions, run
 from infra.errors import UserError
 from infra.settings import settings
 
-PLACE = re.compile(r"([a-z][a-z0-9_-]{0,63})/([0-9a-f]{1,16})/(.+)", re.DOTALL)
+PLACE = re.compile(r"(?!mlflow/)([a-z][a-z0-9_-]{0,63})/([0-9a-f]{16})/(.+)", re.DOTALL)  # MLflow's own lies there too
 PUBLICATION = "publication"
 
 Name = tuple[str, str]  # kind, the first 16 digits of the digest

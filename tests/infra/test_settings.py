@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra import tracking
+from infra import mlflow_client, tracking
 from infra.errors import UserError, redact_url
 
 # Long enough that it is no part of what stands around it; nothing a URL cannot hold, but all that divides one.
@@ -82,6 +82,7 @@ def test_a_server_that_is_away_keeps_the_password(monkeypatch, password):
         port = free.getsockname()[1]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:{password}@127.0.0.1:{port}")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("SCRIPTORIUM_PATIENCE", "0")
     with pytest.raises(UserError, match="no MLflow answers at") as caught:
         tracking.open_run("key", "name", {})
     for part in (password, password.split("/")[0], "S3"):
@@ -103,5 +104,5 @@ def test_tags_titles_and_data_of_a_run_hold_no_password(tmp_path, monkeypatch):
     run_id = tracking.open_run("key", f"r on {corpus}", {"corpus": corpus})
     tracking.log_params(run_id, {"corpus": corpus})
     tracking.log_dataset(run_id, "shards", "ab" * 32, "s3://KEY:S3cr/x@bucket/a")
-    run = tracking._client().get_run(run_id)
+    run = mlflow_client.client().get_run(run_id)
     assert "S3cr" not in str(run.to_dictionary()) + run.inputs.dataset_inputs[0].dataset.source

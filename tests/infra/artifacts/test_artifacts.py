@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from infra import artifact_store, storage, tracking
+from infra import artifact_store, mlflow_client, storage, tracking
 from infra.artifact_store import Artifact, find_result, new_draft, open_draft, record_result
 from infra.artifacts import __main__ as artifacts
 
@@ -157,6 +157,18 @@ def test_list_says_what_made_it_and_what_needs_it(local_root, monkeypatch, capsy
     assert "needed by model asr/1" in command(monkeypatch, capsys, "list")[1]
 
 
+def test_what_mlflow_keeps_below_the_root_is_never_touched(local_root, monkeypatch, capsys, later):
+    """The bundles of registered models lie there: <root>/mlflow/<experiment>/<run>/artifacts/bundle."""
+    register("asr", make("bundle", "bundle"))
+    kept = [Path(local_root, "mlflow", experiment, "ab" * 16, "artifacts/weights.pt") for experiment in ("1", "1" * 16)]
+    for path in kept:
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"weights")
+    later(400)
+    assert command(monkeypatch, capsys, "collect", "--days", "0", "--drafts-older-than", "0")[0] == 0
+    assert all(path.exists() for path in kept)
+
+
 def test_another_registry_and_none(local_root, monkeypatch, capsys, later, tmp_path):
     shards, _, bundle = chain()
     register("asr", bundle)
@@ -179,8 +191,8 @@ def test_a_version_that_was_registered_by_its_run_alone(local_root, monkeypatch,
     """Without digests beside it, as by hand: its run says the bundle."""
     _, _, bundle = chain()
     run_id = tracking.open_run("key", "by hand", {tracking.BUNDLE_TAG: bundle.digest})
-    tracking._client().create_registered_model("mine")
-    tracking._client().create_model_version("mine", f"runs:/{run_id}/bundle", run_id)
+    mlflow_client.client().create_registered_model("mine")
+    mlflow_client.client().create_model_version("mine", f"runs:/{run_id}/bundle", run_id)
     later(40)
     assert json.loads(command(monkeypatch, capsys, "collect", "--json")[1]) == []
 
