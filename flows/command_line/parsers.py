@@ -19,6 +19,7 @@ from flows.command_line.source_help import (
 
 LARGEST_SEED = 2**63 - 1
 SPLITS = ("train", "dev", "test")
+TRANSCRIPT_FORMATS = ("txt", "json", "srt", "vtt", "ctm", "textgrid", "trn")
 RECIPE_CLASSES = {
     "asr": "Recipe",
     "language_model": "LanguageRecipe",
@@ -51,9 +52,7 @@ def model_parser(flow: str, split: str) -> Parser:
     parser = _of_a_model(flow)
     parser.add_argument("--corpus", required=True, metavar="KIND:URI")
     parser.add_argument("--split", default=split, choices=SPLITS)
-    parser.add_argument("--lm", metavar="NAME@ALIAS|PATH", help="a language model or an ARPA file; as --set lm=")
-    parser.add_argument("--lexicon", metavar="FILE", help="the words there are, one a line; --set lexicon=")
-    parser.add_argument("--hotwords", metavar="WORD[,WORD...]", help="words to listen for; --set hotwords=")
+    _add_resources(parser)
     return with_settings(parser)
 
 
@@ -73,6 +72,19 @@ def generate_parser() -> Parser:
     help_text = "and from those that reach this probability"
     parser.add_argument("--top-p", type=float, default=default["top_p"], help=help_text)
     parser.add_argument("--seed", type=int, default=default["seed"])
+    return parser
+
+
+def transcribe_parser() -> Parser:
+    parser = _of_a_model("transcribe")
+    parser.add_argument("files", nargs="+", metavar="FILE|FOLDER|PATTERN", help="recordings; s3:// too")
+    parser.add_argument("--out", metavar="DIR", help="folder or s3:// prefix; one file can go to standard output (-)")
+    formats = f"of {', '.join(TRANSCRIPT_FORMATS)}"
+    parser.add_argument("--format", default="txt", metavar="NAME[,NAME...]", help=formats)
+    vad = "voice activity detection; --set vad.kind="
+    parser.add_argument("--vad", choices=("none", "silero", "webrtc"), help=vad)
+    _add_resources(parser)
+    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
     return parser
 
 
@@ -126,11 +138,19 @@ PARSERS: dict[str, Callable[[], Parser]] = {
     "flows.evaluate": partial(model_parser, "evaluate", "test"),
     "flows.tune_decoding": tune_parser,
     "flows.generate": generate_parser,
+    "flows.transcribe": transcribe_parser,
     "flows.listen": listen_parser,
     "flows.align": align_parser,
     "flows.ingest": ingest_parser,
     "flows.export": export_parser,
 }
+
+
+def _add_resources(parser: Parser) -> None:
+    """What a search can be given."""
+    parser.add_argument("--lm", metavar="NAME@ALIAS|PATH", help="a language model or an ARPA file; as --set lm=")
+    parser.add_argument("--lexicon", metavar="FILE", help="the words there are, one a line; --set lexicon=")
+    parser.add_argument("--hotwords", metavar="WORD[,WORD...]", help="words to listen for; --set hotwords=")
 
 
 def _registered(parser: Parser) -> Parser:

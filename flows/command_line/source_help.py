@@ -111,8 +111,8 @@ def _meanings(config: ast.ClassDef) -> dict[str, str]:
     known = "|".join(map(re.escape, names)) or "$^"
     heads = list(re.finditer(rf"(?:(?<=^)|(?<=[.;] )|(?<=\n))((?:{known})(?:, (?:{known}))*): ", text))
     found = {}
-    for head, following in zip(heads, [*heads[1:], None], strict=True):
-        told = text[head.end() : following.start() if following else len(text)].strip()
+    for i, head in enumerate(heads):
+        told = text[head.end() : heads[i + 1].start() if i + 1 < len(heads) else len(text)].strip()
         found |= dict.fromkeys(head[1].split(", "), told)
     return found
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from infra import model_registry, tracking
+from infra import model_registry, storage, tracking
 from infra.artifact_store import MANIFEST, Artifact, new_draft
 from infra.model_registry import Score
 from tasks.steps.pipeline_step import step
@@ -75,7 +75,7 @@ def publish_model(
     tracking.log_params(run_id, told | flatten_params(asdict(config)))
     tracking.log_metrics(run_id, history_rows(outcome.history()))
     _log_outcome(run_id, outcome)
-    tracking.log_files(run_id, _folder(outcome.bundle), tracking.BUNDLE_FOLDER)
+    tracking.log_files(run_id, bundle_files(outcome.bundle), tracking.BUNDLE_FOLDER)
     tracking.log_files(run_id, _folder(tokenizer), tokenizer.kind)
     every = (outcome.bundle, outcome.page, tokenizer, *outcome.data)
     digests = {artifact.kind: artifact.digest for artifact in every}
@@ -130,9 +130,17 @@ def _log_outcome(run_id: str, outcome: RunOutcome) -> None:
     tracking.log_files(run_id, _folder(outcome.page), outcome.page.kind)
 
 
+def bundle_files(bundle: Artifact) -> Iterator[tuple[str, bytes | Path]]:
+    """All of a bundle, and what MLflow loads it by."""
+    from tasks.publishing.pyfunc_files import pyfunc_files  # imports MLflow, which takes seconds
+
+    yield from _folder(bundle)
+    yield from pyfunc_files(bundle)
+
+
 def _folder(artifact: Artifact) -> Iterator[tuple[str, bytes | Path]]:
     yield from ((name, artifact.file(name)) for name in artifact.names())  # fetched when its turn comes
-    yield MANIFEST, artifact.read(MANIFEST)
+    yield MANIFEST, storage.read(storage.join(artifact.uri, MANIFEST))  # which `read` does not give: it is the store's
 
 
 def flatten_params(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
