@@ -58,7 +58,7 @@ def test_help_beside_folders_of_the_same_names(tmp_path):
     for name in ("models", "tasks", "infra", "flows"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text("raise RuntimeError('the wrong one')")
-    script = f"import sys; sys.path = [p for p in sys.path if p] + [{str(ROOT)!r}]\n" + HEAVY
+    script = f"import sys; sys.path = [{str(ROOT)!r}, *filter(None, sys.path)]\n" + HEAVY
     done = subprocess.run(
         [sys.executable, "-P", "-c", script, "train-asr", "--help"],
         capture_output=True,
