@@ -12,8 +12,11 @@ A path may be s3://. Samples are one channel, floats in [-1, 1] or whole numbers
 What the user can mend is a `UserError`, one line.
 """
 
+import copy
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,14 +62,16 @@ class Stream:
 
     def __init__(self, bundle: Bundle, rate: int) -> None:
         self._recognizer, self._heard = make_recognizer(bundle, rate, Beam(width=1)), StreamedTranscript((), 0)
+        self._last = np.empty(0, np.float32)
 
     def hear(self, samples: np.ndarray) -> StreamedTranscript:
         """The next samples (n,); what is known by now."""
-        return self._next(self._recognizer.hear(to_samples(samples), last=False))
+        self._last = to_samples(samples)
+        return self._next(self._recognizer.hear(self._last, last=False))
 
     def finish(self) -> StreamedTranscript:
         """What was heard of all; the stream has ended."""
-        return self._next(self._recognizer.hear(np.empty(0, np.float32), last=True))
+        return self._next(self._recognizer.hear(self._last[:0], last=True))
 
     def _next(self, heard: PartialTranscript | None) -> StreamedTranscript:
         if heard is not None:
@@ -95,15 +100,20 @@ class SpeechRecognizer:
 
     def stream(self, rate: int) -> Stream:
         """A stream of samples at this rate. Its text is that of a greedy search, without language model."""
-        return Stream(self._transcriber.bundle, rate)
+        return Stream(self._bundle, rate)
 
     def align(self, audio: Audio, text: str, rate: int | None = None) -> tuple[Word, ...]:
         """When each word of a known text was said, and how surely. Raises UserError where the model is not of CTC, or
         the text cannot be spelled or does not fit.
         """
-        bundle = self._transcriber.bundle
-        aligned = CTCAligner(bundle, self.name)(to_audio_input(audio, rate), text)
+        aligned = CTCAligner(self._bundle, self.name)(to_audio_input(audio, rate), text)
         return tuple(Word(word.text, word.begin, word.end, word.confidence) for word in aligned.words)
+
+    @cached_property
+    def _bundle(self) -> Bundle:
+        """On the CPU, where streams and alignments of one recording are made."""
+        bundle = self._transcriber.bundle
+        return replace(bundle, model=copy.deepcopy(bundle.model).cpu())
 
 
 class LanguageModel:

@@ -18,7 +18,8 @@ from untrained import TRANSDUCER, bundle_of
 from flows import python_package
 from infra import tracking
 from infra.errors import UserError
-from tasks.bundles.model_bundle import load_bundle
+from tasks.bundles.model_bundle import AudioConfig, load_bundle
+from tasks.features.front_end import CMVN, FrontEnd
 from tasks.publishing.publish_model import bundle_files
 
 pytestmark = pytest.mark.filterwarnings("ignore::Warning")  # of MLflow
@@ -124,6 +125,18 @@ def test_a_transducer_aligns_nothing_and_streams(artifact_root, scriptorium):
         final = heard.final
     greedy = scriptorium.load_recognizer(bundle_of(TRANSDUCER).uri, {"beam.width": 1})
     assert stream.finish().text == greedy.transcribe(wave, 16000).text
+
+
+def test_a_model_of_given_frames_takes_them_as_they_are(artifact_root, scriptorium):
+    sound = AudioConfig(FrontEnd(kind="given"), CMVN("none"))
+    model = scriptorium.load_recognizer(bundle_of(TRANSDUCER, sound).uri, {"beam.width": 1})
+    frames = np.random.default_rng(0).standard_normal((150, 13)).astype(np.float32)
+    stream = model.stream(100)
+    for begin in range(0, 150, 40):
+        stream.hear(frames[begin : begin + 40])
+    assert stream.finish().text == model.transcribe(frames, 100).text
+    with pytest.raises(UserError, match="this is a waveform"):
+        model.transcribe(frames[:, 0], 100)
 
 
 def test_a_text_is_as_probable_as_its_parts(artifact_root, scriptorium):
