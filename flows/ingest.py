@@ -7,13 +7,15 @@ corpus --ingest--> shards, or text
 
 With --recipe it is what a training with that recipe takes in, and need not do again. With --json standard output is one
 JSON object: artifact, index, quarantine (paths), split_from, speaker_from, splits {train: {rows, seconds, speakers}},
-rejects {reason: {count, first: [{source, split, detail}]}}, flagged (the same of odd rows that were kept).
+rejects {reason: {count, first: [{source, split, detail}]}}, flagged (the same of odd rows that were kept). It is told
+as well of a corpus that passes its error budget, which then ends the command, with status 1.
 """
 
 import json
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from prefect import flow
@@ -27,6 +29,7 @@ from infra.errors import WRONG_USE, UserError, one_line_errors
 from infra.keyboard_interrupt import force_exit_on_interrupt
 from infra.processes import end_orphans
 from tasks.corpora.corpus_uri import Corpus, IngestConfig, corpus_kinds, fingerprint, parse_corpus
+from tasks.ingest.finalize_ingest import TooManyRejects
 from tasks.ingest.ingest_corpus import ingest_corpus
 from tasks.ingest.ingest_text import TextIngestConfig, ingest_text
 from tasks.ingest.summarize_ingest import summarize_ingest
@@ -116,8 +119,12 @@ def main() -> None:
     end_orphans()
     force_exit_on_interrupt(GOES_ON)
     with one_line_errors(interrupted=GOES_ON):
-        told = ingest(given.corpus, given.recipe, given.what, tuple(given.settings))
-        print(json.dumps(told, ensure_ascii=False) if given.json else text_table(told))
+        show = partial(json.dumps, ensure_ascii=False) if given.json else text_table
+        try:
+            print(show(ingest(given.corpus, given.recipe, given.what, tuple(given.settings))))
+        except TooManyRejects as error:
+            print(show(summarize_ingest(error.tables)))
+            raise
 
 
 if __name__ == "__main__":

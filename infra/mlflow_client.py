@@ -30,9 +30,13 @@ def waiting(ask: Callable[P, Answer]) -> Callable[P, Answer]:
         try:
             return retry_outages(lambda: ask(*given, **named), is_outage, server)
         except Exception as error:
-            if not (is_outage(error) or "API request to" in str(error)):
+            from mlflow.exceptions import MlflowException
+
+            if is_outage(error) or "API request to" in str(error):
+                raise UserError(_away(settings().tracking_uri, error)) from error
+            if not isinstance(error, MlflowException):
                 raise
-            raise UserError(_away(settings().tracking_uri, error)) from error
+            raise UserError(f"{server} refuses: {_reason(settings().tracking_uri, error)}") from error
 
     return waited
 
@@ -87,5 +91,8 @@ def _client_of(uri: str) -> Any:
 
 
 def _away(uri: str, error: Exception) -> str:
-    reason = redact_url(str(error).splitlines()[0], uri)[:200]
-    return f"no MLflow answers at {redact_url(uri)} (MLFLOW_TRACKING_URI): {reason}"
+    return f"no MLflow answers at {redact_url(uri)} (MLFLOW_TRACKING_URI): {_reason(uri, error)}"
+
+
+def _reason(uri: str, error: Exception) -> str:
+    return redact_url((str(error).splitlines() or [""])[0], uri)[:200]

@@ -2,12 +2,14 @@
 
 import logging
 import os
+import socket
 import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from infra import storage
 from infra.errors import UserError
@@ -28,17 +30,24 @@ ON_THIS_MACHINE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 # A worker looks for modules first in the folder that its driver was in when it connected. This one has ours, so that a
 # folder `models` or `tasks` of the user's is not taken for it.
 CODE = Path(__file__).parent.parent
+# How often Ray tries to reach a cluster, for 40 s each: 20 times by default, without a word.
+TRIES = {"RAY_gcs_server_port_wait_time_s": "1"}
+CONNECT_SECONDS = 10
 
 
 def connect() -> Any:
     """The `ray` module, connected. Safe to call again."""
     set_defaults(ENVIRONMENT | QUIET)
-    if settings().ray_address.split(":")[0] in {"", "127.0.0.1", "localhost"}:
+    address = settings().ray_address
+    if address.split(":")[0] in {"", "127.0.0.1", "localhost"}:
         set_defaults(ON_THIS_MACHINE)
     import ray  # seconds that a run with nothing to do need not pay
 
     if ray.is_initialized():
         return ray
+    if address:
+        refuse_unreachable(address)
+        set_defaults(TRIES)
     import ray.data
     import ray.train
     from ray.exceptions import AuthenticationError
@@ -48,7 +57,6 @@ def connect() -> Any:
     data.op_resource_reservation_enabled = False  # it keeps half the cores for other operators; our jobs have one
     for name in ("ray", "ray.data", "ray.train"):  # a line for each stage of each job tells a user nothing
         logging.getLogger(name).setLevel(logging.ERROR)
-    address = settings().ray_address
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     quiet["runtime_env"] = {"env_vars": settings().for_workers()}
     try:
@@ -69,6 +77,26 @@ def connect() -> Any:
     if address:
         refuse_unseen_root(ray)
     return ray
+
+
+def refuse_unreachable(address: str) -> None:
+    """Raises UserError where nobody listens at the address of a cluster, or where it is none."""
+    if address in {"auto", "local"}:
+        return
+    try:
+        place = urlsplit(address if "://" in address else f"//{address}")
+        host, port = place.hostname, place.port
+    except ValueError:
+        host, port = None, None
+    if not host or not port:
+        raise UserError(f"RAY_ADDRESS={address}: give HOST:PORT of a Ray cluster, or unset it to work on this machine")
+    try:
+        socket.create_connection((host, port), CONNECT_SECONDS).close()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UserError(
+            f"no Ray cluster answers at {address} ({reason}); unset RAY_ADDRESS or start a cluster (make up)"
+        ) from error
 
 
 @contextmanager

@@ -158,13 +158,16 @@ def _days(text: str) -> float:
 
 def as_table(rows: list[dict[str, Any]], verb: str) -> str:
     lines = []
-    for row in rows:
+    names = [f"{row['kind']}/{row['digest']}" for row in rows]
+    width = max(map(len, names), default=0)
+    for name, row in zip(names, rows, strict=True):
         needed = ", ".join(row["needed_by"][:2]) + f" and {len(row['needed_by']) - 2} more" * (
             len(row["needed_by"]) > 2
         )
-        about = [row["made_by"] or row["state"], f"needed by {needed}" if needed else "nothing needs it"]
+        state = row["state"] if row["state"] == "unfinished" else ""
+        about = filter(None, (row["made_by"], state, f"needed by {needed}" if needed else "nothing needs it"))
         size = f"{row['bytes'] / 1e6:10,.2f} MB  {row['age_days']:7.1f} days"
-        lines.append(f"{row['kind'] + '/' + row['digest']:<34} {size}  {'; '.join(about)}")
+        lines.append(f"{name:<{width}} {size}  {'; '.join(about)}")
     total = sum(row["bytes"] for row in rows) / 1e6
     return "\n".join([*lines, f"{verb}: {len(rows)} in all, {total:,.2f} MB"])
 

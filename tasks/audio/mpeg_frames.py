@@ -166,7 +166,7 @@ def _chained(data: bytes, at: int) -> bool:
 
 
 def _check_rest(data: bytes, start: int, end: int) -> None:
-    """Raises BadClip for frames after what ends the first ones, and for much that is no tag."""
+    """Raises BadClip for frames after what ends the first ones, and for much that is neither tag nor zeros."""
     after = after_tags(data, end)
     kind = _kind(data, start)
     if after < len(data) and frame(data[after : after + 4])[0] and _chained(data, after):
@@ -176,7 +176,7 @@ def _check_rest(data: bytes, start: int, end: int) -> None:
         if _kind(data, at) == kind and _chained(data, at):
             raise BadClip("damaged", f"{at - end} bytes from byte {end} on are no frames")
         at = data.find(b"\xff", at + 1)
-    if len(data) - after > REST_BYTES:
+    if len(data) - after > REST_BYTES and data.count(0, after) < len(data) - after:
         raise BadClip("damaged", f"the last {len(data) - after} bytes are no frames")
 
 

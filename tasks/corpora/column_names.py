@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 AUDIO = ("audio_filepath", "audio", "path", "file")
 TEXT = ("text", "sentence", "transcript", "transcription")
 SPEAKER = ("speaker", "speaker_id", "spk", "spk_id", "client_id", "speaker_name", "spkr", "spkr_id")
-SPLIT = ("split",)
+SPLIT = ("split", "data_split", "dataset_split", "split_name", "split_set")
 SUBSET = ("subset", "set", "partition")  # a split where every value says one: a subset may be anything
 SPAN = ("offset", "duration")
 CHANNEL = ("channel_selector",)

@@ -105,11 +105,15 @@ class CorpusFiles:
         return self.texts[name] if name in self.texts else storage.read(*self._place(name))
 
     def lines(self, name: str) -> Iterator[str]:
-        """The lines of a UTF-8 table, without line ends or byte order mark; bytes that are not UTF-8 become U+FFFD."""
+        """The lines of a UTF-8 table, without line ends or byte order mark; bytes that are not UTF-8 become U+FFFD.
+        Raises UserError for UTF-16.
+        """
         uri, offset, size = self.locate(name) or (storage.join(self.uri, name), 0, 0)
         rest = b""
         for start in range(0, size, LINES_BYTES):
             rest += storage.read(uri, offset + start, min(LINES_BYTES, size - start))
+            if start == 0 and rest.startswith((b"\xff\xfe", b"\xfe\xff")):
+                raise UserError(f"{uri}: in UTF-16; write it in UTF-8")
             if start == 0:
                 rest = rest.removeprefix(b"\xef\xbb\xbf")
             whole, newline, rest = rest.rpartition(b"\n")

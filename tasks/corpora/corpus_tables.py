@@ -11,7 +11,7 @@ from tasks.corpora.column_names import find_columns, read_known
 from tasks.corpora.corpus_files import CorpusFiles
 from tasks.corpora.corpus_uri import UNFINISHED
 from tasks.corpora.split_names import KNOWN, NOT_SPLITS, order, resolve_splits, split_in_path, unknown_split
-from tasks.corpora.table_rows import DELIMITED, SUFFIXES, read_rows
+from tasks.corpora.table_rows import DELIMITED, SUFFIXES, read_header, read_rows
 from tasks.corpora.utterance import Reject, Utterance
 
 MOST_TABLES = 100  # without a split in their names, or below the top: more are notes, one a clip
@@ -66,6 +66,7 @@ def survey_table(source: CorpusFiles, name: str) -> Survey:
     columns, found = dict[str, None](), {"split": set[str](), "subset": set[str]()}
     for _, row in read_rows(source, name):
         if isinstance(row, str):
+            columns = columns or dict.fromkeys(read_header(source, name))  # no row may be as the header has it
             continue
         columns |= dict.fromkeys(row)
         try:
@@ -93,7 +94,7 @@ def find_tables(source: CorpusFiles, fits: Callable[[tuple[str, ...]], bool], wh
     if source.asked and not source.asked.lower().endswith(SUFFIXES):
         raise UserError(f"{source.asked}: {what} is a table, {', '.join(SUFFIXES)} by its name")
     names = [posixpath.basename(source.asked)] if source.asked else _shallowest(source, fits)
-    told = {name: split_in_path(name, "" if source.asked else source.uri) for name in names}
+    told = {name: split_in_path(name, source.uri) for name in names}
     if len(names) == 1:
         return resolve_tables(source, told)
     if sum(not said for said in told.values()) > MOST_TABLES:

@@ -21,6 +21,8 @@ SPOKEN = {plain_name(name) for name in TEXT}
 Row = dict[str, Any] | str  # or what is wrong with it
 Fields = list[str]
 Record = tuple[int, Fields]  # the line that it begins in
+Fault = tuple[int, str]
+CARRIAGE_RETURN = "new-line character seen in unquoted field"  # what csv says of one
 
 
 def read_rows(
@@ -34,27 +36,45 @@ def read_rows(
     if not name.lower().endswith(DELIMITED):
         yield from _json_rows(source, name)
         return
+    names, records = _header(source, name)
+    joinable = name.lower().endswith(".tsv")
+    for number, fields in _Whole(names, is_clip, joins=joinable).rows(records):
+        yield number, fields if isinstance(fields, str) else dict(zip(names, fields, strict=True))
+
+
+def read_header(source: CorpusFiles, name: str) -> list[str]:
+    """The columns that the first line names; none of JSON lines."""
+    return [column for column in _header(source, name)[0] if column] if name.lower().endswith(DELIMITED) else []
+
+
+def _header(source: CorpusFiles, name: str) -> tuple[list[str], Iterator[Record | Fault]]:
+    """The names of the columns, and the records after them."""
     records = _tab_records(source, name) if name.lower().endswith(".tsv") else _comma_records(source, name)
     names = [field.strip() for field in next(records, (1, []))[1]]
     try:
         check_doubled(names)
     except ValueError as error:
         raise UserError(f"{source.uri}/{name}: {error}; rename one, or take it out") from error
-    joinable = name.lower().endswith(".tsv")
-    for number, fields in _Whole(names, is_clip, joins=joinable).rows(records):
-        yield number, fields if isinstance(fields, str) else dict(zip(names, fields, strict=True))
+    return names, records
 
 
-def _comma_records(source: CorpusFiles, name: str) -> Iterator[Record]:
+def _comma_records(source: CorpusFiles, name: str) -> Iterator[Record | Fault]:
     table = csv.reader((f"{line}\n" for line in source.lines(name)), strict=True, skipinitialspace=True)
-    begin = 1
-    try:
-        for fields in table:
+    fields, begin = list[str](), 1
+    while True:
+        try:
+            fields = next(table)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            if CARRIAGE_RETURN not in str(error) or begin == 1:
+                place = f"{source.uri}/{name}, near line {table.line_num}"
+                raise UserError(f"{place}: {error}; mend the quoting") from error
+            yield begin, "a carriage return in a field without quotes"
+        else:
             if fields:
                 yield begin, fields
-            begin = table.line_num + 1
-    except csv.Error as error:
-        raise UserError(f"{source.uri}/{name}, near line {table.line_num}: {error}; mend the quoting") from error
+        begin = table.line_num + 1
 
 
 def _tab_records(source: CorpusFiles, name: str) -> Iterator[Record]:
@@ -86,17 +106,20 @@ class _Whole:
         self.whole: Record | None = None  # a record that the next line may go on
         self.pieces: list[Record] = []
 
-    def rows(self, records: Iterable[Record]) -> Iterator[tuple[int, Fields | str]]:
-        for record in records:
-            if len(record[1]) == self.count and not self.pieces:
+    def rows(self, records: Iterable[Record | Fault]) -> Iterator[Record | Fault]:
+        for number, fields in records:
+            if isinstance(fields, str):
+                yield from self._ended()
+                yield number, fields
+            elif len(fields) == self.count and not self.pieces:
                 if self.whole:
                     yield self.whole
-                self.whole = record
+                self.whole = number, fields
             else:
-                yield from self._odd(record)
+                yield from self._odd((number, fields))
         yield from self._ended()
 
-    def _odd(self, record: Record) -> Iterator[tuple[int, Fields | str]]:
+    def _odd(self, record: Record) -> Iterator[Record | Fault]:
         """A record that lacks fields or has too many, or that comes after one that lacks some."""
         number, fields = record
         missing = self.count - len(fields)
@@ -132,7 +155,7 @@ class _Whole:
             return None
         return records[0][0], [*fields[:at], field[1:-1].replace('""', '"'), *fields[at + 1 :]]
 
-    def _ended(self) -> Iterator[tuple[int, Fields | str]]:
+    def _ended(self) -> Iterator[Record | Fault]:
         whole, pieces = self.whole, self.pieces
         self.whole, self.pieces = None, []
         if whole:

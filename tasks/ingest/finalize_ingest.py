@@ -2,8 +2,9 @@
 
 import io
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,6 +25,14 @@ from tasks.steps.parquet_io import from_parquet
 
 SCRATCH = (JOBS, "parts", "pieces")
 TABLES = ("index.parquet", "quarantine.parquet", "summary.json")
+
+
+class TooManyRejects(UserError):  # noqa: N818  (as UserError)
+    """tables: the artifact that lists them, with the index of what could be used and the summary of both."""
+
+    def __init__(self, message: str, tables: Artifact) -> None:
+        super().__init__(message)
+        self.tables = tables
 
 
 @dataclass(slots=True)
@@ -61,11 +70,10 @@ def finalize_ingest(
         index, quarantine = Path(folder, "index.parquet"), Path(folder, "quarantine.parquet")
         with pq.ParquetWriter(index, INDEX) as good, pq.ParquetWriter(quarantine, QUARANTINE) as bad:
             leaks = _join(out, ordered, (good, bad), counts, spoken=corpus.verb == "utterances")
-        _charge(counts, corpus, options, quarantine)
-        out.put(TABLES[0], index)
-        out.put(TABLES[1], quarantine)
-    numbers = {split: _numbers(count) for split, count in counts.items() if count.rows}
-    out.put_json(TABLES[2], {"splits": numbers, "shared_with_train": leaks, **told})
+        numbers = {split: _numbers(count) for split, count in counts.items() if count.rows}
+        summary = {"splits": numbers, "shared_with_train": leaks, **told}
+        _charge(counts, corpus, options, partial(_keep_tables, index, quarantine, summary))
+        _put_tables(out, index, quarantine, summary)
     used = {f"{name}.tar" for name in names}.intersection(out.finished())
     for name in SCRATCH:
         out.remove(name)
@@ -156,27 +164,42 @@ def _count(rows: pa.Table, split: str, counts: dict[str, SplitCounts], shared: d
         shared[other]["speakers"] |= counts[other].speakers & speakers
 
 
-def _charge(counts: dict[str, SplitCounts], corpus: Corpus, options: IngestConfig, quarantine: Path) -> None:
-    """Raises UserError, with the quarantine table kept as an artifact, where too much is unusable."""
+def _put_tables(out: Draft, index: Path, quarantine: Path, summary: dict[str, Any]) -> None:
+    out.put(TABLES[0], index)
+    out.put(TABLES[1], quarantine)
+    out.put_json(TABLES[2], summary)
+
+
+def _keep_tables(index: Path, quarantine: Path, summary: dict[str, Any]) -> Artifact:
+    """What is known of rows whose shards are not kept."""
+    with new_draft("quarantine") as kept:
+        _put_tables(kept, index, quarantine, summary)
+    return kept.result()
+
+
+def _charge(
+    counts: dict[str, SplitCounts], corpus: Corpus, options: IngestConfig, keep: Callable[[], Artifact]
+) -> None:
+    """Raises TooManyRejects, with the tables kept as an artifact, where too much is unusable."""
     for split, count in counts.items():
         charged = count.rejected.total() - count.rejected[NOT_CHARGED]
         rows = count.kept + charged
         over = charged > options.error_budget * rows
         if not over and (count.kept or split != "train"):
             continue
-        with new_draft("quarantine") as kept:
-            kept.put("quarantine.parquet", quarantine)
-        table = f"{kept.result().uri}/quarantine.parquet"
+        kept = keep()
+        table = f"{kept.uri}/{TABLES[1]}"
         reasons = ", ".join(f"{number} {reason}" for reason, number in count.rejected.most_common())
         said = (
             f"corpus {corpus}: split {split}: {charged} of {rows} rows cannot be used ({reasons}; first {count.first})"
         )
         if not over:
-            raise UserError(f"{said}; nothing is left to train on; all are listed in {table}")
+            raise TooManyRejects(f"{said}; nothing is left to train on; all are listed in {table}", kept)
         share, budget = 100 * charged / rows, 100 * options.error_budget
-        raise UserError(
+        raise TooManyRejects(
             f"{said}: {share:.1f} %, the budget is {budget:g} %; all are listed in {table}; mend them or allow more "
-            f"with --set ingest.error_budget={min(1.0, np.ceil(share) / 100):g}"
+            f"with --set ingest.error_budget={min(1.0, np.ceil(share) / 100):g}",
+            kept,
         )
 
 

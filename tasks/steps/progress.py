@@ -24,6 +24,7 @@ class Progress:
         # Without a terminal nothing is drawn over: a log gets lines.
         self.bar = tqdm(total=total, desc=label, **drawn) if sys.stderr.isatty() else None
         self.begun = self.shown = self.written = time.monotonic()
+        self.line: tuple[float, str] | None = None  # what the last one said
         self.artifact: UUID | None = None
         self._tell_server()
 
@@ -37,7 +38,7 @@ class Progress:
         self._tell_server()
         if self.bar is not None:
             self.bar.close()
-        else:
+        elif self.line != (self.done, self.note):
             self._write_line()
 
     def advance(self, amount: float = 1.0, note: str = "") -> None:
@@ -56,7 +57,7 @@ class Progress:
             self._tell_server()
 
     def _write_line(self) -> None:
-        self.written = time.monotonic()
+        self.written, self.line = time.monotonic(), (self.done, self.note)
         seconds = f"{self.written - self.begun:.0f} s"
         told = ", ".join(part for part in (f"{self._percent():.0f}% after {seconds}", self.note.strip(" ,")) if part)
         print(f"{self.label} {told}", file=sys.stderr, flush=True)

@@ -121,3 +121,25 @@ def test_plain_text_and_labels(prefect_server, corpus, tmp_path, capsys, monkeyp
     assert {origin for split in told["split_from"].values() for origin in split} == {
         "our own division: speakers and sentences apart"
     }
+
+
+def test_a_corpus_beyond_its_error_budget_is_told_as_well(prefect_server, corpus, capsys, monkeypatch):
+    """And the command fails."""
+    import pyarrow.parquet as pq
+
+    from flows import ingest
+    from tasks.steps.in_process import run_in_process
+
+    monkeypatch.setattr(sys, "argv", ["ingest", "--corpus", corpus, "--json"])
+    with run_in_process(), pytest.raises(SystemExit) as ended:
+        ingest.main()
+    out, err = capsys.readouterr()
+    assert ended.value.code == 1
+    assert "the budget is 5 %" in err.splitlines()[-1]
+    told = json.loads(out)
+    assert {reason: those["count"] for reason, those in told["rejects"].items()} == {
+        "unknown split": 4,
+        "missing clip": 1,
+    }
+    assert (told["splits"]["train"]["rows"], told["speaker_from"]["column spk"]) == (4, 7)
+    assert (pq.read_table(told["index"]).num_rows, pq.read_table(told["quarantine"]).num_rows) == (7, 5)

@@ -7,6 +7,7 @@ import pytest
 
 from infra import model_registry, tracking
 from infra.errors import UserError
+from infra.retry import attempt
 
 
 @pytest.fixture(autouse=True)
@@ -125,6 +126,15 @@ def test_a_server_that_is_away(monkeypatch):
     with pytest.raises(UserError, match="no MLflow answers at") as caught:
         tracking.open_run("key", "name", {})
     assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_run_that_somebody_deletes_while_it_trains(run_id):
+    """Its progress is not shown any more, and that is all; what is to be kept says so in one line."""
+    tracking.client().delete_run(run_id)
+    assert not attempt(lambda: tracking.log_metrics(run_id, [("loss", 1.0, 1)]))
+    with pytest.raises(UserError, match="MLflow at .* refuses: .*active") as caught:
+        tracking.log_metrics(run_id, [("loss", 1.0, 1)])
     assert "\n" not in str(caught.value)
 
 

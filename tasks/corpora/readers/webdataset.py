@@ -16,7 +16,18 @@ from typing import Any, NamedTuple
 
 from infra.errors import UserError
 from tasks.corpora.archive_index import AGAIN
-from tasks.corpora.column_names import LABEL, SPEAKER, SPLIT, TEXT, find_column, is_finite, plain_name
+from tasks.corpora.column_names import (
+    CHANNEL,
+    LABEL,
+    SPEAKER,
+    SPLIT,
+    TEXT,
+    find_column,
+    find_columns,
+    is_finite,
+    plain_name,
+    read_channels,
+)
 from tasks.corpora.corpus_files import CorpusFiles
 from tasks.corpora.corpus_uri import SHARDS, IngestConfig
 from tasks.corpora.readers import text
@@ -33,7 +44,8 @@ NAMES = {
     "speaker": SPEAKER,
     "split": SPLIT,
 }
-MEASURED = {"duration", "seconds", "sample_rate", "sha256", "source"}  # keys of a .json: found out anew, not tags
+# Keys of a .json that are no tags: found out anew, or heard.
+MEASURED = {"duration", "seconds", "sample_rate", "sha256", "source", *CHANNEL}
 LARGEST_BYTES = 1 << 20  # of a .txt, .cls or .json: what is larger is refused unread
 LOOKED_AT = 100  # samples that say what the corpus holds
 
@@ -114,14 +126,8 @@ class _Reading:
     def __init__(self, source: CorpusFiles, options: IngestConfig) -> None:
         self.source, self.options = source, options
         asked = (options.audio_field, options.text_field, options.label_field)
-        known = {
-            *AUDIO,
-            *IMAGES,
-            "json",
-            *NAMES["text"],
-            *NAMES["label"],
-            *(name.lower().lstrip(".") for name in asked),
-        }
+        named = (name.lower().lstrip(".") for name in asked)
+        known = {*AUDIO, *IMAGES, "json", *NAMES["text"], *NAMES["label"], *named}
         self.samples = [s for s in samples(source) if any(known & {e, e.rpartition(".")[2]} for e in s.members)]
         if not self.samples:
             raise UserError(f"corpus {source.uri}: no clip, .txt, .cls or .json is in its tars; is it WebDataset?")
@@ -188,8 +194,11 @@ class _Reading:
             )
             if what == "label" and not self.has_audio and not self.has_images:
                 return self._labeled_text(sample, known, row)
-            clip = self._audio(sample)
+            clip, columns = self._audio(sample), find_columns(tuple(known))
+            row = row._replace(channels=read_channels(known, columns))
             return row._replace(clips=(clip,), apart=clip if what == "label" else "")
+        except ValueError as error:
+            return Reject(place.split, sample.key, "read", "malformed row", str(error))
         except Unusable as unusable:
             return Reject(place.split, sample.key, "read", unusable.reason, unusable.detail)
 

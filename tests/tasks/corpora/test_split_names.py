@@ -71,7 +71,7 @@ def test_the_innermost_part_of_a_path_that_names_a_split():
     assert split_in_path("a/b.csv", "/data/my_test_folder") == "", "it says something else as well"
 
 
-@pytest.mark.parametrize("column", ["split", "Split", " SPLIT ", "subset", "Partition"])
+@pytest.mark.parametrize("column", ["split", "Split", " SPLIT ", "Data Split", "split_name", "subset", "Partition"])
 @pytest.mark.parametrize("name", ["data.csv", "train.csv", "test.tsv"])
 def test_a_split_column_counts_wherever_its_file_lies(column, name, tmp_path, rows):
     """Spellings as values; the same whether the folder or the file is named."""
@@ -84,6 +84,13 @@ def test_a_split_column_counts_wherever_its_file_lies(column, name, tmp_path, ro
         found = rows(manifest, place)
         assert places(found) == sorted((split, f"{i}.wav") for i, (split, _) in enumerate(said))
         assert {r.split_from for r in found if r.clips == ("0.wav",)} == {f"column {column.strip()}: train"}
+
+
+def test_a_file_is_of_the_split_that_its_folder_says_whichever_of_the_two_is_named(tmp_path, rows):
+    write_lines(tmp_path / "dev-clean" / "all.jsonl", [line(0)])
+    for place in (tmp_path / "dev-clean", tmp_path / "dev-clean" / "all.jsonl"):
+        (row,) = rows(manifest, place)
+        assert (row.split, row.split_from) == ("dev", "name dev-clean")
 
 
 @pytest.mark.parametrize("said", OTHERS.split())

@@ -256,3 +256,28 @@ def test_a_carriage_return_is_not_the_end_of_a_row(tmp_path, rows):
     table[1]["sentence"] = "one\rtwo\u2028three\x85four\x0bfive"
     write_table(root / "train.tsv", table, COLUMNS)
     assert [r.text for r in rows(commonvoice, root, ("train",))][1] == table[1]["sentence"]
+
+
+def test_a_carriage_return_in_a_field_without_quotes_costs_its_row(tmp_path, rows):
+    """In quotes it is text, as is a line feed; in the header, or as the only end of lines, nothing can be read."""
+    table = 'audio,text\na.wav,one\rtwo\nb.wav,b b\nc.wav,"c\rc"\nd.wav,d d\r\n'
+    found = rows(manifest, manifest_of(tmp_path, "t.csv", table), ("train",))
+    assert kept(found) == [("b.wav", "b b"), ("c.wav", "c\rc"), ("d.wav", "d d")]
+    assert [(r.source, r.reason) for r in found if isinstance(r, Reject)] == [("t.csv:2", "malformed row")]
+    with pytest.raises(UserError, match="t.csv, near line 1"):
+        rows(manifest, manifest_of(tmp_path, "t.csv", "audio,text\ra.wav,a\rb.wav,b\r"), ("train",))
+
+
+def test_a_header_that_no_row_fits_is_said_by_its_columns(tmp_path, rows):
+    for header, needed in (("audio", "text or sentence"), ("text", "audio_filepath or audio")):
+        place = manifest_of(tmp_path, "t.csv", f"{header}\na.wav,one\nb.wav,two\n")
+        with pytest.raises(UserError, match=f"t.csv: no column {needed} .*; it has {header}$"):
+            rows(manifest, place, ("train",))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl"])
+def test_a_table_in_utf_16_is_said(encoding, name, tmp_path, rows):
+    row = "audio,text\na.wav,one\n" if name.endswith("csv") else '{"audio": "a.wav", "text": "one"}\n'
+    with pytest.raises(UserError, match=f"{name}: in UTF-16; write it in UTF-8"):
+        rows(manifest, manifest_of(tmp_path, name, row.encode(encoding)), ("train",))

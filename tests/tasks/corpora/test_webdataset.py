@@ -7,7 +7,9 @@ import tarfile
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from foreign_shards import MISFITS, misfits, sample, wav, write_shards
 from s3_servers import BUCKET
 from small_corpora import index_of, quarantine_of, reasons_of, summary
@@ -304,3 +306,23 @@ def test_what_pandas_writes_for_no_text_is_none(tmp_path, ingested):
     shards = ingested(f"webdataset:{tmp_path / 'wds'}", error_budget=0.5)
     assert {row["text"] for row in index_of(shards)} == {"some words"}
     assert [row["reason"] for row in quarantine_of(shards)] == ["empty transcript"]
+
+
+def test_the_channel_that_a_sample_selects_is_heard(tmp_path, ingested):
+    members = []
+    for number, channel in enumerate((None, 0, 1, 2, "left")):
+        sides = np.tile(np.array([[0.1, 0.3]], np.float32), (8000, 1))
+        sides[0] = number / 10  # no two clips are the same
+        sound = io.BytesIO()
+        soundfile.write(sound, sides, 8000, format="WAV")
+        known = {"text": f"line {number}", "channel_selector": channel}
+        members += [(f"{number}.wav", sound.getvalue()), (f"{number}.json", json.dumps(known).encode())]
+    write_tar(tmp_path / "train.tar", members)
+    made = ingested(f"webdataset:{tmp_path}", error_budget=1.0)
+    heard = {}
+    for row in index_of(made):
+        sample = read_sample(storage.read(str(made.file(row["shard"])), row["offset"], row["size"]))
+        heard[row["text"]] = round(float(soundfile.read(io.BytesIO(sample.data))[0][-100:].mean()), 2)
+        assert "channel_selector" not in sample.tags
+    assert heard == {"line 0": 0.2, "line 1": 0.1, "line 2": 0.3}
+    assert sorted(reasons_of(made).values()) == ["malformed row", "no such channel"]

@@ -11,7 +11,7 @@ def test_a_log_gets_lines(monkeypatch, capfd):
         shown.advance(1, note="epoch 2")
     told = capfd.readouterr().err
     assert "\r" not in told
-    assert [line.split(" after ")[0] for line in told.splitlines()] == ["train 50%", "train 100%", "train 100%"]
+    assert [line.split(" after ")[0] for line in told.splitlines()] == ["train 50%", "train 100%"]
     assert told.endswith(", epoch 2\n")
 
 

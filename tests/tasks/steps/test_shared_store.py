@@ -6,10 +6,12 @@ import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import staged_run
 from s3_servers import BUCKET, KEY, SECRET, Server, await_server, free_port
+from small_corpora import write_common_voice
 
 TESTS = Path(__file__).parents[2]
 
@@ -43,20 +45,40 @@ def told(errors):
     return [line for line in errors.read_text().splitlines() if line.startswith("scriptorium: ")]
 
 
-def test_two_commands_with_two_error_budgets_on_one_corpus(common_voice, artifact_root, tmp_path):
+class Together(NamedTuple):
+    """Two runs that began at the same moment: what each made, the root that they share, what they told."""
+
+    made: list[str]
+    root: Path
+    told: list[str]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    return write_common_voice(tmp_path_factory.mktemp("corpus") / "cv")
+
+
+@pytest.fixture(scope="module")
+def together(corpus, tmp_path_factory):
     """Another budget is another step, but the draft of its shards is the same."""
-    both = [start(common_voice, tmp_path / budget, budget) for budget in ("0.05", "0.1")]
+    folder, budgets = tmp_path_factory.mktemp("together"), ("0.05", "0.1")
+    root = {"SCRIPTORIUM_ARTIFACTS": str(folder / "artifacts")}
+    both = [start(corpus, folder / budget, budget, **root) for budget in budgets]
     for process in both:
         reach(process, "ingest")
     for process in both:
         process.stdin.write("\n" * len(staged_run.STAGES))
         process.stdin.flush()
-    assert finished(both[0]) == finished(both[1])
-    waited = told(tmp_path / "0.05") + told(tmp_path / "0.1")
-    assert waited
-    assert all("is being made by another run" in line for line in waited)
-    assert not [path for path in (artifact_root / ".drafts").rglob("*") if path.is_file()]
-    assert not list((artifact_root / ".locks").iterdir())
+    made = [finished(process) for process in both]
+    return Together(made, folder / "artifacts", [line for budget in budgets for line in told(folder / budget)])
+
+
+def test_two_commands_with_two_error_budgets_on_one_corpus(together):
+    assert together.made[0] == together.made[1]
+    assert together.told
+    assert all("is being made by another run" in line for line in together.told)
+    assert not [path for path in (together.root / ".drafts").rglob("*") if path.is_file()]
+    assert not list((together.root / ".locks").iterdir())
 
 
 @pytest.fixture
@@ -88,11 +110,10 @@ def unsteady(tmp_path, monkeypatch):
     down()
 
 
-def test_an_s3_server_that_goes_away_in_every_stage(unsteady, common_voice, tmp_path):
+def test_an_s3_server_that_goes_away_in_every_stage(unsteady, corpus, together, tmp_path):
     errors, seconds = tmp_path / "errors", float(os.environ.get("OUTAGE_SECONDS", "1"))
-    undisturbed = start(common_voice, tmp_path / "none", SCRIPTORIUM_ARTIFACTS=str(tmp_path / "local"))
     remote = {"SCRIPTORIUM_ARTIFACTS": f"s3://{BUCKET}/root", "SCRIPTORIUM_CACHE": str(tmp_path / "cache")}
-    disturbed = start(common_voice, errors, **remote)
+    disturbed = start(corpus, errors, **remote)
     for number, stage in enumerate(staged_run.STAGES):
         reach(disturbed, stage)
         with unsteady():
@@ -100,5 +121,5 @@ def test_an_s3_server_that_goes_away_in_every_stage(unsteady, common_voice, tmp_
             while len(told(errors)) < 2 * number + 1 and disturbed.poll() is None:
                 time.sleep(0.1)
             time.sleep(seconds)
-    assert finished(disturbed) == finished(undisturbed)
+    assert finished(disturbed) == together.made[0]
     assert ["answers again" in line for line in told(errors)] == [False, True] * len(staged_run.STAGES)

@@ -1,0 +1,44 @@
+"""What is published can be fetched as it is stored, the manifest beside the files, so that it can be checked."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from infra import tracking
+from infra.artifact_store import artifact_at, new_draft
+from tasks.publishing.publish_model import Registration, RunOutcome, publish_model
+
+
+@dataclass(frozen=True)
+class Config:
+    width: int = 3
+
+
+def made(kind, **files):
+    with new_draft(kind) as out:
+        for name, value in files.items():
+            out.put_json(f"{name}.json", value)
+    return out.result()
+
+
+@pytest.fixture
+def published(artifact_root, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/record.db")
+    monkeypatch.setenv("SCRIPTORIUM_CACHE", str(tmp_path / "cache"))
+    bundle, scores = made("bundle", model={"layers": 1}), made("scores", scores={"wer": 0.25})
+    outcome = RunOutcome(
+        bundle=bundle, page=made("report", page="<p>"), splits=("test",), scores=(scores,), data=(scores,)
+    )
+    about = Registration(run_name="a run", corpus="demo:", recipe="r", name="asr", alias="champion")
+    return bundle, publish_model.fn(outcome, made("tokenizer", tokens=["a"]), Config(), "key", about)
+
+
+def test_what_is_registered_is_the_whole_bundle(published):
+    bundle, publication = published
+    fetched = tracking.resolve_model("asr@champion")
+    assert artifact_at(fetched) == bundle
+    there = {path.name: path.read_bytes() for path in Path(fetched).iterdir()}
+    assert there == {path.name: path.read_bytes() for path in Path(bundle.uri).iterdir()}
+    told = publication.read_json("publication.json")
+    assert (told["version"], told["digests"]["bundle"]) == ("1", bundle.digest)
