@@ -50,7 +50,6 @@ def connect() -> Any:
         set_defaults(TRIES)
     import ray.data
     import ray.train
-    from ray.exceptions import AuthenticationError
 
     data = ray.data.DataContext.get_current()
     data.enable_progress_bars = False  # tasks/steps/ray_jobs.py draws one bar a step instead
@@ -59,13 +58,24 @@ def connect() -> Any:
         logging.getLogger(name).setLevel(logging.ERROR)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     quiet["runtime_env"] = {"env_vars": settings().for_workers()}
+    with explain_failed_start(address), without_stderr(), chdir(CODE):
+        if address:
+            ray.init(address=address, ignore_reinit_error=True, **quiet)
+        else:
+            # "local": otherwise Ray would join whatever cluster it finds on this machine
+            ray.init("local", num_cpus=int(settings().cores), include_dashboard=False, **quiet)
+    if address:
+        refuse_unseen_root(ray)
+    return ray
+
+
+@contextmanager
+def explain_failed_start(address: str) -> Iterator[None]:
+    """Raises UserError where Ray does not start on this machine, or the cluster at an address does not take us."""
+    from ray.exceptions import AuthenticationError
+
     try:
-        with without_stderr(), chdir(CODE):
-            if address:
-                ray.init(address=address, ignore_reinit_error=True, **quiet)
-            else:
-                # "local": otherwise Ray would join whatever cluster it finds on this machine
-                ray.init("local", num_cpus=int(settings().cores), include_dashboard=False, **quiet)
+        yield
     except AuthenticationError as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"Ray at {address} wants a token: {reason}; `make up` prints what to set") from error
@@ -74,9 +84,14 @@ def connect() -> Any:
             f"no Ray cluster answers at {address}, or it refuses the token of RAY_AUTH_TOKEN_PATH; "
             "unset RAY_ADDRESS or start a cluster (make up)"
         ) from error
-    if address:
-        refuse_unseen_root(ray)
-    return ray
+    except Exception as error:
+        if type(error) is not Exception:  # Ray has no type for a node that is not up in its 30 s
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"Ray did not start: {reason} Is the machine busy, or its memory full? "
+            "Run the same command again: it goes on from what is done"
+        ) from error
 
 
 def refuse_unreachable(address: str) -> None:

@@ -29,6 +29,11 @@ class FileStat(NamedTuple):
     modified: float = 0.0
 
 
+def _modified(told: dict[str, Any]) -> float:
+    """Whole seconds, as some answers of a server have no more; 0 where one says none."""
+    return float(int(told["LastModified"].timestamp())) if "LastModified" in told else 0.0
+
+
 def is_s3(uri: str) -> bool:
     return uri.startswith("s3://")
 
@@ -119,7 +124,7 @@ def stat(uri: str) -> FileStat | None:
             head = s3_client.request(uri, lambda s3: s3.head_object(**s3_client.bucket_and_key(uri)))
         except FileNotFoundError:
             return None
-        return FileStat(head["ContentLength"], head["ETag"].strip('"'), head["LastModified"].timestamp())
+        return FileStat(head["ContentLength"], head["ETag"].strip('"'), _modified(head))
     path = Path(uri)
     return _local_entry(path.stat()) if path.is_file() else None
 
@@ -194,7 +199,7 @@ def _local_entry(status: os.stat_result) -> FileStat:
 
 
 def _remote_entry(item: dict[str, Any]) -> FileStat:
-    return FileStat(item["Size"], item["ETag"].strip('"'), item["LastModified"].timestamp())
+    return FileStat(item["Size"], item["ETag"].strip('"'), _modified(item))
 
 
 def _list_local(

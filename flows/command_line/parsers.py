@@ -35,7 +35,8 @@ def training_parser(flow: str, recipes: str, *, workers: bool = True) -> Parser:
     parser = _recipe_parser(flow, (recipes,))
     parser.add_argument("--recipe", required=True, metavar="NAME")
     if workers:
-        parser.add_argument("--workers", type=int, default=1, help="Ray Train workers (0: in this process)")
+        told = "Ray Train workers, fit.batches_per_step at most (default %(default)s; 0: in this process)"
+        parser.add_argument("--workers", type=int, default=1, help=told)
     parser.add_argument("--model-name", default=MODEL_NAMES[recipes], help="registered in MLflow as")
     return with_settings(_registered(parser))
 

@@ -173,7 +173,7 @@ def _put_tables(out: Draft, index: Path, quarantine: Path, summary: dict[str, An
 def _keep_tables(index: Path, quarantine: Path, summary: dict[str, Any]) -> Artifact:
     """What is known of rows whose shards are not kept."""
     with new_draft("quarantine") as kept:
-        _put_tables(kept, index, quarantine, summary)
+        _put_tables(kept.draft, index, quarantine, summary)
     return kept.result()
 
 

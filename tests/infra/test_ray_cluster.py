@@ -4,7 +4,7 @@ import pytest
 from s3_servers import free_port
 
 from infra.errors import UserError
-from infra.ray_cluster import connect
+from infra.ray_cluster import connect, explain_failed_start
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "nowhere.invalid", "ray://127.0.0.1"])
@@ -22,3 +22,15 @@ def test_an_address_that_is_none(monkeypatch, address):
     with pytest.raises(UserError) as caught:
         connect()
     assert str(caught.value).startswith(f"RAY_ADDRESS={address}: give HOST:PORT")
+
+
+def test_ray_that_is_not_up_in_time_is_one_line():
+    """Ray waits 30 s for its own node, and has no setting for it and no type for the error."""
+    ray_says = "The current node timed out during startup. This could happen because\nthe GCS has become overloaded."
+    with (
+        pytest.raises(UserError, match=r"^Ray did not start: The current .*Run the same command again"),
+        explain_failed_start(""),
+    ):
+        raise Exception(ray_says)
+    with pytest.raises(ValueError, match="ours"), explain_failed_start(""):
+        raise ValueError("ours")
