@@ -13,7 +13,9 @@ INSTALL := .venv/bin/python -m pip install --quiet --disable-pip-version-check -
 help:
 	@head -2 Makefile | cut -c3-
 
+# State lies in the nearest .scriptorium upwards, so the checkout has one of its own.
 demo: .venv/.stamp-demo
+	mkdir -p .scriptorium
 	.venv/bin/python -m flows.train_asr --corpus demo: --recipe deep_speech_2_demo --workers 2
 
 # A file's tests stay in one process, for they share what they train.
@@ -40,17 +42,19 @@ peers: .venv/.stamp
 	$(INSTALL) '.[peers]'
 
 up: .venv/.stamp-demo
+	@mkdir -p .scriptorium
 	@.venv/bin/python -m infra.local_services up
 
 down:
 	@if [ -x .venv/bin/python ]; then .venv/bin/python -m infra.local_services down; else echo "nothing is up"; fi
 
-# The MLflow record (.scriptorium/mlflow.db) and the artifacts stay, for they belong together; ARTIFACTS=1 takes both.
+# The MLflow record and the artifacts (.scriptorium/mlflow.db, artifacts/) stay, for they belong together; ARTIFACTS=1
+# takes both.
 clean: down
 	rm -rf .venv .venv-peers .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
-	find .scriptorium -mindepth 1 -maxdepth 1 ! -name 'mlflow.db*' -exec rm -rf {} + 2>/dev/null || true
-	if [ -n "$(ARTIFACTS)" ]; then rm -rf .scriptorium artifacts; fi
+	find .scriptorium -mindepth 1 -maxdepth 1 ! -name 'mlflow.db*' ! -name artifacts -exec rm -rf {} + 2>/dev/null || true
+	if [ -n "$(ARTIFACTS)" ]; then rm -rf .scriptorium; fi
 
 # What a developer needs holds what the demo needs, so the first stamp brings the second.
 .venv/.stamp: pyproject.toml constraints.txt | .venv/bin/pip

@@ -7,6 +7,10 @@ from infra.settings import set_defaults
 
 if sys.argv[:1] == ["-m"]:  # `python -m flows...` is being imported, which takes seconds
     quiet_interrupt()
+    if {"-h", "--help"} & set(sys.argv):
+        from flows.command_line.commands import show_help
+
+        show_help(sys.orig_argv[sys.orig_argv.index("-m") + 1], sys.argv[1:])
 
 # Prefect reads its settings when it is imported, so they are here, before any flow imports it.
 set_defaults(

@@ -14,7 +14,7 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
-from flows.shared.command_line import Parser
+from flows.command_line.parsers import PARSERS
 from flows.shared.evaluation_plan import require_recognizer
 from infra import tracking
 from infra.artifact_store import Artifact
@@ -23,7 +23,7 @@ from tasks.audio.live_audio_input import read_audio_input
 from tasks.bundles.model_bundle import import_model, load_bundle, model_architecture
 from tasks.corpora.corpus_uri import IngestConfig, fingerprint, parse_corpus
 from tasks.corpora.text_file import read_whole_text
-from tasks.decoding.alignment_formats import SUFFIXES, Format, format_alignment, write_file, write_split
+from tasks.decoding.alignment_formats import Format, format_alignment, write_file, write_split
 from tasks.decoding.forced_alignment import AlignmentConfig, CTCAligner, align_split, read_alignments
 from tasks.ingest.ingest_corpus import ingest_corpus
 
@@ -53,14 +53,7 @@ def align_corpus(model: str, corpus: str, split: str) -> Artifact:
 
 
 def parse_arguments() -> Namespace:
-    parser = Parser(description=__doc__)
-    parser.add_argument("--model", required=True, metavar="NAME@ALIAS|PATH")
-    parser.add_argument("--audio", metavar="FILE")
-    parser.add_argument("--text", metavar="TRANSCRIPT|FILE", help="what is said in it")
-    parser.add_argument("--corpus", metavar="KIND:URI", help="in place of audio and text")
-    parser.add_argument("--split", default="dev", choices=("train", "dev", "test"))
-    parser.add_argument("--format", default="ctm", choices=tuple(SUFFIXES))
-    parser.add_argument("--out", metavar="FILE|DIR", help="standard output where left out, but for a corpus")
+    parser = PARSERS["flows.align"]()
     given = parser.parse_args()
     if bool(given.corpus) == bool(given.audio) or bool(given.audio) != (given.text is not None):
         parser.error("give --audio with --text, or --corpus")

@@ -88,4 +88,4 @@ def collect_failures(failed: dict[str, str], label: str) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    run_flow(compare, comparison_arguments(__doc__, MODULES))
+    run_flow(compare, comparison_arguments(MODULES))

@@ -12,7 +12,7 @@ from typing import Any
 
 from prefect import flow
 
-from flows.shared.command_line import Parser, model_arguments, run_flow
+from flows.shared.command_line import model_arguments, run_flow
 from flows.shared.model_kinds import model_kind
 from flows.shared.overrides import override
 from flows.shared.run_summary import summarize_run
@@ -48,4 +48,4 @@ def evaluate_model(
 
 
 if __name__ == "__main__":
-    run_flow(evaluate_model, model_arguments(Parser(description=__doc__), "test", "utterances", "labeled", "documents"))
+    run_flow(evaluate_model, model_arguments("evaluate", "utterances", "labeled", "documents"))

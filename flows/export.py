@@ -9,11 +9,11 @@ What is given out can be read again: as --corpus webdataset:OUT, of nemo and csv
 csv as labeled:OUT/texts.csv.
 """
 
-from argparse import Namespace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from flows.shared.command_line import GOES_ON, Parser
+from flows.command_line.parsers import PARSERS
+from flows.shared.command_line import GOES_ON
 from infra import artifact_store, storage
 from infra.artifact_store import MANIFEST, Artifact
 from infra.errors import UserError, explain_full_disk, one_line_errors
@@ -42,16 +42,8 @@ def export(shards: str, form: Format, out: str) -> dict[str, Any]:
         return export_corpus(artifact_at(shards), Export(format=form, out=place))
 
 
-def parsed() -> Namespace:
-    parser = Parser(description=__doc__)
-    parser.add_argument("--shards", required=True, metavar="ARTIFACT")
-    parser.add_argument("--format", required=True, choices=get_args(Format))
-    parser.add_argument("--out", required=True, metavar="URI", help="a folder or s3://bucket/prefix, empty or new")
-    return parser.parse_args()
-
-
 def main() -> None:
-    given = parsed()
+    given = PARSERS["flows.export"]().parse_args()
     end_orphans()
     force_exit_on_interrupt(GOES_ON)
     with one_line_errors(interrupted=GOES_ON):

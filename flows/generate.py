@@ -7,49 +7,27 @@ import sys
 
 import torch
 
-from flows.shared.command_line import Parser
+from flows.command_line.parsers import PARSERS
 from infra import tracking
-from infra.errors import UserError, one_line_errors
-from models.interface import LanguageModel
-from models.search.language.ngram_lm import NGramGenerator
-from models.search.language.text_generator import TextGenerator
-from tasks.bundles.model_bundle import import_model, load_bundle
+from infra.errors import one_line_errors
+from tasks.bundles.model_bundle import import_model
 from tasks.decoding.generate_text import Prompt, generate_text
-from tasks.ngram.train_ngram import open_ngram
-from tasks.text.tokenizer import TextTokenizer, load_tokenizer
+from tasks.decoding.score_text import load_text_model
 
 
 def generate(model: str, prompt: Prompt) -> None:
     """Write to standard output. model: NAME@ALIAS in MLflow's registry, or the path of a model."""
     torch.set_num_threads(1)  # a step is too small to share
     generator = torch.Generator().manual_seed(prompt.seed)
-    for piece in generate_text(*load_generator(model), prompt, generator):
+    language = load_text_model(import_model(tracking.resolve_model(model), ("bundle", "ngram")), model)
+    for piece in generate_text(language.model, language.tokenizer, prompt, generator):
         sys.stdout.write(piece)
         sys.stdout.flush()
     sys.stdout.write("\n")
 
 
-def load_generator(model: str) -> tuple[TextGenerator, TextTokenizer]:
-    """The model and its tokenizer. Raises UserError for a model that does not write."""
-    artifact = import_model(tracking.resolve_model(model), ("bundle", "ngram"))
-    if artifact.kind == "ngram":
-        return NGramGenerator(open_ngram(artifact).model), load_tokenizer(artifact)
-    bundle = load_bundle(artifact)
-    if not isinstance(bundle.model, LanguageModel):
-        raise UserError(f"model {model}: not a language model; give one of train_language_model or train_ngram")
-    return bundle.model, bundle.tokenizer
-
-
 def main() -> None:
-    default = Prompt()
-    parser = Parser(description=__doc__)
-    parser.add_argument("--model", required=True, metavar="NAME@ALIAS|PATH")
-    parser.add_argument("--context", default=default.context, help="what the text begins with")
-    parser.add_argument("--length", type=int, default=default.length, help="tokens to write")
-    parser.add_argument("--temperature", type=float, default=default.temperature, help="0: always the most probable")
-    parser.add_argument("--top-k", type=int, default=default.top_k, help="draw from the k most probable, 0 from all")
-    parser.add_argument("--top-p", type=float, default=default.top_p, help="and from those that reach this probability")
-    parser.add_argument("--seed", type=int, default=default.seed)
+    parser = PARSERS["flows.generate"]()
     given = vars(parser.parse_args())
     model = given.pop("model")
     try:

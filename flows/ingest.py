@@ -20,8 +20,9 @@ from typing import Any
 
 from prefect import flow
 
+from flows.command_line.parsers import PARSERS
 from flows.recipes import asr, classification, language_model, ngram
-from flows.shared.command_line import GOES_ON, Parser
+from flows.shared.command_line import GOES_ON
 from flows.shared.overrides import override
 from flows.shared.validate_inputs import resolve_recipes
 from infra.errors import WRONG_USE, UserError, one_line_errors
@@ -104,12 +105,7 @@ def text_table(told: dict[str, Any]) -> str:
 
 
 def parse_arguments() -> Namespace:
-    parser = Parser(description=__doc__)
-    parser.add_argument("--corpus", required=True, metavar="KIND:URI")
-    parser.add_argument("--recipe", default="", metavar="NAME", help="take in what a training with it does")
-    parser.add_argument("--what", default="", choices=tuple(VERBS), help="of a corpus that can be read as several")
-    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="ingest.KEY=VALUE")
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
+    parser = PARSERS["flows.ingest"]()
     given = parser.parse_args()
     if given.recipe and given.what:
         parser.error("--recipe says what the corpus is read as; leave out --what")

@@ -19,7 +19,7 @@ from itertools import takewhile
 import numpy as np
 import torch
 
-from flows.shared.command_line import Parser
+from flows.command_line.parsers import PARSERS
 from flows.shared.evaluation_plan import require_recognizer as checked
 from infra import tracking
 from infra.errors import one_line_errors
@@ -90,13 +90,7 @@ def make_writer(*, as_json: bool) -> TranscriptWriter:
 
 
 def main() -> None:
-    parser = Parser(description=__doc__)
-    parser.add_argument("--model", required=True, metavar="NAME@ALIAS|PATH")
-    parser.add_argument("file", metavar="FILE|-", help="a recording, or - for samples on standard input")
-    parser.add_argument("--rate", type=int, default=AudioSource.rate, help="samples a second on standard input")
-    parser.add_argument("--chunk-ms", type=int, default=AudioSource.chunk_ms, help="how much sound comes at a time")
-    parser.add_argument("--max-length", type=int, default=0, help="tokens to write at most (default: no limit)")
-    parser.add_argument("--json", action="store_true", help="an object a line: text, final, begin, end (seconds)")
+    parser = PARSERS["flows.listen"]()
     given = parser.parse_args()
     if min(given.rate, given.chunk_ms, given.max_length + 1) < 1:
         parser.error("--rate and --chunk-ms are at least 1, --max-length is not negative")

@@ -26,7 +26,7 @@ def train_asr(
     settings: tuple[str, ...] = (),
     workers: int = 1,
     model_name: str = "asr",
-    alias: str = "champion",
+    alias: str = "",
 ) -> dict[str, Any]:
     """Train a speech recognizer on a corpus, measure it, and register it.
 
@@ -36,10 +36,10 @@ def train_asr(
         settings: values to replace in the recipe, such as fit.epochs=20.
         workers: Ray Train workers; each takes a GPU where the cluster has them.
         model_name: what the model is registered as in MLflow.
-        alias: the alias that its new version gets.
+        alias: of its new version; empty: champion where it is the first or better on the same data, else challenger.
     """
     return train_model(SPEECH, TrainingRequest(corpus, recipe, settings, workers, model_name, alias))
 
 
 if __name__ == "__main__":
-    run_flow(train_asr, training_arguments(__doc__, SPEECH.recipes))
+    run_flow(train_asr, training_arguments("train_asr", SPEECH.recipes))

@@ -23,7 +23,7 @@ def train_classifier(
     settings: tuple[str, ...] = (),
     workers: int = 1,
     model_name: str = "classifier",
-    alias: str = "champion",
+    alias: str = "",
 ) -> dict[str, Any]:
     """Train a classifier of recordings or texts, measure it, and register it.
 
@@ -33,10 +33,10 @@ def train_classifier(
         settings: values to replace in the recipe, such as fit.epochs=20.
         workers: Ray Train workers; each takes a GPU where the cluster has them.
         model_name: what the model is registered as in MLflow.
-        alias: the alias that its new version gets.
+        alias: of its new version; empty: champion where it is the first or better on the same data, else challenger.
     """
     return train_model(CLASSIFICATION, TrainingRequest(corpus, recipe, settings, workers, model_name, alias))
 
 
 if __name__ == "__main__":
-    run_flow(train_classifier, training_arguments(__doc__, CLASSIFICATION.recipes))
+    run_flow(train_classifier, training_arguments("train_classifier", CLASSIFICATION.recipes))

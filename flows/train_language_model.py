@@ -22,7 +22,7 @@ def train_language_model(
     settings: tuple[str, ...] = (),
     workers: int = 1,
     model_name: str = "language-model",
-    alias: str = "champion",
+    alias: str = "",
 ) -> dict[str, Any]:
     """Train a language model on plain text, measure it, and register it.
 
@@ -32,10 +32,10 @@ def train_language_model(
         settings: values to replace in the recipe, such as training.fit.epochs=20.
         workers: Ray Train workers; each takes a GPU where the cluster has them.
         model_name: what the model is registered as in MLflow.
-        alias: the alias that its new version gets.
+        alias: of its new version; empty: champion where it is the first or better on the same data, else challenger.
     """
     return train_model(LANGUAGE, TrainingRequest(corpus, recipe, settings, workers, model_name, alias))
 
 
 if __name__ == "__main__":
-    run_flow(train_language_model, training_arguments(__doc__, LANGUAGE.recipes))
+    run_flow(train_language_model, training_arguments("train_language_model", LANGUAGE.recipes))

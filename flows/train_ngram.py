@@ -21,6 +21,9 @@ from tasks.ngram.fit_line_tokenizer import fit_line_tokenizer
 from tasks.ngram.train_ngram import train_ngram as train
 from tasks.publishing.publish_model import Registration, RunOutcome, publish_model
 from tasks.reports.report_ngram import NGramPage, report_ngram
+from tasks.training.leaderboard import Ranking
+
+RANKING = Ranking(metric="perplexity", curve="", curve_label="")  # on the same lines in the same tokens
 
 
 @flow(name="train-ngram", flow_run_name="{recipe} on {corpus}")
@@ -29,7 +32,7 @@ def train_ngram(
     recipe: str = "word_trigram",
     settings: tuple[str, ...] = (),
     model_name: str = "ngram",
-    alias: str = "champion",
+    alias: str = "",
 ) -> dict[str, Any]:
     """Count the n-grams of plain text on all cores, smooth them, measure the model on lines held out, and register it.
 
@@ -38,7 +41,7 @@ def train_ngram(
         recipe: a function of flows/recipes/ngram.py.
         settings: values to replace in the recipe, such as ngram.order=4.
         model_name: what the model is registered as in MLflow.
-        alias: the alias that its new version gets.
+        alias: of its new version; empty: champion where it is the first or better on the same data, else challenger.
     """
     place, plan = resolve_recipe(corpus, recipe, settings, ngram)
     title = f"{recipe} on {place}"
@@ -49,10 +52,10 @@ def train_ngram(
     scores = evaluate_ngram(model, text, plan.split)
 
     page = report_ngram(model, text, scores, NGramPage(title=title))
-    outcome = RunOutcome(bundle=model, page=page, splits=("dev",), scores=(scores,), data=(text,))
+    outcome = RunOutcome(bundle=model, page=page, splits=("dev",), scores=(scores,), data=(text,), ranking=RANKING)
     run_key = train.key(text, tokenizer, plan.training)
     return summarize_run(outcome, publish_model(outcome, tokenizer, plan.training, run_key, publication))
 
 
 if __name__ == "__main__":
-    run_flow(train_ngram, training_arguments(__doc__, ngram, workers=False))
+    run_flow(train_ngram, training_arguments("train_ngram", ngram))

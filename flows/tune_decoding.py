@@ -11,7 +11,7 @@ from typing import Any
 
 from prefect import flow
 
-from flows.shared.command_line import Parser, model_arguments, run_flow
+from flows.shared.command_line import model_arguments, run_flow
 from flows.shared.evaluation_plan import (
     SearchPlan,
     add_search_resources,
@@ -49,7 +49,7 @@ def tune_decoding(
     split: str = "dev",
     settings: tuple[str, ...] = (),
     model_name: str = "asr",
-    alias: str = "champion",
+    alias: str = "",
 ) -> dict[str, Any]:
     """Try a grid of search weights on one split of a corpus, and register the bundle with the best.
 
@@ -59,7 +59,7 @@ def tune_decoding(
         split: train, dev or test.
         settings: values to replace, such as grid.lm_weight=0.2,0.5,1, beam.width=32 or lm=ngram@champion.
         model_name: what the tuned model is registered as in MLflow.
-        alias: the alias that its new version gets.
+        alias: of its new version; empty: champion where it is the first or better on the same data, else challenger.
     """
     place, title = parse_corpus(corpus, "utterances"), f"tune {model} on {corpus} {split}"
     names = {"recipe": f"tuned {model}", "name": model_name, "alias": alias}
@@ -77,12 +77,11 @@ def tune_decoding(
 
     scores, said = SPEECH.score(tuned, data.examples, replace(plan, beam=best), split)
     page, data_used = report_tuning(table, title), (data.corpus, data.examples, *said)
-    outcome = RunOutcome(bundle=tuned, page=page, splits=(split,), scores=(scores,), data=data_used)
+    outcome = RunOutcome(
+        bundle=tuned, page=page, splits=(split,), scores=(scores,), data=data_used, ranking=SPEECH.ranking
+    )
     return summarize_run(outcome, publish_model(outcome, data.tokenizer, plan, tuned.digest, publication))
 
 
 if __name__ == "__main__":
-    parser = Parser(description=__doc__)
-    parser.add_argument("--model-name", default="asr", help="registered in MLflow as")
-    parser.add_argument("--alias", default="champion")
-    run_flow(tune_decoding, model_arguments(parser, "dev", "utterances"))
+    run_flow(tune_decoding, model_arguments("tune_decoding", "utterances"))

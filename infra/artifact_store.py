@@ -24,9 +24,9 @@ from typing import Any, BinaryIO
 from infra import storage
 from infra.artifacts import manifest
 from infra.artifacts.manifest import MANIFEST, MARKS, Files, check_name, check_reference, file_sha256, hash_files
+from infra.artifacts.s3_cache import local_copy
 from infra.errors import UserError
 from infra.lock import hold_lock
-from infra.s3_cache import local_copy
 from infra.settings import settings
 
 DRAFTS, NOTES = ".drafts", ".memory"

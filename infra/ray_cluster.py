@@ -6,7 +6,8 @@ import socket
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,6 +27,9 @@ ENVIRONMENT = {
 QUIET = {"RAY_BACKEND_LOG_LEVEL": "fatal"}
 # The name says nothing of it: without "clusters", Ray listens on the loopback interface only.
 ON_THIS_MACHINE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+# A worker looks for modules first in the folder that its driver was in when it connected. This one has ours, so that a
+# folder `models` or `tasks` of the user's is not taken for it.
+CODE = Path(__file__).parent.parent
 # How often Ray tries to reach a cluster, for 40 s each: 20 times by default, without a word.
 TRIES = {"RAY_gcs_server_port_wait_time_s": "1"}
 CONNECT_SECONDS = 10
@@ -54,7 +58,7 @@ def connect() -> Any:
         logging.getLogger(name).setLevel(logging.ERROR)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     quiet["runtime_env"] = {"env_vars": settings().for_workers()}
-    with explain_failed_start(address), without_stderr():
+    with explain_failed_start(address), without_stderr(), chdir(CODE):
         if address:
             ray.init(address=address, ignore_reinit_error=True, **quiet)
         else:

@@ -48,7 +48,7 @@ def load_state() -> ServiceState | None:
 @contextmanager
 def service_lock() -> Iterator[None]:
     """One `up` or `down` at a time. Raises UserError where another is at work."""
-    HOME.mkdir(exist_ok=True)
+    HOME.mkdir(parents=True, exist_ok=True)
     with LOCK.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -10,7 +10,19 @@ from pathlib import Path
 
 from infra.errors import UserError, end_unread, redact_url
 
-HOME = Path(".scriptorium").absolute()
+FOLDER = ".scriptorium"
+
+
+def _home() -> Path:
+    """SCRIPTORIUM_HOME; else the nearest folder .scriptorium here or above; else the place for data of this user."""
+    if named := os.environ.get("SCRIPTORIUM_HOME"):
+        return Path(named).expanduser().absolute()
+    here = Path.cwd()
+    found = next((place / FOLDER for place in (here, *here.parents) if (place / FOLDER).is_dir()), None)
+    return found or Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "scriptorium"
+
+
+HOME = _home()  # where all state lies: records, artifacts, caches, logs of the servers
 
 
 def _setting(variable: str, default: str, meaning: str) -> str:
@@ -24,7 +36,7 @@ def _setting(variable: str, default: str, meaning: str) -> str:
 class Settings:
     """Where artifacts lie and where the services are. Credentials stay in the environment (boto3 reads them there)."""
 
-    artifact_root: str = _setting("SCRIPTORIUM_ARTIFACTS", "artifacts", "folder or s3://bucket/prefix")
+    artifact_root: str = _setting("SCRIPTORIUM_ARTIFACTS", str(HOME / "artifacts"), "folder or s3://bucket/prefix")
     tracking_uri: str = _setting("MLFLOW_TRACKING_URI", f"sqlite:///{HOME}/mlflow.db", "MLflow server or sqlite file")
     experiment: str = _setting("MLFLOW_EXPERIMENT_NAME", "scriptorium", "MLflow experiment")
     ray_address: str = _setting("RAY_ADDRESS", "", "Ray cluster; empty starts one on this machine")
@@ -77,6 +89,7 @@ def set_defaults(variables: dict[str, str]) -> None:
 
 def main() -> None:
     now = settings()
+    print(f"{'SCRIPTORIUM_HOME':<24} {HOME!s:<60} all state, where nothing below says otherwise")
     for f in fields(now):
         value = redact_url(getattr(now, f.name)) or "(none)"
         print(f"{f.metadata['variable']:<24} {value:<60} {f.metadata['meaning']}")

@@ -114,11 +114,13 @@ def _log_file(run_id: str, path: Path, folder: str) -> None:
 
 
 def check_registration(name: str, alias: str) -> None:
-    """Raises UserError for a name or alias that MLflow refuses, or by which nothing could be found again."""
+    """Raises UserError for a name or alias that MLflow refuses, or by which nothing could be found again. alias: ""
+    for what the rule of infra/model_registry.py gives.
+    """
     from mlflow.exceptions import MlflowException
     from mlflow.utils import validation
 
-    said = {"model name": name, "alias": alias}
+    said = {"model name": name, "alias": alias or "champion"}
     for what, text in said.items():
         if not text.isprintable() or text != text.strip() or len(text) > LONGEST_NAME:
             raise UserError(f"{what} {text[:80]!r}: at most {LONGEST_NAME} printable characters without blanks around")
@@ -136,10 +138,10 @@ def check_registration(name: str, alias: str) -> None:
             raise UserError(f"{what} {said[what]!r}: {error.message.splitlines()[0]}") from error
 
 
-def register(run_id: str, name: str, alias: str, tags: dict[str, str]) -> str:
-    """The run's bundle as a new version of a registered model, which the alias then names; the version."""
+def register(run_id: str, name: str, tags: dict[str, str]) -> str:
+    """The run's bundle as a new version of a registered model; the version."""
     before = _versions(run_id, name)
-    return _register(run_id, name, alias, tags, before)
+    return _register(run_id, name, tags, before)
 
 
 @waiting
@@ -149,7 +151,7 @@ def _versions(run_id: str, name: str) -> set[str]:
 
 
 @waiting
-def _register(run_id: str, name: str, alias: str, tags: dict[str, str], before: set[str]) -> str:
+def _register(run_id: str, name: str, tags: dict[str, str], before: set[str]) -> str:
     """before: the versions that were this run's. One that is not among them is of a try whose answer was lost."""
     from mlflow.exceptions import MlflowException
 
@@ -160,12 +162,9 @@ def _register(run_id: str, name: str, alias: str, tags: dict[str, str], before: 
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     if made := _versions(run_id, name) - before:
-        version = max(made, key=int)
-    else:
-        source = f"runs:/{run_id}/{BUNDLE_FOLDER}"
-        version = str(mlflow.create_model_version(name, source, run_id, tags=tags).version)
-    mlflow.set_registered_model_alias(name, alias, version)
-    return version
+        return max(made, key=int)
+    source = f"runs:/{run_id}/{BUNDLE_FOLDER}"
+    return str(mlflow.create_model_version(name, source, run_id, tags=tags).version)
 
 
 @waiting

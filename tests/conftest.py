@@ -24,6 +24,7 @@ os.environ |= {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_TRACKING_URI": f"sqlite:///{_home}/mlflow.db",
     "RAY_USAGE_STATS_ENABLED": "0",
+    "SCRIPTORIUM_HOME": _home,
     "SCRIPTORIUM_ARTIFACTS": f"{_home}/artifacts",
     "SCRIPTORIUM_CACHE": f"{_home}/cache",
     "AWS_EC2_METADATA_DISABLED": "true",

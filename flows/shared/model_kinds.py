@@ -104,7 +104,9 @@ class ModelKind:
         found = {split: self.score(bundle, data.examples, plan, split) for split in splits}
         page, scores = self.page(bundle, data, found, plan, title), tuple(one.scores for one in found.values())
         data_used = (data.corpus, data.examples, *found[splits[0]].said)
-        return RunOutcome(bundle=bundle, page=page, splits=tuple(splits), scores=scores, data=data_used)
+        return RunOutcome(
+            bundle=bundle, page=page, splits=tuple(splits), scores=scores, data=data_used, ranking=self.ranking
+        )
 
 
 def model_kind(bundle: Artifact) -> ModelKind:

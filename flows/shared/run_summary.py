@@ -4,7 +4,7 @@ from typing import Any
 
 from prefect.artifacts import create_markdown_artifact
 
-from infra import storage, tracking
+from infra import model_registry, storage, tracking
 from infra.artifact_store import Artifact
 from infra.errors import UserError, redact_url
 from infra.settings import settings
@@ -76,28 +76,31 @@ def build_result(
         "paths": {name: artifact.uri for name, artifact in artifacts.items()},
         "report": storage.join(artifacts["report"].uri, "report.html"),
         "run_id": told["run_id"],
-        **registered_as(told.get("name", ""), told.get("alias", ""), told.get("version", "")),
+        **registered_as(told),
         "tracking": redact_url(settings().tracking_uri),
     } | ({} if failed is None else {"failed": failed})
     create_markdown_artifact(markdown(result), key="summary", description="the numbers and where to look")
     return result
 
 
-def registered_as(name: str, alias: str, version: str) -> dict[str, str]:
-    """What the registry says now, which may be long after this model was registered: the model by its alias, or where
-    that is another's, by its version; and in words what has changed since.
+def registered_as(told: dict[str, str]) -> dict[str, str]:
+    """What the registry says now, which may be long after this model was registered: the model by an alias it has, or
+    where it has none, by its version; and in words why, or what has changed since. told: its publication.
     """
+    name, alias, version = (told.get(key, "") for key in ("name", "alias", "version"))
     if not name:
         return {"model": "", "version": "", "registry": ""}
     try:
-        current, there = tracking.find_version(name, alias), tracking.find_version(name, version)
+        aliases, current = model_registry.find_aliases(name, version), tracking.find_version(name, alias)
     except UserError as problem:  # the work is done, and was registered before
         return {"model": f"{name}/{version}", "version": version, "registry": str(problem)}
-    if current == version:
-        return {"model": f"{name}@{alias}", "version": version, "registry": ""}
+    if aliases:
+        known = alias if alias in aliases else aliases[0]
+        reason = told.get("reason", "") if known == alias else ""
+        return {"model": f"{name}@{known}", "version": version, "registry": reason}
     now = f"{name}@{alias} is version {current} now" if current else f"no version is {name}@{alias} now"
-    own = "" if there else f"version {version} was taken away, "
-    return {"model": f"{name}/{version}" if there else "", "version": version, "registry": own + now}
+    own = f"version {version} was taken away, " if aliases is None else ""
+    return {"model": "" if aliases is None else f"{name}/{version}", "version": version, "registry": own + now}
 
 
 def summary_rows(result: dict[str, Any]) -> list[list[str]]:

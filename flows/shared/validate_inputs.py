@@ -18,15 +18,6 @@ def list_recipes(module: ModuleType) -> dict[str, str]:
     return {name: _first_line(make) for name, make in _functions(module).items()}
 
 
-def describe_recipes(module: ModuleType) -> str:
-    """The same for people: under the first line of each module, which says what its recipes are for."""
-    lines: list[str] = []
-    for part in _parts(module):
-        if own := _own_functions(part):
-            lines += [f"  {_first_line(part)}", *(f"    {name:<34}{_first_line(own[name])}" for name in own)]
-    return "\n".join(lines)
-
-
 def _functions(module: ModuleType) -> dict[str, Callable[[], Any]]:
     return {name: make for part in _parts(module) for name, make in _own_functions(part).items()}
 

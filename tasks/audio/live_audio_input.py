@@ -39,14 +39,24 @@ def read_audio_input(uri: str) -> AudioInput:
     """A file's samples. Raises UserError in one line for a file that is not there, is no sound, is cut off, has no
     samples or some that are not finite.
     """
-    extension = uri.rpartition("/")[2].rpartition(".")[2].lower()
+    return decode_audio_input(uri, read_bytes(uri))
+
+
+def read_bytes(uri: str) -> bytes:
+    """Raises UserError in one line where that cannot be."""
     try:
-        data = storage.read(uri)
-        samples, rate = decode_clip(data, extension)
-    except BadClip as bad:
-        raise UserError(f"{uri}: {bad.reason}" + (f" ({bad.detail})" if bad.detail else "")) from bad
+        return storage.read(uri)
     except OSError as error:
         raise UserError(f"{uri}: cannot be read ({error.strerror or error})") from error
+
+
+def decode_audio_input(name: str, data: bytes) -> AudioInput:
+    """As `read_audio_input`, of a file's bytes. name: its path, or what else is said of it."""
+    extension = name.rpartition("/")[2].rpartition(".")[2].lower()
+    try:
+        samples, rate = decode_clip(data, extension)
+    except BadClip as bad:
+        raise UserError(f"{name}: {bad.reason}" + (f" ({bad.detail})" if bad.detail else "")) from bad
     channels = 1 if extension in {"mfc", "raw"} else soundfile.info(io.BytesIO(data)).channels
     return AudioInput(samples, rate, f"{channels} channels, of which the mean is heard" if channels > 1 else "")
 

@@ -160,6 +160,11 @@ def load_bundle(artifact: Artifact) -> Bundle:
 def load_in_actor(artifact: Artifact) -> tuple[Bundle, torch.device]:
     """The bundle in an actor, which has one core, and perhaps a GPU that the model is put on."""
     torch.set_num_threads(1)
+    return load_on_device(artifact)
+
+
+def load_on_device(artifact: Artifact) -> tuple[Bundle, torch.device]:
+    """The bundle, its model on a GPU where there is one."""
     bundle, device = load_bundle(artifact), torch.device("cuda" if torch.cuda.is_available() else "cpu")
     bundle.model.to(device)
     fused_model = bundle.lm.tokens if isinstance(bundle.lm, LexiconAndHotwords) else bundle.lm

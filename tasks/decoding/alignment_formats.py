@@ -59,12 +59,17 @@ def ctm(aligned: AlignedTranscript, name: str) -> str:
 
 
 def textgrid(aligned: AlignedTranscript) -> str:
-    end = max([aligned.seconds, *(timed.end for timed in (*aligned.words, *aligned.tokens))])
     tokens = [timed._replace(text=timed.text.strip() or SPACE) for timed in aligned.tokens]
+    return textgrid_tiers({"words": aligned.words, "tokens": tokens}, aligned.seconds)
+
+
+def textgrid_tiers(tiers: dict[str, Sequence[TimedToken]], seconds: float) -> str:
+    """Tiers by their names, of a recording of so many seconds."""
+    end = max([seconds, *(timed.end for tier in tiers.values() for timed in tier)])
     head = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", f"xmax = {end:.4f}"]
-    head += ["tiers? <exists>", "size = 2", "item []:"]
-    tiers = [_tier(1, "words", aligned.words, end), _tier(2, "tokens", tokens, end)]
-    return "\n".join([*head, *(line for tier in tiers for line in tier)]) + "\n"
+    head += ["tiers? <exists>", f"size = {len(tiers)}", "item []:"]
+    lines = [_tier(number, name, timed, end) for number, (name, timed) in enumerate(tiers.items(), 1)]
+    return "\n".join([*head, *(line for tier in lines for line in tier)]) + "\n"
 
 
 def _tier(number: int, name: str, timed: Sequence[TimedToken], end: float) -> list[str]:

@@ -25,8 +25,9 @@ from tasks.ngram.text_lines import LineSplitConfig, read_lines
 from tasks.ngram.train_ngram import BINARY, HIGHEST_ORDER, lower_order_files, open_ngram
 from tasks.steps.pipeline_step import step
 from tasks.steps.ray_jobs import Job, run_jobs
+from tasks.text.data_digest import digest_references
 from tasks.text.normalization import normalize_text
-from tasks.text.tokenizer import SymbolTokenizer, TextTokenizer, load_tokenizer
+from tasks.text.tokenizer import FILE, SymbolTokenizer, TextTokenizer, load_tokenizer
 
 BLOCK_CHARACTERS = 1 << 18  # scored at a time
 SHOWN_LINES = 24  # whose tokens the page shows with their probabilities
@@ -75,7 +76,8 @@ def evaluate_ngram(model: Artifact, text: Artifact, split: LineSplitConfig) -> A
     }
     with new_draft("scores") as out:
         by_order = [{"order": order} | n for order, n in zip(orders, numbers, strict=True)]
-        out.put_json("scores.json", numbers[-1] | {"orders": by_order})
+        read = [(text.digest, json.dumps(asdict(split))), (FILE, model.manifest()["files"][FILE]["sha256"])]
+        out.put_json("scores.json", numbers[-1] | {"orders": by_order, "data": digest_references(read)})
         out.put_json("reading.json", reading)
     return out.result()
 

@@ -5,9 +5,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from infra import storage, tracking
+from infra import model_registry, storage, tracking
 from infra.artifact_store import MANIFEST, Artifact, new_draft
+from infra.model_registry import Score
 from tasks.steps.pipeline_step import step
+from tasks.training.leaderboard import Ranking
 from tasks.training.run_training import history_rows
 
 TRAINING = "training.json"  # of a bundle whose model was trained in epochs
@@ -16,7 +18,7 @@ TRAINING = "training.json"  # of a bundle whose model was trained in epochs
 @dataclass(frozen=True, kw_only=True)
 class RunOutcome:
     """What a run made. bundle: the model, whatever kind of artifact it is. scores: one for each of its splits. data:
-    recorded by reference, each kind once.
+    recorded by reference, each kind once. ranking: what models of its kind are compared by.
     """
 
     bundle: Artifact
@@ -24,6 +26,15 @@ class RunOutcome:
     splits: tuple[str, ...]
     scores: tuple[Artifact, ...]
     data: tuple[Artifact, ...]
+    ranking: Ranking
+
+    def ranked(self) -> dict[str, Score]:
+        """What a version of the model is compared by, for each split."""
+        how = self.ranking
+        return {
+            split: Score(how.metric, float(told[how.metric]), how.descending, told["data"])
+            for split, told in self.numbers().items()
+        }
 
     def numbers(self) -> dict[str, dict[str, Any]]:
         """The scores of each split."""
@@ -36,8 +47,8 @@ class RunOutcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Registration:
-    """What the MLflow run is called. name, alias: what the model is registered as. Raises UserError for what
-    MLflow refuses.
+    """What the MLflow run is called. name, alias: what the model is registered as; alias "": as champion where it is
+    the first or better, else as challenger (infra/model_registry.py). Raises UserError for what MLflow refuses.
     """
 
     run_name: str
@@ -64,14 +75,19 @@ def publish_model(
     tracking.log_params(run_id, told | flatten_params(asdict(config)))
     tracking.log_metrics(run_id, history_rows(outcome.history()))
     _log_outcome(run_id, outcome)
-    tracking.log_files(run_id, _folder(outcome.bundle), tracking.BUNDLE_FOLDER)
+    tracking.log_files(run_id, bundle_files(outcome.bundle), tracking.BUNDLE_FOLDER)
     tracking.log_files(run_id, _folder(tokenizer), tokenizer.kind)
     every = (outcome.bundle, outcome.page, tokenizer, *outcome.data)
     digests = {artifact.kind: artifact.digest for artifact in every}
-    version = tracking.register(run_id, publication.name, publication.alias, digests)
+    scores = outcome.ranked()
+    version = tracking.register(run_id, publication.name, digests | model_registry.score_tags(scores))
+    decision = model_registry.Decision(publication.alias, "")
+    if not publication.alias:
+        decision = model_registry.decide(publication.name, version, scores)
+    model_registry.set_alias(publication.name, decision.alias, version)
     tracking.finish(run_id, "FINISHED")
     with new_draft("publication") as out:
-        told = {"run_id": run_id, "name": publication.name, "alias": publication.alias, "version": version}
+        told = {"run_id": run_id, "name": publication.name, "version": version, **decision._asdict()}
         out.put_json("publication.json", told | {"digests": digests})
     return out.result()
 
@@ -112,6 +128,14 @@ def _log_outcome(run_id: str, outcome: RunOutcome) -> None:
     for artifact in outcome.data:
         tracking.log_dataset(run_id, artifact.kind, artifact.digest, artifact.uri)
     tracking.log_files(run_id, _folder(outcome.page), outcome.page.kind)
+
+
+def bundle_files(bundle: Artifact) -> Iterator[tuple[str, bytes | Path]]:
+    """All of a bundle, and what MLflow loads it by."""
+    from tasks.publishing.pyfunc_files import pyfunc_files  # imports MLflow, which takes seconds
+
+    yield from _folder(bundle)
+    yield from pyfunc_files(bundle)
 
 
 def _folder(artifact: Artifact) -> Iterator[tuple[str, bytes | Path]]:

@@ -15,6 +15,7 @@ from infra.errors import UserError
 from tasks.scoring.calibration import calibration
 from tasks.steps.parquet_parts import read_parts
 from tasks.steps.pipeline_step import step
+from tasks.text.data_digest import digest_references
 from tasks.text.error_counts import count_errors
 
 SECONDS_EDGES = (2.0, 4.0, 8.0, 16.0)
@@ -50,6 +51,7 @@ def score_transcripts(rows: list[dict[str, Any]], scoring: ScoringConfig) -> dic
     confidence = np.array([r["confidence"] for r in rows], dtype=float)
     return {
         "utterances": len(rows),
+        "data": digest_references((r["key"], r["reference"]) for r in rows),
         "silent": sum(not r["reference"] for r in rows),
         "truncated": sum(bool(r.get("truncated")) for r in rows),
         "seconds": float(sum(r["seconds"] for r in rows)),

@@ -14,6 +14,7 @@ from infra.errors import UserError
 from tasks.scoring.evaluate_asr import WORST, ScoringConfig
 from tasks.steps.parquet_parts import read_parts
 from tasks.steps.pipeline_step import step
+from tasks.text.data_digest import digest_references
 from tasks.text.tokenizer import load_tokenizer
 
 Row = dict[str, Any]
@@ -44,6 +45,7 @@ def score_predictions(rows: list[Row], labels: list[str], scoring: ScoringConfig
     speakers = sorted({row["speaker"] for row in rows})
     return {
         "items": len(rows),
+        "data": digest_references((row["key"], row["reference"]) for row in rows),
         "seconds": float(sum(row["seconds"] for row in rows)),
         "accuracy": hits / len(rows),
         "accuracy_interval": accuracy_interval(hits, len(rows), scoring),

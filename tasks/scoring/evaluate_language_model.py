@@ -15,6 +15,7 @@ from tasks.bundles.model_bundle import Bundle, load_bundle, load_in_actor
 from tasks.decoding.lm_log_probs import StreamChunks, lm_log_probs
 from tasks.steps.pipeline_step import step
 from tasks.steps.ray_jobs import Job, run_jobs
+from tasks.text.data_digest import digest_references
 
 CHUNKS_A_JOB, TOKENS_A_JOB = 2000, 120_000  # at least: between two jobs no state is carried
 SHOWN_CHUNKS = 24  # of which the page shows each character with its probability
@@ -46,7 +47,8 @@ def evaluate_language_model(bundle: Artifact, stream: Artifact, reading: LMScori
     for found in run_jobs(LMScorer, jobs, "evaluate", (bundle, stream, reading)):
         sums += json.loads(found["sums"])
     with new_draft("scores") as out:
-        out.put_json("scores.json", summarize_scores(*sums))
+        read = [(stream.digest, f"{reading.split} {reading.chunks}")]  # nats a token are of these tokens alone
+        out.put_json("scores.json", summarize_scores(*sums) | {"data": digest_references(read)})
         out.put_json("reading.json", _shown(load_bundle(bundle), chunks))
     return out.result()
 

@@ -116,14 +116,15 @@ def the_registry_has_the_last_word(result, call):
     """A cached run says what its model is registered as by now; and the curve of dev has no point of epoch 0."""
     from flows.shared.run_summary import text_table
     from flows.train_asr import train_asr
-    from infra import tracking
+    from infra import model_registry, tracking
 
     client = tracking.client()
     curve = client.get_metric_history(result["run_id"], "dev_wer")
     assert sorted(point.step for point in curve) == list(range(1, len(curve) + 1))
     assert client.get_run(result["run_id"]).data.metrics["final_dev_wer"] == result["metrics"]["dev"]["wer"]
     assert (result["model"], result["version"]) == (f"{call['model_name']}@champion", "1")
-    again = tracking.register(result["run_id"], call["model_name"], "champion", {})
+    again = tracking.register(result["run_id"], call["model_name"], {})
+    model_registry.set_alias(call["model_name"], "champion", again)
     cached = train_asr(**call)
     assert (cached["model"], cached["version"], again) == (f"{call['model_name']}/1", "1", "2")
     assert f"{call['model_name']}@champion is version 2 now" in text_table(cached)

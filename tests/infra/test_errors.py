@@ -48,7 +48,7 @@ def test_another_s_pipe_is_another_matter():
 
 
 def test_help_may_be_read_in_part():
-    command = "import sys, time; from flows.shared.command_line import Parser; p = Parser('x\\n' * 50_000); "
+    command = "import sys, time; from flows.command_line.parser import Parser; p = Parser('x\\n' * 50_000); "
     command += "sys.argv = ['x', '--help']; p.parse_args()"
     status, error = unread([sys.executable, "-c", command])
     assert status in {0, 141}  # argparse says nothing of what it cannot write

@@ -30,6 +30,7 @@ def free_ports(count):
 
 @pytest.fixture
 def environment(tmp_path):
+    (tmp_path / ".scriptorium").mkdir()  # where state is kept, of what is called from here or below
     names = ("SCRIPTORIUM_PREFECT_PORT", "SCRIPTORIUM_MLFLOW_PORT", "SCRIPTORIUM_RAY_PORT")
     mine = ("PREFECT_", "RAY_", "MLFLOW_", "SCRIPTORIUM_")
     plain = {name: value for name, value in os.environ.items() if not name.startswith(mine)}

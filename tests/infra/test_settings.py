@@ -1,8 +1,10 @@
 """A secret never reaches what a user, a log or a record sees, however it is written into a URL."""
 
+import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -106,3 +108,31 @@ def test_tags_titles_and_data_of_a_run_hold_no_password(tmp_path, monkeypatch):
     tracking.log_dataset(run_id, "shards", "ab" * 32, "s3://KEY:S3cr/x@bucket/a")
     run = mlflow_client.client().get_run(run_id)
     assert "S3cr" not in str(run.to_dictionary()) + run.inputs.dataset_inputs[0].dataset.source
+
+
+def home(folder, **variables):
+    """Where a command that is called from this folder keeps its state."""
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(Path(__file__).parent.parent.parent)} | variables
+    done = subprocess.run(
+        [sys.executable, "-c", "from infra.settings import HOME, settings; print(HOME, settings().root)"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=folder,
+        env=environment,
+    )
+    place, root = done.stdout.split()
+    assert root == f"{place}/artifacts"
+    return Path(place)
+
+
+def test_state_lies_in_one_place_wherever_a_command_is_called_from(tmp_path):
+    inner, outer = tmp_path / "project/deep/down", tmp_path / "elsewhere"
+    inner.mkdir(parents=True)
+    outer.mkdir()
+    user = {"HOME": str(tmp_path / "user")}
+    assert home(inner, **user) == home(outer, **user) == tmp_path / "user/.local/share/scriptorium"
+    assert home(outer, **user, XDG_DATA_HOME=str(tmp_path / "data")) == tmp_path / "data/scriptorium"
+    (tmp_path / "project/.scriptorium").mkdir()
+    assert home(inner, **user) == home(tmp_path / "project", **user) == tmp_path / "project/.scriptorium"
+    assert home(inner, **user, SCRIPTORIUM_HOME="../here") == tmp_path / "project/deep/down/../here"

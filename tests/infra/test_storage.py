@@ -9,7 +9,8 @@ import tarfile
 
 import pytest
 
-from infra import s3_cache, s3_client, storage
+from infra import s3_client, storage
+from infra.artifacts import s3_cache
 from infra.errors import UserError
 
 DATA = random.Random(1).randbytes(300_000)

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from untrained import BANDS, TRANSDUCER, bundled, tokenizer
 
+from models import wav2letter
 from models.interface import Batch, Padded
 from tasks.bundles.model_bundle import AudioConfig
 from tasks.features.front_end import CMVN, FrontEnd, extract_frames
@@ -11,6 +12,7 @@ from tasks.features.front_end import CMVN, FrontEnd, extract_frames
 RATE = 8000
 HERTZ = {" ": 0, "a": 400, "b": 800, "c": 1400, "d": 2200}
 FRONT_END = FrontEnd(mels=BANDS)
+CONVOLUTIONS = wav2letter.Config(channels=(32, 32), windows=(9, 9), dilations=(1, 1), strides=(2, 1), criterion="ctc")
 
 
 def spoken(text, random):
@@ -20,20 +22,20 @@ def spoken(text, random):
     return (np.concatenate(tones) + 0.003 * random.standard_normal(len(time) * len(tones))).astype(np.float32)
 
 
-def recognizer_of_tones():
-    """Its bundle, after some 20 s of training on texts that are new each time."""
+def recognizer_of_tones(config=TRANSDUCER, steps=300):
+    """Its bundle, after training on texts that are new each time: 20 s for the transducer, 3 for CONVOLUTIONS."""
     random = np.random.default_rng(0)
     frames = extract_frames(spoken("abcd ", random), RATE, FRONT_END)
     normalizer = CMVN("corpus", tuple(frames.mean(0).tolist()), tuple(frames.std(0).tolist()))
     torch.manual_seed(0)
-    model = TRANSDUCER.build(BANDS, 4 + len(HERTZ)).train()
+    model = config.build(BANDS, 4 + len(HERTZ)).train()
     optimizer = torch.optim.Adam(model.parameters(), 1e-2)
-    for _ in range(300):
+    for _ in range(steps):
         optimizer.zero_grad()
         model.loss(lesson(random, normalizer)).mean().backward()
         optimizer.step()
     sound = AudioConfig(FRONT_END, normalizer)
-    return bundled(TRANSDUCER, model.state_dict(), tokenizer(list(HERTZ)), sound)
+    return bundled(config, model.state_dict(), tokenizer(list(HERTZ)), sound)
 
 
 def lesson(random, normalizer):

@@ -150,5 +150,5 @@ def test_a_comparison_s_seeds_are_seeds(seeds, monkeypatch, capsys):
     command = ["compare", "--corpus", "demo:", "--recipes", "deep_speech_2_demo", "--seeds", seeds]
     monkeypatch.setattr("sys.argv", command)
     with pytest.raises(SystemExit):
-        comparison_arguments("", [asr])
+        comparison_arguments([asr])
     assert "whole number" in capsys.readouterr().err

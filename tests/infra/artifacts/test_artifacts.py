@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from infra import artifact_store, mlflow_client, storage, tracking
+from infra import artifact_store, mlflow_client, model_registry, storage, tracking
 from infra.artifact_store import Artifact, find_result, new_draft, open_draft, record_result
 from infra.artifacts import __main__ as artifacts
 
@@ -50,7 +50,8 @@ def register(name, *digests, bundle_tag=""):
         f"{name}{time.monotonic_ns()}", name, {tracking.BUNDLE_TAG: bundle_tag} if bundle_tag else {}
     )
     told = {artifact.kind: artifact.digest for artifact in digests}
-    version = tracking.register(run_id, name, "champion", told)
+    version = tracking.register(run_id, name, told)
+    model_registry.set_alias(name, "champion", version)
     about = {"run_id": run_id, "name": name, "alias": "champion", "version": version, "digests": told}
     return make("publication", json.dumps(about), *digests)
 

@@ -1,0 +1,220 @@
+"""The arguments of every flow. They are read before what does the work is imported, so that --help is quick."""
+
+import argparse
+import ast
+import textwrap
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from flows.command_line.parser import Parser
+from flows.command_line.source_help import (
+    config_settings,
+    corpus_kinds,
+    literal_values,
+    module_description,
+    recipe_settings,
+    recipes_by_purpose,
+)
+
+LARGEST_SEED = 2**63 - 1
+SPLITS = ("train", "dev", "test")
+TRANSCRIPT_FORMATS = ("txt", "json", "srt", "vtt", "ctm", "textgrid", "trn")
+RECIPE_CLASSES = {
+    "asr": "Recipe",
+    "language_model": "LanguageRecipe",
+    "ngram": "NGramRecipe",
+    "classification": "ClassificationRecipe",
+}
+VERBS = {"asr": "utterances", "language_model": "documents", "ngram": "documents", "classification": "labeled"}
+MODEL_NAMES = {"asr": "asr", "language_model": "language-model", "ngram": "ngram", "classification": "classifier"}
+
+
+def training_parser(flow: str, recipes: str, *, workers: bool = True) -> Parser:
+    """recipes: their module in flows/recipes/. workers: whether Ray Train has any."""
+    parser = _recipe_parser(flow, (recipes,))
+    parser.add_argument("--recipe", required=True, metavar="NAME")
+    if workers:
+        told = "Ray Train workers, fit.batches_per_step at most (default %(default)s; 0: in this process)"
+        parser.add_argument("--workers", type=int, default=1, help=told)
+    parser.add_argument("--model-name", default=MODEL_NAMES[recipes], help="registered in MLflow as")
+    return with_settings(_registered(parser))
+
+
+def comparison_parser() -> Parser:
+    parser = _recipe_parser("compare", ("asr", "language_model", "classification"))
+    parser.add_argument("--recipes", required=True, dest="names", metavar="NAME[,NAME...]")
+    parser.add_argument("--seeds", type=_seeds, default=(0,), metavar="0,1", help="each recipe is trained with each")
+    return with_settings(parser)
+
+
+def model_parser(flow: str, split: str) -> Parser:
+    """Of a flow that uses a trained model on a corpus. split: the default."""
+    parser = _of_a_model(flow)
+    parser.add_argument("--corpus", required=True, metavar="KIND:URI")
+    parser.add_argument("--split", default=split, choices=SPLITS)
+    _add_resources(parser)
+    return with_settings(parser)
+
+
+def tune_parser() -> Parser:
+    parser = model_parser("tune_decoding", "dev")
+    parser.add_argument("--model-name", default="asr", help="registered in MLflow as")
+    return _registered(parser)
+
+
+def generate_parser() -> Parser:
+    parser, default = _of_a_model("generate"), _defaults("tasks.decoding.generate_text", "Prompt")
+    parser.add_argument("--context", default=default["context"], help="what the text begins with")
+    parser.add_argument("--length", type=int, default=default["length"], help="tokens to write")
+    help_text = "0: always the most probable"
+    parser.add_argument("--temperature", type=float, default=default["temperature"], help=help_text)
+    parser.add_argument("--top-k", type=int, default=default["top_k"], help="draw from the k most probable, 0 from all")
+    help_text = "and from those that reach this probability"
+    parser.add_argument("--top-p", type=float, default=default["top_p"], help=help_text)
+    parser.add_argument("--seed", type=int, default=default["seed"])
+    return parser
+
+
+def transcribe_parser() -> Parser:
+    parser = _of_a_model("transcribe")
+    parser.add_argument("files", nargs="+", metavar="FILE|FOLDER|PATTERN", help="recordings; s3:// too")
+    parser.add_argument("--out", metavar="DIR", help="folder or s3:// prefix; one file can go to standard output (-)")
+    formats = f"of {', '.join(TRANSCRIPT_FORMATS)}"
+    parser.add_argument("--format", default="txt", metavar="NAME[,NAME...]", help=formats)
+    vad = "voice activity detection; --set vad.kind="
+    parser.add_argument("--vad", choices=("none", "silero", "webrtc"), help=vad)
+    _add_resources(parser)
+    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
+    return parser
+
+
+def listen_parser() -> Parser:
+    parser, default = _of_a_model("listen"), _defaults("flows.listen", "AudioSource")
+    parser.add_argument("file", metavar="FILE|-", help="a recording, or - for samples on standard input")
+    parser.add_argument("--rate", type=int, default=default["rate"], help="samples a second on standard input")
+    parser.add_argument("--chunk-ms", type=int, default=default["chunk_ms"], help="how much sound comes at a time")
+    parser.add_argument("--max-length", type=int, default=0, help="tokens to write at most (default: no limit)")
+    parser.add_argument("--json", action="store_true", help="an object a line: text, final, begin, end (seconds)")
+    return parser
+
+
+def align_parser() -> Parser:
+    parser = _of_a_model("align")
+    parser.add_argument("--audio", metavar="FILE")
+    parser.add_argument("--text", metavar="TRANSCRIPT|FILE", help="what is said in it")
+    parser.add_argument("--corpus", metavar="KIND:URI", help="in place of audio and text")
+    parser.add_argument("--split", default="dev", choices=SPLITS)
+    parser.add_argument("--format", default="ctm", choices=("ctm", "textgrid"))
+    parser.add_argument("--out", metavar="FILE|DIR", help="standard output where left out, but for a corpus")
+    return parser
+
+
+def ingest_parser() -> Parser:
+    parser = Parser(module_description("flows.ingest"), _kinds_text(*dict.fromkeys(VERBS.values())))
+    parser.add_argument("--corpus", required=True, metavar="KIND:URI")
+    parser.add_argument("--recipe", default="", metavar="NAME", help="take in what a training with it does")
+    what = ("speech", "labels", "text")
+    parser.add_argument("--what", default="", choices=what, help="of a corpus that can be read as several")
+    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="ingest.KEY=VALUE")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
+    return parser
+
+
+def export_parser() -> Parser:
+    parser = Parser(module_description("flows.export"))
+    parser.add_argument("--shards", required=True, metavar="ARTIFACT")
+    forms = literal_values("tasks.publishing.export_corpus", "Format")
+    parser.add_argument("--format", required=True, choices=forms)
+    parser.add_argument("--out", required=True, metavar="URI", help="a folder or s3://bucket/prefix, empty or new")
+    return parser
+
+
+PARSERS: dict[str, Callable[[], Parser]] = {
+    "flows.train_asr": partial(training_parser, "train_asr", "asr"),
+    "flows.train_language_model": partial(training_parser, "train_language_model", "language_model"),
+    "flows.train_ngram": partial(training_parser, "train_ngram", "ngram", workers=False),
+    "flows.train_classifier": partial(training_parser, "train_classifier", "classification"),
+    "flows.compare": comparison_parser,
+    "flows.evaluate": partial(model_parser, "evaluate", "test"),
+    "flows.tune_decoding": tune_parser,
+    "flows.generate": generate_parser,
+    "flows.transcribe": transcribe_parser,
+    "flows.listen": listen_parser,
+    "flows.align": align_parser,
+    "flows.ingest": ingest_parser,
+    "flows.export": export_parser,
+}
+
+
+def _add_resources(parser: Parser) -> None:
+    """What a search can be given."""
+    parser.add_argument("--lm", metavar="NAME@ALIAS|PATH", help="a language model or an ARPA file; as --set lm=")
+    parser.add_argument("--lexicon", metavar="FILE", help="the words there are, one a line; --set lexicon=")
+    parser.add_argument("--hotwords", metavar="WORD[,WORD...]", help="words to listen for; --set hotwords=")
+
+
+def _registered(parser: Parser) -> Parser:
+    """Of a flow that registers what it made."""
+    rule = "of the new version; left out: champion where it is the first or better on the same data, else challenger"
+    parser.add_argument("--alias", default="", help=rule)
+    words = "make the new version champion, whatever it scores"
+    parser.add_argument("--promote", action="store_const", dest="alias", const="champion", help=words)
+    return parser
+
+
+def with_settings(parser: Parser) -> Parser:
+    """What every flow takes."""
+    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
+    parser.add_argument("--json", action="store_true", help="the last line is the result as JSON")
+    return parser
+
+
+def _of_a_model(flow: str) -> Parser:
+    parser = Parser(module_description(f"flows.{flow}"))
+    parser.add_argument("--model", required=True, metavar="NAME@ALIAS|PATH")
+    return parser
+
+
+def _recipe_parser(flow: str, modules: tuple[str, ...]) -> Parser:
+    """That lists corpus kinds, recipes and the keys of --set, and takes a corpus."""
+    lines = ["recipes, by what they are for (scriptorium recipes NAME shows one whole):"]
+    for module in modules:
+        for purpose, found in recipes_by_purpose(module):
+            lines += [f"  {purpose}", *(f"    {name:<34}{line}" for name, line in found.items())]
+    lines += ["", _kinds_text(*dict.fromkeys(VERBS[module] for module in modules))]
+    if len(modules) == 1:
+        lines += ["", _settings_text(RECIPE_CLASSES[modules[0]])]
+    parser = Parser(module_description(f"flows.{flow}"), "\n".join(lines))
+    parser.add_argument("--corpus", required=True, metavar="KIND:URI")
+    return parser
+
+
+def _kinds_text(*verbs: str) -> str:
+    kinds = corpus_kinds(*verbs).items()
+    return "\n".join(["kinds of corpora:", *(f"  {kind:<14}{line}" for kind, line in kinds)])
+
+
+def _settings_text(recipe: str) -> str:
+    lines = ["keys of --set, with the defaults that a recipe may replace:"]
+    for setting in recipe_settings(recipe):
+        key = "model.*" if setting.key == "model" else setting.key
+        told = f"  {key}={setting.default}" if setting.default else f"  {key}"
+        meaning = setting.meaning.partition(". ")[0].rstrip(".;")
+        lines.append(f"{told:<46} {setting.type}".rstrip())
+        lines += textwrap.wrap(meaning, 100, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    return "\n".join(lines)
+
+
+def _defaults(module: str, config: str) -> dict[str, Any]:
+    return {s.key: ast.literal_eval(s.default) for s in config_settings(module, config) if s.default}
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    try:
+        seeds = tuple(dict.fromkeys(int(part) for part in text.split(",")))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"whole numbers with a comma between them, not {text!r}") from error
+    if not all(0 <= seed <= LARGEST_SEED for seed in seeds):
+        raise argparse.ArgumentTypeError(f"a seed is a whole number from 0 to {LARGEST_SEED}, not {text!r}")
+    return seeds

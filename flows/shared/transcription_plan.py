@@ -1,0 +1,46 @@
+"""What `--set` may replace of how recordings are transcribed, and the recognizer that does it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from flows.shared.evaluation_plan import SearchPlan, add_search_resources, require_recognizer, search_plan
+from flows.shared.overrides import override
+from infra import tracking
+from models.interface import Beam
+from tasks.batches.batch_sampler import BatchingConfig
+from tasks.bundles.model_bundle import import_model, load_on_device
+from tasks.steps.in_process import run_in_process
+from tasks.transcription.transcribe_audio import Transcriber, TranscriptionConfig
+from tasks.transcription.voice_activity import VadConfig, check_installed
+from tasks.transcription.windows import WindowConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranscriptionPlan:
+    """beam, lm, lexicon, hotwords: as for `flows.evaluate`, by default the bundle's. vad, windows: how long recordings
+    are cut.
+    """
+
+    beam: Beam
+    lm: str = ""
+    lexicon: str = ""
+    hotwords: tuple[str, ...] = ()
+    vad: VadConfig = field(default_factory=VadConfig)
+    windows: WindowConfig = field(default_factory=WindowConfig)
+    batching: BatchingConfig = field(default_factory=BatchingConfig)
+
+
+def load_transcriber(model: str, settings: Sequence[str] = ()) -> Transcriber:
+    """A recognizer, NAME@ALIAS or the path of a bundle, with settings as `--set` takes them.
+
+    Raises UserError for another kind of model, and for a setting that it does not take.
+    """
+    bundle = require_recognizer(import_model(tracking.resolve_model(model)))
+    plan = override(TranscriptionPlan(beam=search_plan(bundle).beam), settings)
+    search = SearchPlan(beam=plan.beam, lm=plan.lm, lexicon=plan.lexicon, hotwords=plan.hotwords)
+    with run_in_process():
+        ready = add_search_resources(bundle, search, plan.beam)
+    loaded, _ = load_on_device(ready)
+    how = TranscriptionConfig(beam=plan.beam, vad=plan.vad, windows=plan.windows, batching=plan.batching)
+    check_installed(plan.vad)
+    return Transcriber(loaded, how)

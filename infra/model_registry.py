@@ -1,0 +1,183 @@
+"""Registered models: every version with its score, which one is champion and why; promote one, or go back.
+
+    python -m infra.model_registry models [NAME] [--json]
+    python -m infra.model_registry promote NAME [VERSION]
+    python -m infra.model_registry rollback NAME
+
+A new version becomes champion where there is none, or where it is better on the very same data that the champion was
+measured on, test before dev. Else it is the challenger, until it is promoted.
+"""
+
+import argparse
+import json
+import sys
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from infra.errors import UserError, one_line_errors, redact_url
+from infra.mlflow_client import client, waiting
+from infra.settings import settings
+from infra.tracking import find_version
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+SCORE_TAG = "scriptorium.score."  # and the split: a Score as JSON
+HISTORY_TAG = "scriptorium.champions"  # of a registered model: the versions that were champion, the last now
+SPLITS = ("test", "dev")  # the first that two versions were both measured on decides
+
+
+class Score(NamedTuple):
+    """metric: its name. descending: more of it is better. data: a digest of what it was measured on."""
+
+    metric: str
+    value: float
+    descending: bool
+    data: str
+
+    def beats(self, other: "Score") -> bool:
+        return self.value > other.value if self.descending else self.value < other.value
+
+    def __str__(self) -> str:
+        return f"{self.metric} {self.value:.4g}"
+
+
+class Decision(NamedTuple):
+    """alias: what a version is called. reason: why, in words; of a challenger with the command that promotes it."""
+
+    alias: str
+    reason: str
+
+
+def score_tags(scores: dict[str, Score]) -> dict[str, str]:
+    """What a version's tags say of its scores by split."""
+    return {SCORE_TAG + split: json.dumps(score._asdict()) for split, score in scores.items()}
+
+
+def read_scores(tags: dict[str, str]) -> dict[str, Score]:
+    found = {
+        name.removeprefix(SCORE_TAG): json.loads(told) for name, told in tags.items() if name.startswith(SCORE_TAG)
+    }
+    return {split: Score(**told) for split, told in found.items()}
+
+
+def decide(name: str, version: str, scores: dict[str, Score]) -> Decision:
+    """Whether a new version is to be champion. Changes nothing."""
+    current = find_version(name, CHAMPION)
+    if current in {"", version}:
+        return Decision(CHAMPION, "")
+    known, promote = read_scores(version_tags(name, current)), f"scriptorium promote {name} {version}"
+    for split in SPLITS:
+        if split in scores and split in known:
+            mine, theirs = scores[split], known[split]
+            if (mine.metric, mine.data) != (theirs.metric, theirs.data):
+                break
+            if mine.beats(theirs):
+                return Decision(CHAMPION, f"better on {split} than version {current}, which has {theirs}")
+            return Decision(CHALLENGER, f"the champion, version {current}, has {theirs} on {split}; {promote}")
+    return Decision(CHALLENGER, f"the champion, version {current}, was measured on other data; {promote}")
+
+
+@waiting
+def version_tags(name: str, version: str) -> dict[str, str]:
+    return dict(client().get_model_version(name, version).tags)
+
+
+@waiting
+def find_aliases(name: str, version: str) -> list[str] | None:
+    """The aliases of a version, None where there is no such version."""
+    if not find_version(name, version):
+        return None
+    return sorted(client().get_model_version(name, version).aliases)
+
+
+@waiting
+def set_alias(name: str, alias: str, version: str) -> None:
+    """Give a version an alias; of the champion's the history is kept, and it is no challenger any more."""
+    mlflow = client()
+    mlflow.set_registered_model_alias(name, alias, version)
+    if alias != CHAMPION:
+        return
+    history = [past for past in _history(name) if past != version]
+    mlflow.set_registered_model_tag(name, HISTORY_TAG, ",".join([*history, version]))
+    if find_version(name, CHALLENGER) == version:
+        mlflow.delete_registered_model_alias(name, CHALLENGER)
+
+
+@waiting
+def promote(name: str, version: str = "") -> str:
+    """Make a version champion, by default the challenger; the version. Raises UserError where there is none."""
+    found = find_version(name, version or CHALLENGER)
+    if not found:
+        what = f"version {version}" if version else "challenger"
+        raise UserError(f"model {name!r} has no {what}; scriptorium models {name} lists what there is")
+    set_alias(name, CHAMPION, found)
+    return found
+
+
+@waiting
+def rollback(name: str) -> str:
+    """Make the champion of before champion again; its version. Raises UserError where there was none."""
+    current = find_version(name, CHAMPION)
+    past = [version for version in _history(name) if version != current and find_version(name, version)]
+    if not past:
+        raise UserError(f"model {name!r}: no champion of before; scriptorium models {name} lists what there is")
+    mlflow = client()
+    mlflow.set_registered_model_tag(name, HISTORY_TAG, ",".join(past))
+    set_alias(name, CHAMPION, past[-1])
+    return past[-1]
+
+
+def _history(name: str) -> list[str]:
+    found = client().search_registered_models(filter_string=f"name = '{name}'") if "'" not in name else []
+    told = found[0].tags.get(HISTORY_TAG, "") if found else ""
+    return [version for version in told.split(",") if version]
+
+
+@waiting
+def list_models(name: str = "") -> list[dict[str, Any]]:
+    """A row for each version: name, version, aliases, scores by split, when it was made, its run."""
+    rows = []
+    for model in client().search_registered_models():
+        if name in {"", model.name}:
+            for version in client().search_model_versions(f"name = '{model.name}'"):
+                named = sorted(alias for alias, of in model.aliases.items() if str(of) == str(version.version))
+                scores = {split: score._asdict() for split, score in read_scores(dict(version.tags)).items()}
+                made = datetime.fromtimestamp(version.creation_timestamp / 1000).isoformat(" ", "minutes")
+                row = {"name": model.name, "version": str(version.version), "aliases": named, "scores": scores}
+                rows.append(row | {"made": made, "run_id": version.run_id})
+    return sorted(rows, key=lambda row: (row["name"], int(row["version"])))
+
+
+def text_table(rows: list[dict[str, Any]]) -> str:
+    if not rows:
+        return f"no model is registered at {redact_url(settings().tracking_uri)}"
+    lines = [f"{'model':<24}{'version':>8}  {'alias':<22}{'made':<18}scores"]
+    for row in rows:
+        scores = ", ".join(f"{split} {Score(**told)}" for split, told in row["scores"].items())
+        aliases = ", ".join(row["aliases"])
+        lines.append(f"{row['name']:<24}{row['version']:>8}  {aliases:<22}{row['made']:<18}{scores}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog=sys.argv[0].split()[0], description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    act = parser.add_subparsers(dest="act", required=True)
+    for name, words in (("models", "every version"), ("promote", "make champion"), ("rollback", "the one of before")):
+        one = act.add_parser(name, help=words)
+        one.add_argument("name", metavar="NAME", nargs="?" if name == "models" else None, default="")
+        if name == "promote":
+            one.add_argument("version", metavar="VERSION", nargs="?", default="", help="by default the challenger")
+        one.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    with one_line_errors():
+        if given.act == "models":
+            rows = list_models(given.name)
+            print(json.dumps(rows) if given.json else text_table(rows))
+            return
+        version = promote(given.name, given.version) if given.act == "promote" else rollback(given.name)
+        told = {"name": given.name, "version": version, "alias": CHAMPION}
+        print(json.dumps(told) if given.json else f"{given.name}@{CHAMPION} is version {version}")
+
+
+if __name__ == "__main__":
+    main()

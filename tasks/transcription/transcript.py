@@ -1,0 +1,101 @@
+"""What was said in a recording: words with times and confidence, the other readings, and where there was silence."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from tasks.transcription.windows import Span
+
+
+class Word(NamedTuple):
+    """start, end: seconds of the recording, None where the model cannot say. confidence: in [0, 1], the probability
+    that the word is right (tasks/transcription/word_confidence.py).
+    """
+
+    text: str
+    start: float | None
+    end: float | None
+    confidence: float
+
+
+class Alternative(NamedTuple):
+    """A reading. score: as models/interface.py defines it for a `Beam`, in nats."""
+
+    text: str
+    score: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """What was said from `start` to `end` (seconds). n_best: the readings, best first; where it was put together of
+    windows, that one alone. truncated: a search came to its limit of length in it, and more may have been said.
+    """
+
+    start: float
+    end: float
+    words: tuple[Word, ...]
+    n_best: tuple[Alternative, ...]
+    truncated: bool = False
+
+    @property
+    def text(self) -> str:
+        return " ".join(word.text for word in self.words)
+
+    @property
+    def confidence(self) -> float | None:
+        """The share of the words that is expected to be right: their mean confidence. None without words."""
+        return mean_confidence(self.words)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transcript:
+    """A whole recording. seconds: its length. rate: of its samples. spans: which of them were decoded as speech and
+    which left out as silence; they add up to the recording.
+    """
+
+    segments: tuple[Segment, ...]
+    spans: tuple[Span, ...]
+    seconds: float
+    rate: int
+
+    @property
+    def text(self) -> str:
+        return " ".join(segment.text for segment in self.segments if segment.words)
+
+    @property
+    def words(self) -> tuple[Word, ...]:
+        return tuple(word for segment in self.segments for word in segment.words)
+
+    @property
+    def confidence(self) -> float | None:
+        """As a segment's."""
+        return mean_confidence(self.words)
+
+    @property
+    def n_best(self) -> tuple[Alternative, ...]:
+        """Of a recording that is one segment; of a longer one its text and the sum of the scores: see `segments`."""
+        if len(self.segments) == 1:
+            return self.segments[0].n_best
+        return (Alternative(self.text, math.fsum(s.n_best[0].score for s in self.segments)),)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "text": self.text,
+            "confidence": self.confidence,
+            "seconds": self.seconds,
+            "words": [word._asdict() for word in self.words],
+            "n_best": [reading._asdict() for reading in self.n_best],
+            "segments": [_segment(segment) for segment in self.segments],
+            "spans": [{"begin": s.begin / self.rate, "end": s.end / self.rate, "fate": s.fate} for s in self.spans],
+        }
+
+
+def mean_confidence(words: Sequence[Word]) -> float | None:
+    return math.fsum(word.confidence for word in words) / len(words) if words else None
+
+
+def _segment(segment: Segment) -> dict[str, Any]:
+    told = {name: getattr(segment, name) for name in ("start", "end", "text", "confidence", "truncated")}
+    return told | {"n_best": [reading._asdict() for reading in segment.n_best]}

@@ -1,0 +1,81 @@
+"""Every sample of a recording is in one span, every sample of speech in a window, and no word lost at a seam."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tasks.transcription.merge_windows import join_words
+from tasks.transcription.transcript import Word
+from tasks.transcription.windows import Span, WindowConfig, fill_silence, split_span
+
+
+@given(st.integers(1, 400_000), st.integers(0, 10_000), st.sampled_from([100, 8000, 44100]), st.integers(2, 30))
+def test_windows_cover_a_span(size, begin, rate, longest):
+    config = WindowConfig(max_seconds=longest, overlap_seconds=longest / 5)
+    span = Span(begin, begin + size)
+    windows = split_span(span, rate, config)
+    assert (windows[0].begin, windows[-1].end) == (span.begin, span.end)
+    assert all(0 < window.end - window.begin <= longest * rate + 1 for window in windows)
+    for one, other in itertools.pairwise(windows):
+        assert one.begin < other.begin
+        assert one.end - other.begin >= int(config.overlap_seconds * rate)
+    assert len({window.end - window.begin for window in windows}) <= 2, "of equal length, but for rounding"
+
+
+@given(st.lists(st.integers(1, 50), max_size=20), st.integers(0, 50))
+def test_spans_add_up(lengths, rest):
+    edges = np.cumsum([0, *lengths]).tolist()
+    speech = [Span(a, b) for a, b in itertools.pairwise(edges)][::2]
+    size = edges[-1] + rest
+    spans = list(fill_silence(speech, size))
+    assert [span for span in spans if span.fate == "speech"] == speech
+    assert sum(span.end - span.begin for span in spans) == size
+    assert all(one.end == other.begin for one, other in itertools.pairwise(spans))
+    with pytest.raises(ValueError, match="does not follow"):
+        list(fill_silence([Span(0, size + 1)], size))
+
+
+def cut(words, begin, end):
+    """As a window hears them: what it cuts in two is some other word, or none."""
+    heard = []
+    for word in words:
+        if begin <= word.start and word.end <= end:
+            heard.append(word)
+        elif word.start < end - 0.05 and word.end > begin + 0.05:
+            heard.append(word._replace(text=word.text[:2] + "~", start=max(word.start, begin), end=min(word.end, end)))
+    return heard
+
+
+@given(st.integers(0, 10_000), st.floats(0.0, 0.4))
+@example(384, 0.25)  # one word twice within a seventh of a second
+def test_no_word_is_doubled_or_lost_at_a_seam(seed, jitter):
+    random = np.random.default_rng(seed)
+    words, at = [], 0.0
+    while at < 60:
+        length = random.uniform(0.08, 0.8)
+        words.append(Word(str(random.choice(list("abcdefgh") + ["yes", "no"])), at, at + length, 1.0))
+        at += length + (random.exponential(0.2) if random.random() < 0.8 else random.uniform(0.5, 3))
+    joined, last = [], None
+    for window in split_span(Span(0, 60_000), 1000, WindowConfig(max_seconds=12, overlap_seconds=3)):
+        begin, end = window.begin / 1000, window.end / 1000
+        moved = [
+            w._replace(start=w.start + d, end=w.end + d)
+            for w, d in ((w, random.uniform(0, jitter) / 2) for w in cut(words, begin, end))
+        ]
+        joined = join_words(joined, moved, (begin, last)) if last else moved
+        last = end
+    truth = [word.text for word in words if word.end <= 60]
+    assert [word.text for word in joined][: len(truth)] == truth
+
+
+def test_windows_that_share_no_word():
+    before = [Word("a", 0.0, 1.0, 1.0), Word("b", 8.2, 8.8, 1.0), Word("c", 9.4, 9.9, 1.0)]
+    after = [Word("x", 8.0, 8.6, 1.0), Word("y", 9.3, 9.8, 1.0), Word("z", 11.0, 12.0, 1.0)]
+    assert [w.text for w in join_words(before, after, (8.0, 10.0))] == ["a", "b", "y", "z"]
+    timeless = [Word(t, None, None, 1.0) for t in "abcd"], [Word(t, None, None, 1.0) for t in "cdef"]
+    assert "".join(w.text for w in join_words(*timeless, (8.0, 10.0))) == "abcdef"
+    with pytest.raises(ValueError, match="at most half"):
+        WindowConfig(max_seconds=4, overlap_seconds=3)
