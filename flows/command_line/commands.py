@@ -5,6 +5,7 @@ scriptorium COMMAND ...         the same as python -m MODULE ...
 
 import runpy
 import sys
+import warnings
 from collections.abc import Sequence
 from difflib import get_close_matches
 
@@ -70,6 +71,7 @@ LINES = {
     "rollback": "Give the title back to the champion of before.",
     "up": "Start Prefect, MLflow and Ray here, on loopback.",
     "down": "End what `up` started.",
+    "artifacts": "What lies in the artifact store, what made it and what needs it; remove, collect.",
     "settings": "The settings, and the variable that sets each.",
 }
 
@@ -97,4 +99,5 @@ def main() -> None:
         raise SystemExit(WRONG_USE)
     sys.argv = [f"scriptorium {name}", *([name] if name in SUBCOMMANDS else []), *sys.argv[2:]]
     show_help(MODULES[name], sys.argv[1:])
+    warnings.filterwarnings("ignore", "'.*' found in sys.modules", RuntimeWarning)  # of what is imported already
     runpy.run_module(MODULES[name], run_name="__main__", alter_sys=False)
