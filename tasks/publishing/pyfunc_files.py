@@ -12,10 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import mlflow.pyfunc
-from mlflow.models import ModelSignature
-from mlflow.types.schema import AnyType, ColSpec, DataType, ParamSchema, ParamSpec, Schema
-
 from infra.artifact_store import Artifact
 
 CODE_FILE = "pyfunc_model.py"
@@ -29,22 +25,19 @@ from tasks.publishing.pyfunc_model import BundleModel
 
 set_model(BundleModel(Path(__file__).parent))
 """
-ANY = AnyType()
-NUMBER, TEXT = DataType.double, DataType.string
-OUTPUTS = {
-    "recognizer": {"text": TEXT, "confidence": ANY, "words": ANY, "n_best": ANY},
-    "classifier": {"label": TEXT, "probabilities": ANY},
-    "language model": {"log_prob": NUMBER, "perplexity": NUMBER, "tokens": ANY},
+OUTPUTS = {  # types as MLflow calls them
+    "recognizer": {"text": "string", "confidence": "any", "words": "any", "n_best": "any"},
+    "classifier": {"label": "string", "probabilities": "any"},
+    "language model": {"log_prob": "double", "perplexity": "double", "tokens": "any"},
 }
-RATE = ParamSpec("rate", DataType.long, 0)  # of samples; 0 where there are none
 
 
 def pyfunc_files(bundle: Artifact) -> Iterator[tuple[str, bytes]]:
     """What stands beside a bundle's files for MLflow to load it."""
+    import mlflow.pyfunc  # seconds, which nothing but publishing needs to pay
+
     example = base64.b64encode(_silence()).decode() if hears(bundle) else "a text"
-    outputs: list[Any] = [ColSpec(kind, name) for name, kind in OUTPUTS[model_kind(bundle)].items()]
-    rate: dict[str, Any] = {"params": ParamSchema([RATE])} if hears(bundle) else {}
-    signature = ModelSignature(Schema([ColSpec(ANY)]), Schema(outputs), **rate)
+    signature = _signature(OUTPUTS[model_kind(bundle)], with_rate=hears(bundle))
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MLflow's, of type hints that it would like
         logging.getLogger("mlflow").setLevel(logging.WARNING)
@@ -54,6 +47,17 @@ def pyfunc_files(bundle: Artifact) -> Iterator[tuple[str, bytes]]:
         mlflow.pyfunc.save_model(saved, python_model=str(code), **how)
         for path in sorted(saved.iterdir()):
             yield path.name, path.read_bytes()
+
+
+def _signature(outputs: dict[str, str], *, with_rate: bool) -> Any:
+    """with_rate: of samples may be given; 0 where there are none."""
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import AnyType, ColSpec, DataType, ParamSchema, ParamSpec, Schema
+
+    kinds = {"any": AnyType(), "double": DataType.double, "string": DataType.string}
+    columns: list[Any] = [ColSpec(kinds[kind], name) for name, kind in outputs.items()]
+    rate: dict[str, Any] = {"params": ParamSchema([ParamSpec("rate", DataType.long, 0)])} if with_rate else {}
+    return ModelSignature(Schema([ColSpec(AnyType())]), Schema(columns), **rate)
 
 
 def model_kind(bundle: Artifact) -> str:

@@ -8,7 +8,6 @@ and layout do not count as code.
 
 import ast
 import hashlib
-import importlib.util
 import json
 import logging
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from infra.lock import hold_lock
 from tasks.steps.in_process import is_in_process
 
 P = ParamSpec("P")
+ROOT = Path(__file__).parents[2]
 PROJECT = {"flows", "tasks", "models", "infra"}
 # What runs, stores and shows a step's work, and decides none of its bytes: no change of it makes work again.
 MACHINERY = ("infra", "tasks.steps")
@@ -165,11 +165,9 @@ def _source(module: str) -> str:
 
 @cache
 def _path(module: str) -> Path | None:
-    try:
-        found = importlib.util.find_spec(module)
-    except ModuleNotFoundError:  # a name inside a module, as in `from models.interface import Beam`
-        return None
-    return Path(found.origin) if found and found.origin else None
+    """None for a name inside a module, as in `from models.interface import Beam`. To ask Python would import it."""
+    place = ROOT.joinpath(*module.split("."))
+    return next((path for path in (place.with_suffix(".py"), place / "__init__.py") if path.is_file()), None)
 
 
 @cache

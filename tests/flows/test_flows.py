@@ -178,7 +178,7 @@ def test_the_search_is_tuned_with_a_model_of_the_transcripts(prefect_server, tmp
     told = artifact_at(tuned["paths"]["bundle"]).read_json("decode.json")
     assert told["lm_weight"] in {0, 0.5, 1}
     assert tuned["metrics"]["dev"]["wer"] <= trained["metrics"]["dev"]["wer"]
-    measured = evaluate_model(model="tuned@champion", corpus=corpus, split="dev")
+    measured = evaluate_model(model=tuned["model"], corpus=corpus, split="dev")
     assert measured["metrics"]["dev"] == tuned["metrics"]["dev"], "the weights are the bundle's defaults"
 
     (tmp_path / "nothing").mkdir()

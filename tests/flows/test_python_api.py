@@ -16,7 +16,7 @@ from tones import CONVOLUTIONS, RATE, recognizer_of_tones, spoken
 from untrained import TRANSDUCER, bundle_of
 
 from flows import python_package
-from infra import tracking
+from infra import model_registry, tracking
 from infra.errors import UserError
 from tasks.bundles.model_bundle import AudioConfig, load_bundle
 from tasks.features.front_end import CMVN, FrontEnd
@@ -39,7 +39,7 @@ def place(tmp_path_factory):
         for name, bundle in (models | {"labels": text_classifier()}).items():
             run_id = tracking.open_run(name, name, {})
             tracking.log_files(run_id, bundle_files(bundle), tracking.BUNDLE_FOLDER)
-            tracking.register(run_id, name, "champion", {})
+            model_registry.set_alias(name, "champion", tracking.register(run_id, name, {}))
         soundfile.write(folder / "talk.wav", spoken(TEXT, np.random.default_rng(7)), RATE, subtype="FLOAT")
         patch.chdir(folder)
         yield folder

@@ -61,7 +61,7 @@ def test_a_command_that_is_still_being_imported_ends_in_one_line(tmp_path):
     (tmp_path / "prefect.py").write_text("import sys; print('importing', flush=True); sys.stdin.read()")
     places = os.pathsep.join([str(tmp_path), str(Path(flows.__file__).parents[1])])
     with subprocess.Popen(
-        [sys.executable, "-m", "flows.train_asr", "--help"],
+        [sys.executable, "-m", "flows.train_asr", "--corpus", "demo:"],
         **dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE),
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
         env=os.environ | {"PYTHONPATH": places},

@@ -19,9 +19,8 @@ from models.interface import (
     FrameSynchronousModel,
     LanguageModel,
     Padded,
-    build,
-    describe_config,
 )
+from models.registry import build, describe_config
 from models.search.state_pytree import select_rows
 from models.special_tokens import BOS
 

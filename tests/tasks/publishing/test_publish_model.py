@@ -8,6 +8,7 @@ import pytest
 from infra import tracking
 from infra.artifact_store import artifact_at, new_draft
 from tasks.publishing.publish_model import Registration, RunOutcome, publish_model
+from tasks.training.leaderboard import Ranking
 
 
 @dataclass(frozen=True)
@@ -22,13 +23,16 @@ def made(kind, **files):
     return out.result()
 
 
+WER = Ranking(metric="wer", curve="dev_wer", curve_label="dev WER")
+
+
 @pytest.fixture
 def published(artifact_root, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/record.db")
     monkeypatch.setenv("SCRIPTORIUM_CACHE", str(tmp_path / "cache"))
-    bundle, scores = made("bundle", model={"layers": 1}), made("scores", scores={"wer": 0.25})
+    bundle, scores = made("bundle", model={"layers": 1}), made("scores", scores={"wer": 0.25, "data": "a"})
     outcome = RunOutcome(
-        bundle=bundle, page=made("report", page="<p>"), splits=("test",), scores=(scores,), data=(scores,)
+        bundle=bundle, page=made("report", page="<p>"), splits=("test",), scores=(scores,), data=(scores,), ranking=WER
     )
     about = Registration(run_name="a run", corpus="demo:", recipe="r", name="asr", alias="champion")
     return bundle, publish_model.fn(outcome, made("tokenizer", tokens=["a"]), Config(), "key", about)

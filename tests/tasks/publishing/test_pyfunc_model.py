@@ -18,7 +18,7 @@ import soundfile
 from text_models import LABELS, language_model, text_classifier
 from tones import CONVOLUTIONS, RATE, recognizer_of_tones, spoken
 
-from infra import tracking
+from infra import model_registry, tracking
 from infra.errors import UserError
 from tasks.bundles.model_bundle import import_model
 from tasks.publishing.publish_model import bundle_files
@@ -42,7 +42,7 @@ def register(bundle, name):
     """As its champion."""
     run_id = tracking.open_run(name, name, {})
     tracking.log_files(run_id, bundle_files(bundle), tracking.BUNDLE_FOLDER)
-    tracking.register(run_id, name, "champion", {"bundle": bundle.digest})
+    model_registry.set_alias(name, "champion", tracking.register(run_id, name, {"bundle": bundle.digest}))
     tracking.finish(run_id, "FINISHED")
     return f"models:/{name}@champion"
 

@@ -129,6 +129,6 @@ def test_textgrid(transcript):
 
 
 def test_the_formats_of_the_command_line():
-    from flows.transcribe import FORMATS as offered
+    from flows.command_line.parsers import TRANSCRIPT_FORMATS as offered
 
     assert set(offered) == set(FORMATS)
