@@ -56,7 +56,7 @@ def explain_bad_file(place: str) -> Iterator[None]:
         if place in str(error):
             raise
         raise UserError(f"{place}: {error}") from error
-    except Exception as error:
+    except Exception as error:  # a parser of any kind, given anything, raises anything
         raise _bad_file(place, error) from error
 
 

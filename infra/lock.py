@@ -146,7 +146,7 @@ def _claimed(place: str, waiting: _Waiting) -> Iterator[None]:
             if not others.living():
                 break
             claim.withdraw()  # so does the other: who waits for the shorter while is first
-        time.sleep(4 * POLL_SECONDS * random.random())
+        time.sleep(4 * POLL_SECONDS * random.random())  # two that withdrew do not meet again
     try:
         claim.keep()
         yield

@@ -29,7 +29,7 @@ def waiting(ask: Callable[P, Answer]) -> Callable[P, Answer]:
         server = f"MLflow at {redact_url(settings().tracking_uri)}"
         try:
             return retry_outages(lambda: ask(*given, **named), is_outage, server)
-        except Exception as error:
+        except Exception as error:  # what is no outage is raised again
             from mlflow.exceptions import MlflowException
 
             if is_outage(error) or "API request to" in str(error):

@@ -43,13 +43,14 @@ def retry_outages(act: Callable[[], Answer], is_outage: Callable[[Exception], bo
     while True:
         try:
             answer = act()
-        except Exception as error:
+        except Exception as error:  # is_outage says which; the others are raised again
             waited = time.monotonic() - begun
             if isinstance(error, UserError) or not is_outage(error):  # a UserError has been waited for
                 raise
             _tell_away(server, f"waiting for it, {patience:.0f} s at most" if patience else "its progress is not shown")
             if waited >= patience:
                 raise
+            # a server that comes back is not asked by all at once
             time.sleep(min(pause * random.uniform(0.5, 1.0), patience - waited))
             pause = min(2 * pause, LONGEST_SECONDS)
             continue

@@ -13,11 +13,12 @@ from flows.command_line.source_help import (
     corpus_kinds,
     literal_values,
     module_description,
+    recipe_constants,
     recipe_settings,
     recipes_by_purpose,
 )
+from flows.shared.overrides import LARGEST
 
-LARGEST_SEED = 2**63 - 1
 SPLITS = ("train", "dev", "test")
 TRANSCRIPT_FORMATS = ("txt", "json", "srt", "vtt", "ctm", "textgrid", "trn")
 RECIPE_CLASSES = {
@@ -26,8 +27,6 @@ RECIPE_CLASSES = {
     "ngram": "NGramRecipe",
     "classification": "ClassificationRecipe",
 }
-VERBS = {"asr": "utterances", "language_model": "documents", "ngram": "documents", "classification": "labeled"}
-MODEL_NAMES = {"asr": "asr", "language_model": "language-model", "ngram": "ngram", "classification": "classifier"}
 
 
 def training_parser(flow: str, recipes: str, *, workers: bool = True) -> Parser:
@@ -37,7 +36,7 @@ def training_parser(flow: str, recipes: str, *, workers: bool = True) -> Parser:
     if workers:
         told = "Ray Train workers, fit.batches_per_step at most (default %(default)s; 0: in this process)"
         parser.add_argument("--workers", type=int, default=1, help=told)
-    parser.add_argument("--model-name", default=MODEL_NAMES[recipes], help="registered in MLflow as")
+    parser.add_argument("--model-name", default=recipe_constants(recipes)[1], help="registered in MLflow as")
     return with_settings(_registered(parser))
 
 
@@ -111,7 +110,7 @@ def align_parser() -> Parser:
 
 
 def ingest_parser() -> Parser:
-    parser = Parser(module_description("flows.ingest"), _kinds_text(*dict.fromkeys(VERBS.values())))
+    parser = Parser(module_description("flows.ingest"), _kinds_text(*RECIPE_CLASSES))
     parser.add_argument("--corpus", required=True, metavar="KIND:URI")
     parser.add_argument("--recipe", default="", metavar="NAME", help="take in what a training with it does")
     what = ("speech", "labels", "text")
@@ -182,7 +181,7 @@ def _recipe_parser(flow: str, modules: tuple[str, ...]) -> Parser:
     for module in modules:
         for purpose, found in recipes_by_purpose(module):
             lines += [f"  {purpose}", *(f"    {name:<34}{line}" for name, line in found.items())]
-    lines += ["", _kinds_text(*dict.fromkeys(VERBS[module] for module in modules))]
+    lines += ["", _kinds_text(*modules)]
     if len(modules) == 1:
         lines += ["", _settings_text(RECIPE_CLASSES[modules[0]])]
     parser = Parser(module_description(f"flows.{flow}"), "\n".join(lines))
@@ -190,8 +189,9 @@ def _recipe_parser(flow: str, modules: tuple[str, ...]) -> Parser:
     return parser
 
 
-def _kinds_text(*verbs: str) -> str:
-    kinds = corpus_kinds(*verbs).items()
+def _kinds_text(*modules: str) -> str:
+    """Those that the recipes of these modules can read."""
+    kinds = corpus_kinds(*(recipe_constants(module)[0] for module in modules)).items()
     return "\n".join(["kinds of corpora:", *(f"  {kind:<14}{line}" for kind, line in kinds)])
 
 
@@ -215,6 +215,6 @@ def _seeds(text: str) -> tuple[int, ...]:
         seeds = tuple(dict.fromkeys(int(part) for part in text.split(",")))
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"whole numbers with a comma between them, not {text!r}") from error
-    if not all(0 <= seed <= LARGEST_SEED for seed in seeds):
-        raise argparse.ArgumentTypeError(f"a seed is a whole number from 0 to {LARGEST_SEED}, not {text!r}")
+    if not all(0 <= seed <= LARGEST for seed in seeds):
+        raise argparse.ArgumentTypeError(f"a seed is a whole number from 0 to {LARGEST}, not {text!r}")
     return seeds

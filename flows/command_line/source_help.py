@@ -56,14 +56,19 @@ def config_settings(module: str, name: str) -> list[Setting]:
 
 def literal_values(module: str, name: str) -> tuple[str, ...]:
     """The values of `name = Literal[...]` in a module."""
-    for node in _parsed(module).body:
-        if (
-            isinstance(node, ast.Assign)
-            and ast.unparse(node.targets[0]) == name
-            and isinstance(node.value, ast.Subscript)
-        ):
-            return tuple(ast.literal_eval(node.value.slice))
-    raise LookupError(f"{module} has no {name}")
+    value = _assigned(_parsed(module), name)
+    if not isinstance(value, ast.Subscript):
+        raise LookupError(f"{module} has no {name} = Literal[...]")
+    return tuple(ast.literal_eval(value.slice))
+
+
+def recipe_constants(module: str) -> tuple[str, str]:
+    """What a corpus' reader must offer for the recipes of a module, and what their models are registered as."""
+    value = _assigned(_parsed(f"flows.recipes.{module}"), "(VERB, MODEL_NAME)")
+    if value is None:
+        raise LookupError(f"flows.recipes.{module} has no VERB, MODEL_NAME")
+    verb, name = ast.literal_eval(value)
+    return verb, name
 
 
 def module_line(module: str) -> str:
@@ -132,14 +137,14 @@ def _is_recipe(function: ast.FunctionDef) -> bool:
 
 
 def _parts(tree: ast.Module) -> list[str]:
-    for node in tree.body:
-        if (
-            isinstance(node, ast.Assign)
-            and ast.unparse(node.targets[0]) == "PARTS"
-            and isinstance(node.value, ast.Tuple)
-        ):
-            return [ast.unparse(item) for item in node.value.elts]
-    return []
+    value = _assigned(tree, "PARTS")
+    return [ast.unparse(item) for item in value.elts] if isinstance(value, ast.Tuple) else []
+
+
+def _assigned(tree: ast.Module, target: str) -> ast.expr | None:
+    """What a name, or several at once, stand for in a module."""
+    assignments = (node for node in tree.body if isinstance(node, ast.Assign))
+    return next((node.value for node in assignments if ast.unparse(node.targets[0]) == target), None)
 
 
 def _imports(tree: ast.Module) -> dict[str, tuple[str, str]]:

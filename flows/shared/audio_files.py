@@ -12,24 +12,8 @@ from infra.errors import UserError
 
 STANDARD_OUTPUT = "-"
 # What a folder is searched for; a file that is named itself may be called anything.
-LIBSNDFILE = {
-    "aif",
-    "aifc",
-    "aiff",
-    "au",
-    "caf",
-    "flac",
-    "gsm",
-    "mp2",
-    "mp3",
-    "oga",
-    "ogg",
-    "opus",
-    "rf64",
-    "snd",
-    "sph",
-}
-LIBSNDFILE |= {"voc", "w64", "wav"}
+LIBSNDFILE = {"aif", "aifc", "aiff", "au", "caf", "flac", "gsm", "mp2", "mp3", "oga", "ogg", "opus", "rf64", "snd"}
+LIBSNDFILE |= {"sph", "voc", "w64", "wav"}
 EXTENSIONS = LIBSNDFILE | {"aac", "amr", "avi", "m4a", "mfc", "mka", "mkv", "mov", "mp4", "webm", "wma", "wv"}
 
 

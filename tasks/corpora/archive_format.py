@@ -65,7 +65,7 @@ def _begins_tar(block: bytes, *, empty: bool) -> bool:
     """Whether a tar begins so; one without members is zeros."""
     try:
         tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
-    except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+    except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  (not in its stubs)
         return empty
     except tarfile.HeaderError:
         return False

@@ -101,13 +101,13 @@ class _Header(tarfile.TarInfo):
     """A header that is damaged is an error; tarfile takes it for the archive's end."""
 
     @classmethod
-    def fromtarfile(cls, tarfile_: "_Tar") -> Self:  # type: ignore[override]
+    def fromtarfile(cls, tarfile_: "_Tar") -> Self:  # type: ignore[override]  (of this subclass alone)
         try:
             found = super().fromtarfile(tarfile_)
-        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  (not in its stubs)
             tarfile_.ended = True
             raise
-        except tarfile.EmptyHeaderError:  # type: ignore[attr-defined]
+        except tarfile.EmptyHeaderError:  # type: ignore[attr-defined]  (not in its stubs)
             if tarfile_.ended:
                 raise
             raise tarfile.ReadError("damaged or cut off between its members") from None

@@ -12,9 +12,15 @@ import pytest
 
 from flows import recipes
 from flows.command_line.commands import COMMANDS, MODULES, help_text
-from flows.command_line.parsers import MODEL_NAMES, PARSERS, RECIPE_CLASSES, VERBS
+from flows.command_line.parsers import PARSERS, RECIPE_CLASSES
 from flows.command_line.recipes import recipe_text
-from flows.command_line.source_help import corpus_kinds, literal_values, recipe_settings, recipes_by_purpose
+from flows.command_line.source_help import (
+    corpus_kinds,
+    literal_values,
+    recipe_constants,
+    recipe_settings,
+    recipes_by_purpose,
+)
 from flows.shared.validate_inputs import list_recipes
 from infra.errors import UserError
 from tasks.corpora import corpus_uri
@@ -81,7 +87,7 @@ def test_a_command_that_there_is_not():
 def test_recipes_read_from_the_source_are_those_there_are(module):
     code = importlib.import_module(f"flows.recipes.{module}")
     assert {name: line for _, found in recipes_by_purpose(module) for name, line in found.items()} == list_recipes(code)
-    assert (VERBS[module], MODEL_NAMES[module]) == (code.VERB, code.MODEL_NAME)
+    assert recipe_constants(module) == (code.VERB, code.MODEL_NAME)
 
 
 @pytest.mark.parametrize("verb", ["utterances", "labeled", "documents"])
