@@ -19,7 +19,7 @@ from tasks.ingest.ingest_text import ingest_text
 from tasks.ngram.evaluate_ngram import evaluate_ngram
 from tasks.ngram.fit_line_tokenizer import fit_line_tokenizer
 from tasks.ngram.train_ngram import train_ngram as train
-from tasks.publishing.publish_model import Registration, RunOutcome, publish_model
+from tasks.publishing.publish_model import Registration, RunOutcome, publish_model, track_training
 from tasks.reports.report_ngram import NGramPage, report_ngram
 from tasks.training.leaderboard import Ranking
 
@@ -48,13 +48,14 @@ def train_ngram(
     publication = Registration(run_name=title, corpus=str(place), recipe=recipe, name=model_name, alias=alias)
     text = ingest_text(place, fingerprint(place), plan.ingest)
     tokenizer = fit_line_tokenizer(text, plan.tokens, plan.split)
-    model = train(text, tokenizer, plan.training)
-    scores = evaluate_ngram(model, text, plan.split)
-
-    page = report_ngram(model, text, scores, NGramPage(title=title))
-    outcome = RunOutcome(bundle=model, page=page, splits=("dev",), scores=(scores,), data=(text,), ranking=RANKING)
-    run_key = train.key(text, tokenizer, plan.training)
-    return summarize_run(outcome, publish_model(outcome, tokenizer, plan.training, run_key, publication))
+    key = train.key(text, tokenizer, plan.training)
+    with track_training(key, publication, plan.training, (text,)):
+        model = train(text, tokenizer, plan.training)
+        scores = evaluate_ngram(model, text, plan.split)
+        page = report_ngram(model, text, scores, NGramPage(title=title))
+        outcome = RunOutcome(bundle=model, page=page, splits=("dev",), scores=(scores,), data=(text,), ranking=RANKING)
+        published = publish_model(outcome, tokenizer, plan.training, key, publication)
+    return summarize_run(outcome, published)
 
 
 if __name__ == "__main__":

@@ -13,44 +13,67 @@ from typing import Any
 
 from infra import storage
 from infra.errors import UserError, redact_url
-from infra.mlflow_client import client, is_outage, waiting
+from infra.mlflow_client import client, is_outage, origin_tags, waiting
+from infra.processes import has_ended, process_mark
 from infra.settings import settings
 
 KEY_TAG, BUNDLE_TAG = "scriptorium.key", "scriptorium.bundle"
+PROCESS_TAG, FAILURE_TAG = "scriptorium.process", "failure"
+KIND_TAG = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens runs and models, not traces of agents
 BUNDLE_FOLDER = "bundle"
 CHUNK = 1000  # metrics in one request, the most the server takes
 PARAMETERS_AT_ONCE = 100  # the same for parameters and tags
 LONGEST_DIGEST = 36  # characters, the same for a dataset's digest; the tag beside it holds it whole
+LONGEST_TITLE = 500  # characters, the same for a dataset's name
 LONGEST_NAME = 255  # characters, the most an alias has, and one less than a column of a model's name
 LONGEST_PARAMETER = 6000  # characters, the most MLflow keeps
 
 
 @waiting
 def open_run(key: str, name: str, tags: dict[str, str]) -> str:
-    """The run of this key, made if there is none, marked as running; its id."""
-    mlflow = client()
-    experiment = _experiment(mlflow)
-    found = mlflow.search_runs([experiment], f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
-    if found:
-        run_id = found[0].info.run_id
+    """The run of this key, made if there is none, marked as running, with where it comes from; its id."""
+    from mlflow.entities import RunTag
+
+    mlflow, told = client(), origin_tags() | {PROCESS_TAG: process_mark()} | tags
+    _close_lost_runs(mlflow)
+    if found := _find_run(mlflow, key):
+        run_id = found.info.run_id
         mlflow.update_run(run_id, "RUNNING")
+        if FAILURE_TAG in found.data.tags:
+            mlflow.delete_tag(run_id, FAILURE_TAG)
     else:
-        run_id = mlflow.create_run(experiment, tags={KEY_TAG: key}, run_name=redact_url(name)).info.run_id
-    for tag, value in tags.items():
-        mlflow.set_tag(run_id, tag, redact_url(value))
+        made = mlflow.create_run(_experiment(mlflow), tags={KEY_TAG: key}, run_name=redact_url(name))
+        run_id = made.info.run_id
+    mlflow.log_batch(run_id, tags=[RunTag(tag, redact_url(value)) for tag, value in told.items()])
     return run_id
 
 
+def _find_run(mlflow: Any, key: str) -> Any:
+    found = mlflow.search_runs([_experiment(mlflow)], f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
+    return found[0] if found else None
+
+
+def _close_lost_runs(mlflow: Any) -> None:
+    """Runs of this place whose process was killed, and could not say so, are still called running."""
+    for run in mlflow.search_runs([_experiment(mlflow)], "attributes.status = 'RUNNING'"):
+        if has_ended(run.data.tags.get(PROCESS_TAG, "")):
+            _finish(mlflow, run.info.run_id, "KILLED", "its process ended without a word")
+
+
 @waiting
+def find_run(key: str) -> tuple[str, str]:
+    """The id of the run of a key, and the digest of the bundle that it holds; "" for none."""
+    found = _find_run(client(), key)
+    return (found.info.run_id, found.data.tags.get(BUNDLE_TAG, "")) if found else ("", "")
+
+
 def run_key_for(key: str, bundle: str) -> str:
     """The key of the run that is to hold a bundle: the training's own, or where that holds another one, a new run's.
 
     One training can be published with several searches, and what was registered stays as it was.
     """
-    mlflow = client()
-    found = mlflow.search_runs([_experiment(mlflow)], f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
-    held = found[0].data.tags.get(BUNDLE_TAG, bundle) if found else bundle
-    return key if held == bundle else f"{key}-{bundle}"
+    held = find_run(key)[1]
+    return key if held in {"", bundle} else f"{key}-{bundle}"
 
 
 @waiting
@@ -85,12 +108,13 @@ def log_metrics(run_id: str, rows: Sequence[tuple[str, float, int]]) -> None:
 
 
 @waiting
-def log_dataset(run_id: str, name: str, digest: str, uri: str) -> None:
-    """A reference to data that stays where it is."""
+def log_dataset(run_id: str, name: str, digest: str, uri: str, title: str = "") -> None:
+    """A reference to data that stays where it is. name: its kind. title: what MLflow shows, "" for the name."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     kind = "s3" if storage.is_s3(uri) else "local"
-    dataset = Dataset(name, digest[:LONGEST_DIGEST], kind, json.dumps({"uri": redact_url(uri)}))
+    shown = redact_url(title or name)[:LONGEST_TITLE]
+    dataset = Dataset(shown, digest[:LONGEST_DIGEST], kind, json.dumps({"uri": redact_url(uri)}))
     client().log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", name)])])
     client().set_tag(run_id, f"digest.{name}", digest)
 
@@ -194,9 +218,15 @@ def resolve_model(model: str) -> str:
 
 
 @waiting
-def finish(run_id: str, status: str) -> None:
-    """status: FINISHED, FAILED or KILLED."""
-    client().set_terminated(run_id, status)
+def finish(run_id: str, status: str, reason: str = "") -> None:
+    """status: FINISHED, FAILED or KILLED. reason: in a line, of one that failed."""
+    _finish(client(), run_id, status, reason)
+
+
+def _finish(mlflow: Any, run_id: str, status: str, reason: str) -> None:
+    if reason:
+        mlflow.set_tag(run_id, FAILURE_TAG, redact_url(reason)[:LONGEST_PARAMETER])
+    mlflow.set_terminated(run_id, status)
 
 
 @waiting
@@ -241,13 +271,16 @@ def _experiment(client: Any) -> str:
     name = settings().experiment
     found = client.get_experiment_by_name(name)
     if found:
+        for tag, value in KIND_TAG.items():
+            if tag not in found.tags:  # made by an earlier version, or by hand
+                client.set_experiment_tag(found.experiment_id, tag, value)
         return found.experiment_id
     from mlflow.exceptions import MlflowException
 
     served = settings().tracking_uri.startswith("http")
     place = None if served else storage.join(settings().root, "mlflow")  # a server has a place of its own
     try:
-        return client.create_experiment(name, artifact_location=place)
+        return client.create_experiment(name, artifact_location=place, tags=KIND_TAG)
     except MlflowException:  # made by another process just now
         found = client.get_experiment_by_name(name)
         if not found:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from flows.shared.model_kinds import ModelKind, held_out
 from flows.shared.run_summary import summarize_run
 from flows.shared.validate_inputs import check_workers, resolve_recipe
-from tasks.publishing.publish_model import Registration, publish_model
+from tasks.publishing.publish_model import Registration, publish_model, track_training
 from tasks.training.run_training import Workers
 
 
@@ -29,7 +29,10 @@ def train_model(kind: ModelKind, order: TrainingRequest) -> dict[str, Any]:
     publication = Registration(run_name=title, **about)
     data = kind.data(place, recipe)
     inputs = (data.examples, data.tokenizer, recipe.training)
-    trained = kind.train(*inputs, Workers(count=order.workers, run_name=title))
-    bundle = kind.finish(trained, data, recipe)
-    outcome = kind.outcome(bundle, data, recipe, held_out(data.corpus), title)
-    return summarize_run(outcome, publish_model(outcome, data.tokenizer, recipe, kind.train.key(*inputs), publication))
+    key = kind.train.key(*inputs)
+    with track_training(key, publication, recipe, (data.corpus, data.examples)):
+        trained = kind.train(*inputs, Workers(count=order.workers, run_name=title))
+        bundle = kind.finish(trained, data, recipe)
+        outcome = kind.outcome(bundle, data, recipe, held_out(data.corpus), title)
+        published = publish_model(outcome, data.tokenizer, recipe, key, publication)
+    return summarize_run(outcome, published)

@@ -1,16 +1,17 @@
 """Everything by digest into MLflow: parameters, metrics, tokenizer, report and bundle, data sets by reference."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from infra import model_registry, storage, tracking
-from infra.artifact_store import MANIFEST, Artifact, new_draft
+from infra.artifact_store import MANIFEST, Artifact, find_result, new_draft
 from infra.model_registry import Score
 from tasks.steps.pipeline_step import step
 from tasks.training.leaderboard import Ranking
-from tasks.training.run_training import history_rows
+from tasks.training.run_training import Workers, history_rows, mlflow_run
 
 TRAINING = "training.json"  # of a bundle whose model was trained in epochs
 
@@ -61,6 +62,24 @@ class Registration:
         tracking.check_registration(self.name, self.alias)
 
 
+@contextmanager
+def track_training(key: str, publication: Registration, config: Any, data: Sequence[Artifact]) -> Iterator[None]:
+    """From before the first step to after the publication: the MLflow run of a training, with its parameters and data
+    from the start. It is marked as failed or killed if the block is; one that holds a model already stays as it was.
+
+    key: of the training step. data: the corpus first.
+    """
+    run_id, bundle = tracking.find_run(key)
+    if bundle or not run_id and find_result(key):  # nothing is left to track but perhaps the publication
+        yield
+        return
+    with mlflow_run(key, Workers(run_name=publication.run_name)) as run_id:
+        tracking.log_params(run_id, _params(publication, config))
+        _log_data(run_id, publication.corpus, data)
+        yield
+        tracking.finish(run_id, "FINISHED")
+
+
 @step
 def publish_model(
     outcome: RunOutcome, tokenizer: Artifact, config: Any, run_key: str, publication: Registration
@@ -72,9 +91,9 @@ def publish_model(
     told = {"corpus": publication.corpus, "recipe": publication.recipe}
     key = tracking.run_key_for(run_key, outcome.bundle.digest)
     run_id = tracking.open_run(key, publication.run_name, told | {tracking.BUNDLE_TAG: outcome.bundle.digest})
-    tracking.log_params(run_id, told | flatten_params(asdict(config)))
+    tracking.log_params(run_id, _params(publication, config))
     tracking.log_metrics(run_id, history_rows(outcome.history()))
-    _log_outcome(run_id, outcome)
+    _log_outcome(run_id, outcome, publication.corpus)
     tracking.log_files(run_id, bundle_files(outcome.bundle), tracking.BUNDLE_FOLDER)
     tracking.log_files(run_id, _folder(tokenizer), tokenizer.kind)
     every = (outcome.bundle, outcome.page, tokenizer, *outcome.data)
@@ -108,26 +127,40 @@ def log_evaluation(outcome: RunOutcome, measured: EvaluationRun) -> Artifact:
     told = asdict(measured) | {"bundle": outcome.bundle.digest}
     run_id = tracking.open_run(outcome.page.digest, title, {name: str(value) for name, value in told.items()})
     tracking.log_params(run_id, told)
-    _log_outcome(run_id, outcome)
+    _log_outcome(run_id, outcome, measured.corpus)
     tracking.finish(run_id, "FINISHED")
     with new_draft("publication") as out:
         out.put_json("publication.json", {"run_id": run_id, "name": "", "alias": "", "version": ""})
     return out.result()
 
 
-def _log_outcome(run_id: str, outcome: RunOutcome) -> None:
+def _params(publication: Registration, config: Any) -> dict[str, Any]:
+    return {"corpus": publication.corpus, "recipe": publication.recipe} | flatten_params(asdict(config))
+
+
+def _log_outcome(run_id: str, outcome: RunOutcome, corpus: str) -> None:
     """The single numbers of the scores, the report, and references to the data.
 
     Where epochs were measured on dev, `dev_wer` is that curve, and the score of the finished model `final_dev_wer`.
     """
-    curves = {name for row in outcome.history() for name in row}
+    history = outcome.history()
     for split, scores in outcome.numbers().items():
         single = {f"{split}_{name}": value for name, value in scores.items() if isinstance(value, int | float)}
-        names = {name: f"final_{name}" if name in curves else name for name in single}
-        tracking.log_metrics(run_id, [(names[name], float(value), 0) for name, value in single.items()])
-    for artifact in outcome.data:
-        tracking.log_dataset(run_id, artifact.kind, artifact.digest, artifact.uri)
+        tracking.log_metrics(run_id, single_rows(single, history))
+    _log_data(run_id, corpus, outcome.data)
     tracking.log_files(run_id, _folder(outcome.page), outcome.page.kind)
+
+
+def single_rows(numbers: dict[str, Any], history: list[dict[str, Any]]) -> list[tuple[str, float, int]]:
+    """Numbers of the finished model as metrics, by names that are no curve's: a curve would begin with its end."""
+    curves = {name for row in history for name in row}
+    return [(f"final_{name}" if name in curves else name, float(value), 0) for name, value in numbers.items()]
+
+
+def _log_data(run_id: str, corpus: str, data: Sequence[Artifact]) -> None:
+    """By reference; the first is the corpus itself, and is shown under its name."""
+    for i, artifact in enumerate(data):
+        tracking.log_dataset(run_id, artifact.kind, artifact.digest, artifact.uri, "" if i else corpus)
 
 
 def bundle_files(bundle: Artifact) -> Iterator[tuple[str, bytes | Path]]:

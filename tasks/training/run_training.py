@@ -52,7 +52,8 @@ def mlflow_run(key: str, workers: Workers) -> Iterator[str]:
     except BaseException as error:
         if run_id:
             status = "FAILED" if isinstance(error, Exception) else "KILLED"
-            attempt(lambda: tracking.finish(run_id, status))
+            reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+            attempt(lambda: tracking.finish(run_id, status, reason))
         raise
 
 
