@@ -10,6 +10,7 @@ from infra import model_registry, storage, tracking
 from infra.artifact_store import MANIFEST, Artifact, find_result, new_draft
 from infra.model_registry import Score
 from tasks.steps.pipeline_step import step
+from tasks.steps.progress import MEGABYTES, Progress
 from tasks.training.leaderboard import Ranking
 from tasks.training.run_training import Workers, history_rows, mlflow_run
 
@@ -94,8 +95,10 @@ def publish_model(
     tracking.log_params(run_id, _params(publication, config))
     tracking.log_metrics(run_id, history_rows(outcome.history()))
     _log_outcome(run_id, outcome, publication.corpus)
-    tracking.log_files(run_id, bundle_files(outcome.bundle), tracking.BUNDLE_FOLDER)
-    tracking.log_files(run_id, _folder(tokenizer), tokenizer.kind)
+    with show_upload(outcome.page, outcome.bundle, tokenizer) as progress:
+        _upload(run_id, outcome.page, progress)
+        _upload(run_id, outcome.bundle, progress, tracking.BUNDLE_FOLDER)
+        _upload(run_id, tokenizer, progress)
     every = (outcome.bundle, outcome.page, tokenizer, *outcome.data)
     digests = {artifact.kind: artifact.digest for artifact in every}
     scores = outcome.ranked()
@@ -128,6 +131,8 @@ def log_evaluation(outcome: RunOutcome, measured: EvaluationRun) -> Artifact:
     run_id = tracking.open_run(outcome.page.digest, title, {name: str(value) for name, value in told.items()})
     tracking.log_params(run_id, told)
     _log_outcome(run_id, outcome, measured.corpus)
+    with show_upload(outcome.page) as progress:
+        _upload(run_id, outcome.page, progress)
     tracking.finish(run_id, "FINISHED")
     with new_draft("publication") as out:
         out.put_json("publication.json", {"run_id": run_id, "name": "", "alias": "", "version": ""})
@@ -139,7 +144,7 @@ def _params(publication: Registration, config: Any) -> dict[str, Any]:
 
 
 def _log_outcome(run_id: str, outcome: RunOutcome, corpus: str) -> None:
-    """The single numbers of the scores, the report, and references to the data.
+    """The single numbers of the scores, and references to the data.
 
     Where epochs were measured on dev, `dev_wer` is that curve, and the score of the finished model `final_dev_wer`.
     """
@@ -148,7 +153,26 @@ def _log_outcome(run_id: str, outcome: RunOutcome, corpus: str) -> None:
         single = {f"{split}_{name}": value for name, value in scores.items() if isinstance(value, int | float)}
         tracking.log_metrics(run_id, single_rows(single, history))
     _log_data(run_id, corpus, outcome.data)
-    tracking.log_files(run_id, _folder(outcome.page), outcome.page.kind)
+
+
+def show_upload(*artifacts: Artifact) -> Progress:
+    return Progress("upload to MLflow", sum(sum(_megabytes(one).values()) for one in artifacts), MEGABYTES)
+
+
+def _upload(run_id: str, artifact: Artifact, progress: Progress, folder: str = "") -> None:
+    """An artifact into a folder of the run, by default of its kind; a bundle with what MLflow loads it by."""
+    sizes = _megabytes(artifact)
+
+    def told() -> Iterator[tuple[str, bytes | Path]]:
+        for name, content in bundle_files(artifact) if folder == tracking.BUNDLE_FOLDER else _folder(artifact):
+            yield name, content
+            progress.advance(sizes.get(name, 0.0))  # the next is asked for once this one is there
+
+    tracking.log_files(run_id, told(), folder or artifact.kind)
+
+
+def _megabytes(artifact: Artifact) -> dict[str, float]:
+    return {name: entry["size"] / 1e6 for name, entry in artifact.manifest()["files"].items()}
 
 
 def single_rows(numbers: dict[str, Any], history: list[dict[str, Any]]) -> list[tuple[str, float, int]]:

@@ -20,6 +20,7 @@ from infra.artifact_store import Artifact, find_result, record_result
 from infra.errors import UserError, explain_full_disk, redact_url
 from infra.lock import hold_lock
 from tasks.steps.in_process import is_in_process
+from tasks.steps.progress import tell_if_silent
 
 P = ParamSpec("P")
 ROOT = Path(__file__).parents[2]
@@ -57,7 +58,7 @@ class Step(Generic[P]):
     def _made(self, key: str, *arguments: Any) -> Artifact:
         """What an earlier run made, or what is made and remembered now."""
         function: Callable[..., Artifact] = self.fn  # P does not reach in here
-        with hold_lock(key, self.fn.__name__), explain_full_disk():
+        with hold_lock(key, self.fn.__name__), explain_full_disk(), tell_if_silent(self.fn.__name__):
             if found := find_result(key):  # of a run that had the lock until now, too
                 return found
             artifact = function(*arguments)
