@@ -8,11 +8,12 @@ python -m flows.evaluate --model asr@champion --corpus commonvoice:/data/cv/fa -
 python -m flows.evaluate --model language-model@champion --corpus text:/data/other.txt
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow
 
 from flows.shared.command_line import model_arguments, run_flow
+from flows.shared.form_fields import MODEL, SPLIT, corpus_field, settings_field
 from flows.shared.model_kinds import model_kind
 from flows.shared.overrides import override
 from flows.shared.run_summary import summarize_run
@@ -24,10 +25,10 @@ from tasks.publishing.publish_model import EvaluationRun, log_evaluation
 
 @flow(name="evaluate", flow_run_name="{model} on {corpus} {split}")
 def evaluate_model(
-    model: str = "asr@champion",
-    corpus: str = "demo:",
-    split: str = "test",
-    settings: tuple[str, ...] = (),
+    model: Annotated[str, MODEL] = "asr@champion",
+    corpus: Annotated[str, corpus_field("asr", "classification", "language_model")] = "demo:",
+    split: Annotated[str, SPLIT] = "test",
+    settings: Annotated[tuple[str, ...], settings_field("beam.width=32")] = (),
 ) -> dict[str, Any]:
     """Measure a trained model on one split of a corpus.
 

@@ -6,12 +6,13 @@ lines, tokenizer --train--> counts, smoothed --evaluate--> scores of the lines h
 python -m flows.train_ngram --corpus text:/data/fables.txt --recipe word_trigram
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow
 
 from flows.recipes import ngram
 from flows.shared.command_line import run_flow, training_arguments
+from flows.shared.form_fields import ALIAS, MODEL_NAME, corpus_field, recipe_field, settings_field
 from flows.shared.run_summary import summarize_run
 from flows.shared.validate_inputs import resolve_recipe
 from tasks.corpora.corpus_uri import fingerprint
@@ -28,11 +29,11 @@ RANKING = Ranking(metric="perplexity", curve="", curve_label="")  # on the same 
 
 @flow(name="train-ngram", flow_run_name="{recipe} on {corpus}")
 def train_ngram(
-    corpus: str,
-    recipe: str = "word_trigram",
-    settings: tuple[str, ...] = (),
-    model_name: str = "ngram",
-    alias: str = "",
+    corpus: Annotated[str, corpus_field("ngram")],
+    recipe: Annotated[str, recipe_field("ngram")] = "word_trigram",
+    settings: Annotated[tuple[str, ...], settings_field("ngram.order=4")] = (),
+    model_name: Annotated[str, MODEL_NAME] = "ngram",
+    alias: Annotated[str, ALIAS] = "",
 ) -> dict[str, Any]:
     """Count the n-grams of plain text on all cores, smooth them, measure the model on lines held out, and register it.
 

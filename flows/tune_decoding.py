@@ -7,7 +7,7 @@ python -m flows.tune_decoding --model asr@champion --corpus an4:/data/an4 --spli
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow
 
@@ -19,6 +19,7 @@ from flows.shared.evaluation_plan import (
     require_recognizer,
     search_plan,
 )
+from flows.shared.form_fields import ALIAS, MODEL, MODEL_NAME, SPLIT, corpus_field, settings_field
 from flows.shared.model_kinds import SPEECH, inference
 from flows.shared.overrides import override
 from flows.shared.run_summary import summarize_run
@@ -44,12 +45,12 @@ WEIGHTS, BONUSES = (0.2, 0.4, 0.6, 0.8, 1.0, 1.3, 1.6), (0.0, 0.5, 1.0, 1.5, 2.0
 
 @flow(name="tune-decoding", flow_run_name="{model} on {corpus} {split}")
 def tune_decoding(
-    model: str = "asr@champion",
-    corpus: str = "demo:",
-    split: str = "dev",
-    settings: tuple[str, ...] = (),
-    model_name: str = "asr",
-    alias: str = "",
+    model: Annotated[str, MODEL] = "asr@champion",
+    corpus: Annotated[str, corpus_field("asr")] = "demo:",
+    split: Annotated[str, SPLIT] = "dev",
+    settings: Annotated[tuple[str, ...], settings_field("grid.lm_weight=0.2,0.5,1")] = (),
+    model_name: Annotated[str, MODEL_NAME] = "asr",
+    alias: Annotated[str, ALIAS] = "",
 ) -> dict[str, Any]:
     """Try a grid of search weights on one split of a corpus, and register the bundle with the best.
 

@@ -1,6 +1,7 @@
 """The servers of a cluster as processes on this machine, reachable from this machine only.
 
-    python -m infra.local_services up      Prefect server and worker, MLflow, Ray head; deploys infra/prefect.yaml
+    python -m infra.local_services up      Prefect server and worker, MLflow, reports, Ray head; deploys
+                                           infra/prefect.yaml
     python -m infra.local_services status  what is up
     python -m infra.local_services down    ends exactly what `up` started
 
@@ -113,6 +114,8 @@ def service_environment(mark: str) -> dict[str, str]:
         "PREFECT_HOME": str(HOME / "prefect"),
         "PREFECT_API_URL": f"http://{HOST}:{_ports()['prefect']}/api",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_LOGS_STREAM_OUT_ENABLED": "true",  # `prefect deployment run --watch` shows a run's log
+        "PREFECT_SERVER_LOGS_STREAM_PUBLISHING_ENABLED": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # 515 MB instead of 2.5 GB
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_TRACKING_URI": _tracking_uri(),
@@ -123,6 +126,7 @@ def service_environment(mark: str) -> dict[str, str]:
         "RAY_AUTH_TOKEN_PATH": str(TOKEN),
         "SCRIPTORIUM_ARTIFACTS": now.root,
         "SCRIPTORIUM_CACHE": str(Path(now.cache_folder).absolute()),
+        "SCRIPTORIUM_REPORTS": f"http://{HOST}:{_ports()['reports']}",
         "SCRIPTORIUM_CHECKOUT": str(CHECKOUT),
     }
 
@@ -151,11 +155,13 @@ def _start_all(running: ServiceState) -> None:
         places = ["--backend-store-uri", now.tracking_uri, "--default-artifact-root", f"{now.root}/mlflow"]
         launch("mlflow", "mlflow", "server", "--host", HOST, "--port", port["mlflow"], "--workers", "1",
                "--no-serve-artifacts", *places)  # fmt: skip
+    launch("reports", "infra.artifacts.report_server", "--port", port["reports"])
     ready("prefect", lambda: bool(_reply(f"http://{HOST}:{port['prefect']}/api/health")))
     _close_lost_runs(port["prefect"])
     launch("worker", "prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", "local")
     if "mlflow" in port:
         ready("mlflow", lambda: bool(_reply(f"http://{HOST}:{port['mlflow']}/health")))
+    ready("reports", lambda: bool(processes.port_owner(HOST, int(port["reports"]))))
     for last in (False, True):  # Ray gives its node 30 s to start, which a machine under load does not always manage
         launch("ray", "ray.scripts.scripts", "start", "--head", "--block", f"--node-ip-address={HOST}",
                f"--port={port['ray']}", f"--num-cpus={now.cores}", "--include-dashboard=false", "--disable-usage-stats",
@@ -233,7 +239,7 @@ def _close_lost_runs(prefect_port: str) -> None:
 def _ports() -> dict[str, str]:
     now = settings()
     mine = {"mlflow": now.mlflow_port} if now.tracking_uri.startswith("sqlite:") else {}  # else there is a server
-    return {"prefect": now.prefect_port} | mine | {"ray": now.ray_port}
+    return {"prefect": now.prefect_port} | mine | {"reports": now.reports_port, "ray": now.ray_port}
 
 
 def _tracking_uri() -> str:

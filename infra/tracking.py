@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
 from infra import storage
 from infra.errors import UserError, redact_url
@@ -65,6 +66,17 @@ def find_run(key: str) -> tuple[str, str]:
     """The id of the run of a key, and the digest of the bundle that it holds; "" for none."""
     found = _find_run(client(), key)
     return (found.info.run_id, found.data.tags.get(BUNDLE_TAG, "")) if found else ("", "")
+
+
+@waiting
+def run_page(run_id: str) -> str:
+    """Where a browser finds a run, "" where MLflow is no server."""
+    place = urlsplit(settings().mlflow_page or settings().tracking_uri)
+    if not place.scheme.startswith("http"):
+        return ""
+    experiment = client().get_run(run_id).info.experiment_id
+    site = place._replace(netloc=place.netloc.rpartition("@")[2], path=place.path.rstrip("/"), query="")  # no password
+    return f"{urlunsplit(site)}/#/experiments/{experiment}/runs/{run_id}"
 
 
 def run_key_for(key: str, bundle: str) -> str:

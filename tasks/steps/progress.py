@@ -162,12 +162,15 @@ def tell_if_silent(label: str) -> Iterator[None]:
 
 
 def tell(line: str) -> None:
-    """A line on stderr, unless that is a terminal, which has bars; and in the log of the Prefect run, if it is in one
-    of a server that somebody may look at.
-    """
+    """A line on stderr, unless that is a terminal, which has bars; and in the log of the Prefect run."""
     _last_told[0] = time.monotonic()
     if not sys.stderr.isatty():
         print(line, file=sys.stderr, flush=True)
+    log_in_run(line)
+
+
+def log_in_run(line: str) -> None:
+    """Into the log of the Prefect run alone, if it is in one of a server that somebody may look at."""
     if (prefect := _prefect_in_run()) and prefect.settings.PREFECT_API_URL.value():
         log = logging.getLogger("prefect.extra.scriptorium")  # which has no handler but the one to the server
         log.setLevel(logging.INFO)
