@@ -23,17 +23,22 @@ def form_field(title: str, description: str = "", **schema: Any) -> Any:
 def corpus_field(*modules: str, verbs: tuple[str, ...] = ()) -> Any:
     """A corpus that recipes of these modules of flows/recipes/ can read, or readers that have these functions."""
     kinds = corpus_kinds(*verbs, *(recipe_constants(module)[0] for module in modules))
-    lines = [f"- `{kind}:` {line}" for kind, line in kinds.items()]
     told = "KIND:URI; the URI is a folder, an archive or s3://bucket/prefix on the machine that runs this. Kinds:"
-    return form_field("Corpus", "\n".join([told, "", *lines]), pattern=f"^({'|'.join(kinds)}):")
+    return form_field(
+        "Corpus", _list_text(told, {f"{kind}:": line for kind, line in kinds.items()}), pattern=f"^({'|'.join(kinds)}):"
+    )
 
 
 def recipe_field(*modules: str, others: tuple[str, ...] = ()) -> Any:
     """One of the recipes that there are. others: what may stand for a recipe."""
     found = [one for module in modules for one in recipes_by_purpose(module)]
-    lines = [f"- `{name}` {line}" for _, recipes in found for name, line in recipes.items()]
-    names = [*others, *(name for _, recipes in found for name in recipes)]
-    return form_field("Recipe", "\n".join(["What is trained, and how:", "", *lines]), enum=names)
+    lines = {name: line for _, recipes in found for name, line in recipes.items()}
+    return form_field("Recipe", _list_text("What is trained, and how:", lines), enum=[*others, *lines])
+
+
+def _list_text(head: str, items: dict[str, str]) -> str:
+    """In Markdown as the form shows it: a line each only with an empty one between, and no star of a file's pattern."""
+    return "\n\n".join([head, *(f"- `{name}` {line}".replace("*", "\\*") for name, line in items.items())])
 
 
 def settings_field(example: str) -> Any:

@@ -25,7 +25,7 @@ def form(flow):
 def test_the_recipes_that_there_are_can_be_chosen():
     field = form(train_asr)["properties"]["recipe"]
     assert set(list_recipes(asr)) <= set(field["enum"])
-    assert all(f"`{name}` {line}" in field["description"] for name, line in list_recipes(asr).items())
+    assert all(f"\n\n- `{name}` {line}" in field["description"] for name, line in list_recipes(asr).items())
 
 
 @pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow.name)
