@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -96,7 +97,10 @@ def _where() -> str:
     """The addresses, and what to type next."""
     ports = _ports()
     lines = [f"Prefect  http://{HOST}:{ports['prefect']}"]
-    lines += [f"MLflow   {redact_url(_tracking_uri())}"]
+    lines += [
+        f"MLflow   {redact_url(_tracking_uri())}{_experiment_view()}",
+        f"reports  http://{HOST}:{ports['reports']}/report/...",
+    ]
     lines += [f"Ray      {_ray_address()}, from a shell: export RAY_ADDRESS={_ray_address()} {RAY_LOGIN}"]
     if os.environ.get("PREFECT_API_URL"):
         lines += ["PREFECT_API_URL is set in this shell and comes before prefect.toml: unset it"]
@@ -221,6 +225,17 @@ def _reply(url: str, question: dict[str, Any] | None = None) -> bytes:
             return reply.read()
     except (urllib.error.URLError, OSError):
         return b""
+
+
+def _experiment_view() -> str:
+    """Below MLflow's address where our experiment opens as trainings, not as an agent's; made if there is none."""
+    if "mlflow" not in _ports():
+        return ""
+    api, name = f"{_tracking_uri()}/api/2.0/mlflow/experiments", settings().experiment
+    if not (made := json.loads(_reply(f"{api}/create", {"name": name}) or b"{}")):
+        told = _reply(f"{api}/get-by-name?{urllib.parse.urlencode({'experiment_name': name})}")
+        made = json.loads(told or b"{}").get("experiment", {})
+    return f"/#/experiments/{made['experiment_id']}?workflowType=machine_learning" if made else ""
 
 
 def _worker_polls(prefect_port: str) -> bool:

@@ -20,7 +20,8 @@ from infra.settings import settings
 
 KEY_TAG, BUNDLE_TAG = "scriptorium.key", "scriptorium.bundle"
 PROCESS_TAG, FAILURE_TAG = "scriptorium.process", "failure"
-KIND_TAG = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens runs and models, not traces of agents
+KIND_TAG = {"mlflow.experimentKind": "custom_model_development"}  # the UI shows runs and models, not agents'
+TRAINING_VIEW = "workflowType=machine_learning"  # the same to MLflow 3.17, which asks the address and not the tag
 BUNDLE_FOLDER = "bundle"
 CHUNK = 1000  # metrics in one request, the most the server takes
 PARAMETERS_AT_ONCE = 100  # the same for parameters and tags
@@ -50,8 +51,7 @@ def open_run(key: str, name: str, tags: dict[str, str]) -> str:
 
 
 def _find_run(mlflow: Any, key: str) -> Any:
-    found = mlflow.search_runs([_experiment(mlflow)], f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
-    return found[0] if found else None
+    return next(iter(mlflow.search_runs([_experiment(mlflow)], f"tags.`{KEY_TAG}` = '{key}'", max_results=1)), None)
 
 
 def _close_lost_runs(mlflow: Any) -> None:
@@ -69,14 +69,15 @@ def find_run(key: str) -> tuple[str, str]:
 
 
 @waiting
-def run_page(run_id: str) -> str:
-    """Where a browser finds a run, "" where MLflow is no server."""
+def run_page(run_id: str, file: str = "") -> str:
+    """Where a browser finds a run, or a file of it, "" where MLflow is no server."""
     place = urlsplit(settings().mlflow_page or settings().tracking_uri)
     if not place.scheme.startswith("http"):
         return ""
     experiment = client().get_run(run_id).info.experiment_id
     site = place._replace(netloc=place.netloc.rpartition("@")[2], path=place.path.rstrip("/"), query="")  # no password
-    return f"{urlunsplit(site)}/#/experiments/{experiment}/runs/{run_id}"
+    inner = f"{run_id}/artifacts/{file}" if file else run_id
+    return f"{urlunsplit(site)}/#/experiments/{experiment}/runs/{inner}?{TRAINING_VIEW}"
 
 
 def run_key_for(key: str, bundle: str) -> str:
@@ -281,8 +282,7 @@ def _downloaded(model: str, run_id: str) -> str:
 
 def _experiment(client: Any) -> str:
     name = settings().experiment
-    found = client.get_experiment_by_name(name)
-    if found:
+    if found := client.get_experiment_by_name(name):
         for tag, value in KIND_TAG.items():
             if tag not in found.tags:  # made by an earlier version, or by hand
                 client.set_experiment_tag(found.experiment_id, tag, value)

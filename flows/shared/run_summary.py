@@ -85,14 +85,12 @@ def build_result(
     return result
 
 
-def report_link(result: dict[str, Any], page: str) -> str:
-    """Where a browser may read the report, which no page of a server may send it to as a file; "" where nowhere. page:
-    of the MLflow run.
-    """
+def report_link(result: dict[str, Any]) -> str:
+    """Where a browser may read the report, which no page of a server may send it to as a file; "" where nowhere."""
     *_, kind, digest, name = result["report"].split("/")
     if reports := settings().reports:
         return f"{reports.rstrip('/')}/{kind}/{digest}/{name}"
-    return f"{page}/artifacts/{kind}/{name}" if page else ""
+    return tracking.run_page(result["run_id"], f"{kind}/{name}")
 
 
 def registered_as(told: dict[str, str]) -> dict[str, str]:
@@ -131,7 +129,7 @@ def markdown(result: dict[str, Any]) -> str:
     head, *cells = ("| " + " | ".join(row) + " |" for row in summary_rows(result))
     line = "|---" + "|---:" * (head.count(" | ")) + "|"
     page = tracking.run_page(result["run_id"])
-    link, run = report_link(result, page), f"`{result['run_id']}`"
+    link, run = report_link(result), f"`{result['run_id']}`"
     report = f"**[Report]({link})**, at `{result['report']}`" if link else f"**Report** `{result['report']}`"
     below = [f"failed: {label}: {reason}" for label, reason in result.get("failed", {}).items()]
     below += [report, f"**MLflow run** [{result['run_id']}]({page})" if page else f"**MLflow run** {run}"]

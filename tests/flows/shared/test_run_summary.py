@@ -38,8 +38,8 @@ def test_the_report_is_linked_where_it_is_served(result, monkeypatch):
     monkeypatch.setenv("SCRIPTORIUM_MLFLOW_PAGE", "https://me:secret@mlflow.example/base/")
     experiment = tracking.client().get_run(result["run_id"]).info.experiment_id
     page = f"https://mlflow.example/base/#/experiments/{experiment}/runs/{result['run_id']}"
-    assert f"[{result['run_id']}]({page})" in markdown(result)
-    assert f"[Report]({page}/artifacts/report/report.html)" in markdown(result)
+    assert f"[{result['run_id']}]({page}?workflowType=machine_learning)" in markdown(result)
+    assert f"[Report]({page}/artifacts/report/report.html?workflowType=machine_learning)" in markdown(result)
     monkeypatch.setenv("SCRIPTORIUM_REPORTS", "http://127.0.0.1:5001/")
     assert "[Report](http://127.0.0.1:5001/report/0123456789abcdef/report.html)" in markdown(result)
     assert "file:" not in markdown(result)
