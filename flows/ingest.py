@@ -59,7 +59,7 @@ class TextIngest:
 def ingest(
     corpus: Annotated[str, corpus_field(*MODULES)],
     recipe: Annotated[str, recipe_field(*MODULES, others=("",))] = "",
-    what: Annotated[str, form_field("Read as", enum=["", *VERBS])] = "",
+    what: Annotated[str, form_field("Read as", {"enum": ["", *VERBS]})] = "",
     settings: Annotated[tuple[str, ...], settings_field("ingest.error_budget=0.1")] = (),
 ) -> dict[str, Any]:
     """Take a corpus in; what summarize_ingest says of it.

@@ -14,7 +14,7 @@ from infra.settings import settings
 SPLITS = ["train", "dev", "test"]
 
 
-def form_field(title: str, description: str = "", **schema: Any) -> Any:
+def form_field(title: str, schema: dict[str, Any], description: str = "") -> Any:
     """schema: keys of JSON schema, such as enum, minimum, examples."""
     told = {"description": description} if description else {}
     return Field(json_schema_extra={"title": title} | told | schema)
@@ -24,16 +24,15 @@ def corpus_field(*modules: str, verbs: tuple[str, ...] = ()) -> Any:
     """A corpus that recipes of these modules of flows/recipes/ can read, or readers that have these functions."""
     kinds = corpus_kinds(*verbs, *(recipe_constants(module)[0] for module in modules))
     told = "KIND:URI; the URI is a folder, an archive or s3://bucket/prefix on the machine that runs this. Kinds:"
-    return form_field(
-        "Corpus", _list_text(told, {f"{kind}:": line for kind, line in kinds.items()}), pattern=f"^({'|'.join(kinds)}):"
-    )
+    listed = _list_text(told, {f"{kind}:": line for kind, line in kinds.items()})
+    return form_field("Corpus", {"pattern": f"^({'|'.join(kinds)}):"}, listed)
 
 
 def recipe_field(*modules: str, others: tuple[str, ...] = ()) -> Any:
     """One of the recipes that there are. others: what may stand for a recipe."""
     found = [one for module in modules for one in recipes_by_purpose(module)]
     lines = {name: line for _, recipes in found for name, line in recipes.items()}
-    return form_field("Recipe", _list_text("What is trained, and how:", lines), enum=[*others, *lines])
+    return form_field("Recipe", {"enum": [*others, *lines]}, _list_text("What is trained, and how:", lines))
 
 
 def _list_text(head: str, items: dict[str, str]) -> str:
@@ -46,17 +45,17 @@ def settings_field(example: str) -> Any:
     told = (
         f"Values to replace, one KEY=VALUE an item, such as `{example}`. `scriptorium recipes NAME` lists a recipe's."
     )
-    return form_field("Settings", told, items=item, examples=[[example]])
+    return form_field("Settings", {"items": item, "examples": [[example]]}, told)
 
 
 def workers_field() -> Any:
     told = "Ray Train workers, each a core, or a GPU where the cluster has them; 0: the training in the flow's process."
     most = {} if settings().ray_address else {"maximum": int(settings().cores)}
-    return form_field("Workers", told, minimum=0, **most)
+    return form_field("Workers", {"minimum": 0} | most, told)
 
 
-MODEL = form_field("Model", pattern="[@/]", examples=["asr@champion", "asr/3"])
-SPLIT = form_field("Split", enum=SPLITS)
-MODEL_NAME = form_field("Registered model", pattern=r"^[^/:@]+$")
-ALIAS = form_field("Alias", pattern=r"^[^/:@\s]*$", examples=["champion"])
-SEEDS = form_field("Seeds", items={"type": "integer", "minimum": 0})
+MODEL = form_field("Model", {"pattern": "[@/]", "examples": ["asr@champion", "asr/3"]})
+SPLIT = form_field("Split", {"enum": SPLITS})
+MODEL_NAME = form_field("Registered model", {"pattern": r"^[^/:@]+$"})
+ALIAS = form_field("Alias", {"pattern": r"^[^/:@\s]*$", "examples": ["champion"]})
+SEEDS = form_field("Seeds", {"items": {"type": "integer", "minimum": 0}})
