@@ -83,9 +83,7 @@ def analyze_errors(pairs: Sequence[tuple[str, str]], vocabulary: Collection[str]
 
 def count_edits(edits: Counter[Edit]) -> dict[str, int]:
     """`correct`, `substitutions`, `deletions`, `insertions`, and `reference`, the length of all references."""
-    correct, *wrong = (
-        sum(n for _, n in _of(edits, kind)) for kind in (CORRECT, SUBSTITUTION, DELETION, INSERTION)
-    )
+    correct, *wrong = (sum(n for _, n in _of(edits, kind)) for kind in (CORRECT, SUBSTITUTION, DELETION, INSERTION))
     substitutions, deletions, insertions = wrong
     told = {"correct": correct, "substitutions": substitutions, "deletions": deletions, "insertions": insertions}
     return told | {"reference": correct + substitutions + deletions}
@@ -94,8 +92,7 @@ def count_edits(edits: Counter[Edit]) -> dict[str, int]:
 def confusions(edits: Counter[Edit]) -> list[Row]:
     """What was taken for what, and how often."""
     rows = [
-        {"reference": edit.reference, "hypothesis": edit.hypothesis, "count": n}
-        for edit, n in _of(edits, SUBSTITUTION)
+        {"reference": edit.reference, "hypothesis": edit.hypothesis, "count": n} for edit, n in _of(edits, SUBSTITUTION)
     ]
     return _ranked(rows, "count")
 
@@ -121,7 +118,7 @@ def vocabulary_coverage(edits: Counter[Edit], vocabulary: Collection[str]) -> di
 
     unknown, known: `words` (running), `types`, `missed` (deleted or substituted), `rate` of missed in words. An
     insertion belongs to no word of a reference, so the rates leave them out. rate: of running words that are unknown.
-    list: each of the unknown: `word`, `occurrences`, `missed`, and `hypothesis`, what was heard most often in its place.
+    list: each of the unknown: `word`, `occurrences`, `missed`, and `hypothesis`, what was most often heard.
     """
     seen, found, heard = set(vocabulary), {True: _Words(), False: _Words()}, dict[str, Counter[str]]()
     for edit, n in edits.items():

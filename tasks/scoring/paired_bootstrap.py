@@ -28,7 +28,7 @@ class RateDifference(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """"better" or "worse" where 0 is outside the interval, else "no clear difference"."""
+        """ "better" or "worse" where 0 is outside the interval, else "no clear difference"."""
         return "better" if self.high < 0 else "worse" if self.low > 0 else "no clear difference"
 
 

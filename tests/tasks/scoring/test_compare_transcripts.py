@@ -11,7 +11,7 @@ TRIALS = 400
 
 
 def systems(random, *, gain=0.0, utterances=150):
-    """Errors of two systems in the same utterances, which are hard or easy for both; of the first `gain` a word less."""
+    """Errors of two systems in the same utterances, hard or easy for both; of the first `gain` a word less."""
     lengths = random.integers(3, 15, utterances)
     hard = random.beta(2, 8, utterances) + 0.02
     return random.binomial(lengths, np.maximum(hard - gain, 0)), random.binomial(lengths, hard), lengths

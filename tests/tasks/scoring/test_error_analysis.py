@@ -46,11 +46,15 @@ def test_an_alignment_spells_both_texts_with_as_few_edits_as_can_be(pairs):
 def test_tables_add_up_to_the_counts_of_the_error_rate(pairs, vocabulary):
     told = analyze_errors(pairs, vocabulary)
     counts = [count_errors(jiwer.process_words(*pair)) for pair in pairs]
-    substitutions, deletions, insertions, spoken = (sum(column) for column in zip(*counts, strict=True)) if counts else (
-        0,
-        0,
-        0,
-        0,
+    substitutions, deletions, insertions, spoken = (
+        (sum(column) for column in zip(*counts, strict=True))
+        if counts
+        else (
+            0,
+            0,
+            0,
+            0,
+        )
     )
     words = told["words"]
     assert [words[n] for n in ("substitutions", "deletions", "insertions", "reference")] == [

@@ -1,0 +1,154 @@
+"""What sections say is in their HTML, marked and sortable; a text that attacks a page stays text."""
+
+import csv
+import io
+import re
+from html.parser import HTMLParser
+
+import pytest
+from hostile_html import ATTACKS, EVIL
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.reports.sections.corpus_section import corpus_section
+from tasks.reports.sections.error_section import SHOWN, error_files, error_section
+from tasks.reports.sections.section_html import data_table, histogram_bars, marked_texts, percent
+from tasks.scoring.error_analysis import align_words, analyze_errors
+
+TAGS = {"section", "h2", "h3", "p", "ul", "li", "b", "span", "code", "table", "thead", "tbody", "tr", "th", "td", "div"}
+TAGS |= {"details", "summary", "figure", "figcaption", "svg", "rect", "title", "pre", "del", "ins"}
+ATTRIBUTES = {"id", "class", "dir", "scope", "data-sort", "role", "aria-label", "viewbox", "width", "height", "x", "y"}
+ATTRIBUTES |= {"fill"}
+
+
+class Page(HTMLParser):
+    """The cells of each table, and the text; fails at an element or attribute that sections do not have."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.open, self.tables, self.text = [], [], []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        assert tag in TAGS
+        assert {name for name, _ in attrs} <= ATTRIBUTES
+        self.open.append(tag)
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in {"td", "th"}:
+            self.tables[-1][-1].append("")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+        if {"td", "th"} & set(self.open):
+            self.tables[-1][-1][-1] += data
+
+    def handle_comment(self, data):
+        raise AssertionError(data)
+
+
+PAIRS = [("the cat sat", "the hat sat"), ("a cat", "a hat"), ("the end", "the very end"), ("the end", "the")]
+
+
+def test_errors_are_in_the_tables_and_whole_in_the_files():
+    told = analyze_errors(PAIRS, {"the", "sat", "a", "end"})
+    page = Page(error_section("test", told))
+    rates, coverage, unknown, confused, missed, inserted, letters = page.tables
+    assert rates[1][:4] == ["words", "9", "2", "22.22%"]
+    assert coverage[1] == ["out of vocabulary", "2", "1", "2", "100.00%"]
+    assert unknown[1] == ["cat", "2", "2", "hat"]
+    assert confused == [["spoken", "heard", "times"], ["cat", "hat", "2"]]
+    assert missed[1] == ["cat", "2", "0", "2", "2"]
+    assert inserted[1] == ["very", "1"]
+    assert letters[1] == ["c", "h", "2"]
+    assert "22.22% of the words spoken are not among the 4 of training." in "".join(page.text)
+    files = error_files("test", told)
+    table = list(csv.reader(io.StringIO(files["errors/test_missed.csv"].decode())))
+    assert table[:2] == [["word", "missed", "deleted", "substituted", "occurrences"], ["cat", "2", "0", "2", "2"]]
+    assert len(table) == len(told["missed"]) + 1
+
+
+def test_a_long_table_is_cut_and_says_where_the_rest_is():
+    pairs = [(f"a{i}", f"b{i}") for i in range(SHOWN + 5)]
+    told = analyze_errors(pairs, None)
+    html = error_section("dev", told)
+    page = Page(html)
+    assert len(page.tables[1]) == SHOWN + 1
+    assert f"The first {SHOWN} of {SHOWN + 5}; all are in errors/dev_confusions.csv." in "".join(page.text)
+    assert len(error_files("dev", told)["errors/dev_confusions.csv"].splitlines()) == SHOWN + 6
+    assert "not known" in html
+
+
+def test_errors_are_marked_where_they_are():
+    (alignment,) = align_words([("a house is here", "the house was not here")])
+    reference, hypothesis = marked_texts(alignment)
+    assert re.sub("<.*?>", "", reference) == "a house is here"
+    assert re.sub("<.*?>", "", hypothesis) == "the house was not here"
+    assert hypothesis.count('<span class="substitution">') == reference.count('<span class="substitution">') == 2
+    assert hypothesis.count('<span class="insertion">') == 1
+    (gone,) = align_words([("one two", "two")])
+    assert marked_texts(gone) == ('<span class="deletion">one</span> two', "two")
+    (near,) = align_words([("horse", "house")])
+    assert marked_texts(near)[1] == '<span class="substitution">ho<b>u</b>se</span>'
+
+
+@given(st.text(st.sampled_from("ab<&> "), max_size=12), st.text(st.sampled_from("ab<&> "), max_size=12))
+def test_marked_texts_keep_their_words(reference, hypothesis):
+    (alignment,) = align_words([(reference, hypothesis)])
+    for marked, text in zip(marked_texts(alignment), (reference, hypothesis), strict=True):
+        assert "".join(Page(marked).text) == " ".join(text.split())
+
+
+def test_a_corpus_on_a_page():
+    bars = {"counts": [3, 1], "edges": [0.0, 2.0, 4.0]}
+    split = {"seconds": 7200.0, "utterances": 4, "speakers": 2, "without_speaker": 0, "words": 9, "characters": 40}
+    split |= {"shortest": 0.5, "longest": 3.5, "repeated": 1, "seconds_histogram": bars, "characters_histogram": bars}
+    corpus = {
+        "warnings": [EVIL],
+        "splits": [{"split": "train", **split}],
+        "shared": [{"split": "dev", "other": "train", "speakers": 3, "sentences": 2, "utterances": 5}],
+        "left_out": [{"split": "dev", "stage": "decode", "reason": "truncated", "count": 2, "first": ["a.wav", EVIL]}],
+        "flagged": [],
+        "split_from": {"dev": {EVIL: 1, "": 2}},
+        "speaker_from": {"column client_id": 4},
+        "characters": [{"character": " ", "train": 3}, {"character": "<", "train": 1}],
+    }
+    html = corpus_section(corpus)
+    page = Page(html)
+    text = "".join(page.text)
+    assert html.index('<ul class="warnings">') < html.index("<table"), "what is doubtful comes first"
+    assert text.count(EVIL) == 3
+    assert all(attack not in html for attack in ATTACKS[:4])
+    assert page.tables[0][1] == ["train", "2", "4", "2", "0", "9", "40", "0.5", "3.5", "1"]
+    assert ["dev and train", "3", "2", "5"] in page.tables[1]
+    assert ["(space)", "U+0020", "3", "75.00%"] in page.tables[-1]
+    assert html.count('role="img"') == 2
+
+
+def test_numbers_sort_by_their_value():
+    html = data_table(("name", "share"), [["a", percent(0.5)], ["b", percent(0.0312)], ["c", None], ["d", 1200]])
+    assert re.findall(r'data-sort="([^"]*)">([^<]*)<', html) == [
+        ("0.5", "50.0%"),
+        ("0.0312", "3.1%"),
+        ("-1", "–"),
+        ("1200", "1,200"),
+    ]
+    assert '<th scope="col">name</th><th scope="col" class="number">share</th>' in html
+    assert data_table(("name",), []) == "<p>none</p>"
+    assert histogram_bars([], [], "seconds") == ""
+
+
+@pytest.mark.parametrize("counts", [[1], [5, 0, 2]])
+def test_bars_stand_on_the_ground_and_are_as_high_as_their_counts(counts):
+    html = histogram_bars(counts, [float(i) for i in range(len(counts) + 1)], "seconds")
+    bars = re.findall(r'<rect x="[^"]*" y="([^"]*)" width="[^"]*" height="([^"]*)"', html)
+    assert len(bars) == len(counts)
+    assert all(float(y) + float(height) == pytest.approx(90) for y, height in bars)
+    assert [float(height) / 90 for _, height in bars] == pytest.approx([c / max(counts) for c in counts], abs=0.01)
