@@ -77,6 +77,13 @@ def decide(name: str, version: str, scores: dict[str, Score]) -> Decision:
 
 
 @waiting
+def list_champions(name: str) -> list[str]:
+    """The versions that are or were champion, the last now."""
+    past, current = _history(name), find_version(name, CHAMPION)
+    return [*(version for version in past if version != current), *filter(None, [current])]
+
+
+@waiting
 def version_tags(name: str, version: str) -> dict[str, str]:
     return dict(client().get_model_version(name, version).tags)
 

@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from infra import storage
 from infra.errors import UserError, redact_url
@@ -17,6 +17,7 @@ from infra.mlflow_client import client, is_outage, waiting
 from infra.settings import settings
 
 KEY_TAG, BUNDLE_TAG = "scriptorium.key", "scriptorium.bundle"
+DATA_TAG = "scriptorium.data"  # the digest of what a run measured its model on (of several splits, on the first)
 BUNDLE_FOLDER = "bundle"
 CHUNK = 1000  # metrics in one request, the most the server takes
 PARAMETERS_AT_ONCE = 100  # the same for parameters and tags
@@ -51,6 +52,42 @@ def run_key_for(key: str, bundle: str) -> str:
     found = mlflow.search_runs([_experiment(mlflow)], f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
     held = found[0].data.tags.get(BUNDLE_TAG, bundle) if found else bundle
     return key if held == bundle else f"{key}-{bundle}"
+
+
+class RecordedRun(NamedTuple):
+    """started, ended: milliseconds since 1970, ended 0 while it goes on."""
+
+    run_id: str
+    name: str
+    started: int
+    ended: int
+    tags: dict[str, str]
+
+
+@waiting
+def find_runs(tag: str, value: str) -> list[RecordedRun]:
+    """The runs of our experiment with this tag, the latest first."""
+    mlflow = client()
+    runs, page = list[RecordedRun](), None
+    while page != "":
+        found = mlflow.search_runs(
+            [_experiment(mlflow)],
+            f"tags.`{tag}` = '{value}'",
+            max_results=CHUNK,
+            order_by=["attributes.start_time DESC"],
+            page_token=page,
+        )
+        for run in found:
+            info = run.info
+            times = (info.start_time or 0, info.end_time or 0)
+            runs.append(RecordedRun(info.run_id, info.run_name or "", *times, dict(run.data.tags)))
+        page = found.token or ""
+    return runs
+
+
+@waiting
+def set_tag(run_id: str, tag: str, value: str) -> None:
+    client().set_tag(run_id, tag, value)
 
 
 @waiting
@@ -140,12 +177,13 @@ def check_registration(name: str, alias: str) -> None:
 
 def register(run_id: str, name: str, tags: dict[str, str]) -> str:
     """The run's bundle as a new version of a registered model; the version."""
-    before = _versions(run_id, name)
+    before = run_versions(run_id, name)
     return _register(run_id, name, tags, before)
 
 
 @waiting
-def _versions(run_id: str, name: str) -> set[str]:
+def run_versions(run_id: str, name: str) -> set[str]:
+    """The versions of a registered model that a run made."""
     found = client().search_model_versions(f"run_id = '{run_id}'")  # a name may hold quotes
     return {str(version.version) for version in found if version.name == name}
 
@@ -161,7 +199,7 @@ def _register(run_id: str, name: str, tags: dict[str, str], before: set[str]) ->
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    if made := _versions(run_id, name) - before:
+    if made := run_versions(run_id, name) - before:
         return max(made, key=int)
     source = f"runs:/{run_id}/{BUNDLE_FOLDER}"
     return str(mlflow.create_model_version(name, source, run_id, tags=tags).version)

@@ -9,6 +9,7 @@ from infra import model_registry, storage, tracking
 from infra.artifact_store import MANIFEST, Artifact, new_draft
 from infra.model_registry import Score
 from tasks.steps.pipeline_step import step
+from tasks.steps.read_config import flatten_params
 from tasks.training.leaderboard import Ranking
 from tasks.training.run_training import history_rows
 
@@ -105,9 +106,9 @@ class EvaluationRun:
 def log_evaluation(outcome: RunOutcome, measured: EvaluationRun) -> Artifact:
     """`publication.json` of an evaluation: the MLflow run with its scores and report."""
     title = f"evaluate {measured.model} on {measured.corpus} {measured.split}"
-    told = asdict(measured) | {"bundle": outcome.bundle.digest}
+    told = asdict(measured) | {"bundle": outcome.bundle.digest, tracking.BUNDLE_TAG: outcome.bundle.digest}
     run_id = tracking.open_run(outcome.page.digest, title, {name: str(value) for name, value in told.items()})
-    tracking.log_params(run_id, told)
+    tracking.log_params(run_id, asdict(measured) | {"bundle": outcome.bundle.digest})
     _log_outcome(run_id, outcome)
     tracking.finish(run_id, "FINISHED")
     with new_draft("publication") as out:
@@ -120,6 +121,7 @@ def _log_outcome(run_id: str, outcome: RunOutcome) -> None:
 
     Where epochs were measured on dev, `dev_wer` is that curve, and the score of the finished model `final_dev_wer`.
     """
+    tracking.set_tag(run_id, tracking.DATA_TAG, outcome.numbers()[outcome.splits[0]]["data"])
     curves = {name for row in outcome.history() for name in row}
     for split, scores in outcome.numbers().items():
         single = {f"{split}_{name}": value for name, value in scores.items() if isinstance(value, int | float)}
@@ -141,15 +143,3 @@ def bundle_files(bundle: Artifact) -> Iterator[tuple[str, bytes | Path]]:
 def _folder(artifact: Artifact) -> Iterator[tuple[str, bytes | Path]]:
     yield from ((name, artifact.file(name)) for name in artifact.names())  # fetched when its turn comes
     yield MANIFEST, storage.read(storage.join(artifact.uri, MANIFEST))  # which `read` does not give: it is the store's
-
-
-def flatten_params(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`{"fit": {"epochs": 3}}` as `{"fit.epochs": 3}`."""
-    rows: dict[str, Any] = {}
-    for name, value in tree.items():
-        rows |= (
-            flatten_params(value, f"{prefix}{name}.")
-            if isinstance(value, dict) and value
-            else {f"{prefix}{name}": value}
-        )
-    return rows

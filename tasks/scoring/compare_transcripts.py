@@ -1,16 +1,30 @@
 """Two sets of transcripts of the same utterances: by how much one is better, and where."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import jiwer
 import numpy as np
 
+from infra.artifact_store import Artifact
 from tasks.scoring.evaluate_asr import ScoringConfig
 from tasks.scoring.paired_bootstrap import paired_bootstrap
 from tasks.text.data_digest import digest_references
 from tasks.text.error_counts import count_errors
 
 Row = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baseline:
+    """What a model is compared with. role: "champion" or "run before". name: for people. transcripts: those that it
+    wrote of the same utterances; None where there are none, for which problem is the reason.
+    """
+
+    role: str
+    name: str
+    transcripts: Artifact | None = None
+    problem: str = ""
 
 
 def compare_transcripts(rows: list[Row], others: list[Row], scoring: ScoringConfig) -> dict[str, Any] | None:
