@@ -73,7 +73,7 @@ def first_rows(shown: int, rows: int, file: str) -> Markup:
 
 def _cell(cell: Cell) -> Markup:
     if cell is None:
-        return Markup('<td class="number" data-sort="-1">–</td>')
+        return Markup('<td class="number" data-sort="">–</td>')
     if isinstance(cell, int | float):
         cell = Figure(f"{cell:,}" if isinstance(cell, int) else f"{cell:.4g}", cell)
     if isinstance(cell, Figure):
