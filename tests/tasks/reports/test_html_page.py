@@ -14,9 +14,9 @@ from models.registry import describe_config
 from tasks.corpora.utterance import QUARANTINE
 from tasks.ngram.train_ngram import SUMMARY
 from tasks.reports.html_page import as_json, html_heading, html_image, html_page, html_table
-from tasks.reports.plot_comparison import Curve, plot_overlay, plot_panels
-from tasks.reports.plot_confusion import plot_confusion
-from tasks.reports.plot_utterance import UtterancePanels, plot_utterance
+from tasks.reports.plots.plot_comparison import Curve, plot_overlay, plot_panels
+from tasks.reports.plots.plot_confusion import plot_confusion
+from tasks.reports.plots.plot_utterance import UtterancePanels, plot_utterance
 from tasks.reports.report_classifier import ClassifierPage, report_classifier
 from tasks.reports.report_comparison import Comparison, report_comparison
 from tasks.reports.report_language_model import LanguagePage, report_language_model

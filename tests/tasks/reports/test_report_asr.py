@@ -20,8 +20,8 @@ from tasks.bundles.model_bundle import AudioConfig, BundleContents, load_bundle,
 from tasks.decoding.decode_speech import TRANSCRIPTS, DecodingConfig, decode_speech
 from tasks.features.front_end import CMVN, FrontEnd
 from tasks.ingest.shard_format import INDEX
-from tasks.reports.plot_reliability import plot_reliability
-from tasks.reports.plot_utterance import LatticePanel, UtterancePanels, plot_utterance
+from tasks.reports.plots.plot_reliability import plot_reliability
+from tasks.reports.plots.plot_utterance import LatticePanel, UtterancePanels, plot_utterance
 from tasks.reports.report_asr import PARTS, ASRPage, ReportInputs, report_asr
 from tasks.reports.report_utterances import build_panels
 from tasks.scoring.evaluate_asr import ScoringConfig, evaluate_asr

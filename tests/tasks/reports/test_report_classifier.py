@@ -4,7 +4,7 @@ from small_classifier import WORDS, rows_of, texts
 
 from infra.artifact_store import new_draft
 from tasks.ingest.shard_index import read_index
-from tasks.reports.plot_confusion import MOST_DRAWN, drawn_labels, plot_confusion
+from tasks.reports.plots.plot_confusion import MOST_DRAWN, drawn_labels, plot_confusion
 from tasks.reports.report_classifier import ClassifierPage, report_classifier
 from tasks.reports.sample_preview import render_sample
 from tasks.scoring.evaluate_asr import ScoringConfig

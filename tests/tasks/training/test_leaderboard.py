@@ -6,7 +6,7 @@ import pytest
 
 from infra.artifact_store import Artifact, find_result, new_draft, open_draft
 from infra.errors import UserError
-from tasks.reports.plot_comparison import Curve, plot_overlay, plot_panels
+from tasks.reports.plots.plot_comparison import Curve, plot_overlay, plot_panels
 from tasks.steps.in_process import is_in_process, run_in_process
 from tasks.steps.pipeline_step import step
 from tasks.steps.ray_jobs import run_jobs
