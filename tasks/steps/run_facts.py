@@ -31,10 +31,9 @@ Facts = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, kw_only=True)
 class RunFacts(Resources):
-    """Names and values for people, free of secrets. started: seconds since 1970, 0 where it is not known."""
+    """Names and values for people, free of secrets."""
 
     facts: Facts = ()
-    started: float = 0.0
 
 
 def environment_facts() -> Facts:
