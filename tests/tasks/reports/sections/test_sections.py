@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from dataclasses import asdict
 from html.parser import HTMLParser
 
 import pytest
@@ -10,15 +11,32 @@ from hostile_html import ATTACKS, EVIL
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infra.artifact_store import new_draft
+from models import rnn_transducer
+from models.layers.rnn_stack import Recurrent
+from models.registry import describe_config
+from tasks.features.front_end import CMVN, FrontEnd
+from tasks.reports.sections.comparison_section import comparison_section
 from tasks.reports.sections.corpus_section import corpus_section
 from tasks.reports.sections.error_section import SHOWN, error_files, error_section
+from tasks.reports.sections.run_section import run_section
 from tasks.reports.sections.section_html import data_table, histogram_bars, marked_texts, percent
+from tasks.scoring.compare_transcripts import Baseline, compare_transcripts
 from tasks.scoring.error_analysis import align_words, analyze_errors
+from tasks.scoring.evaluate_asr import ScoringConfig
 
 TAGS = {"section", "h2", "h3", "p", "ul", "li", "b", "span", "code", "table", "thead", "tbody", "tr", "th", "td", "div"}
 TAGS |= {"details", "summary", "figure", "figcaption", "svg", "rect", "title", "pre", "del", "ins"}
 ATTRIBUTES = {"id", "class", "dir", "scope", "data-sort", "role", "aria-label", "viewbox", "width", "height", "x", "y"}
-ATTRIBUTES |= {"fill"}
+ATTRIBUTES |= {"fill", "open"}
+
+TINY = rnn_transducer.Config(
+    stride=2,
+    encoder=Recurrent(layers=1, hidden_size=4),
+    prediction=Recurrent(layers=1, hidden_size=4),
+    linear_size=0,
+    joint_size=4,
+)
 
 
 class Page(HTMLParser):
@@ -152,3 +170,64 @@ def test_bars_stand_on_the_ground_and_are_as_high_as_their_counts(counts):
     assert len(bars) == len(counts)
     assert all(float(y) + float(height) == pytest.approx(90) for y, height in bars)
     assert [float(height) / 90 for _, height in bars] == pytest.approx([c / max(counts) for c in counts], abs=0.01)
+
+
+def rows(texts, references):
+    return [{"key": f"k{i}", "reference": r, "text": t} for i, (t, r) in enumerate(zip(texts, references, strict=True))]
+
+
+def test_a_comparison_shows_its_interval_and_what_changed():
+    said = ["a b c", "d e", f"f {ATTACKS[0]}"]
+    told = compare_transcripts(
+        rows(["a b c", "d x", "f"], said), rows(["a", "d e", "f"], said), ScoringConfig(resamples=20)
+    )
+    champion = Baseline(role="champion", name=f"asr{EVIL} version 3")
+    gone = Baseline(role="run before", name="a run", problem="its transcripts are not in this store any more")
+    html = comparison_section("test", [(champion, told), (gone, None)], "comparison.json")
+    page = Page(html)
+    numbers, worse, better = page.tables
+    assert numbers[1][:3] == [
+        f"{told['wer']:.2%}",
+        f"{told['other_wer']:.2%}",
+        f"{100 * told['difference']:+.2f} points",
+    ]
+    assert "no clear difference" in numbers[1][-1]
+    assert worse[1] == ["1", "0", "1", "d e", "d e", "d x", "k1"]
+    assert better[1] == ["-2", "2", "0", "a b c", "a", "a b c", "k0"]
+    text = "".join(page.text)
+    assert "1 utterances became better, 1 worse, 1 have as many errors as before." in text
+    assert "With the run before: a runits transcripts are not in this store any more" in text
+    assert EVIL in text
+    assert "There is no champion yet" in "".join(Page(comparison_section("test", [], "comparison.json")).text)
+
+
+@pytest.fixture
+def bundle(artifact_root):
+    with new_draft("bundle") as out:
+        out.put_json("model.json", describe_config(TINY) | {"source_size": 4, "target_size": 6})
+        out.put_json("features.json", {"front_end": asdict(FrontEnd(kind="given")), "normalizer": asdict(CMVN("none"))})
+        training = {"history": [{"epoch": 1}, {"epoch": 2}], "best": {"epoch": 2}, "features": "f" * 64}
+        out.put_json("training.json", training | {"fit": {"seed": 7, "epochs": 2}, "augment": {"bands": [1, 2]}})
+    return out.result()
+
+
+def test_how_a_model_came_about(bundle):
+    facts = (("command", f"scriptorium train-asr {EVIL}"), ("machine", "fast"), ("nothing", ""))
+    settings = {"fit.seed": "7", "augment.bands": "[3]", "lm": "https://me:secret@host/lm"}
+    html = run_section(facts, bundle, settings, [bundle, bundle])
+    page = Page(html)
+    told, used, trained, digests = page.tables
+    named = dict(told)
+    assert named["command"] == f"scriptorium train-asr {EVIL}"
+    assert named["best epoch"] == "2 of 2"
+    assert named["random seed"] == "7"
+    parameters = sum(p.numel() for p in TINY.build(4, 6).parameters())
+    assert named["parameters"] == f"{parameters:,}"
+    assert "nothing" not in named
+    assert dict(used[1:])["augment.bands"] == "[3]"
+    assert "secret" not in html
+    assert dict(trained[1:])["augment.bands"] == "[1, 2]", "of which this run has another"
+    assert "fit.seed" not in dict(trained[1:])
+    assert dict(trained[1:])["features.kind"] == "given"
+    assert [row[0] for row in digests] == ["artifact", "bundle"]
+    assert digests[1][1] == bundle.digest
