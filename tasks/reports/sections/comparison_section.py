@@ -5,7 +5,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from tasks.reports.sections.section_html import data_table, marked_texts, percent, section
+from tasks.reports.sections.section_html import data_table, heard_text, percent, section
 from tasks.scoring.compare_transcripts import Baseline
 from tasks.scoring.error_analysis import align_words
 
@@ -58,7 +58,7 @@ def _changed(told: dict[str, Any], which: str, file: str) -> Markup:
     ours = align_words([(row["reference"], row["text"]) for row in shown])
     theirs = align_words([(row["reference"], row["other_text"]) for row in shown])
     for row, mine, their in zip(shown, ours, theirs, strict=True):
-        texts = (row["reference"], marked_texts(their)[1], marked_texts(mine)[1])
+        texts = (row["reference"], heard_text(their), heard_text(mine))
         errors = (row["errors"] - row["other_errors"], row["other_errors"], row["errors"])
         cells.append([*errors, *texts, Markup("<code>{}</code>").format(row["key"])])
     heads = ("change", "errors before", "errors now", "spoken", "heard before", "heard now", "utterance")

@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from tasks.reports.sections.section_html import data_table, first_rows, percent, section, visible
+from tasks.reports.sections.section_html import beside, data_table, first_rows, percent, section, visible
 
 SHOWN = 25  # rows of each table
 FILES = {  # the tables that stand beside the page whole
@@ -21,29 +21,21 @@ FILES = {  # the tables that stand beside the page whole
 
 def error_section(split: str, errors: dict[str, Any]) -> Markup:
     """errors: of `analyze_errors` (tasks/scoring/error_analysis.py)."""
-    return section(
-        f"errors-{split}",
-        f"{split}: errors",
-        _rates(errors),
-        _unknown(split, errors["out_of_vocabulary"]),
-        _table(split, "confusions", "Taken for another word", ("spoken", "heard", "times"), errors["confusions"]),
+    letters = [
+        row | {name: visible(row[name]) for name in ("reference", "hypothesis")}
+        for row in errors["character_confusions"]
+    ]
+    heads = ("spoken", "heard", "times")
+    tables = (
+        _table(split, "confusions", "Taken for another word", heads, errors["confusions"]),
         _table(
-            split,
-            "missed",
-            "Missed words",
-            ("word", "missed", "deleted", "substituted", "spoken"),
-            errors["missed"],
+            split, "missed", "Missed words", ("word", "missed", "deleted", "substituted", "spoken"), errors["missed"]
         ),
         _table(split, "inserted", "Words that nobody said", ("word", "times"), errors["inserted"]),
-        _table(
-            split,
-            "character_confusions",
-            "Taken for another character",
-            ("spoken", "heard", "times"),
-            [{**row, **{name: visible(row[name]) for name in ("reference", "hypothesis")}}
-             for row in errors["character_confusions"]],
-        ),
-    )  # fmt: skip
+        _table(split, "character_confusions", "Taken for another character", heads, letters),
+    )
+    coverage = _unknown(split, errors["out_of_vocabulary"])
+    return section(f"errors-{split}", f"{split}: errors", _rates(errors), beside(tables), coverage)
 
 
 def error_files(split: str, errors: dict[str, Any]) -> dict[str, bytes]:
@@ -81,7 +73,8 @@ def _unknown(split: str, told: dict[str, Any] | None) -> Markup:
     every = rate.format(told["rate"], told["vocabulary"])
     both = data_table(("words", "spoken", "different", "missed", "rate"), rows)
     heads = ("word", "spoken", "missed", "heard most often")
-    return heading + every + both + note + _table(split, "out_of_vocabulary", "", heads, told["list"])
+    words = _table(split, "out_of_vocabulary", "", heads, told["list"]) if told["list"] else Markup()
+    return heading + every + both + note + words
 
 
 def _table(split: str, name: str, caption: str, heads: Sequence[str], rows: list[dict[str, Any]]) -> Markup:

@@ -8,7 +8,7 @@ from infra.artifact_store import Artifact
 from tasks.ingest.describe_corpus import describe_corpus
 from tasks.ingest.shard_index import read_index
 from tasks.reports.sections.comparison_section import comparison_section
-from tasks.reports.sections.corpus_section import corpus_section
+from tasks.reports.sections.corpus_section import corpus_section, warning_list
 from tasks.reports.sections.error_section import error_files, error_section
 from tasks.scoring.compare_transcripts import Baseline, compare_transcripts
 from tasks.scoring.error_analysis import analyze_errors
@@ -19,11 +19,12 @@ COMPARISON, CORPUS = "comparison.json", "corpus.json"
 
 
 class Sections(NamedTuple):
-    """html: the sections. data: JSON files beside the page. files: others."""
+    """html: the sections. data: JSON files beside the page. files: others. first: what the page says at its top."""
 
     html: tuple[Markup, ...]
     data: dict[str, Any]
     files: dict[str, bytes]
+    first: Markup = Markup()
 
 
 def error_sections(transcripts: dict[str, Artifact], trained_on: Artifact | None) -> Sections:
@@ -55,4 +56,4 @@ def comparison_sections(
 
 def corpus_sections(shards: Artifact, features: Artifact, bundle: Artifact) -> Sections:
     told = describe_corpus(shards, features, bundle)
-    return Sections((corpus_section(told),), {CORPUS: told}, {})
+    return Sections((corpus_section(told),), {CORPUS: told}, {}, warning_list(told["warnings"]))

@@ -3,7 +3,7 @@
 A cell of a table is text, Markup, a number, or `percent` of one; numbers carry what they are sorted by as `data-sort`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from markupsafe import Markup
@@ -64,6 +64,12 @@ def facts_table(facts: Iterable[tuple[str, str | Markup]]) -> Markup:
     return Markup('<table class="data"><tbody>{}</tbody></table>').format(body)
 
 
+def beside(parts: Iterable[Markup]) -> Markup:
+    """Beside each other as far as there is room."""
+    columns = Markup("").join(Markup("<div>{}</div>").format(part) for part in parts)
+    return Markup('<div class="figures">{}</div>').format(columns)
+
+
 def first_rows(shown: int, rows: int, file: str) -> Markup:
     """Where a table is cut, where all of it is."""
     if rows <= shown:
@@ -113,15 +119,25 @@ def marked_texts(alignment: Alignment) -> tuple[Markup, Markup]:
     """The reference with what was deleted or substituted marked, and the hypothesis with what was inserted or
     substituted; in a word that was substituted its own wrong characters as `<b>`.
     """
+    words = list(_marked_words(alignment))
+    reference, hypothesis = (
+        [one[i] for kind, *one in words if kind != left] for i, left in ((0, INSERTION), (1, DELETION))
+    )
+    return Markup(" ").join(reference), Markup(" ").join(hypothesis)
+
+
+def heard_text(alignment: Alignment) -> Markup:
+    """The hypothesis in one line, with what was deleted in its place."""
+    return Markup(" ").join(said if kind == DELETION else heard for kind, said, heard in _marked_words(alignment))
+
+
+def _marked_words(alignment: Alignment) -> Iterator[tuple[str, Markup, Markup]]:
+    """The kind of each edit, and both of its words."""
     letters = iter(align_characters([(e.reference, e.hypothesis) for e in alignment if e.kind == SUBSTITUTION]))
-    reference, hypothesis = list[Markup](), list[Markup]()
     for edit in alignment:
         inner = next(letters) if edit.kind == SUBSTITUTION else [Edit(CORRECT, edit.reference, edit.hypothesis)]
-        if edit.kind != INSERTION:
-            reference.append(_marked(edit.kind, [(e.kind, e.reference) for e in inner]))
-        if edit.kind != DELETION:
-            hypothesis.append(_marked(edit.kind, [(e.kind, e.hypothesis) for e in inner]))
-    return Markup(" ").join(reference), Markup(" ").join(hypothesis)
+        said, heard = ([(e.kind, (e.reference, e.hypothesis)[i]) for e in inner] for i in (0, 1))
+        yield edit.kind, _marked(edit.kind, said), _marked(edit.kind, heard)
 
 
 def _marked(kind: str, parts: list[tuple[str, str]]) -> Markup:

@@ -78,7 +78,7 @@ PAIRS = [("the cat sat", "the hat sat"), ("a cat", "a hat"), ("the end", "the ve
 def test_errors_are_in_the_tables_and_whole_in_the_files():
     told = analyze_errors(PAIRS, {"the", "sat", "a", "end"})
     page = Page(error_section("test", told))
-    rates, coverage, unknown, confused, missed, inserted, letters = page.tables
+    rates, confused, missed, inserted, letters, coverage, unknown = page.tables
     assert rates[1][:4] == ["words", "9", "2", "22.22%"]
     assert coverage[1] == ["out of vocabulary", "2", "1", "2", "100.00%"]
     assert unknown[1] == ["cat", "2", "2", "hat"]
@@ -182,8 +182,8 @@ def test_a_comparison_shows_its_interval_and_what_changed():
         rows(["a b c", "d x", "f"], said), rows(["a", "d e", "f"], said), ScoringConfig(resamples=20)
     )
     champion = Baseline(role="champion", name=f"asr{EVIL} version 3")
-    gone = Baseline(role="run before", name="a run", problem="its transcripts are not in this store any more")
-    html = comparison_section("test", [(champion, told), (gone, None)], "comparison.json")
+    lost = Baseline(role="run before", name="a run", problem="its transcripts are not in this store any more")
+    html = comparison_section("test", [(champion, told), (lost, None)], "comparison.json")
     page = Page(html)
     numbers, worse, better = page.tables
     assert numbers[1][:3] == [
@@ -193,7 +193,9 @@ def test_a_comparison_shows_its_interval_and_what_changed():
     ]
     assert "no clear difference" in numbers[1][-1]
     assert worse[1] == ["1", "0", "1", "d e", "d e", "d x", "k1"]
-    assert better[1] == ["-2", "2", "0", "a b c", "a", "a b c", "k0"]
+    assert better[1] == ["-2", "2", "0", "a b c", "a b c", "a b c", "k0"]
+    gone = '<span class="deletion">b</span> <span class="deletion">c</span>'
+    assert f">a {gone}</td>" in html, "what was not heard is struck out in its place"
     text = "".join(page.text)
     assert "1 utterances became better, 1 worse, 1 have as many errors as before." in text
     assert "With the run before: a runits transcripts are not in this store any more" in text
