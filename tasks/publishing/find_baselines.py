@@ -24,14 +24,15 @@ def find_baselines(bundle: Artifact, data: str, name: str, run_key: str = "") ->
     runs = tracking.find_runs(tracking.DATA_TAG, data)
     others = [run for run in runs if run.tags.get(tracking.BUNDLE_TAG) != bundle.digest]
     own = _own_run(bundle, run_key)
+    began = own.started if own else int(time.time() * 1000)
+    before = max((run for run in others if 0 < run.ended <= began), key=lambda run: run.ended, default=None)
     champion = _champion(bundle, name, own)
     found = list[Baseline]()
     if champion:
         version, champion_bundle = champion
         measured = [run for run in others if run.tags.get(tracking.BUNDLE_TAG) == champion_bundle]
-        found.append(_baseline("champion", f"{name} version {version}", measured))
-    began = own.started if own else int(time.time() * 1000)
-    before = max((run for run in others if 0 < run.ended <= began), key=lambda run: run.ended, default=None)
+        role = "champion, which is the run before, too" if before in measured else "champion"
+        found.append(_baseline(role, f"{name} version {version}", measured))
     if before and not (champion and before.tags.get(tracking.BUNDLE_TAG) == champion[1]):
         when = datetime.fromtimestamp(before.started / 1000, UTC)
         found.append(_baseline("run before", f"{before.name}, {when:%Y-%m-%d %H:%M} UTC", [before]))

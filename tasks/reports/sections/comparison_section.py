@@ -34,7 +34,7 @@ def _compared(baseline: Baseline, told: dict[str, Any] | None, file: str) -> Mar
     low, high = told["interval"]
     heads = (
         "WER",
-        f"WER of the {baseline.role}",
+        "WER of the other",
         "difference",
         "95 % interval",
         "probability of improvement",

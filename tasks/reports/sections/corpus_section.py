@@ -5,7 +5,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from tasks.reports.sections.section_html import data_table, facts_table, histogram_bars, percent, section, visible
+from tasks.reports.html_page import html_figure
+from tasks.reports.plots.plot_lengths import plot_lengths
+from tasks.reports.sections.section_html import data_table, facts_table, percent, section, visible
 
 UNNAMED = "(not said)"
 
@@ -20,7 +22,7 @@ def corpus_section(corpus: dict[str, Any]) -> Markup:
         _shared(corpus["shared"]),
         _left_out(corpus),
         _origins(corpus),
-        *(_lengths(row) for row in corpus["splits"]),
+        _lengths(corpus["splits"]),
         _characters(corpus["characters"]),
     )
 
@@ -74,14 +76,14 @@ def _counts(told: Mapping[str, int]) -> str:
     return ", ".join(f"{name or UNNAMED} ({count:,} rows)" for name, count in told.items())
 
 
-def _lengths(row: dict[str, Any]) -> Markup:
-    bars = [
-        histogram_bars(row[name]["counts"], row[name]["edges"], unit)
-        for name, unit in (("seconds_histogram", "seconds"), ("characters_histogram", "characters"))
-    ]
-    if not any(bars):
-        return Markup()
-    return Markup('<h3>{}: lengths</h3><div class="figures">{}</div>').format(row["split"], Markup("").join(bars))
+def _lengths(splits: list[dict[str, Any]]) -> Markup:
+    drawn = list[Markup]()
+    for unit in ("seconds", "characters"):
+        found = {row["split"]: row[f"{unit}_histogram"] for row in splits if row[f"{unit}_histogram"]["counts"]}
+        if found:
+            told = f"utterances of {', '.join(found)} by their {unit}"
+            drawn.append(html_figure(plot_lengths(found, unit), told))
+    return Markup('<h3>Lengths</h3><div class="figures">{}</div>').format(Markup("").join(drawn)) if drawn else Markup()
 
 
 def _characters(characters: list[dict[str, Any]]) -> Markup:

@@ -1,4 +1,4 @@
-"""The HTML that sections are made of: tables that a page may sort, bars of a histogram, texts with their errors marked.
+"""The HTML that sections are made of: tables that a page may sort, texts with their errors marked.
 
 A cell of a table is text, Markup, a number, or `percent` of one; numbers carry what they are sorted by as `data-sort`.
 """
@@ -18,7 +18,6 @@ from tasks.scoring.error_analysis import (
     align_characters,
 )
 
-BARS_WIDTH, BARS_HEIGHT = 480, 90
 SPACE = "(space)"
 
 
@@ -90,29 +89,6 @@ def _cell(cell: Cell) -> Markup:
 def visible(character: str) -> str:
     """A blank, which a table would not show, by its name."""
     return SPACE if character == " " else character
-
-
-def histogram_bars(counts: Sequence[int], edges: Sequence[float], unit: str) -> Markup:
-    """A drawing of len(edges) - 1 bars, and its numbers to unfold. unit: of the edges."""
-    if not sum(counts):
-        return Markup()
-    width, most = BARS_WIDTH / len(counts), max(counts)
-    bar = Markup('<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"><title>{}</title></rect>')
-    label = [f"{low:g} to {high:g} {unit}" for low, high in zip(edges, edges[1:], strict=False)]
-    heights = [BARS_HEIGHT * count / most for count in counts]
-    bars = Markup("").join(
-        bar.format(i * width, BARS_HEIGHT - height, width * 0.9, height, f"{label[i]}: {counts[i]:,}")
-        for i, height in enumerate(heights)
-    )
-    told = f"utterances by {unit}, from {edges[0]:g} to {edges[-1]:g}, at most {most:,} in a bar"
-    drawing = Markup(
-        '<figure><svg class="histogram" role="img" aria-label="{}" viewBox="0 0 {} {}" width="{}" height="{}" '
-        'fill="currentColor">{}</svg><figcaption>{}</figcaption></figure>'
-    )
-    size = (BARS_WIDTH, BARS_HEIGHT)
-    rows = data_table((unit, "utterances"), zip(label, counts, strict=True))
-    unfold = Markup("<details><summary>in numbers</summary>{}</details>").format(rows)
-    return drawing.format(told, *size, *size, bars, told) + unfold
 
 
 def marked_texts(alignment: Alignment) -> tuple[Markup, Markup]:

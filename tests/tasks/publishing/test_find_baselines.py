@@ -53,8 +53,8 @@ def test_nothing_to_compare_with_and_then_the_champion_and_the_run_before():
     publish("newer")
     assert find_baselines(made("bundle", "new"), DATA, "asr", "new") == new, "what came later does not count"
     assert told(find_baselines(made("bundle", "later"), DATA, "asr", "later")) == [
-        ("champion", "asr version 1", said, "")
-    ], "which is the run before, too"
+        ("champion, which is the run before, too", "asr version 1", said, "")
+    ]
 
 
 def test_a_training_that_began_before_another_ended_is_not_compared_with_it():
@@ -75,7 +75,8 @@ def test_what_was_not_measured_on_this_data_or_is_gone_is_said():
     there = made("transcripts", "of the evaluation")
     tracking.log_dataset(run_id, there.kind, there.digest, there.uri)
     tracking.finish(run_id, "FINISHED")
-    assert told(find_baselines(new, DATA, "asr")) == [("champion", "asr version 1", there, "")]
+    both = "champion, which is the run before, too"
+    assert told(find_baselines(new, DATA, "asr")) == [(both, "asr version 1", there, "")]
     for path in sorted(Path(there.uri).iterdir()):
         path.unlink()
     ((_, _, gone, problem),) = told(find_baselines(new, DATA, "asr"))
