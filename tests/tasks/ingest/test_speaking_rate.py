@@ -57,5 +57,5 @@ def test_ingest_flags_counts_and_keeps_them(tmp_path, ingested):
     assert summary(shards)["train"]["flagged"] == {LONG: 1, SHORT: 1}
     assert summary(shards)["dev"]["flagged"] == {}
     said = "".join(_flagged(shards))
-    assert f"{LONG}<td>1, first 4.raw" in said
+    assert f"{LONG}</th><td>1, first 4.raw" in said
     assert f"{SHORT}<td>1, first 7.raw" in said
