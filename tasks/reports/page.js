@@ -64,7 +64,7 @@
   }, true);
 
   /* The utterances of a split: rows as arrays, of which a page is drawn at a time. */
-  const PAGE_ROWS = 25;
+  const PAGE_ROWS = 15;
   const OPERATIONS = { S: "substitution", D: "deletion", I: "insertion" };
   const FRAMED = !["file:", "http:", "https:"].includes(location.protocol); /* files beside the page are out of reach */
 
@@ -236,6 +236,7 @@
       });
       for (const column of COLUMNS) {
         const cell = make("td", { className: `${column.text ? "" : "number"} ${column.broad ? "broad" : ""}`.trim() });
+        if (column.name === "speaker") cell.classList.add("speaker");
         if (column.name === "reference") {
           cell.className = "text";
           cell.append(make("div", { dir: "auto" }, row.reference), make("div", { dir: "auto" }, ...showHeard(row)));

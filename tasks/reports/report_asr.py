@@ -25,6 +25,7 @@ TWO_SEARCHES = Markup(
     "at the top are of the final search, with its beam and language model where it has them, and of the weights that "
     "were kept. So the two differ.</p>"
 )
+INLINE_BYTES = 600_000  # of MP3 in the page, of all splits
 NO_FACTS = RunFacts()
 PARTS = ("substitutions", "deletions", "insertions", "reference")  # of a word error rate
 
@@ -81,10 +82,10 @@ def report_asr(material: ReportInputs, page: ASRPage, run: RunFacts = NO_FACTS) 
     corpus = corpus_sections(material.shards, material.features, material.bundle)
     curves = plot_learning_curves(training["history"], "nats a token", "dev error rates")
     body = [_numbers(scores), corpus.first, *compared.html, html_section("Learning curve", curves, TWO_SEARCHES)]
-    sounds = []
+    sounds, limits = [], SoundLimits(inline_bytes=INLINE_BYTES // len(page.splits))
     for split, transcripts in zip(page.splits, material.transcripts, strict=True):
         ranked = rank_utterances(read_parts(transcripts))
-        sounds.append(choose_sounds(ranked, material.shards, SoundLimits()))
+        sounds.append(choose_sounds(ranked, material.shards, limits))
         body += [utterance_table(split, ranked, sounds[-1])]
     body += errors.html
     for split, told in scores.items():

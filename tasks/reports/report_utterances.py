@@ -31,6 +31,13 @@ MEANINGS = {
     "attention": "attention, a row for each token",
     "lattice": "the lattice of frames and tokens with its best path",
 }
+LEGENDS = {
+    "frames": "Features: the brighter, the larger.",
+    "posteriors": "Probability: gray is blank, a line a token; those of the best hypothesis stand over their time.",
+    "attention": "Attention: the darker, the more of it a token of the best hypothesis gives to that time.",
+    "lattice": "Lattice: the darker, the more probable that an alignment passes there (powers of ten, from one in a"
+    " million); red is the best one, with a dot where it emits a token.",
+}
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ class UtteranceOutput:
 
 
 def utterance_articles(heard: UtteranceOutput, split: str) -> list[Markup]:
-    """An article for each of ten utterances: every k-th of the split, from the worst read to the best."""
+    """How to read them, and an article for each of ten: every k-th of the split, from the worst read to the best."""
     rows = read_parts(heard.transcripts)
     rows.sort(key=lambda r: (r["text"] == r["reference"], -len(r["reference"]), r["key"]))
     chosen = [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, min(SHOWN, len(rows))).astype(int))]
@@ -53,12 +60,13 @@ def utterance_articles(heard: UtteranceOutput, split: str) -> list[Markup]:
     places = {key: i for i, key in enumerate(index["key"].to_pylist())}
     utterances = UtteranceDataset(heard.features, index, bundle.normalizer)
     speakers = speakers_to_adapt(heard.adapt, bundle.model, (heard.features, split), bundle.normalizer)
-    articles = []
+    articles, legend = [], ""
     for row in chosen:
         with speakers.heard(row["speaker"]) if speakers else nullcontext():
             look = build_panels(bundle, utterances.read(places[row["key"]])[0], row)
         articles.append(_article(heard.shards, look, row))
-    return articles
+        legend = " ".join(told for name, told in LEGENDS.items() if getattr(look, name) is not None)
+    return [Markup('<p class="note">{}</p>').format(legend), *articles]
 
 
 @torch.inference_mode()

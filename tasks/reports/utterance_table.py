@@ -111,8 +111,8 @@ def utterance_table(split: str, ranked: Sequence[Row], sounds: SplitSounds) -> M
         '<label><input type="checkbox"> only those with errors</label>'
         '<label class="narrow">sort by <select></select></label><span role="status" class="note"></span></div>'
         '<div class="scroll"><table class="utterances"><caption class="hidden">Utterances of {split}</caption>'
-        '<thead></thead><tbody></tbody></table></div><div class="controls pages"><button type="button">Before</button>'
-        '<span class="note"></span><button type="button">Next</button></div>'
+        '<thead></thead><tbody></tbody></table></div><div class="controls pages"><button type="button">'
+        'Previous</button><span class="note"></span><button type="button">Next</button></div>'
         '<noscript>The table needs JavaScript.</noscript><script type="application/json">{data}</script></div>'
     )
     body = table.format(note=_note(len(ranked), sounds), split=split, data=script_json(told))

@@ -8,6 +8,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from tasks.reports.plots.svg_figure import COLORS, LINE, MUTED, short_label, to_svg
 
@@ -78,7 +79,10 @@ def _draw(axes: Axes, curve: Curve, color: str | np.ndarray, width: float) -> No
 
 
 def _scale(axes: Axes, curves: Sequence[Curve]) -> None:
-    """From the lowest value to where half of the runs begin: one that learns nothing does not flatten the others."""
+    """Whole updates, and values from the lowest to where half of the runs begin: one that learns nothing does not
+    flatten the others.
+    """
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     runs = [values for curve in curves for _, values in curve.runs]
     known = np.array([value for values in runs for value in values if np.isfinite(value)])
     begun = np.array([values[0] for values in runs if np.isfinite(values[0])])

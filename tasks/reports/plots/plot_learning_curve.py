@@ -29,14 +29,16 @@ def _draw(history: list[Row], lines: dict[str, str], label: str) -> Markup:
     axes, epochs = figure.subplots(), [row["epoch"] for row in history]
     for name, column in lines.items():
         axes.plot(epochs, [row[column] for row in history], label=name, marker="." if len(epochs) < 30 else None)
-    axes.set(xlabel="epoch", ylabel=label, ylim=(0, None))
+    axes.set(xlabel="epoch", ylabel=label)
+    axes.set_ylim(0, 1.15 * axes.get_ylim()[1])  # the legend has room above curves that do not fall
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid()
-    axes.legend(frameon=False, loc="upper right")  # where curves that fall leave room
+    axes.legend(frameon=False, loc="upper right")
     if not label.startswith("loss"):
         axes.yaxis.set_major_formatter(PercentFormatter(1))
         for name in list(lines.values())[:1]:
             best = min(history, key=lambda row: row[name])
             place = (best["epoch"], best[name])
-            axes.annotate(f"{best[name]:.1%}", place, (0, 8), textcoords="offset points", ha="right")
+            side = "left" if 2 * epochs.index(best["epoch"]) < len(epochs) - 1 else "right"
+            axes.annotate(f"{best[name]:.1%}", place, (0, 8), textcoords="offset points", ha=side)
     return to_svg(figure)

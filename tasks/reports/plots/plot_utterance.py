@@ -12,13 +12,14 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from models.special_tokens import BLANK, SPECIALS
-from tasks.reports.plots.svg_figure import COLORS, DENSITY, MUTED, to_svg
+from tasks.reports.plots.svg_figure import COLORS, DENSITY, MUTED, PIXELS_AN_INCH, to_svg
 
 FAINT = 0.02  # a token whose probability never passes this is not drawn
 FAINTEST = -6  # of a lattice, as a power of ten
 PANEL, A_ROW, HIGHEST = 1.9, 0.16, 6.0  # inches
 A_LABEL = 0.11  # inches that it takes at least
 WIDEST = 14.0
+MOST_FRAMES = int(WIDEST * PIXELS_AN_INCH)
 
 
 @dataclass(frozen=True)
@@ -31,19 +32,19 @@ class LatticePanel:
 
 @dataclass(frozen=True)
 class UtterancePanels:
-    """frames: (T, D). scale: what D is, "Hz", and its ticks: (place in 0 to D, name). tokens: of the best hypothesis,
-    `text`, `begin_seconds` and `end_seconds` each. posteriors: (T', V) probabilities. attention: (U + 1, T'), the last
-    row that of the end. None is what a model does not have.
+    """frames: (T, D). tokens: of the best hypothesis, `text`, `begin_seconds` and `end_seconds` each. posteriors:
+    (T', V) probabilities. attention: (U + 1, T'), the last row that of the end. None is what a model does not have.
+    scale: what D is, "Hz", and its ticks: (place in 0 to D, name).
     """
 
     frames: np.ndarray
     seconds: float
     step_seconds: float
     tokens: list[dict[str, Any]]
-    scale: tuple[str, tuple[tuple[float, str], ...]] = ("coefficient", ())
     posteriors: np.ndarray | None = None
     attention: np.ndarray | None = None
     lattice: LatticePanel | None = None
+    scale: tuple[str, tuple[tuple[float, str], ...]] = ("coefficient", ())
 
 
 def plot_utterance(look: UtterancePanels) -> Markup:
@@ -63,7 +64,8 @@ def plot_utterance(look: UtterancePanels) -> Markup:
 
 def _draw_frames(axes: Axes, look: UtterancePanels) -> None:
     extent = (0, look.seconds, 0, look.frames.shape[1])
-    axes.imshow(look.frames.T, origin="lower", aspect="auto", extent=extent, cmap="magma")
+    drawn = "none" if len(look.frames) <= MOST_FRAMES else "auto"  # as it is, smoothed by the browser, or made smaller
+    axes.imshow(look.frames.T, origin="lower", aspect="auto", extent=extent, cmap="magma", interpolation=drawn)
     unit, ticks = look.scale
     axes.set_ylabel(unit)
     if ticks:
@@ -73,14 +75,11 @@ def _draw_frames(axes: Axes, look: UtterancePanels) -> None:
 def _draw_posteriors(axes: Axes, look: UtterancePanels) -> None:
     assert look.posteriors is not None
     times = (np.arange(len(look.posteriors)) + 0.5) * look.step_seconds
-    axes.fill_between(times, look.posteriors[:, BLANK], color=MUTED, alpha=0.25, linewidth=0, step="mid", label="blank")
+    axes.fill_between(times, look.posteriors[:, BLANK], color=MUTED, alpha=0.25, linewidth=0, step="mid")
     seen = [v for v in np.flatnonzero(look.posteriors.max(0) > FAINT) if v != BLANK]
     for v in seen:
         # As a picture: a line of each of many tokens over every step would be most of the page.
         axes.plot(times, look.posteriors[:, v], color=COLORS[v % len(COLORS)], linewidth=1, rasterized=True)
-    if seen:
-        axes.plot([], [], color=COLORS[0], linewidth=1, label="tokens, a color each")
-    axes.legend(frameon=False, fontsize=7, loc="center right")
     for (begin, end), tokens in groupby(look.tokens, lambda token: (token["begin_seconds"], token["end_seconds"])):
         axes.axvspan(begin, end, color=MUTED, alpha=0.12, linewidth=0)
         axes.text(

@@ -34,7 +34,7 @@ STYLE: Any = {
 mpl.rcParams.update(STYLE)
 
 NARROW = 460.0  # points: a wider drawing is not made smaller than can be read
-PIXELS_AN_INCH = 110  # of what is no line: spectrograms, attention
+PIXELS_AN_INCH = 80  # of what is no line: spectrograms, attention
 TAG = re.compile(r"<[^>]*>")  # matplotlib escapes < and > in text and in attributes
 NAME = re.compile(r'( id="|url\(#|href="#)')
 PICTURE = re.compile(r'data:image/png;base64,([^"]*)')
