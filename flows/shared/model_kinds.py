@@ -212,10 +212,10 @@ def score_text(bundle: Artifact, stream: Artifact, plan: LanguageRecipe | TextPl
     return Scored(evaluate_language_model(bundle, stream, how))
 
 
-def language_page(bundle: Artifact, data: Data, found: dict[str, Scored], _plan: Any, run: RunContext) -> Artifact:
+def language_page(bundle: Artifact, data: Data, found: dict[str, Scored], plan: Any, run: RunContext) -> Artifact:
     ((split, one),) = found.items()
-    page = LanguagePage(title=run.title, split=split)
-    return report_language_model(bundle, data.corpus, data.examples, one.scores, page)
+    page = LanguagePage(title=run.title, split=split, settings=flat_settings(plan))
+    return report_language_model(bundle, data.corpus, data.examples, one.scores, page, run.facts())
 
 
 # Classification
@@ -236,9 +236,10 @@ def score_predictions(
     return Scored(evaluate_classifier(predictions, bundle_tokenizer(bundle), plan.scoring), (predictions,))
 
 
-def classifier_page(bundle: Artifact, data: Data, found: dict[str, Scored], _plan: Any, run: RunContext) -> Artifact:
-    scores, page = tuple(one.scores for one in found.values()), ClassifierPage(title=run.title, splits=tuple(found))
-    return report_classifier(bundle, data.corpus, data.examples, scores, page)
+def classifier_page(bundle: Artifact, data: Data, found: dict[str, Scored], plan: Any, run: RunContext) -> Artifact:
+    scores = tuple(one.scores for one in found.values())
+    page = ClassifierPage(title=run.title, splits=tuple(found), settings=flat_settings(plan))
+    return report_classifier(bundle, data.corpus, data.examples, scores, page, run.facts())
 
 
 SPEECH = ModelKind(

@@ -18,7 +18,7 @@ from tasks.scoring.compare_transcripts import Baseline
 from tasks.scoring.evaluate_asr import ScoringConfig
 from tasks.steps.parquet_parts import read_parts
 from tasks.steps.pipeline_step import step
-from tasks.steps.run_facts import RunFacts
+from tasks.steps.run_facts import NO_FACTS, RunFacts
 
 TWO_SEARCHES = Markup(
     '<p class="note">After each epoch dev is decoded greedily, with the weights of that epoch: the curve. The numbers '
@@ -26,7 +26,6 @@ TWO_SEARCHES = Markup(
     "were kept. So the two differ.</p>"
 )
 INLINE_BYTES = 600_000  # of MP3 in the page, of all splits
-NO_FACTS = RunFacts()
 PARTS = ("substitutions", "deletions", "insertions", "reference")  # of a word error rate
 
 

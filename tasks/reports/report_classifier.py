@@ -11,24 +11,32 @@ from tasks.reports.html_page import as_json, html_cards, html_figure, html_secti
 from tasks.reports.plots.plot_confusion import MOST_DRAWN, plot_confusion
 from tasks.reports.plots.plot_learning_curve import plot_learning_curves
 from tasks.reports.sample_preview import render_sample
+from tasks.reports.sections.run_section import run_section
 from tasks.steps.pipeline_step import step
+from tasks.steps.run_facts import NO_FACTS, RunFacts
 
 LABELS_SHOWN = 200
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierPage:
-    """title: what the page is about. splits: those that the scores are of."""
+    """title: what the page is about. splits: those that the scores are of. settings: of the run, names and values."""
 
     title: str
     splits: tuple[str, ...]
+    settings: tuple[tuple[str, str], ...] = ()
 
 
 @step
 def report_classifier(
-    bundle: Artifact, shards: Artifact, features: Artifact, scores: tuple[Artifact, ...], page: ClassifierPage
+    bundle: Artifact,
+    shards: Artifact,
+    features: Artifact,
+    scores: tuple[Artifact, ...],
+    page: ClassifierPage,
+    run: RunFacts = NO_FACTS,
 ) -> Artifact:
-    """`report.html`, and `report.json` with the same numbers."""
+    """`report.html`, and `report.json` with the same numbers. run: of the run that made the page."""
     history, corpus = bundle.read_json("training.json")["history"], shards.read_json("summary.json")
     told = {split: a.read_json("scores.json") for split, a in zip(page.splits, scores, strict=True)}
     left = len(pq.read_table(features.file("quarantine.parquet"), columns=["source"]))
@@ -51,7 +59,9 @@ def report_classifier(
             as_json(corpus),
         )
     ]
-    return put_page(page.title, body, {"report.json": {"title": page.title, "scores": told, "corpus": corpus}})
+    body += [run_section(run.facts, bundle, dict(page.settings), (bundle, shards, features, *scores))]
+    numbers = {"title": page.title, "scores": told, "corpus": corpus, "run": dict(run.facts)}
+    return put_page(page.title, body, {"report.json": numbers})
 
 
 def _numbers(told: dict[str, dict[str, Any]]) -> Markup:

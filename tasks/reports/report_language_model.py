@@ -8,25 +8,28 @@ from markupsafe import Markup
 from infra.artifact_store import Artifact
 from tasks.reports.html_page import as_json, html_cards, html_section, html_table, join_html, put_page
 from tasks.reports.plots.plot_learning_curve import plot_learning_curves
+from tasks.reports.sections.run_section import run_section
 from tasks.reports.token_heatmap import legend, render_tokens
 from tasks.steps.pipeline_step import step
+from tasks.steps.run_facts import NO_FACTS, RunFacts
 
 SAMPLES_SHOWN = 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class LanguagePage:
-    """title: what the page is about. split: what the numbers are of."""
+    """title: what the page is about. split: what the numbers are of. settings: of the run, names and values."""
 
     title: str
     split: str = "dev"
+    settings: tuple[tuple[str, str], ...] = ()
 
 
 @step
 def report_language_model(
-    bundle: Artifact, text: Artifact, stream: Artifact, scores: Artifact, page: LanguagePage
+    bundle: Artifact, text: Artifact, stream: Artifact, scores: Artifact, page: LanguagePage, run: RunFacts = NO_FACTS
 ) -> Artifact:
-    """`report.html`, and `report.json` with the same numbers."""
+    """`report.html`, and `report.json` with the same numbers. run: of the run that made the page."""
     history, numbers = bundle.read_json("training.json")["history"], scores.read_json("scores.json")
     corpus = text.read_json("summary.json") | {"vocabulary": stream.read_json("stream.json")["vocabulary"]}
     body = [
@@ -39,8 +42,10 @@ def report_language_model(
             *(render_tokens(chunk) for chunk in scores.read_json("reading.json")),
         ),
         html_section("Corpus", as_json(corpus)),
+        run_section(run.facts, bundle, dict(page.settings), (bundle, text, stream, scores)),
     ]
-    return put_page(page.title, body, {"report.json": {"title": page.title, "scores": numbers, "corpus": corpus}})
+    told = {"title": page.title, "scores": numbers, "corpus": corpus, "run": dict(run.facts)}
+    return put_page(page.title, body, {"report.json": told})
 
 
 def _numbers(n: dict[str, Any], split: str) -> Markup:

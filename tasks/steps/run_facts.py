@@ -36,6 +36,9 @@ class RunFacts(Resources):
     facts: Facts = ()
 
 
+NO_FACTS = RunFacts()
+
+
 def environment_facts() -> Facts:
     """What every run of this process has in common."""
     libraries = ", ".join(f"{name} {version}" for name, version in library_versions().items())

@@ -32,6 +32,9 @@ SUMMARY_JSON = poison({"corpus": "manifest:/x", "splits": {"train": {"kept": 1}}
 READING = [[EVIL, 0.5], ["<", 0.1], ["'", 0.2], ["\n", 1.0]]
 
 
+MODEL = {"architecture": "char_rnn", "options": {}, "source_size": 5, "target_size": 5}
+
+
 def made(kind, **files):
     with new_draft(kind) as out:
         for name, value in files.items():
@@ -52,7 +55,7 @@ def test_a_classifier_s_page(taken_in, tmp_path):
     found = rows_of([(EVIL, f"{EVIL}2", 0.99), (f"{EVIL}2", f"{EVIL}2", 0.8)])
     found = [row | {"key": "t_jsonl_1", "source": EVIL, "speaker": f"<b>{i}"} for i, row in enumerate(found)]
     scores = made("scores", scores=score_predictions(found, [EVIL, f"{EVIL}2"], ScoringConfig()))
-    bundle = made("bundle", training={"history": HISTORY})
+    bundle = made("bundle", training={"history": HISTORY}, model=MODEL, features=None)
     page = report_classifier.fn(bundle, shards, features, (scores,), ClassifierPage(title=EVIL, splits=(EVIL,)))
     # Title and heading; four sections and four links to them, the split's card and row; two labels in a table, twice
     # two in a drawing, shortened; and of the miss both labels, its place and its text.
@@ -64,7 +67,7 @@ def test_a_classifier_s_page(taken_in, tmp_path):
 def test_a_language_model_s_page(artifact_root):
     numbers = dict.fromkeys(("loss", "perplexity", "bits_per_token", "bits_per_character", "accuracy", "tokens"), 1)
     page = report_language_model.fn(
-        made("bundle", training={"history": HISTORY}),
+        made("bundle", training={"history": HISTORY}, model=MODEL, features=None),
         made("text", summary=SUMMARY_JSON),
         made("stream", stream={"vocabulary": 3}),
         made("scores", scores=numbers, reading=[READING, READING]),
