@@ -93,10 +93,10 @@
   const number = (digits) => (value) => (value === null ? "" : value.toFixed(digits));
   const COLUMNS = [
     { name: "errors", title: "errors", show: (row) => String(row.errors) },
-    { name: "wer", title: "WER %", show: (row) => (row.wer === Infinity ? "\u221e" : (100 * row.wer).toFixed(1)) },
+    { name: "wer", title: "WER %", broad: true, show: (row) => (row.wer === Infinity ? "\u221e" : (100 * row.wer).toFixed(1)) },
     { name: "reference", title: "spoken, heard", text: true },
     { name: "seconds", title: "seconds", show: (row) => number(2)(row.seconds) },
-    { name: "rate", title: "words a second", broad: true, show: (row) => number(1)(row.rate) },
+    { name: "rate", title: "words/s", broad: true, show: (row) => number(1)(row.rate) },
     { name: "confidence", title: "confidence", broad: true, show: (row) => number(2)(row.confidence) },
     { name: "score", title: "score", broad: true, show: (row) => number(2)(row.score) },
     { name: "speaker", title: "speaker", text: true, broad: true, show: (row) => row.speaker },

@@ -82,7 +82,7 @@ def _scale(axes: Axes, curves: Sequence[Curve]) -> None:
     """Whole updates, and values from the lowest to where half of the runs begin: one that learns nothing does not
     flatten the others.
     """
-    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
     runs = [values for curve in curves for _, values in curve.runs]
     known = np.array([value for values in runs for value in values if np.isfinite(value)])
     begun = np.array([values[0] for values in runs if np.isfinite(values[0])])

@@ -31,7 +31,7 @@ def _draw(history: list[Row], lines: dict[str, str], label: str) -> Markup:
         axes.plot(epochs, [row[column] for row in history], label=name, marker="." if len(epochs) < 30 else None)
     axes.set(xlabel="epoch", ylabel=label)
     axes.set_ylim(0, 1.15 * axes.get_ylim()[1])  # the legend has room above curves that do not fall
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid()
     axes.legend(frameon=False, loc="upper right")
     if not label.startswith("loss"):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 from hostile_html import EVIL
+from markupsafe import Markup
 
 from infra.artifact_store import new_draft
 from tasks.ingest import tar
@@ -75,11 +76,11 @@ def report(tmp_path_factory):
         history = [{"epoch": e, "loss": 2 / e, "dev_loss": 3 / e, "dev_wer": 1 / e, "dev_cer": 0.5 / e} for e in (1, 2)]
         token = {"text": "漢", "begin_seconds": 1.0, "end_seconds": 2.0}
         drawn = plot_utterance(UtterancePanels(random.random((900, 80)), 9.0, 0.04, [token], random.random((225, 50))))
+        wide = html_table([f"column {i}" for i in range(30)], [["b", *["2"] * 29], ["a", *["10"] * 29]])
         body = [
             html_section("Curves", plot_learning_curves(history, "nats a token", "dev error rates")),
-            html_section(
-                "Wide", html_table([f"column {i}" for i in range(30)], [["b", *["2"] * 29], ["a", *["10"] * 29]])
-            ),
+            html_section("Wide", wide),
+            html_section("Beside each other", Markup('<div class="figures"><div>{}</div></div>').format(wide)),
             utterance_table("test", ranked, sounds),
             html_section("Utterances", *[html_figure(drawn, "features and posteriors")] * 10),
         ]
@@ -172,7 +173,7 @@ def test_it_fits_and_takes_the_scheme_s_colors(page, report, request):
     links = page.locator("nav a").evaluate_all(
         "all => all.map(a => document.querySelector(a.getAttribute('href')) !== null)"
     )
-    assert links == [True] * 4
+    assert links == [True] * 5
 
 
 @pytest.mark.parametrize("page", [(1400, "light"), (400, "dark")], indirect=True)
@@ -230,15 +231,16 @@ def test_it_aligns_and_plays(page, report):
 
 @pytest.mark.parametrize("page", [(1400, "light")], indirect=True)
 def test_tables_of_data_sort_and_scroll_in_a_box_of_their_own(page):
-    first = page.locator("table.data tbody td:first-child")
+    section = page.locator("#wide")
+    first = section.locator("tbody td:first-child")
     assert first.all_inner_texts() == ["b", "a"]
-    page.get_by_role("button", name="column 0", exact=True).click()
+    section.get_by_role("button", name="column 0", exact=True).click()
     assert first.all_inner_texts() == ["a", "b"]
-    page.get_by_role("button", name="column 3", exact=True).click()
+    section.get_by_role("button", name="column 3", exact=True).click()
     assert first.all_inner_texts() == ["a", "b"], "10 is more than 2"
-    page.get_by_role("button", name="column 3", exact=True).click()
+    section.get_by_role("button", name="column 3", exact=True).click()
     assert first.all_inner_texts() == ["b", "a"]
-    assert page.locator(".scroll").first.evaluate("box => box.scrollWidth > box.clientWidth")
+    assert section.locator(".scroll").evaluate("box => box.scrollWidth > box.clientWidth")
 
 
 def test_in_a_sandbox_a_sound_beside_the_page_is_a_hint(browser, report):
