@@ -1,6 +1,8 @@
 """The ranking of a comparison by hand; its pictures; and that one recipe's fault stays its own."""
 
+import json
 import math
+import time
 
 import pytest
 
@@ -10,10 +12,18 @@ from tasks.reports.plots.plot_comparison import Curve, plot_overlay, plot_panels
 from tasks.steps.in_process import is_in_process, run_in_process
 from tasks.steps.pipeline_step import step
 from tasks.steps.ray_jobs import run_jobs
+from tasks.steps.run_facts import describe_machine
 from tasks.training.leaderboard import Ranking, rank_recipes
 from tasks.training.parallel_trials import Trial, train_trial
 from tasks.training.run_training import Workers
-from tasks.training.training_duration import TrainingTime, load_progress, load_time, save_time
+from tasks.training.training_duration import (
+    TrainingRecord,
+    TrainingTime,
+    load_progress,
+    load_record,
+    load_time,
+    save_time,
+)
 
 LOSS = Ranking(metric="loss", curve="dev_loss", curve_label="nats")
 
@@ -75,9 +85,18 @@ def test_the_clock_of_a_training(artifact_root):
     training = open_draft("training", key[:32])
     training.put_json("progress.json", {"step": 40, "updates": 40, "seconds": 8.0, "core_seconds": 5.0, "epoch": 2})
     assert load_progress(key)["step"] == 40
-    save_time(training)
+    before = time.time()
+    save_time(training, workers=2)
     training.discard()
-    assert load_time(key) == TrainingTime(seconds=8.0, core_seconds=5.0, updates=40)
+    clock = TrainingTime(seconds=8.0, core_seconds=5.0, updates=40)
+    assert load_time(key) == clock
+    record = load_record(key)
+    assert record is not None
+    assert (record.clock, record.workers, record.machine) == (clock, 2, describe_machine())
+    assert before <= record.ended <= time.time()
+    (place,) = (artifact_root / ".clocks").iterdir()
+    place.write_text(json.dumps({"seconds": 8.0, "core_seconds": 5.0, "updates": 40}))  # as it was noted before
+    assert load_record(key) == TrainingRecord(clock)
 
 
 calls: list[str] = []
