@@ -58,4 +58,4 @@ def test_ingest_flags_counts_and_keeps_them(tmp_path, ingested):
     assert summary(shards)["dev"]["flagged"] == {}
     said = "".join(_flagged(shards))
     assert f"{LONG}</th><td>1, first 4.raw" in said
-    assert f"{SHORT}<td>1, first 7.raw" in said
+    assert f"{SHORT}</th><td>1, first 7.raw" in said
