@@ -23,7 +23,7 @@ from flows.shared.form_fields import ALIAS, MODEL, MODEL_NAME, SPLIT, corpus_fie
 from flows.shared.model_kinds import SPEECH, inference
 from flows.shared.overrides import override
 from flows.shared.run_summary import summarize_run
-from infra import tracking
+from infra import model_registry
 from models.interface import Beam
 from tasks.bundles.add_decoding_resources import DecodingResources, add_decoding_resources
 from tasks.bundles.model_bundle import check_golden_outputs, import_model
@@ -65,7 +65,7 @@ def tune_decoding(
     place, title = parse_corpus(corpus, "utterances"), f"tune {model} on {corpus} {split}"
     names = {"recipe": f"tuned {model}", "name": model_name, "alias": alias}
     publication = Registration(run_name=title, corpus=str(place), **names)
-    given = require_recognizer(import_model(tracking.resolve_model(model)))
+    given = require_recognizer(import_model(model_registry.resolve_model(model)))
     plan = override(TuningPlan(**vars(search_plan(given))), settings)
     tuning = TuningConfig(grid=plan.grid, beam=plan.beam, **inference(given, plan, split))
     bundle = check_adaptation(add_search_resources(given, plan, tuning.beams[-1]), plan)

@@ -6,8 +6,6 @@ import logging
 import os
 import re
 import shlex
-import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from functools import cache, wraps
@@ -17,6 +15,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from infra import s3_client
 from infra.errors import UserError, redact_url
+from infra.processes import ask_git
 from infra.retry import retry_outages
 from infra.settings import set_defaults, settings
 
@@ -25,7 +24,6 @@ ENVIRONMENT = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
-CODE = Path(__file__).resolve().parent.parent
 P = ParamSpec("P")
 Answer = TypeVar("Answer")
 
@@ -106,9 +104,9 @@ def origin_tags() -> dict[str, str]:
         "mlflow.user": _user(),
         "mlflow.source.name": redact_url(deployment or _typed_command()),
         "mlflow.source.type": "JOB" if deployment else "LOCAL",
-        "mlflow.source.git.commit": _git("rev-parse", "HEAD"),
+        "mlflow.source.git.commit": ask_git("rev-parse", "HEAD"),
         "scriptorium.version": _version(),
-        "scriptorium.modified": _git("status", "--porcelain", "--untracked-files=no")[:4000],
+        "scriptorium.modified": ask_git("status", "--porcelain", "--untracked-files=no")[:4000],
     }
     return {name: value for name, value in told.items() if value}
 
@@ -145,14 +143,6 @@ def _version() -> str:
         return metadata.version("scriptorium")
     except metadata.PackageNotFoundError:  # run from a folder that was not installed
         return ""
-
-
-def _git(*arguments: str) -> str:
-    """What git says of this checkout; empty where it is none: a wheel may lie within another project's."""
-    if not (CODE / ".git").exists() or not shutil.which("git"):
-        return ""
-    asked = ["git", "-C", str(CODE), *arguments]
-    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _away(uri: str, error: Exception) -> str:

@@ -18,6 +18,9 @@ from pathlib import Path
 
 from infra.settings import settings
 
+CODE = Path(__file__).resolve().parent.parent
+GIT_SECONDS = 10
+
 MARK = "SCRIPTORIUM_UP"
 OWNER = "SCRIPTORIUM_COMMAND"  # the command that a process belongs to: id:start@place
 POLL_SECONDS = 0.1  # between two looks whether processes have ended
@@ -207,3 +210,16 @@ def _variable(pid: int, name: str) -> str:
         return ""
     start = f"{name}=".encode()
     return next((entry.removeprefix(start).decode(errors="replace") for entry in every if entry.startswith(start)), "")
+
+
+def ask_git(*arguments: str) -> str:
+    """What git says of the folder of the code, "" where that is no working copy: it may be below somebody else's."""
+    command = ["git", "-C", str(CODE)]
+    try:
+        top = subprocess.run([*command, "rev-parse", "--show-toplevel"], capture_output=True, timeout=GIT_SECONDS)
+        if top.returncode or Path(os.fsdecode(top.stdout).strip()).resolve() != CODE.resolve():
+            return ""
+        told = subprocess.run([*command, *arguments], capture_output=True, timeout=GIT_SECONDS)
+    except (OSError, subprocess.TimeoutExpired):  # no git here, or none that answers: the version has to do
+        return ""
+    return told.stdout.decode(errors="replace").strip() if not told.returncode else ""

@@ -4,12 +4,11 @@ A server that does not answer is waited for: each function may be repeated from 
 """
 
 import json
-import re
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 from infra import storage
@@ -22,6 +21,7 @@ KEY_TAG, BUNDLE_TAG = "scriptorium.key", "scriptorium.bundle"
 PROCESS_TAG, FAILURE_TAG = "scriptorium.process", "failure"
 KIND_TAG = {"mlflow.experimentKind": "custom_model_development"}  # the UI shows runs and models, not agents'
 TRAINING_VIEW = "workflowType=machine_learning"  # the same to MLflow 3.17, which asks the address and not the tag
+DATA_TAG = "scriptorium.data"  # the digest of what a run measured its model on (of several splits, on the first)
 BUNDLE_FOLDER = "bundle"
 CHUNK = 1000  # metrics in one request, the most the server takes
 PARAMETERS_AT_ONCE = 100  # the same for parameters and tags
@@ -87,6 +87,42 @@ def run_key_for(key: str, bundle: str) -> str:
     """
     held = find_run(key)[1]
     return key if held in {"", bundle} else f"{key}-{bundle}"
+
+
+class RecordedRun(NamedTuple):
+    """started, ended: milliseconds since 1970, ended 0 while it goes on."""
+
+    run_id: str
+    name: str
+    started: int
+    ended: int
+    tags: dict[str, str]
+
+
+@waiting
+def find_runs(tag: str, value: str) -> list[RecordedRun]:
+    """The runs of our experiment with this tag, the latest first."""
+    mlflow = client()
+    runs, page = list[RecordedRun](), None
+    while page != "":
+        found = mlflow.search_runs(
+            [_experiment(mlflow)],
+            f"tags.`{tag}` = '{value}'",
+            max_results=CHUNK,
+            order_by=["attributes.start_time DESC"],
+            page_token=page,
+        )
+        for run in found:
+            info = run.info
+            times = (info.start_time or 0, info.end_time or 0)
+            runs.append(RecordedRun(info.run_id, info.run_name or "", *times, dict(run.data.tags)))
+        page = found.token or ""
+    return runs
+
+
+@waiting
+def set_tag(run_id: str, tag: str, value: str) -> None:
+    client().set_tag(run_id, tag, value)
 
 
 @waiting
@@ -177,12 +213,13 @@ def check_registration(name: str, alias: str) -> None:
 
 def register(run_id: str, name: str, tags: dict[str, str]) -> str:
     """The run's bundle as a new version of a registered model; the version."""
-    before = _versions(run_id, name)
+    before = run_versions(run_id, name)
     return _register(run_id, name, tags, before)
 
 
 @waiting
-def _versions(run_id: str, name: str) -> set[str]:
+def run_versions(run_id: str, name: str) -> set[str]:
+    """The versions of a registered model that a run made."""
     found = client().search_model_versions(f"run_id = '{run_id}'")  # a name may hold quotes
     return {str(version.version) for version in found if version.name == name}
 
@@ -198,7 +235,7 @@ def _register(run_id: str, name: str, tags: dict[str, str], before: set[str]) ->
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    if made := _versions(run_id, name) - before:
+    if made := run_versions(run_id, name) - before:
         return max(made, key=int)
     source = f"runs:/{run_id}/{BUNDLE_FOLDER}"
     return str(mlflow.create_model_version(name, source, run_id, tags=tags).version)
@@ -219,17 +256,6 @@ def find_version(name: str, alias_or_version: str) -> str:
         return ""
 
 
-def resolve_model(model: str) -> str:
-    """`NAME@ALIAS` or `NAME/VERSION` as the path of the downloaded bundle; a path or URI of a bundle as it is."""
-    if storage.is_s3(model):
-        return model
-    if Path(model).is_dir():
-        return str(Path(model).absolute())
-    if "@" not in model and "/" not in model:
-        raise UserError(f"model {model!r}: write NAME@ALIAS, NAME/VERSION or the path of a bundle")
-    return _downloaded(model, _registered(model))
-
-
 @waiting
 def finish(run_id: str, status: str, reason: str = "") -> None:
     """status: FINISHED, FAILED or KILLED. reason: in a line, of one that failed."""
@@ -240,44 +266,6 @@ def _finish(mlflow: Any, run_id: str, status: str, reason: str) -> None:
     if reason:
         mlflow.set_tag(run_id, FAILURE_TAG, redact_url(reason)[:LONGEST_PARAMETER])
     mlflow.set_terminated(run_id, status)
-
-
-@waiting
-def _registered(model: str) -> str:
-    """The run that made a registered version. Raises UserError that lists what there is."""
-    from mlflow.exceptions import MlflowException
-
-    mlflow = client()
-    try:
-        if "@" in model:
-            return mlflow.get_model_version_by_alias(*model.split("@", 1)).run_id
-        return mlflow.get_model_version(*model.rsplit("/", 1)).run_id
-    except MlflowException as error:
-        if is_outage(error):
-            raise
-        known = [f"{m.name}@{alias}" for m in mlflow.search_registered_models() for alias in m.aliases]
-        there = f"there are {', '.join(known)}" if known else "none is registered yet"
-        place = redact_url(settings().tracking_uri)
-        raise UserError(f"model {model!r}: not a folder and not registered at {place}; {there}") from error
-
-
-@waiting
-def _downloaded(model: str, run_id: str) -> str:
-    from mlflow.artifacts import download_artifacts
-    from mlflow.exceptions import MlflowException
-
-    if not re.fullmatch("[A-Za-z0-9_-]+", run_id or ""):  # a server's word, which becomes a folder
-        raise UserError(f"model {model!r}: its run has a name that is none ({ascii(run_id)[:60]}); register it again")
-    target = Path(settings().cache_folder) / "models" / run_id
-    target.mkdir(parents=True, exist_ok=True)
-    uri = f"runs:/{run_id}/{BUNDLE_FOLDER}"
-    try:
-        return download_artifacts(artifact_uri=uri, dst_path=str(target), tracking_uri=settings().tracking_uri)
-    except (MlflowException, OSError) as error:
-        if is_outage(error):
-            raise
-        reason = redact_url(str(error).splitlines()[0], settings().tracking_uri)[:200]
-        raise UserError(f"model {model!r} is registered, but {uri} cannot be fetched: {reason}") from error
 
 
 def _experiment(client: Any) -> str:

@@ -5,9 +5,10 @@ from dataclasses import asdict
 
 from infra import tracking
 from infra.artifact_store import Artifact, new_draft
-from tasks.publishing.publish_model import flatten_params, single_rows
+from tasks.publishing.publish_model import single_rows
 from tasks.reports.report_comparison import Comparison
 from tasks.steps.pipeline_step import step
+from tasks.steps.read_config import flatten_params
 from tasks.training.leaderboard import LeaderboardEntry, entry_metrics
 from tasks.training.run_training import history_rows
 

@@ -11,6 +11,7 @@ from infra.artifact_store import MANIFEST, Artifact, find_result, new_draft
 from infra.model_registry import Score
 from tasks.steps.pipeline_step import step
 from tasks.steps.progress import MEGABYTES, Progress
+from tasks.steps.read_config import flatten_params
 from tasks.training.leaderboard import Ranking
 from tasks.training.run_training import Workers, history_rows, mlflow_run
 
@@ -127,9 +128,9 @@ class EvaluationRun:
 def log_evaluation(outcome: RunOutcome, measured: EvaluationRun) -> Artifact:
     """`publication.json` of an evaluation: the MLflow run with its scores and report."""
     title = f"evaluate {measured.model} on {measured.corpus} {measured.split}"
-    told = asdict(measured) | {"bundle": outcome.bundle.digest}
+    told = asdict(measured) | {"bundle": outcome.bundle.digest, tracking.BUNDLE_TAG: outcome.bundle.digest}
     run_id = tracking.open_run(outcome.page.digest, title, {name: str(value) for name, value in told.items()})
-    tracking.log_params(run_id, told)
+    tracking.log_params(run_id, asdict(measured) | {"bundle": outcome.bundle.digest})
     _log_outcome(run_id, outcome, measured.corpus)
     with show_upload(outcome.page) as progress:
         _upload(run_id, outcome.page, progress)
@@ -148,6 +149,7 @@ def _log_outcome(run_id: str, outcome: RunOutcome, corpus: str) -> None:
 
     Where epochs were measured on dev, `dev_wer` is that curve, and the score of the finished model `final_dev_wer`.
     """
+    tracking.set_tag(run_id, tracking.DATA_TAG, outcome.numbers()[outcome.splits[0]]["data"])
     history = outcome.history()
     for split, scores in outcome.numbers().items():
         single = {f"{split}_{name}": value for name, value in scores.items() if isinstance(value, int | float)}
@@ -198,15 +200,3 @@ def bundle_files(bundle: Artifact) -> Iterator[tuple[str, bytes | Path]]:
 def _folder(artifact: Artifact) -> Iterator[tuple[str, bytes | Path]]:
     yield from ((name, artifact.file(name)) for name in artifact.names())  # fetched when its turn comes
     yield MANIFEST, storage.read(storage.join(artifact.uri, MANIFEST))  # which `read` does not give: it is the store's
-
-
-def flatten_params(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`{"fit": {"epochs": 3}}` as `{"fit.epochs": 3}`."""
-    rows: dict[str, Any] = {}
-    for name, value in tree.items():
-        rows |= (
-            flatten_params(value, f"{prefix}{name}.")
-            if isinstance(value, dict) and value
-            else {f"{prefix}{name}": value}
-        )
-    return rows

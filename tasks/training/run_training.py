@@ -62,7 +62,7 @@ def run_training(job: TrainJob, workers: Workers, run_id: str) -> None:
     """The whole loop, from wherever the job's draft stands. Raises the UserError that any worker found."""
     with ProgressMonitor(job, run_id), raise_worker_errors(job.draft):
         train_in_process(job) if workers.count == 0 else train_on_ray(job, busy_workers(workers.count, job.fit))
-    save_time(job.draft)
+    save_time(job.draft, workers.count)
 
 
 def busy_workers(count: int, fit: FitConfig) -> int:

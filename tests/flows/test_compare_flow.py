@@ -63,8 +63,8 @@ def test_the_whole_way(prefect_server, text):
         assert "spread" not in row
     page = storage.read(result["report"]).decode()
     assert page.startswith("<!doctype html>")
-    assert page.count("data:image/png;base64") == 2
-    assert "http" not in page.replace("http-equiv", ""), "nothing is loaded from elsewhere"
+    assert page.count("<svg") == 2
+    assert "://" not in page, "nothing is loaded from elsewhere"
 
     assert {(m.name, *m.aliases.items()) for m in client.search_registered_models()} == registered, "no alias moves"
     parent = client.get_run(result["run_id"])

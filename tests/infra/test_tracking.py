@@ -141,13 +141,13 @@ def test_a_registered_model_comes_back_byte_for_byte(run_id, tmp_path):
     tracking.log_files(second, [("model.json", b"[]")], "bundle")
     assert register(second, "asr", "champion", {}) == "2"
     for name, content in (("asr/1", b"{}"), ("asr@champion", b"[]"), ("asr/2", b"[]")):
-        with open(f"{tracking.resolve_model(name)}/model.json", "rb") as file:
+        with open(f"{model_registry.resolve_model(name)}/model.json", "rb") as file:
             assert file.read() == content
-    with open(f"{tracking.resolve_model('asr/1')}/deep/weights.pt", "rb") as file:
+    with open(f"{model_registry.resolve_model('asr/1')}/deep/weights.pt", "rb") as file:
         assert file.read() == bytes(range(256))
     assert tracking.client().get_model_version("asr", "1").tags == {"bundle": "ab"}
-    assert tracking.resolve_model(str(tmp_path)) == str(tmp_path)
-    assert tracking.resolve_model("s3://bucket/bundle") == "s3://bucket/bundle"
+    assert model_registry.resolve_model(str(tmp_path)) == str(tmp_path)
+    assert model_registry.resolve_model("s3://bucket/bundle") == "s3://bucket/bundle"
 
 
 @pytest.mark.parametrize("name", ["asr@challenger", "nobody@champion", "asr/7"])
@@ -155,22 +155,22 @@ def test_an_unknown_model_is_told_what_there_is(run_id, name):
     tracking.log_files(run_id, [("model.json", b"{}")], "bundle")
     register(run_id, "asr", "champion", {})
     with pytest.raises(UserError, match=r"asr@champion$") as caught:
-        tracking.resolve_model(name)
+        model_registry.resolve_model(name)
     assert name in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_no_model_yet_and_a_name_that_is_none():
     with pytest.raises(UserError, match="none is registered yet"):
-        tracking.resolve_model("asr@champion")
+        model_registry.resolve_model("asr@champion")
     with pytest.raises(UserError, match="write NAME@ALIAS"):
-        tracking.resolve_model("asr")
+        model_registry.resolve_model("asr")
 
 
 def test_registered_files_that_are_gone(run_id):
     register(run_id, "asr", "champion", {})
     with pytest.raises(UserError, match="is registered, but"):
-        tracking.resolve_model("asr@champion")
+        model_registry.resolve_model("asr@champion")
 
 
 def test_a_server_that_is_away(monkeypatch):

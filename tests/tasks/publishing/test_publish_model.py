@@ -42,7 +42,7 @@ def published(artifact_root, tmp_path, monkeypatch):
 
 def test_what_is_registered_is_the_whole_bundle(published):
     bundle, publication = published
-    fetched = tracking.resolve_model("asr@champion")
+    fetched = model_registry.resolve_model("asr@champion")
     assert artifact_at(fetched) == bundle
     there = {path.name: path.read_bytes() for path in Path(fetched).iterdir()}
     stored = {path.name: path.read_bytes() for path in Path(bundle.uri).iterdir()}
