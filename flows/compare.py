@@ -48,7 +48,7 @@ def compare(corpus: str, names: str, settings: tuple[str, ...] = (), seeds: tupl
     failed: dict[str, str] = {}
     for recipe, plan in plans.items():
         with collect_failures(failed, recipe):
-            data[recipe] = kind.data(place, plan)
+            data[recipe] = kind.data(place, plan, None)
     if not data:
         raise UserError(next(iter(failed.values())))
 

@@ -7,13 +7,14 @@ python -m flows.train_classifier --corpus fsdd:/data/fsdd --recipe tdnn_digits -
 python -m flows.train_classifier --corpus labeled:/data/reviews.csv --recipe lstm_text
 """
 
+from functools import partial
 from typing import Any
 
 from prefect import flow
 
 from flows.shared.command_line import run_flow, training_arguments
 from flows.shared.model_kinds import CLASSIFICATION
-from flows.shared.training_flow import TrainingRequest, train_model
+from flows.shared.training_flow import TrainingRequest, check_arguments, train_model
 
 
 @flow(name="train-classifier", flow_run_name="{recipe} on {corpus}")
@@ -39,4 +40,4 @@ def train_classifier(
 
 
 if __name__ == "__main__":
-    run_flow(train_classifier, training_arguments("train_classifier", CLASSIFICATION.recipes))
+    run_flow(train_classifier, training_arguments("train_classifier", partial(check_arguments, CLASSIFICATION)))

@@ -6,13 +6,14 @@ text --ingest_text--> pieces --tokenize--> stream --train--> bundle --evaluate--
 python -m flows.train_language_model --corpus text:/data/fables.txt --recipe char_rnn_fables
 """
 
+from functools import partial
 from typing import Any
 
 from prefect import flow
 
 from flows.shared.command_line import run_flow, training_arguments
 from flows.shared.model_kinds import LANGUAGE
-from flows.shared.training_flow import TrainingRequest, train_model
+from flows.shared.training_flow import TrainingRequest, check_arguments, train_model
 
 
 @flow(name="train-language-model", flow_run_name="{recipe} on {corpus}")
@@ -38,4 +39,4 @@ def train_language_model(
 
 
 if __name__ == "__main__":
-    run_flow(train_language_model, training_arguments("train_language_model", LANGUAGE.recipes))
+    run_flow(train_language_model, training_arguments("train_language_model", partial(check_arguments, LANGUAGE)))

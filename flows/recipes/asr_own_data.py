@@ -3,13 +3,14 @@
 Each docstring: what it is for; flows/recipes/README.md has what it reached.
 """
 
-from flows.recipes import Recipe
+from dataclasses import dataclass
+
+from flows.recipes import FineTuningRecipe, Recipe
 from flows.recipes.asr_laptop_network import small_network
 from flows.recipes.fit_presets import one_cycle
 from models import deep_speech_2, listen_attend_spell
 from models.interface import Beam
 from tasks.batches.batch_sampler import BatchingConfig
-from tasks.corpora.corpus_uri import IngestConfig
 from tasks.features.augment import AugmentConfig
 from tasks.features.front_end import FrontEnd
 from tasks.text.normalization import NormalizationConfig
@@ -17,10 +18,39 @@ from tasks.text.tokenizer import TokenizerConfig
 from tasks.training.optimizer import FitConfig
 
 
+@dataclass(frozen=True)
+class RecipeSize:
+    """What a recipe is for. hours: of training audio, from which on it is better than a smaller one. gpus, cores: so
+    many of either are enough, 0 cores where only GPUs are. memory_gb: that it takes.
+    """
+
+    recipe: str
+    hours: float
+    gpus: int
+    cores: int
+    memory_gb: float
+
+
+# The largest first; `train-asr` without --recipe takes the first that fits, or the last.
+SIZES = (
+    RecipeSize("asr_large", hours=200, gpus=1, cores=0, memory_gb=16),
+    RecipeSize("asr_medium", hours=10, gpus=1, cores=8, memory_gb=8),
+    RecipeSize("asr_small", hours=0, gpus=0, cores=1, memory_gb=2),
+)
+
+
+def asr_fine_tune() -> FineTuningRecipe:
+    """Some minutes of new audio, on a laptop: a model that there is learns a voice, a room, an accent (with --from)."""
+    return FineTuningRecipe(
+        augment=AugmentConfig(time_masks=2, frequency_masks=2, speed=0.1),
+        batching=BatchingConfig(frames_per_batch=4000, utterances_per_batch=8, sorted_epochs=0),
+        fit=one_cycle(epochs=20, learning_rate=3e-4),
+    )
+
+
 def asr_small() -> Recipe:
     """Up to some hours of sound, on a laptop: a Deep Speech 2 of 1 M parameters, 10 epochs."""
     return Recipe(
-        ingest=IngestConfig(shard_mb=4),
         features=FrontEnd(mels=40),
         tokens=TokenizerConfig(text=NormalizationConfig(unicode="NFKC")),
         model=small_network(hidden_size=160, layers=3),
@@ -54,6 +84,11 @@ def asr_medium() -> Recipe:
         fit=one_cycle(epochs=40, learning_rate=5e-4, batches_per_step=4),
         beam=Beam(width=16),
     )
+
+
+def asr_large() -> Recipe:
+    """Hundreds to thousands of hours, on GPUs: TODO."""
+    return asr_medium()
 
 
 def deep_speech_2_paper() -> Recipe:
