@@ -17,6 +17,7 @@ from typing import Any
 
 from prefect import flow
 
+from flows.recipes import FineTuningRecipe
 from flows.shared.command_line import comparison_arguments, run_flow
 from flows.shared.model_kinds import MODEL_KINDS, Data
 from flows.shared.overrides import override
@@ -42,6 +43,8 @@ def compare(corpus: str, names: str, settings: tuple[str, ...] = (), seeds: tupl
         seeds: each recipe is trained once with each.
     """
     module, place, plans = resolve_recipes(corpus, names, settings, MODULES)
+    if starting := [name for name, plan in plans.items() if isinstance(plan, FineTuningRecipe)]:
+        raise UserError(f"recipe {starting[0]} starts from a model (train-asr --from): name recipes that do not")
     kind, title = MODULES[module], f"compare {names} on {place}"
     seeded = {(name, seed): override(plan, [f"fit.seed={seed}"]) for name, plan in plans.items() for seed in seeds}
     data: dict[str, Data] = {}

@@ -43,8 +43,8 @@ def asr_fine_tune() -> FineTuningRecipe:
     """Some minutes of new audio, on a laptop: a model that there is learns a voice, a room, an accent (with --from)."""
     return FineTuningRecipe(
         augment=AugmentConfig(time_masks=2, frequency_masks=2, speed=0.1),
-        batching=BatchingConfig(frames_per_batch=4000, utterances_per_batch=8, sorted_epochs=0),
-        fit=one_cycle(epochs=20, learning_rate=3e-4),
+        batching=BatchingConfig(frames_per_batch=4000, utterances_per_batch=4, sorted_epochs=0),
+        fit=one_cycle(epochs=40, learning_rate=5e-4),
     )
 
 

@@ -71,7 +71,7 @@ def _missing(texts: Iterable[str], known: SymbolTokenizer | SentencePieceTokeniz
         new = {letter for letter in found if not letter.isspace() and known.model.PieceToId(letter) == UNK}
     if not words and len(new) + len(known) > MOST_CHARACTERS:
         told = (
-            f"the transcripts have {len(new)} characters that the model does not write, {MOST_CHARACTERS} is the most"
+            f"the model does not write {len(new)} characters of the transcripts, and {MOST_CHARACTERS:,} are the most"
         )
         raise UserError(f"{told}; normalize them, or train a model from scratch")
     return new

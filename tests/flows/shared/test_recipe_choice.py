@@ -1,0 +1,55 @@
+"""Without --recipe: the same corpus on the same machine takes the same recipe, and says why."""
+
+import pytest
+
+from flows.recipes import asr_own_data
+from flows.recipes.asr_own_data import SIZES
+from flows.shared.recipe_choice import Machine, check_auto, fitting
+from infra.errors import UserError
+
+LAPTOP, SERVER, GPU = Machine(0, 2, 8), Machine(0, 16, 64), Machine(1, 4, 64)
+
+
+@pytest.mark.parametrize(
+    ("hours", "machine", "recipe"),
+    [
+        (0, LAPTOP, "asr_small"),
+        (1.6, LAPTOP, "asr_small"),
+        (1.6, GPU, "asr_small"),
+        (9.9, GPU, "asr_small"),
+        (10, GPU, "asr_medium"),
+        (50, LAPTOP, "asr_small"),
+        (50, SERVER, "asr_medium"),
+        (1000, SERVER, "asr_medium"),
+        (1000, GPU, "asr_large"),
+        (1000, Machine(8, 64, 4), "asr_small"),
+    ],
+)
+def test_hours_and_machine_decide(hours, machine, recipe):
+    found = fitting(hours, machine)
+    assert found == fitting(hours, machine)
+    assert found.recipe == recipe
+    assert found.reason.startswith(f"{hours:.1f} h of training audio")
+    assert "\n" not in found.reason
+
+
+def test_what_the_machine_does_not_carry_is_said():
+    assert "too little for asr_large" in fitting(1000, LAPTOP).reason
+    assert "too little" not in fitting(1.6, LAPTOP).reason
+
+
+def test_all_that_it_may_be_read_a_corpus_alike():
+    """It is ingested to count its hours, and not a second time."""
+    assert len({getattr(asr_own_data, size.recipe)().ingest for size in SIZES}) == 1
+    assert [size.hours for size in SIZES] == sorted((size.hours for size in SIZES), reverse=True)
+    assert SIZES[-1].hours == SIZES[-1].gpus == 0
+
+
+def test_settings_are_checked_for_all_that_it_may_be(tmp_path):
+    check_auto(f"fsdd:{tmp_path}", ("fit.epochs=2",))
+    check_auto("demo:", ("fit.epochs=2",))
+    for corpus in ("demo:", f"fsdd:{tmp_path}"):
+        with pytest.raises(UserError, match=r"did you mean fit\.epochs\?.*--recipe auto"):
+            check_auto(corpus, ("fit.epoch=2",))
+    with pytest.raises(UserError, match="does not exist"):
+        check_auto("fsdd:/nowhere", ())
