@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from flows.recipes import FineTuningRecipe, Recipe
 from flows.recipes.asr_laptop_network import small_network
 from flows.recipes.fit_presets import one_cycle
-from models import deep_speech_2, listen_attend_spell
+from models import deep_speech_2, listen_attend_spell, rnn_transducer
 from models.interface import Beam
+from models.layers.rnn_stack import Recurrent
 from tasks.batches.batch_sampler import BatchingConfig
 from tasks.features.augment import AugmentConfig
 from tasks.features.front_end import FrontEnd
@@ -56,7 +57,7 @@ def asr_small() -> Recipe:
         model=small_network(hidden_size=160, layers=3),
         augment=AugmentConfig(time_masks=2, frequency_masks=2, speed=0.1, from_epoch=4),
         batching=BatchingConfig(frames_per_batch=6000, utterances_per_batch=16, sorted_epochs=1),
-        fit=one_cycle(epochs=10, learning_rate=1.5e-3, batches_per_step=2),
+        fit=one_cycle(epochs=25, learning_rate=1.5e-3, batches_per_step=2),
         beam=Beam(width=8),
     )
 
@@ -87,8 +88,46 @@ def asr_medium() -> Recipe:
 
 
 def asr_large() -> Recipe:
-    """Hundreds to thousands of hours, on GPUs: TODO."""
-    return asr_medium()
+    """Hundreds to thousands of hours, on GPUs: a Deep Speech 2 of 7 gated layers, 20 epochs.
+
+    TODO
+    """
+    return Recipe(
+        tokens=TokenizerConfig(text=NormalizationConfig(unicode="NFKC")),
+        model=deep_speech_2.Config(
+            cell="gru", share_input=False, norm="input", hidden_size=1024, layers=7, dropout=0.1
+        ),
+        augment=AugmentConfig(time_masks=2, frequency_masks=2, speed=0.1, warp=0.1, gain=0.5, from_epoch=1),
+        batching=BatchingConfig(frames_per_batch=40000, utterances_per_batch=64, sorted_epochs=1),
+        fit=one_cycle(epochs=20, learning_rate=3e-4, batches_per_step=8),
+        beam=Beam(width=16),
+    )
+
+
+def asr_streaming() -> Recipe:
+    """Tens of hours and more, to be heard while it is spoken (scriptorium listen): a transducer that reads forward.
+
+    TODO
+    """
+    return Recipe(
+        tokens=TokenizerConfig(text=NormalizationConfig(unicode="NFKC")),
+        model=rnn_transducer.Config(
+            left_frames=1,
+            stride=3,
+            encoder=Recurrent(layers=4, hidden_size=512, dropout=0.1),
+            time_reduction=2,
+            embedding_size=128,
+            prediction=Recurrent(layers=1, hidden_size=512),
+            linear_size=0,
+            joint_size=320,
+            dropout=0.1,
+            normalize=True,
+        ),
+        augment=AugmentConfig(time_masks=2, frequency_masks=2, speed=0.1, from_epoch=3),
+        batching=BatchingConfig(frames_per_batch=12000, utterances_per_batch=16, sorted_epochs=1),
+        fit=one_cycle(epochs=30, learning_rate=1e-3, batches_per_step=2),
+        beam=Beam(width=8),
+    )
 
 
 def deep_speech_2_paper() -> Recipe:

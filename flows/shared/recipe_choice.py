@@ -41,20 +41,20 @@ class Machine(NamedTuple):
 
 
 def check_auto(corpus: str, settings: Sequence[str]) -> None:
-    """Raises UserError for a corpus that there is not, and for settings that not all the recipes it may be allow."""
+    """Raises UserError for a corpus that there is not, and for settings that the smallest recipe does not allow."""
     place = parse_corpus(corpus, asr.VERB)
-    for name in [DEMO_RECIPE] if place.kind == DEMO else [size.recipe for size in SIZES]:
-        try:
-            resolve_recipe(corpus, name, settings, asr)
-        except UserError as problem:
-            raise UserError(f"{problem} (in {name}, one of those that --recipe auto takes: name one)") from problem
+    name = DEMO_RECIPE if place.kind == DEMO else SIZES[-1].recipe
+    try:
+        resolve_recipe(corpus, name, settings, asr)
+    except UserError as problem:
+        raise UserError(f"{problem} (in {name}; name another recipe with --recipe)") from problem
 
 
 def choose_recipe(corpus: str, settings: Sequence[str], workers: int) -> RecipeChoice:
     """For a corpus of speech. It is ingested, as all the recipes that it may be would do."""
-    place, some = resolve_recipe(corpus, SIZES[-1].recipe, settings, asr)
-    if place.kind == DEMO:
+    if parse_corpus(corpus, asr.VERB).kind == DEMO:
         return RecipeChoice(DEMO_RECIPE, "the generated corpus has a recipe of its own")
+    place, some = resolve_recipe(corpus, SIZES[-1].recipe, settings, asr)
     shards = ingest_corpus(place, fingerprint(place), some.ingest, SPLITS)
     told = shards.read_json("summary.json")["splits"].get("train", {})
     return fitting(told.get("seconds", 0.0) / 3600, this_machine(workers))

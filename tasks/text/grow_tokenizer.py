@@ -70,9 +70,7 @@ def _missing(texts: Iterable[str], known: SymbolTokenizer | SentencePieceTokeniz
     else:
         new = {letter for letter in found if not letter.isspace() and known.model.PieceToId(letter) == UNK}
     if not words and len(new) + len(known) > MOST_CHARACTERS:
-        told = (
-            f"the model does not write {len(new)} characters of the transcripts, and {MOST_CHARACTERS:,} are the most"
-        )
+        told = f"the model does not write {len(new)} characters of the transcripts, {MOST_CHARACTERS:,} are the most"
         raise UserError(f"{told}; normalize them, or train a model from scratch")
     return new
 

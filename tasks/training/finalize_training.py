@@ -20,7 +20,7 @@ def finalize_training(
 ) -> Artifact:
     """The bundle. key: of the training step. told: goes into its training.json beside the history."""
     begun = {"init_from": job.init_from.digest} if job.init_from else {}
-    with mlflow_run(key, workers, begun) as run_id:
+    with mlflow_run(key, workers, {f"scriptorium.{name}": digest for name, digest in begun.items()}) as run_id:
         run_training(job, workers, run_id)
         stored = training_checkpoints.latest(job.draft)
         if stored is None:

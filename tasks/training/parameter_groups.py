@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import nn
 
+from infra.errors import UserError
 from models.interface import Model
 from tasks.training.optimizer import FitConfig
 
@@ -29,7 +30,11 @@ def check_patterns(model: nn.Module, fit: FitConfig) -> None:
 
 
 def freeze_parameters(model: Model, fit: FitConfig) -> Model:
-    """The model, of whose gradient what is frozen is no part any more."""
+    """The model, of whose gradient what is frozen is no part any more. Raises UserError for a pattern of nothing."""
+    try:
+        check_patterns(model, fit)
+    except ValueError as error:
+        raise UserError(str(error)) from error
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(not _frozen(name, fit))
     return model

@@ -21,6 +21,7 @@ from tasks.text.tokenizer import TokenizerConfig, load_source_tokenizer, load_to
 from tasks.training.dev_metrics import ClassificationMetrics, check_metric
 from tasks.training.finalize_training import finalize_training
 from tasks.training.optimizer import FitConfig
+from tasks.training.parameter_groups import check_patterns
 from tasks.training.run_training import Workers
 from tasks.training.train_loop import TrainJob
 
@@ -51,6 +52,7 @@ class ClassifierTrainingConfig:
         if not isinstance(model, Classifier):
             raise ValueError(f"model: {type(model).__name__} is no classifier")
         self.adapt.check(model)
+        check_patterns(model, self.fit)
         if isinstance(self.features, FrontEnd):
             self.features.check_filters()
             self.augment.check(self.features.kind)

@@ -80,8 +80,7 @@ def test_the_same_value_by_hand_is_no_contradiction(bundle):
     assert fine_tuned(asr_fine_tune(), given, bundle).fit.freeze == ("*.recurrent",)
 
 
-def test_options_of_an_earlier_word_of_a_network_that_says_the_same(artifact_root):
-    """A transducer: what its search may do in a step is no part of its weights, and changes what it says."""
+def test_another_network_of_the_same_architecture_is_refused(artifact_root):
     with pytest.raises(UserError, match="another network"):
         fine_tuned(asr_fine_tune(), ["model.stride=4"], bundle_of(TRANSDUCER))
 

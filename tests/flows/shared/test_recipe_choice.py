@@ -45,11 +45,12 @@ def test_all_that_it_may_be_read_a_corpus_alike():
     assert SIZES[-1].hours == SIZES[-1].gpus == 0
 
 
-def test_settings_are_checked_for_all_that_it_may_be(tmp_path):
+def test_settings_are_checked_before_the_choice(tmp_path):
     check_auto(f"fsdd:{tmp_path}", ("fit.epochs=2",))
+    check_auto(f"fsdd:{tmp_path}", ("features.sample_rate=8000",))  # with which the larger ones have too many bands
     check_auto("demo:", ("fit.epochs=2",))
     for corpus in ("demo:", f"fsdd:{tmp_path}"):
-        with pytest.raises(UserError, match=r"did you mean fit\.epochs\?.*--recipe auto"):
+        with pytest.raises(UserError, match=r"did you mean fit\.epochs\?.*name another recipe"):
             check_auto(corpus, ("fit.epoch=2",))
     with pytest.raises(UserError, match="does not exist"):
         check_auto("fsdd:/nowhere", ())

@@ -18,14 +18,16 @@ from models import listen_attend_spell, rnn_transducer
 from models.layers.rnn_stack import Recurrent
 from tasks.bundles.bundle_files import read_sound
 from tasks.bundles.model_bundle import bundle_tokenizer, load_bundle, model_outputs
-from tasks.bundles.pretrained_model import build_model
+from tasks.bundles.pretrained_model import build_model, grow_weights
 from tasks.text.grow_tokenizer import grow_for_texts
 from tasks.text.tokenizer import load_tokenizer
 from tasks.training import train_loop
+from tasks.training.optimizer import make_optimizer, make_schedule
 from tasks.training.parameter_groups import check_patterns, parameter_groups, set_training_mode
 from tasks.training.run_training import Workers
 from tasks.training.train_asr import prepare_asr, train_asr
 
+TINY = Recurrent(hidden_size=8)
 MORE = LETTERS + "fg"
 
 
@@ -99,21 +101,17 @@ def test_tokens_keep_their_ids_and_a_grown_model_says_what_it_said(source, tuned
 @pytest.mark.parametrize(
     "config",
     [
-        rnn_transducer.Config(encoder=Recurrent(hidden_size=8), prediction=Recurrent(hidden_size=8), joint_size=8, linear_size=0),
-        rnn_transducer.Config(encoder=Recurrent(hidden_size=8), prediction=Recurrent(hidden_size=8), joint_size=8, embedding_size=4),
+        rnn_transducer.Config(encoder=TINY, prediction=TINY, joint_size=8, linear_size=0),
+        rnn_transducer.Config(encoder=TINY, prediction=TINY, joint_size=8, embedding_size=4),
         listen_attend_spell.Config(listener_size=8, speller_size=8, embedding_size=4, attention_size=8, ctc_weight=0.3),
     ],
     ids=["one-hot", "embedding", "speller"],
 )  # fmt: skip
 def test_every_architecture_grows(source, config):
     """Each weight of a token, in and out, stands where its id is: with the new ones forbidden, nothing has changed."""
-    from tasks.bundles.model_bundle import Bundle
-    from tasks.bundles.pretrained_model import grow_weights
-
     torch.manual_seed(1)
     small, large = config.build(8, 9).eval(), config.build(8, 12).eval()
     known = replace(load_bundle(source[1]), model=small)
-    assert isinstance(known, Bundle)
     large.load_state_dict(grow_weights(known, large.state_dict(), {name for name, _ in large.named_parameters()}))
     with torch.no_grad():
         for name, value in large.named_parameters():
@@ -214,8 +212,6 @@ def test_a_rate_factor_is_above_zero(factor):
 
 
 def test_a_one_cycle_rate_is_each_group_its_own(model):
-    from tasks.training.optimizer import make_optimizer, make_schedule
-
     fit = training(1, rate_factors={"*.output": 0.1}, learning_rate=0.5).fit
     fit = replace(fit, schedule="OneCycleLR", schedule_options={}, schedule_every="step")
     optimizer = make_optimizer(parameter_groups(model, fit), fit)
