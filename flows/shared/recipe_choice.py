@@ -1,13 +1,17 @@
 """The recipe of a training that names none: by the corpus' hours and by the machine, the same for the same two."""
 
+import os
 from collections.abc import Sequence
 from typing import NamedTuple
+
+import torch
 
 from flows.recipes import asr
 from flows.recipes.asr_own_data import SIZES, RecipeSize
 from flows.shared.validate_inputs import resolve_recipe
 from infra.errors import UserError
 from infra.ray_cluster import connect
+from infra.settings import settings
 from tasks.corpora.corpus_uri import fingerprint, parse_corpus
 from tasks.ingest.ingest_corpus import ingest_corpus
 
@@ -40,21 +44,21 @@ class Machine(NamedTuple):
         return bool(strong) and self.memory_gb >= size.memory_gb
 
 
-def check_auto(corpus: str, settings: Sequence[str]) -> None:
+def check_auto(corpus: str, given: Sequence[str]) -> None:
     """Raises UserError for a corpus that there is not, and for settings that the smallest recipe does not allow."""
     place = parse_corpus(corpus, asr.VERB)
     name = DEMO_RECIPE if place.kind == DEMO else SIZES[-1].recipe
     try:
-        resolve_recipe(corpus, name, settings, asr)
+        resolve_recipe(corpus, name, given, asr)
     except UserError as problem:
         raise UserError(f"{problem} (in {name}; name another recipe with --recipe)") from problem
 
 
-def choose_recipe(corpus: str, settings: Sequence[str], workers: int) -> RecipeChoice:
-    """For a corpus of speech. It is ingested, as all the recipes that it may be would do."""
+def choose_recipe(corpus: str, given: Sequence[str], workers: int) -> RecipeChoice:
+    """For a corpus of speech, with these settings. It is ingested, as all the recipes that it may be would do."""
     if parse_corpus(corpus, asr.VERB).kind == DEMO:
         return RecipeChoice(DEMO_RECIPE, "the generated corpus has a recipe of its own")
-    place, some = resolve_recipe(corpus, SIZES[-1].recipe, settings, asr)
+    place, some = resolve_recipe(corpus, SIZES[-1].recipe, given, asr)
     shards = ingest_corpus(place, fingerprint(place), some.ingest, SPLITS)
     told = shards.read_json("summary.json")["splits"].get("train", {})
     return fitting(told.get("seconds", 0.0) / 3600, this_machine(workers))
@@ -70,7 +74,11 @@ def fitting(hours: float, machine: Machine) -> RecipeChoice:
 
 
 def this_machine(workers: int) -> Machine:
-    """What so many workers have; 0: a training in this process, on one core."""
-    there = connect().cluster_resources()
-    gpus = int(there.get("GPU", 0)) if workers else 0
-    return Machine(gpus, max(1, min(workers, int(there.get("CPU", 1)))), there.get("memory", 0) / 1e9)
+    """What so many workers have, of Ray's cluster where one is named; 0: a training in this process, on one core."""
+    if settings().ray_address:
+        there = connect().cluster_resources()
+        gpus, cores, memory = (there.get(name, 0) for name in ("GPU", "CPU", "memory"))
+    else:
+        gpus, cores = torch.cuda.device_count(), settings().cores
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return Machine(int(gpus) if workers else 0, max(1, min(workers, int(cores))), memory / 1e9)

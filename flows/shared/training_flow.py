@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from flows.recipes import FineTuningRecipe
 from flows.shared.fine_tuning import settings_by_part
-from flows.shared.model_kinds import ModelKind, held_out, model_kind
+from flows.shared.model_kinds import SPEECH, ModelKind, held_out, model_kind
 from flows.shared.recipe_choice import AUTO, FINE_TUNING, RecipeChoice, check_auto, choose_recipe
 from flows.shared.run_summary import summarize_run
 from flows.shared.validate_inputs import check_workers, resolve_recipe
@@ -59,10 +59,10 @@ class TrainingPlan(NamedTuple):
 def check_request(kind: ModelKind, order: TrainingRequest) -> None:
     """Raises UserError for what is wrong with it, as far as that is seen without the corpus and the model."""
     check_workers(order.workers)
-    if order.recipe == AUTO and not order.init_from:
+    if order.recipe == AUTO and kind is SPEECH and not order.init_from:
         check_auto(order.corpus, order.of_recipe)
         return
-    name = FINE_TUNING if order.recipe == AUTO else order.recipe
+    name = FINE_TUNING if order.recipe == AUTO and kind is SPEECH else order.recipe
     _, recipe = resolve_recipe(order.corpus, name, () if order.init_from else order.of_recipe, kind.recipes)
     if order.init_from and not kind.fine_tuned:
         raise UserError(f"--from {order.init_from}: only train-asr starts from a model as yet")
@@ -83,12 +83,12 @@ def plan_training(kind: ModelKind, order: TrainingRequest) -> TrainingPlan:
     """Raises UserError for a model of another kind, and for settings that contradict it."""
     check_request(kind, order)
     if not order.init_from:
-        told = RecipeChoice(order.recipe, "")
-        choice = choose_recipe(order.corpus, order.of_recipe, order.workers) if order.recipe == AUTO else told
-        return TrainingPlan(*_resolved(kind, order, choice), source=None)
-    choice = RecipeChoice(order.recipe, "")
-    if order.recipe == AUTO:
-        choice = RecipeChoice(FINE_TUNING, f"it starts from {order.init_from}")
+        named = RecipeChoice(order.recipe, "")
+        choice = choose_recipe(order.corpus, order.of_recipe, order.workers) if order.recipe == AUTO else named
+        place, recipe = resolve_recipe(order.corpus, choice.recipe, order.of_recipe, kind.recipes)
+        return TrainingPlan(place, choice, recipe, source=None)
+    reason = f"it starts from {order.init_from}"
+    choice = RecipeChoice(FINE_TUNING, reason) if order.recipe == AUTO else RecipeChoice(order.recipe, "")
     source = import_model(tracking.resolve_model(order.init_from))
     if model_kind(source) is not kind:
         names = {"asr": "a recognizer", "language-model": "a language model", "classifier": "a classifier"}
@@ -97,11 +97,6 @@ def plan_training(kind: ModelKind, order: TrainingRequest) -> TrainingPlan:
     place, recipe = resolve_recipe(order.corpus, choice.recipe, (), kind.recipes)
     assert kind.fine_tuned is not None  # as `check_request` has seen
     return TrainingPlan(place, choice, kind.fine_tuned(recipe, order.of_recipe, source), source)
-
-
-def _resolved(kind: ModelKind, order: TrainingRequest, choice: RecipeChoice) -> tuple[Corpus, RecipeChoice, Any]:
-    place, recipe = resolve_recipe(order.corpus, choice.recipe, order.of_recipe, kind.recipes)
-    return place, choice, recipe
 
 
 def train_model(kind: ModelKind, order: TrainingRequest) -> dict[str, Any]:

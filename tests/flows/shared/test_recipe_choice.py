@@ -4,7 +4,7 @@ import pytest
 
 from flows.recipes import asr_own_data
 from flows.recipes.asr_own_data import SIZES
-from flows.shared.recipe_choice import Machine, check_auto, fitting
+from flows.shared.recipe_choice import Machine, check_auto, fitting, this_machine
 from infra.errors import UserError
 
 LAPTOP, SERVER, GPU = Machine(0, 2, 8), Machine(0, 16, 64), Machine(1, 4, 64)
@@ -54,3 +54,11 @@ def test_settings_are_checked_before_the_choice(tmp_path):
             check_auto(corpus, ("fit.epoch=2",))
     with pytest.raises(UserError, match="does not exist"):
         check_auto("fsdd:/nowhere", ())
+
+
+def test_this_machine_is_as_it_is(monkeypatch):
+    monkeypatch.setenv("SCRIPTORIUM_CORES", "4")
+    assert this_machine(3) == this_machine(3)
+    assert (this_machine(3).cores, this_machine(9).cores, this_machine(0).cores) == (3, 4, 1)
+    assert this_machine(0).gpus == 0
+    assert this_machine(1).memory_gb > 0.1
