@@ -50,7 +50,11 @@ def asr_fine_tune() -> FineTuningRecipe:
 
 
 def asr_small() -> Recipe:
-    """Up to some hours of sound, on a laptop: a Deep Speech 2 of 1 M parameters, 10 epochs."""
+    """Under 10 hours of sound, on a laptop: a Deep Speech 2 of 1.7 M parameters, 25 epochs.
+
+    1.1 GB of memory, 21 seconds of a core for an hour of audio and an epoch (measured by 21 epochs of 1.65 h of Persian,
+    which came to a dev CER of 44 %).
+    """
     return Recipe(
         features=FrontEnd(mels=40),
         tokens=TokenizerConfig(text=NormalizationConfig(unicode="NFKC")),
@@ -63,7 +67,11 @@ def asr_small() -> Recipe:
 
 
 def asr_medium() -> Recipe:
-    """Tens to hundreds of hours, on one GPU or a few cores: a middle-sized Deep Speech 2, 40 epochs."""
+    """10 hours of sound and more, on a GPU or 8 workers: a Deep Speech 2 of 16 M parameters, 40 epochs.
+
+    5.8 GB of memory a worker, 740 seconds of a core for an hour of audio and an epoch (measured by one update,
+    extrapolated). Not trained to its end.
+    """
     return Recipe(
         features=FrontEnd(mels=64),
         tokens=TokenizerConfig(text=NormalizationConfig(unicode="NFKC")),
@@ -88,9 +96,10 @@ def asr_medium() -> Recipe:
 
 
 def asr_large() -> Recipe:
-    """Hundreds to thousands of hours, on GPUs: a Deep Speech 2 of 7 gated layers, 20 epochs.
+    """Hundreds to thousands of hours of sound, on GPUs: a Deep Speech 2 of 89 M parameters, 20 epochs.
 
-    TODO
+    The paper's convolutions, with 7 gated layers of 1024. 15 GB of memory a worker, 10,400 seconds of a core for an hour
+    of audio and an epoch, so GPUs it needs (measured by one update without one, extrapolated). Not trained to its end.
     """
     return Recipe(
         tokens=TokenizerConfig(text=NormalizationConfig(unicode="NFKC")),
@@ -98,16 +107,17 @@ def asr_large() -> Recipe:
             cell="gru", share_input=False, norm="input", hidden_size=1024, layers=7, dropout=0.1
         ),
         augment=AugmentConfig(time_masks=2, frequency_masks=2, speed=0.1, warp=0.1, gain=0.5, from_epoch=1),
-        batching=BatchingConfig(frames_per_batch=40000, utterances_per_batch=64, sorted_epochs=1),
-        fit=one_cycle(epochs=20, learning_rate=3e-4, batches_per_step=8),
+        batching=BatchingConfig(frames_per_batch=20000, utterances_per_batch=32, sorted_epochs=1),
+        fit=one_cycle(epochs=20, learning_rate=3e-4, batches_per_step=16),
         beam=Beam(width=16),
     )
 
 
 def asr_streaming() -> Recipe:
-    """Tens of hours and more, to be heard while it is spoken (scriptorium listen): a transducer that reads forward.
+    """10 hours of sound and more, to be written while it is spoken (`listen`): a transducer that reads forward.
 
-    TODO
+    It reads 60 ms at a time, and what it has written stays. 10.7 M parameters, 30 epochs; 1.6 GB of memory a worker, 83
+    seconds of a core for an hour of audio and an epoch (measured by one update, extrapolated). Not trained to its end.
     """
     return Recipe(
         tokens=TokenizerConfig(text=NormalizationConfig(unicode="NFKC")),

@@ -3,6 +3,7 @@
 What is set by hand of these has to go with the model: its weights are used as they are.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -13,7 +14,7 @@ from flows.shared.overrides import override
 from infra.artifact_store import Artifact
 from infra.errors import UserError
 from models.interface import Beam
-from tasks.bundles.bundle_files import read_beam, read_object
+from tasks.bundles.bundle_files import LM, WORDS, read_beam, read_object
 from tasks.bundles.model_bundle import load_bundle
 from tasks.bundles.pretrained_model import says_the_same
 from tasks.bundles.speaker_batch_norm import AdaptationConfig
@@ -36,6 +37,9 @@ class SourceModel:
 
 def fine_tuned(recipe: Recipe | FineTuningRecipe, settings: Sequence[str], bundle: Artifact) -> Recipe:
     """The recipe of a training from this recognizer. Raises UserError for a setting that contradicts the model."""
+    if any(name == WORDS or name.startswith(LM) for name in bundle.names()):
+        told = "its language model, lexicon and hotwords stay behind: give them to the new model, --lm and its like"
+        print(f"scriptorium: {bundle.uri}: {told}", file=sys.stderr)
     own, by_hand = settings_by_part(recipe, settings)
     known = source_model(bundle)
     for setting in by_hand:

@@ -1,11 +1,13 @@
 """Without --recipe: the same corpus on the same machine takes the same recipe, and says why."""
 
 import pytest
+import torch
 
 from flows.recipes import asr_own_data
 from flows.recipes.asr_own_data import SIZES
 from flows.shared.recipe_choice import Machine, check_auto, fitting, this_machine
 from infra.errors import UserError
+from tasks.decoding.streaming_recognizer import StreamingTransducer
 
 LAPTOP, SERVER, GPU = Machine(0, 2, 8), Machine(0, 16, 64), Machine(1, 4, 64)
 
@@ -62,3 +64,12 @@ def test_this_machine_is_as_it_is(monkeypatch):
     assert (this_machine(3).cores, this_machine(9).cores, this_machine(0).cores) == (3, 4, 1)
     assert this_machine(0).gpus == 0
     assert this_machine(1).memory_gb > 0.1
+
+
+def test_the_streaming_recipe_reads_forward_60_ms_at_a_time():
+    recipe = asr_own_data.asr_streaming()
+    with torch.device("meta"):
+        model = recipe.model.build(recipe.features.mels, 40)
+    assert isinstance(model, StreamingTransducer)
+    assert model.streams
+    assert model.reduction * recipe.features.hop_ms == 60

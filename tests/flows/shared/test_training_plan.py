@@ -14,6 +14,7 @@ from flows.shared.training_flow import TrainingRequest, check_arguments, check_r
 from flows.shared.validate_inputs import resolve_recipe
 from infra.errors import UserError
 from models.interface import Beam
+from tasks.bundles.add_decoding_resources import DecodingResources, add_decoding_resources
 
 
 def request(*settings, recipe="auto", corpus="demo:"):
@@ -33,6 +34,14 @@ def test_what_is_the_models_comes_from_the_model(bundle):
     assert plan.recipe.tokens.kind == "characters"
     assert plan.recipe.fit == replace(asr_fine_tune().fit, epochs=3)
     assert plan.recipe.beam == Beam(width=2)
+
+
+def test_what_a_search_was_given_stays_behind_with_a_line(bundle, capsys):
+    given = add_decoding_resources(bundle, None, DecodingResources(beam=Beam(hotword_weight=2.0), hotwords=("abba",)))
+    assert fine_tuned(asr_fine_tune(), [], given).beam.hotword_weight == 0
+    assert "lexicon and hotwords stay behind" in capsys.readouterr().err
+    assert fine_tuned(asr_fine_tune(), [], bundle).beam == Beam(width=4)
+    assert not capsys.readouterr().err
 
 
 def test_any_recipe_gives_its_fit_and_augmentation(bundle):
