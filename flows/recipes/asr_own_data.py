@@ -52,8 +52,8 @@ def asr_fine_tune() -> FineTuningRecipe:
 def asr_small() -> Recipe:
     """Under 10 hours of sound, on a laptop: a Deep Speech 2 of 1.7 M parameters, 25 epochs.
 
-    1.1 GB of memory, 21 seconds of a core for an hour of audio and an epoch (measured by 21 epochs of 1.65 h of Persian,
-    which came to a dev CER of 44 %).
+    1.1 GB of memory, 21 seconds of a core for an hour of audio and an epoch (measured by 21 epochs of 1.65 h of
+    Persian, which came to a dev CER of 44 %).
     """
     return Recipe(
         features=FrontEnd(mels=40),
@@ -98,8 +98,8 @@ def asr_medium() -> Recipe:
 def asr_large() -> Recipe:
     """Hundreds to thousands of hours of sound, on GPUs: a Deep Speech 2 of 89 M parameters, 20 epochs.
 
-    The paper's convolutions, with 7 gated layers of 1024. 15 GB of memory a worker, 10,400 seconds of a core for an hour
-    of audio and an epoch, so GPUs it needs (measured by one update without one, extrapolated). Not trained to its end.
+    The paper's convolutions, with 7 gated layers of 1024. 15 GB of memory a worker, 10,400 seconds of a core for an
+    hour of audio and an epoch: it needs GPUs (measured by one update without, extrapolated). Not trained to its end.
     """
     return Recipe(
         tokens=TokenizerConfig(text=NormalizationConfig(unicode="NFKC")),
