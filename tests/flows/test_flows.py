@@ -86,7 +86,7 @@ def the_whole_way(corpus, root):
     name = "s3" if storage.is_s3(root) else "local"
     call = {"corpus": corpus, "recipe": "auto", "settings": SMALL, "workers": 0, "model_name": name}
     result, first = states_of(train_asr, **call)
-    assert sorted(first.values()) == ["Cached", *["Completed"] * (len(first) - 1)], "ingested once: the hours are counted"
+    assert sorted(first.values()) == ["Cached", *["Completed"] * (len(first) - 1)], "it is ingested once"
     assert result["recipe"] == "asr_small"
     assert result["recipe_reason"].startswith("0.0 h of training audio")
     assert result["report"].startswith(root)
