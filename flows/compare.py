@@ -17,6 +17,7 @@ from typing import Annotated, Any
 
 from prefect import flow
 
+from flows.recipes import FineTuningRecipe
 from flows.shared.command_line import comparison_arguments, run_flow
 from flows.shared.form_fields import SEEDS, corpus_field, form_field, settings_field
 from flows.shared.model_kinds import MODEL_KINDS, Data
@@ -48,13 +49,14 @@ def compare(
         seeds: each recipe is trained once with each.
     """
     module, place, plans = resolve_recipes(corpus, names, settings, MODULES)
+    check_starts(plans)
     kind, title = MODULES[module], f"compare {names} on {place}"
     seeded = {(name, seed): override(plan, [f"fit.seed={seed}"]) for name, plan in plans.items() for seed in seeds}
     data: dict[str, Data] = {}
     failed: dict[str, str] = {}
     for recipe, plan in plans.items():
         with collect_failures(failed, recipe):
-            data[recipe] = kind.data(place, plan)
+            data[recipe] = kind.data(place, plan, None)
     if not data:
         raise UserError(next(iter(failed.values())))
 
@@ -82,6 +84,12 @@ def compare(
     page = report_comparison(tuple(entries), comparison)
     published = publish_comparison(tuple(entries), page, comparison)
     return summarize_comparison(page, published, {entry.label: entry.bundle for entry in entries}, failed)
+
+
+def check_starts(plans: dict[str, Any]) -> None:
+    """Raises UserError where a recipe is one of fine-tuning."""
+    if starting := [name for name, plan in plans.items() if isinstance(plan, FineTuningRecipe)]:
+        raise UserError(f"recipe {starting[0]} starts from a model (train-asr --from): name recipes that do not")
 
 
 @contextmanager

@@ -7,6 +7,7 @@ python -m flows.train_classifier --corpus fsdd:/data/fsdd --recipe tdnn_digits -
 python -m flows.train_classifier --corpus labeled:/data/reviews.csv --recipe lstm_text
 """
 
+from functools import partial
 from typing import Annotated, Any
 
 from prefect import flow
@@ -14,7 +15,7 @@ from prefect import flow
 from flows.shared.command_line import run_flow, training_arguments
 from flows.shared.form_fields import ALIAS, MODEL_NAME, corpus_field, recipe_field, settings_field, workers_field
 from flows.shared.model_kinds import CLASSIFICATION
-from flows.shared.training_flow import TrainingRequest, train_model
+from flows.shared.training_flow import TrainingRequest, check_arguments, train_model
 
 
 @flow(name="train-classifier", flow_run_name="{recipe} on {corpus}")
@@ -40,4 +41,4 @@ def train_classifier(
 
 
 if __name__ == "__main__":
-    run_flow(train_classifier, training_arguments("train_classifier", CLASSIFICATION.recipes))
+    run_flow(train_classifier, training_arguments("train_classifier", partial(check_arguments, CLASSIFICATION)))

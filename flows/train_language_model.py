@@ -6,6 +6,7 @@ text --ingest_text--> pieces --tokenize--> stream --train--> bundle --evaluate--
 python -m flows.train_language_model --corpus text:/data/fables.txt --recipe char_rnn_fables
 """
 
+from functools import partial
 from typing import Annotated, Any
 
 from prefect import flow
@@ -13,7 +14,7 @@ from prefect import flow
 from flows.shared.command_line import run_flow, training_arguments
 from flows.shared.form_fields import ALIAS, MODEL_NAME, corpus_field, recipe_field, settings_field, workers_field
 from flows.shared.model_kinds import LANGUAGE
-from flows.shared.training_flow import TrainingRequest, train_model
+from flows.shared.training_flow import TrainingRequest, check_arguments, train_model
 
 
 @flow(name="train-language-model", flow_run_name="{recipe} on {corpus}")
@@ -39,4 +40,4 @@ def train_language_model(
 
 
 if __name__ == "__main__":
-    run_flow(train_language_model, training_arguments("train_language_model", LANGUAGE.recipes))
+    run_flow(train_language_model, training_arguments("train_language_model", partial(check_arguments, LANGUAGE)))

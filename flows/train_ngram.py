@@ -60,4 +60,7 @@ def train_ngram(
 
 
 if __name__ == "__main__":
-    run_flow(train_ngram, training_arguments("train_ngram", ngram))
+    run_flow(
+        train_ngram,
+        training_arguments("train_ngram", lambda told: resolve_recipe(told.corpus, told.recipe, told.settings, ngram)),
+    )

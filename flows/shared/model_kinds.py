@@ -5,7 +5,7 @@ share alike, so that a model is scored by either.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from flows.shared.evaluation_plan import (
     search_plan,
     text_plan,
 )
+from flows.shared.fine_tuning import fine_tuned
 from flows.shared.run_context import RunContext, flat_settings
 from infra.artifact_store import Artifact
 from infra.errors import UserError
@@ -52,6 +53,7 @@ from tasks.scoring.evaluate_asr import evaluate_asr
 from tasks.scoring.evaluate_classifier import evaluate_classifier
 from tasks.scoring.evaluate_language_model import LMScoringConfig, evaluate_language_model
 from tasks.steps.pipeline_step import Step
+from tasks.text.grow_tokenizer import grow_tokenizer
 from tasks.text.tokenizer import fit_tokenizer
 from tasks.training.leaderboard import Ranking
 from tasks.training.train_asr import train_asr
@@ -81,7 +83,9 @@ class Scored(NamedTuple):
 class ModelKind:
     """recipes: their module. ranking: what its models are compared by.
 
-    By a recipe: data of a corpus, whose examples and tokenizer `train_asr` takes; finish: a trained bundle with what
+    By a recipe: data of a corpus, whose examples and tokenizer `train_asr` takes, and for a training that starts from a
+    bundle its tokenizer with what the corpus needs beyond; fine_tuned (recipe, settings, bundle): the recipe of such a
+    training, None where there are none; finish: a trained bundle with what
     the recipe gives it. For a bundle: plan: what may be replaced of it; ready: the bundle with what a plan gives it
     (raises UserError for a plan that it does not go with); read: one split of a corpus. By either: score (bundle,
     examples, recipe or plan, split); page (bundle, data, scores by split, recipe or plan, context of the run).
@@ -89,9 +93,10 @@ class ModelKind:
 
     recipes: ModuleType
     ranking: Ranking
-    data: Callable[[Corpus, Any], Data]
+    data: Callable[[Corpus, Any, Artifact | None], Data]
     train: Step[...]
     finish: Callable[[Artifact, Data, Any], Artifact]
+    fine_tuned: Callable[[Any, Sequence[str], Artifact], Any] | None = field(default=None, kw_only=True)
     plan: Callable[[Artifact], Any]
     ready: Callable[[Artifact, Any], Artifact]
     read: Callable[[Artifact, Corpus, str, Any], Data]
@@ -148,9 +153,9 @@ def read_shards(bundle: Artifact, place: Corpus, split: str, plan: EvaluationPla
 # Speech
 
 
-def speech_data(place: Corpus, recipe: Recipe) -> Data:
+def speech_data(place: Corpus, recipe: Recipe, source: Artifact | None) -> Data:
     shards = ingest_corpus(place, fingerprint(place), recipe.ingest, SPLITS)
-    tokenizer = fit_tokenizer(shards, recipe.tokens)
+    tokenizer = grow_tokenizer(shards, bundle_tokenizer(source)) if source else fit_tokenizer(shards, recipe.tokens)
     return Data(shards, extract_features(shards, tokenizer, recipe.features, recipe.ingest.error_budget), tokenizer)
 
 
@@ -194,7 +199,7 @@ def training_features(bundle: Artifact) -> Artifact | None:
 # Language
 
 
-def language_data(place: Corpus, recipe: LanguageRecipe) -> Data:
+def language_data(place: Corpus, recipe: LanguageRecipe, _source: Artifact | None) -> Data:
     text = ingest_text(place, fingerprint(place), recipe.ingest)
     tokenizer = fit_text_tokenizer(text, recipe.tokens)
     return Data(text, tokenize_text(text, tokenizer), tokenizer)
@@ -221,7 +226,7 @@ def language_page(bundle: Artifact, data: Data, found: dict[str, Scored], plan: 
 # Classification
 
 
-def classification_data(place: Corpus, recipe: ClassificationRecipe) -> Data:
+def classification_data(place: Corpus, recipe: ClassificationRecipe, _source: Artifact | None) -> Data:
     shards = ingest_corpus(place, fingerprint(place), recipe.ingest, SPLITS)
     vocabularies = fit_classifier_vocabulary(shards, recipe.labels, recipe.features)
     return Data(
@@ -253,6 +258,7 @@ SPEECH = ModelKind(
     read=read_shards,
     score=score_transcripts,
     page=speech_page,
+    fine_tuned=fine_tuned,
 )
 LANGUAGE = ModelKind(
     recipes=language_model,

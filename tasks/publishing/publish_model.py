@@ -75,7 +75,7 @@ def track_training(key: str, publication: Registration, config: Any, data: Seque
     if bundle or not run_id and find_result(key):  # nothing is left to track but perhaps the publication
         yield
         return
-    with mlflow_run(key, Workers(run_name=publication.run_name)) as run_id:
+    with mlflow_run(key, Workers(run_name=publication.run_name), {}) as run_id:
         tracking.log_params(run_id, _params(publication, config))
         _log_data(run_id, publication.corpus, data)
         yield

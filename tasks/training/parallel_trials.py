@@ -61,7 +61,7 @@ def run_trials(trainings: Sequence[Trial], key: str, run_name: str) -> dict[str,
     todo = [one for one in trainings if find_result(one.key) is None]
     if not todo:
         return {}
-    with mlflow_run(key, Workers(run_name=run_name)):
+    with mlflow_run(key, Workers(run_name=run_name), {}):
         failed = _outcomes(todo)
         if len(failed) == len(trainings):
             label, line = next(iter(failed.items()))

@@ -45,9 +45,9 @@ class Workers(Resources):
 
 
 @contextmanager
-def mlflow_run(key: str, workers: Workers) -> Iterator[str]:
+def mlflow_run(key: str, workers: Workers, tags: dict[str, str]) -> Iterator[str]:
     """The id of the MLflow run of this key, "" for none; marked as failed or killed if the block is."""
-    run_id = tracking.open_run(key, workers.run_name, {}) if workers.run_name else ""
+    run_id = tracking.open_run(key, workers.run_name, tags) if workers.run_name else ""
     try:
         yield run_id
     except BaseException as error:

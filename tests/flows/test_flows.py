@@ -84,9 +84,11 @@ def the_whole_way(corpus, root):
     from infra.artifact_store import artifact_at
 
     name = "s3" if storage.is_s3(root) else "local"
-    call = {"corpus": corpus, "recipe": "deep_speech_2_demo", "settings": SMALL, "workers": 0, "model_name": name}
+    call = {"corpus": corpus, "recipe": "auto", "settings": SMALL, "workers": 0, "model_name": name}
     result, first = states_of(train_asr, **call)
-    assert set(first.values()) == {"Completed"}
+    assert sorted(first.values()) == ["Cached", *["Completed"] * (len(first) - 1)], "it is ingested once"
+    assert result["recipe"] == "asr_small"
+    assert result["recipe_reason"].startswith("0.0 h of training audio")
     assert result["report"].startswith(root)
     html = storage.read(result["report"]).decode()
     assert html.startswith("<!doctype html>")
@@ -112,8 +114,25 @@ def test_on_a_local_folder(prefect_server, tmp_path, monkeypatch):
     monkeypatch.setenv("SCRIPTORIUM_ARTIFACTS", str(tmp_path / "artifacts"))
     monkeypatch.setenv("SCRIPTORIUM_CORES", "2")
     result, call = the_whole_way(f"manifest:{tones(tmp_path / 'corpus')}", str(tmp_path / "artifacts"))
+    it_goes_on_from_the_champion(result, call)
     the_registry_has_the_last_word(result, call)
     what_is_in_the_folder_is_measured(result, call["corpus"], tmp_path)
+
+
+def it_goes_on_from_the_champion(result, call):
+    """Fine-tuned: recorded with what it started from."""
+    from flows.train_asr import train_asr
+    from infra.artifact_store import artifact_at
+    from infra.mlflow_client import client
+
+    settings = (f"init_from={call['model_name']}@champion", "fit.epochs=1", "fit.freeze=members.*.convolutions")
+    tuned = train_asr(**call | {"settings": settings, "model_name": "tuned"})
+    assert tuned["recipe"] == "asr_fine_tune"
+    told, source = artifact_at(tuned["paths"]["bundle"]).read_json("training.json"), result["digests"]["bundle"]
+    assert told["init_from"] == source
+    assert told["fit"]["freeze"] == ["members.*.convolutions"]
+    run = client().get_run(tuned["run_id"]).data
+    assert (run.tags["scriptorium.init_from"], run.params["recipe"]) == (source, "asr_fine_tune")
 
 
 def the_registry_has_the_last_word(result, call):
