@@ -90,9 +90,9 @@ def test_what_is_suspicious_is_read_again(artifact_root, monkeypatch):
     stored = stored_frames(wave, 8000, bundle)
     search, lengths = transcriber._search, []
 
-    def looping(windows):
+    def looping(windows, once=()):
         lengths.extend(map(len, windows))
-        found = search(windows)
+        found = search(windows, once)
         loop = Reading(tuple(words("da da da da da da")), (Alternative("da", 0.0),), False)
         return [loop if len(frames) == len(stored) else one for frames, one in zip(windows, found, strict=True)]
 
@@ -109,7 +109,7 @@ def test_of_an_untrained_model_all_is_doubtful_and_a_short_recording_stays_what_
     transcriber = Transcriber(loaded(CTC))
     noise = (0.1 * np.random.default_rng(0).standard_normal(16000)).astype(np.float32)
     (found,) = transcriber([AudioInput(noise, 16000)])
-    (reading,) = transcriber._search([stored_frames(noise, 16000, transcriber.bundle)])
+    (reading,) = transcriber._search([stored_frames(noise, 16000, transcriber.bundle)], {0})
     assert found.words == reading.words
     assert found.coverage[0].flags == found.segments[0].flags
     assert "low_confidence" in found.segments[0].flags
