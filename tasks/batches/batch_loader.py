@@ -21,6 +21,7 @@ from models.interface import Batch, Padded
 from tasks.features.augment import AugmentConfig, generator, mask, reshape
 from tasks.features.front_end import CMVN
 from tasks.ingest import tar
+from tasks.ingest.shard_index import shard_file
 
 AHEAD = 4  # batches that wait ready
 WINDOW = 32  # batches ahead of those, whose shards are fetched from S3 into the bounded cache meanwhile
@@ -80,7 +81,8 @@ class UtteranceDataset:
 
     @cached_property
     def _columns(self) -> dict[str, list]:
-        return {name: self.index[name].to_pylist() for name in ("key", "shard", "offset", "size", "steps_needed")}
+        names = ("key", "shard", "offset", "size", "steps_needed", "token_ids")
+        return {name: self.index[name].to_pylist() for name in names if name in self.index.column_names}
 
     def keys(self, rows: Sequence[int] | np.ndarray) -> tuple[str, ...]:
         return tuple(self._columns["key"][i] for i in rows)
@@ -90,8 +92,11 @@ class UtteranceDataset:
         at = {name: column[row] for name, column in self._columns.items()}
         with self._open(at["shard"]) as opened:
             region = os.pread(opened.fileno(), at["size"], at["offset"])
-        (_, frames), (_, ids) = tar.members(io.BytesIO(region))
-        return np.load(io.BytesIO(frames), allow_pickle=False), np.load(io.BytesIO(ids), allow_pickle=False)
+        (_, frames), *tokens = tar.members(io.BytesIO(region))
+        found = np.load(io.BytesIO(frames), allow_pickle=False)
+        if "token_ids" in at:  # the index knows better: a transcript may have been mended since
+            return found, np.asarray(at["token_ids"], np.int32)
+        return found, np.load(io.BytesIO(tokens[0][1]), allow_pickle=False)
 
     def first(self, count: int) -> dict[str, np.ndarray]:
         return {self.keys([row])[0]: self.read(row)[0] for row in range(min(count, len(self.index)))}
@@ -99,13 +104,13 @@ class UtteranceDataset:
     def _open(self, shard: str) -> FileIO:
         for _ in range(3):
             with contextlib.suppress(FileNotFoundError):  # left the bounded cache between being fetched and opened
-                return FileIO(self.features.file(shard))
-        return FileIO(self.features.file(shard))
+                return FileIO(shard_file(self.features, shard))
+        return FileIO(shard_file(self.features, shard))
 
     def fetch(self, rows: np.ndarray) -> None:
         """Bring the shards of these rows into the local cache."""
         for shard in sorted({self._columns["shard"][row] for row in rows.tolist()}):
-            self.features.file(shard)
+            shard_file(self.features, shard)
 
     def batch(self, rows: np.ndarray, epoch: int | None, reduction: int = 1) -> Batch:
         """Rows as one batch; augmented when an epoch is given, keeping steps enough for CTC at this reduction."""

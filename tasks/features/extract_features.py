@@ -121,16 +121,25 @@ def _reader(job: Job, tokenizer: Artifact) -> Callable[[Sample], np.ndarray]:
     """What makes of a sample its frames (T, D), or its tokens (T,) int32."""
     if told := json.loads(job["front_end"]):
         front_end = FrontEnd(**told)
-        return lambda sample: _frames(sample, front_end)
+        return lambda sample: clip_frames(sample, front_end)
     spelling = load_source_tokenizer(tokenizer)
     assert spelling is not None  # fitted with the labels, which found only texts
     return lambda sample: np.asarray(spelling.encode(sample.data.decode()), np.int32)
 
 
-def _frames(sample: Sample, front_end: FrontEnd) -> np.ndarray:
+def clip_frames(sample: Sample, front_end: FrontEnd) -> np.ndarray:
+    return sound_frames(sample, *decode_sound(sample), front_end)
+
+
+def decode_sound(sample: Sample) -> tuple[np.ndarray, int]:
+    """Samples, or cepstra, and their rate. Raises UserError for a text."""
     if sample.extension == TEXT:
         raise UserError("this corpus has texts, and the recipe or model reads sound; choose one that reads text")
-    content, rate = decode_clip(sample.data, sample.extension)
+    return decode_clip(sample.data, sample.extension)
+
+
+def sound_frames(sample: Sample, content: np.ndarray, rate: int, front_end: FrontEnd) -> np.ndarray:
+    """The frames (T, D) float32 of a decoded sample. Raises UserError for one that the front end is not for."""
     if sample.extension != "mfc":
         return extract_frames(content, rate, front_end)
     if front_end.kind != "given":
@@ -147,7 +156,7 @@ def _append(
     shard: tar.SampleWriter, row: dict[str, Any], text: str, frames: np.ndarray, ids: list[int]
 ) -> dict[str, Any]:
     arrays = {"npy": frames, "tokens.npy": np.asarray(ids, np.int32)}
-    offset, size = shard.write(row["key"], {name: _npy(array) for name, array in arrays.items()})
+    offset, size = shard.write(row["key"], {name: to_npy(array) for name, array in arrays.items()})
     same = {name: row[name] for name in ("key", "split", "shard", "seconds", "speaker", "source")}
     return same | {
         "offset": offset,
@@ -170,7 +179,8 @@ def _reject(row: dict[str, Any], reason: str, detail: str) -> dict[str, Any]:
     return same | {"stage": "features", "reason": reason, "detail": detail}
 
 
-def _npy(array: np.ndarray) -> bytes:
+def to_npy(array: np.ndarray) -> bytes:
+    """The content of a .npy file."""
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     return buffer.getvalue()

@@ -5,6 +5,7 @@ from markupsafe import Markup
 
 from infra.artifact_store import Artifact
 from tasks.ingest.shard_format import TEXT, read_sample
+from tasks.ingest.shard_index import shard_file
 from tasks.reports.html_page import to_base64
 
 MEDIA = {"wav": "audio/wav", "mp3": "audio/mpeg", "flac": "audio/flac", "ogg": "audio/ogg"}
@@ -16,7 +17,7 @@ def render_sample(shards: Artifact, key: str) -> Markup:
     row = pq.read_table(shards.file("index.parquet"), filters=[("key", "==", key)]).to_pylist()[0]
     if row["extension"] not in {*MEDIA, TEXT}:
         return Markup("")
-    with shards.file(row["shard"]).open("rb") as file:
+    with shard_file(shards, row["shard"]).open("rb") as file:
         file.seek(row["offset"])
         data = read_sample(file.read(row["size"])).data
     if row["extension"] == TEXT:
