@@ -36,7 +36,8 @@ Location = tuple[str, int, int]  # URI, offset, size
 class CorpusFiles:
     """uri: what messages name. files: name to (URI, offset, size), the URI empty where it is the name's own.
     asked: the one file that the corpus names, such as a manifest. texts: the contents of small files that were read
-    while their archive was listed. versions: of files, as `storage.FileStat` has them, where they are known. surveys: what a reader has found out about a table, which it need not read again.
+    while their archive was listed. versions: of files, as `storage.FileStat` has them, where they are known.
+    surveys: what a reader has found out about a table, which it need not read again.
     """
 
     uri: str
