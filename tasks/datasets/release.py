@@ -38,7 +38,7 @@ def find_release(corpus: Corpus, *, delta: bool | None = None) -> Release:
     parts = [ARCHIVE.sub("", part) for part in corpus.uri.split("/") if part]
     named = next((part for part in reversed(parts[-3:]) if DATED.search(part)), parts[-1] if parts else corpus.kind)
     release = Release(corpus=corpus, fingerprint=fingerprint(corpus), name=named)
-    return _described(release, parts[-3:], delta)
+    return _described(release, parts[-3:], delta=delta)
 
 
 def describe_release(release: Release, files: Iterable[str]) -> Release:
@@ -46,10 +46,12 @@ def describe_release(release: Release, files: Iterable[str]) -> Release:
     if release.date:
         return release
     folders = sorted({part for name in files for part in posixpath.dirname(name).split("/")[:2] if DATED.search(part)})
-    return _described(replace(release, name=folders[0]), folders[:1], release.delta or None) if folders else release
+    return (
+        _described(replace(release, name=folders[0]), folders[:1], delta=release.delta or None) if folders else release
+    )
 
 
-def _described(release: Release, parts: list[str], delta: bool | None) -> Release:
+def _described(release: Release, parts: list[str], *, delta: bool | None) -> Release:
     dates = [found[1] for part in parts if (found := DATED.search(part))]
     said = any(DELTA.search(part) for part in parts)
     return replace(release, date=dates[-1] if dates else "", delta=said if delta is None else delta)

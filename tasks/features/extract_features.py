@@ -86,7 +86,7 @@ def extract_shard_features(job: Job) -> Job:
             if not (row := rows.get(sample.key)):  # the same clip is elsewhere in the corpus
                 continue
             text = normalize_text(row["text"], tokens.text)
-            if reason := _unusable(text, row, tokens):
+            if reason := unusable_text(text, row, tokens):
                 rejects.append(_reject(row, *reason))
                 continue
             frames = _stored(source_of(sample))
@@ -106,7 +106,8 @@ def statistics_name(shard: str) -> str:
     return f"parts/{shard}.statistics.json"
 
 
-def _unusable(text: str, row: dict[str, Any], tokens: TextTokenizer) -> tuple[str, str] | None:
+def unusable_text(text: str, row: dict[str, Any], tokens: TextTokenizer) -> tuple[str, str] | None:
+    """Why a model cannot learn from a row with this text: reason and detail."""
     if not text and row["text"].strip():  # of silence nothing was written
         return "empty transcript", "nothing is left after text normalization"
     foreign = characters_outside(text, tokens.text)
@@ -194,7 +195,7 @@ def _merge(out: Draft, shards: list[str], error_budget: float) -> Artifact:
         parts = [from_parquet(out.read(f"parts/{name}.{part}.parquet")) for name in shards]
         tables[table] = pa.concat_tables(parts) if parts else schema.empty_table()
         out.put(f"{table}.parquet", to_parquet(tables[table]))
-    _charge(tables["index"], tables["quarantine"], error_budget)
+    charge_rejects(tables["index"], tables["quarantine"], error_budget)
     sums: dict[str, Any] = {}
     for name in shards:
         for key, value in json.loads(out.read(statistics_name(name))).items():
@@ -206,7 +207,8 @@ def _merge(out: Draft, shards: list[str], error_budget: float) -> Artifact:
     return out.commit({*shards, "index.parquet", "quarantine.parquet", "statistics.json"})
 
 
-def _charge(index: pa.Table, quarantine: pa.Table, error_budget: float) -> None:
+def charge_rejects(index: pa.Table, quarantine: pa.Table, error_budget: float) -> None:
+    """Raises UserError where more of a split is in the quarantine than the budget allows."""
     kept, rejected = (Counter(table["split"].to_pylist()) for table in (index, quarantine))
     for split, count in rejected.items():
         if count > error_budget * (count + kept[split]):

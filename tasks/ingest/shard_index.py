@@ -4,6 +4,7 @@ An index may name shards of other artifacts, as those of a data set's versions d
 """
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -33,3 +34,8 @@ def shard_file(data: Artifact, shard: str) -> Path:
 def shard_reference(data: Artifact, shard: str) -> str:
     """What the index of another artifact calls a shard of this one."""
     return f"{data.kind}/{data.digest}/{shard}"
+
+
+def read_shard_rows(data: Artifact, shard: str) -> list[dict[str, Any]]:
+    """The rows of one shard, of all splits, in their order."""
+    return pq.read_table(data.file("index.parquet"), filters=[("shard", "==", shard)]).to_pylist()
