@@ -16,6 +16,7 @@ from infra.errors import UserError
 from models.criteria.ctc import min_input_length
 from models.interface import Padded
 from tasks.corpora.utterance import QUARANTINE
+from tasks.datasets.compact_frames import compact_small
 from tasks.datasets.version_index import Row, shards_of
 from tasks.features.extract_clip_features import extract_clip_features
 from tasks.features.extract_features import INDEX, charge_rejects, unusable_text
@@ -30,9 +31,11 @@ FEATURE_INDEX = pa.schema([*INDEX, ("token_ids", pa.list_(pa.int32())), ("corpus
 
 
 def extract_version_features(version: Artifact, front_end: FrontEnd) -> tuple[Artifact, ...]:
-    """Of each of the shards that the version points into; those that an earlier version had are there already."""
+    """Of each of the shards that the version points into; those that an earlier version had are there already. Small
+    ones are put together (tasks/datasets/compact_frames.py).
+    """
     rows = pq.read_table(version.file("index.parquet"), columns=["shard"]).to_pylist()
-    return tuple(extract_clip_features(shards, front_end) for shards in shards_of(rows))
+    return compact_small([extract_clip_features(shards, front_end) for shards in shards_of(rows)])
 
 
 @step
@@ -81,10 +84,9 @@ class _Frames:
         self.places: dict[tuple[str, int], Row] = {}
         self.sums: dict[tuple[str, int], tuple[int, list[float], list[float]]] = {}
         for one in frames:
-            shards = Artifact("shards", one.read_json("source.json")["shards"])
             for row in pq.read_table(one.file("index.parquet")).to_pylist():
                 shard = shard_reference(one, row["shard"])
-                self.places[shard_reference(shards, row["shard"]), row["sample_offset"]] = {
+                self.places[row["sample_shard"], row["sample_offset"]] = {
                     "shard": shard,
                     "offset": row["offset"],
                     "size": row["size"],

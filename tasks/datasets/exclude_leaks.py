@@ -28,7 +28,7 @@ from tasks.datasets.match_recordings import (
 from tasks.datasets.version_index import KIND, VERSION_INDEX, VERSION_QUARANTINE, Row, read_quarantine, summarize_splits
 from tasks.features.acoustic_fingerprint import resample
 from tasks.ingest.shard_format import read_sample
-from tasks.ingest.shard_index import shard_file, shard_reference
+from tasks.ingest.shard_index import shard_file
 from tasks.ingest.split_corpus import sentence_hash
 from tasks.steps.parquet_io import to_parquet, to_table
 from tasks.steps.pipeline_step import step
@@ -138,12 +138,11 @@ def _read_fingerprints(frames: tuple[Artifact, ...]) -> dict[tuple[str, int], tu
     """By the shard and offset of each sample."""
     found = {}
     for one in frames:
-        shards = Artifact("shards", one.read_json("source.json")["shards"])
         table = pq.read_table(one.file("fingerprints.parquet"))
         hashes, times = (_lists(table[name]) for name in ("hashes", "times"))
-        places = zip(table["shard"].to_pylist(), table["sample_offset"].to_pylist(), strict=True)
+        places = zip(table["sample_shard"].to_pylist(), table["sample_offset"].to_pylist(), strict=True)
         for (shard, offset), *both in zip(places, hashes, times, strict=True):
-            found[shard_reference(shards, shard), offset] = tuple(both)
+            found[shard, offset] = tuple(both)
     return found
 
 

@@ -71,6 +71,17 @@ def compare_release(
     return made
 
 
+def compare_versions(before: list[Row], after: list[Row]) -> Difference:
+    """What the rows of one version have that those of another have not."""
+    made, known, there = Difference(rows=after), {row["clip_sha256"]: row for row in before}, set[str]()
+    for row in after:
+        there.add(row["clip_sha256"])
+        _note_changes(made, row, known.get(row["clip_sha256"]))
+    for clip in known.keys() - there:
+        made.note(RETRACTED, known[clip])
+    return made
+
+
 def file_name(source: str) -> str:
     return posixpath.basename(source)
 

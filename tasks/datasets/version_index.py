@@ -88,9 +88,9 @@ def list_versions(version: Artifact) -> Iterator[Artifact]:
 
 
 def shards_of(rows: list[Row]) -> list[Artifact]:
-    """The artifacts that an index points into, in the order of their digests."""
-    found = {tuple(row["shard"].split("/", 2)[:2]) for row in rows}
-    return [Artifact(kind, digest) for kind, digest in sorted(found)]
+    """The artifacts that an index points into, the oldest first."""
+    found = dict.fromkeys(tuple(row["shard"].split("/", 2)[:2]) for row in rows)
+    return [Artifact(kind, digest) for kind, digest in found]
 
 
 def summarize_splits(rows: list[Row], quarantine: list[Row]) -> dict[str, Row]:

@@ -18,17 +18,18 @@ from tasks.features.extract_features import decode_sound, sound_frames, to_npy
 from tasks.features.front_end import FrontEnd
 from tasks.ingest import tar
 from tasks.ingest.shard_format import read_shard
-from tasks.ingest.shard_index import read_shard_rows
+from tasks.ingest.shard_index import read_shard_rows, shard_reference
 from tasks.steps.parquet_io import from_parquet, to_parquet, to_table
 from tasks.steps.pipeline_step import step
 from tasks.steps.ray_jobs import Job, run_jobs
 
 KIND = "frames"
+SAMPLE = {"sample_shard": pa.string(), "sample_offset": pa.int64()}  # where the clip lies, as a reference
 FRAMES_INDEX = pa.schema(
     {
+        **SAMPLE,
         "key": pa.string(),
-        "shard": pa.string(),  # of both artifacts
-        "sample_offset": pa.int64(),  # of the clip in the shards
+        "shard": pa.string(),
         "offset": pa.int64(),
         "size": pa.int64(),
         "frames": pa.int32(),
@@ -38,8 +39,7 @@ FRAMES_INDEX = pa.schema(
 )
 FINGERPRINTS = pa.schema(
     {
-        "shard": pa.string(),
-        "sample_offset": pa.int64(),
+        **SAMPLE,
         "hashes": pa.list_(pa.uint32()),
         "times": pa.list_(pa.int32()),
     }
@@ -58,11 +58,10 @@ def extract_clip_features(shards: Artifact, front_end: FrontEnd) -> Artifact:
     for table, schema in (("index", FRAMES_INDEX), ("fingerprints", FINGERPRINTS)):
         parts = [from_parquet(out.read(_part(name, table))) for name in names]
         out.put(f"{table}.parquet", to_parquet(pa.concat_tables(parts) if parts else schema.empty_table()))
-    out.put_json("source.json", {"shards": shards.digest})
     for name in out.finished():
         if name.startswith("parts/"):
             out.remove(name)
-    return out.commit({*names, "index.parquet", "fingerprints.parquet", "source.json"})
+    return out.commit({*names, "index.parquet", "fingerprints.parquet"})
 
 
 def _part(shard: str, table: str) -> str:
@@ -83,9 +82,11 @@ def extract_shard_frames(job: Job) -> Job:
             content, rate = decode_sound(sample)
             frames = sound_frames(sample, content, rate, front_end).astype(np.float16)
             offset, size = target.write(sample.key, {"npy": to_npy(frames)})
-            exact, place = frames.astype(np.float64), {"shard": name, "sample_offset": row["offset"]}
+            exact = frames.astype(np.float64)
+            place = {"sample_shard": shard_reference(shards, name), "sample_offset": row["offset"]}
             sums = {"sum": exact.sum(0).tolist(), "squares": (exact**2).sum(0).tolist()}
-            index.append({"key": sample.key, "offset": offset, "size": size, "frames": len(frames)} | place | sums)
+            told = {"key": sample.key, "shard": name, "offset": offset, "size": size, "frames": len(frames)}
+            index.append(told | place | sums)
             hashes, times = fingerprint_clip(content, rate) if content.ndim == 1 else ([], [])
             prints.append(place | {"hashes": hashes, "times": times})
     out.put(_part(name, "index"), to_parquet(to_table(index, FRAMES_INDEX)))

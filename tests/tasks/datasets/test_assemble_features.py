@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import soundfile
 from test_three_releases import update
@@ -13,6 +15,7 @@ from infra.artifacts.inventory import take_inventory
 from models.interface import Beam
 from tasks.batches.batch_loader import UtteranceDataset
 from tasks.bundles.model_bundle import model_architecture
+from tasks.datasets import compact_frames
 from tasks.datasets.assemble_features import assemble_features, extract_version_features
 from tasks.decoding.decode_speech import DecodingConfig, decode_speech
 from tasks.features import extract_features
@@ -88,3 +91,27 @@ def test_the_store_knows_what_a_version_needs(versions):
     needed = found.reach({("dataset", made[-1].digest[:16])})
     assert {("dataset", one.digest[:16]) for one in made} <= needed
     assert {name for name in found.artifacts if name[0] == "shards"} <= needed
+
+
+def test_small_shards_are_put_together_and_say_the_same(versions, monkeypatch):
+    _, made = versions
+    version = made[-1]
+    tokenizer = fit_tokenizer(version, TokenizerConfig())
+    apart = extract_version_features(version, FRONT_END)
+    monkeypatch.setattr(compact_frames, "GROUP", 2)
+    together = extract_version_features(version, FRONT_END)
+    assert (len(apart), len(together)) == (3, 2), "a third waits for a fourth"
+    found = []
+    for frames in (apart, together):
+        features = assemble_features(version, frames, tokenizer, 0.0)
+        index = read_index(features, "train")
+        data = UtteranceDataset(features, index, CMVN("none"))
+        found.append([(row["key"], data.read(i)) for i, row in enumerate(index.to_pylist())])
+    for (key, (one, ids)), (other_key, (other, other_ids)) in zip(*found, strict=True):
+        assert key == other_key
+        np.testing.assert_array_equal(one, other)
+        np.testing.assert_array_equal(ids, other_ids)
+    prints = [
+        pa.concat_tables([pq.read_table(f.file("fingerprints.parquet")) for f in those]) for those in (apart, together)
+    ]
+    assert sorted(map(str, prints[0].to_pylist())) == sorted(map(str, prints[1].to_pylist()))
