@@ -142,7 +142,7 @@ def dataset_parser() -> Parser:
         )
     }
     for name, one in verb.items():
-        one.add_argument("name", metavar="NAME", **({"nargs": "?", "default": ""} if name == "log" else {}))
+        one.add_argument("name", metavar="NAME", nargs="?" if name == "log" else None, default="")
         one.add_argument("--json", action="store_true", help="JSON instead of a table")
     verb["add"].add_argument("--corpus", required=True, metavar="KIND:URI")
     kind = verb["add"].add_mutually_exclusive_group()

@@ -42,6 +42,10 @@ class Dataset(Protocol):
     def tokens(self) -> Any: ...
     @property
     def shard_numbers(self) -> Any: ...
+    @property
+    def weights(self) -> Any:
+        """(rows,) how often each comes in an epoch, None where each comes once."""
+        ...
 
     def keys(self, rows: Sequence[int] | np.ndarray) -> tuple[str, ...]: ...
     def first(self, count: int) -> dict[str, np.ndarray]:
@@ -78,6 +82,11 @@ class UtteranceDataset:
     @cached_property
     def shard_numbers(self) -> np.ndarray:
         return np.unique(np.asarray(self.index["shard"].to_pylist(), dtype=str), return_inverse=True)[1]
+
+    @cached_property
+    def weights(self) -> np.ndarray | None:
+        """(rows,) of the mix that the features were put together for, None where there is none."""
+        return self.index["weight"].to_numpy() if "weight" in self.index.column_names else None
 
     @cached_property
     def _columns(self) -> dict[str, list]:

@@ -17,6 +17,7 @@ from models.criteria.ctc import min_input_length
 from models.interface import Padded
 from tasks.corpora.utterance import QUARANTINE
 from tasks.datasets.compact_frames import compact_small
+from tasks.datasets.mix_corpora import NO_MIX, MixConfig, Origin, mix_weights
 from tasks.datasets.version_index import Row, shards_of
 from tasks.features.extract_clip_features import extract_clip_features
 from tasks.features.extract_features import INDEX, charge_rejects, unusable_text
@@ -27,7 +28,7 @@ from tasks.steps.pipeline_step import step
 from tasks.text.normalization import normalize_text
 from tasks.text.tokenizer import TextTokenizer, load_tokenizer
 
-FEATURE_INDEX = pa.schema([*INDEX, ("token_ids", pa.list_(pa.int32())), ("corpus", pa.string())])
+FEATURE_INDEX = pa.schema([*INDEX, ("token_ids", pa.list_(pa.int32())), ("weight", pa.float64())])
 
 
 def extract_version_features(version: Artifact, front_end: FrontEnd) -> tuple[Artifact, ...]:
@@ -40,9 +41,13 @@ def extract_version_features(version: Artifact, front_end: FrontEnd) -> tuple[Ar
 
 @step
 def assemble_features(
-    version: Artifact, frames: tuple[Artifact, ...], tokenizer: Artifact, error_budget: float
+    version: Artifact,
+    frames: tuple[Artifact, ...],
+    tokenizer: Artifact,
+    error_budget: float,
+    mix: MixConfig = NO_MIX,
 ) -> Artifact:
-    """Features of the version's rows, those that are left out excepted.
+    """Features of the version's rows, those that are left out excepted. version: or what `exclude_leaks` made.
 
     frames: of `extract_version_features`. Raises UserError where more than `error_budget` of a split has no usable
     text.
@@ -51,6 +56,7 @@ def assemble_features(
     stored = _Frames(frames)
     kept: list[Row] = []
     rejects: list[Row] = []
+    origins: list[Origin | None] = []
     for row in pq.read_table(version.file("index.parquet")).to_pylist():
         if not row["split"]:
             continue
@@ -60,7 +66,11 @@ def assemble_features(
             rejects.append(same | {"stage": "features", "reason": reason[0], "detail": reason[1]})
         else:
             kept.append(_row(row, text, tokens, stored.find(row)))
-    index, quarantine = to_table(kept, FEATURE_INDEX), to_table(rejects, QUARANTINE)
+            origins.append((row.get("corpus", 0), row.get("fresh", True)) if row["split"] == "train" else None)
+    schema = FEATURE_INDEX if mix != NO_MIX else FEATURE_INDEX.remove(FEATURE_INDEX.get_field_index("weight"))
+    for row, weight in zip(kept, mix_weights(origins, mix), strict=True):
+        row["weight"] = weight
+    index, quarantine = to_table(kept, schema), to_table(rejects, QUARANTINE)
     charge_rejects(index, quarantine, error_budget)
     with new_draft("features") as out:
         out.put("index.parquet", to_parquet(index))
@@ -73,7 +83,7 @@ def _row(row: Row, text: str, tokens: TextTokenizer, place: Row) -> Row:
     ids = tokens.encode(text)
     same = {name: row[name] for name in ("key", "split", "seconds", "speaker", "source")}
     needed = int(min_input_length(Padded.stack([torch.tensor(ids, dtype=torch.long)])))
-    told = {"tokens": len(ids), "steps_needed": needed, "text": text, "token_ids": ids, "corpus": row.get("corpus", "")}
+    told = {"tokens": len(ids), "steps_needed": needed, "text": text, "token_ids": ids}
     return same | place | told
 
 

@@ -25,7 +25,17 @@ from tasks.datasets.match_recordings import (
     join_fingerprints,
     match_fingerprints,
 )
-from tasks.datasets.version_index import KIND, VERSION_INDEX, VERSION_QUARANTINE, Row, read_quarantine, summarize_splits
+from tasks.datasets.version_index import (
+    KIND,
+    NEW,
+    TEXT_CHANGED,
+    VERSION_INDEX,
+    VERSION_QUARANTINE,
+    Row,
+    read_changes,
+    read_quarantine,
+    summarize_splits,
+)
 from tasks.features.acoustic_fingerprint import resample
 from tasks.ingest.shard_format import read_sample
 from tasks.ingest.shard_index import shard_file
@@ -34,10 +44,16 @@ from tasks.steps.parquet_io import to_parquet, to_table
 from tasks.steps.pipeline_step import step
 
 MEASURED = ("test", "dev")
+FRESH = (NEW, TEXT_CHANGED)
 LEAKS = pa.schema(
-    [(name, pa.string()) for name in ("reason", "source", "corpus", "speaker", "text", "counterpart", "split")]
+    [
+        *((name, pa.string()) for name in ("reason", "source", "speaker", "text", "counterpart", "split")),
+        ("corpus", pa.int32()),
+    ]
 )
-TRAINING_INDEX = pa.schema([*VERSION_INDEX, ("corpus", pa.string())])
+# corpus: the number of the version among those that are mixed; fresh: whether its last release brought the row, or its
+# text.
+TRAINING_INDEX = pa.schema([*VERSION_INDEX, ("corpus", pa.int32()), ("fresh", pa.bool_())])
 Leak = tuple[str, Row]  # the reason, and the row of dev or test
 SPEAKER, SENTENCE, RECORDING, SOUND = "same speaker", "same sentence", "same recording", "same sound"
 
@@ -67,18 +83,13 @@ def exclude_leaks(
 
     frames: of all their shards. Raises UserError where a corpus would lose more than the budget.
     """
-    held = [row | {"corpus": "measured"} for row in _rows(measured) if row["split"] in MEASURED]
-    offered = [
-        row | {"corpus": str(number)}
-        for number, version in enumerate(training)
-        for row in _rows(version)
-        if row["split"] == "train"
-    ]
+    held = [row | {"corpus": -1, "fresh": False} for row in _rows(measured) if row["split"] in MEASURED]
+    offered = [row for number, version in enumerate(training) for row in _offered(number, version)]
     found = dict(_find_leaks(offered, held, frames, leaks))
     left = [row | _leak(reason, other) for i, row in enumerate(offered) for reason, other in _once(found.get(i))]
     kept = [row for i, row in enumerate(offered) if i not in found]
     for number, version in enumerate(training):
-        _check_budget(str(number), str(version), offered, left, leaks)
+        _check_budget((number, str(version)), offered, left, leaks)
     rows, quarantine = _unique_keys([*held, *kept]), read_quarantine(measured)
     splits = summarize_splits(rows, quarantine)
     with new_draft(KIND) as out:
@@ -93,6 +104,13 @@ def exclude_leaks(
 
 def _rows(version: Artifact) -> list[Row]:
     return pq.read_table(version.file("index.parquet"), schema=VERSION_INDEX).to_pylist()
+
+
+def _offered(number: int, version: Artifact) -> Iterator[Row]:
+    changed = {row["clip_sha256"] for row in read_changes(version) if row["change"] in FRESH}
+    for row in _rows(version):
+        if row["split"] == "train":
+            yield row | {"corpus": number, "fresh": row["clip_sha256"] in changed}
 
 
 def _once(found: Leak | None) -> list[Leak]:
@@ -166,7 +184,8 @@ def _wave(row: Row) -> np.ndarray:
     return resample(*decode_clip(sample.data, sample.extension))
 
 
-def _check_budget(number: str, version: str, offered: list[Row], left: list[Row], leaks: LeakConfig) -> None:
+def _check_budget(corpus: tuple[int, str], offered: list[Row], left: list[Row], leaks: LeakConfig) -> None:
+    number, version = corpus
     mine, gone = ([row for row in rows if row["corpus"] == number] for rows in (offered, left))
     if len(gone) > leaks.budget * len(mine) or (mine and len(gone) == len(mine)):
         reasons = Counter(row["reason"] for row in gone).most_common()
