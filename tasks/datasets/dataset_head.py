@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from infra import storage
 from infra.artifact_store import Artifact
+from infra.artifacts.inventory import DATASETS
 from infra.errors import UserError
 from infra.lock import hold_lock
 from infra.settings import settings
@@ -20,7 +21,6 @@ from tasks.datasets.ingest_release import ingest_release
 from tasks.datasets.release import Release
 from tasks.datasets.version_index import KIND, list_versions
 
-HEADS = ".datasets"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -73,7 +73,7 @@ def find_version(name: str, digest: str = "") -> Artifact:
 
 
 def list_datasets() -> list[str]:
-    found = storage.list_files(storage.join(settings().root, HEADS))
+    found = storage.list_files(storage.join(settings().root, DATASETS))
     return sorted(path.removesuffix(".json") for path in found if path.endswith(".json"))
 
 
@@ -85,7 +85,7 @@ def _read_head(name: str) -> dict[str, Any]:
 
 
 def _place(name: str) -> str:
-    return storage.join(settings().root, HEADS, f"{name}.json")
+    return storage.join(settings().root, DATASETS, f"{name}.json")
 
 
 def _checked(name: str) -> str:

@@ -34,6 +34,7 @@ from tasks.datasets.version_index import (
     Row,
     read_changes,
     read_quarantine,
+    retracted_clips,
     summarize_splits,
 )
 from tasks.features.acoustic_fingerprint import resample
@@ -79,11 +80,16 @@ def exclude_leaks(
     training: tuple[Artifact, ...], measured: Artifact, frames: tuple[Artifact, ...], leaks: LeakConfig
 ) -> Artifact:
     """A data set of the training rows of all versions `training` that share nothing with the dev and test rows of the
-    version `measured`, and of those; `leaks.parquet` lists what was left out.
+    version `measured`, and of those but what has been withdrawn since; `leaks.parquet` lists what was left out.
 
     frames: of all their shards. Raises UserError where a corpus would lose more than the budget.
     """
-    held = [row | {"corpus": -1, "fresh": False} for row in _rows(measured) if row["split"] in MEASURED]
+    gone = {clip for version in (*training, measured) for clip in retracted_clips(version)}
+    held = [
+        row | {"corpus": -1, "fresh": False}
+        for row in _rows(measured)
+        if row["split"] in MEASURED and row["clip_sha256"] not in gone
+    ]
     offered = [row for number, version in enumerate(training) for row in _offered(number, version)]
     found = dict(_find_leaks(offered, held, frames, leaks))
     left = [row | _leak(reason, other) for i, row in enumerate(offered) for reason, other in _once(found.get(i))]

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 
 from infra.artifact_store import Artifact
 from infra.artifacts.registry import registered_versions
-from tasks.datasets.version_index import KIND, RETRACTED, list_versions, read_changes
+from tasks.datasets.version_index import KIND, retracted_clips
 
 DATA = {KIND: "clip_sha256", "shards": "sha256"}  # what models were trained on, and the column that names a clip
 
@@ -43,18 +43,6 @@ def _count(data: Artifact, column: str, clips: set[str]) -> int | None:
         return None
     rows = pq.read_table(data.file("index.parquet"), columns=[column], filters=[("split", "==", "train")])
     return len(clips.intersection(rows[column].to_pylist()))
-
-
-def retracted_clips(version: Artifact) -> dict[str, str]:
-    """The clips that releases up to this version have withdrawn, and whose they were."""
-    rows = (row for one in reversed([*list_versions(version)]) for row in read_changes(one))
-    found = dict[str, str]()
-    for row in rows:
-        if row["change"] == RETRACTED:
-            found[row["clip_sha256"]] = row["speaker"]
-        else:
-            found.pop(row["clip_sha256"], None)  # it came back
-    return found
 
 
 def models_to_retrain(version: Artifact) -> list[TrainedModel]:

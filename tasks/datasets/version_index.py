@@ -87,6 +87,18 @@ def list_versions(version: Artifact) -> Iterator[Artifact]:
         version = Artifact(KIND, parent)
 
 
+def retracted_clips(version: Artifact) -> dict[str, str]:
+    """The clips that releases up to this version have withdrawn, and whose they were."""
+    rows = (row for one in reversed([*list_versions(version)]) for row in read_changes(one))
+    found = dict[str, str]()
+    for row in rows:
+        if row["change"] == RETRACTED:
+            found[row["clip_sha256"]] = row["speaker"]
+        else:
+            found.pop(row["clip_sha256"], None)  # it came back
+    return found
+
+
 def shards_of(rows: list[Row]) -> list[Artifact]:
     """The artifacts that an index points into, the oldest first."""
     found = dict.fromkeys(tuple(row["shard"].split("/", 2)[:2]) for row in rows)

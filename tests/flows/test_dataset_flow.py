@@ -63,7 +63,8 @@ def test_a_model_of_a_version_is_known_by_the_clips_it_heard(three):
     from tasks.datasets.exclude_leaks import LeakConfig
     from tasks.datasets.mix_corpora import MixConfig
     from tasks.datasets.release import find_release
-    from tasks.datasets.trained_models import models_to_retrain, retracted_clips
+    from tasks.datasets.trained_models import models_to_retrain
+    from tasks.datasets.version_index import retracted_clips
     from tasks.features.front_end import FrontEnd
     from tasks.publishing.publish_model import Registration, publish_model
     from tasks.steps.in_process import run_in_process

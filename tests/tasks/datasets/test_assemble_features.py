@@ -11,7 +11,9 @@ from test_three_releases import update
 from three_releases import generated_clips, write_three
 from training_corpus import training
 
+from infra.artifacts.__main__ import choose_unneeded, remove
 from infra.artifacts.inventory import take_inventory
+from infra.errors import UserError
 from models.interface import Beam
 from tasks.batches.batch_loader import UtteranceDataset
 from tasks.bundles.model_bundle import model_architecture
@@ -91,6 +93,10 @@ def test_the_store_knows_what_a_version_needs(versions):
     needed = found.reach({("dataset", made[-1].digest[:16])})
     assert {("dataset", one.digest[:16]) for one in made} <= needed
     assert {name for name in found.artifacts if name[0] == "shards"} <= needed
+    unneeded, _ = choose_unneeded(found, days=-1.0, draft_days=0.0)
+    assert not {one.name for one in unneeded} & needed, "the newest version stays, however old, with all before it"
+    with pytest.raises(UserError, match="the registered data set cv needs it; nothing was removed"):
+        remove(found, [made[0].digest])
 
 
 def test_small_shards_are_put_together_and_say_the_same(versions, monkeypatch):
