@@ -32,7 +32,13 @@ RECIPE_CLASSES = {
 def training_parser(flow: str, recipes: str, *, workers: bool = True) -> Parser:
     """recipes: their module in flows/recipes/. workers: whether Ray Train has any."""
     parser = _recipe_parser(flow, (recipes,))
-    parser.add_argument("--recipe", required=True, metavar="NAME")
+    if recipes == "asr":
+        fits = "default: the one that fits the corpus' hours and the machine, or asr_fine_tune"
+        parser.add_argument("--recipe", default="auto", metavar="NAME", help=fits)
+        starts = "a model to start from (fine-tuning), see fit.freeze and fit.rate_factors; as --set init_from="
+        parser.add_argument("--from", default="", dest="init_from", metavar="NAME@ALIAS|PATH", help=starts)
+    else:
+        parser.add_argument("--recipe", required=True, metavar="NAME")
     if workers:
         told = "Ray Train workers, fit.batches_per_step at most (default %(default)s; 0: in this process)"
         parser.add_argument("--workers", type=int, default=1, help=told)

@@ -46,7 +46,7 @@ class TranscriptFiles:
 def transcribe_files(transcriber: Transcriber, recordings: Sequence[Recording], target: TranscriptFiles) -> int:
     """How many of the recordings failed, each with a line on standard error."""
     failed = 0
-    with Progress("transcribe", len(recordings)) as progress:
+    with Progress("transcribe", len(recordings), "files") as progress:
         for group in _groups(recordings):
             for recording, found in _transcribed(transcriber, group):
                 try:
