@@ -33,6 +33,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     },
     "data": {
         "ingest": "flows.ingest",
+        "dataset": "flows.dataset",
         "export": "flows.export",
         "corpora": "flows.command_line.corpora",
     },

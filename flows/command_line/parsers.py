@@ -135,6 +135,35 @@ def export_parser() -> Parser:
     return parser
 
 
+def dataset_parser() -> Parser:
+    parser = Parser(module_description("flows.dataset"))
+    verbs = parser.add_subparsers(dest="verb", required=True, parser_class=argparse.ArgumentParser)
+    verb = {
+        name: verbs.add_parser(name, help=words)
+        for name, words in (
+            ("add", "a release: what of it is new is ingested, and a version made"),
+            ("log", "its versions, the newest first; without a name the data sets there are"),
+            ("diff", "what a version has changed, clip by clip"),
+            ("show", "a version: its splits, and who withdrew, with the models that were trained on them"),
+        )
+    }
+    for name, one in verb.items():
+        one.add_argument("name", metavar="NAME", nargs="?" if name == "log" else None, default="")
+        one.add_argument("--json", action="store_true", help="JSON instead of a table")
+    verb["add"].add_argument("--corpus", required=True, metavar="KIND:URI")
+    kind = verb["add"].add_mutually_exclusive_group()
+    words = "a segment of what is new: nothing that it lacks is withdrawn (default: as its name says)"
+    kind.add_argument("--delta", action="store_true", default=None, help=words)
+    kind.add_argument("--full", action="store_false", dest="delta", help="whole: what it lacks is withdrawn")
+    verb["add"].add_argument("--locale", default="", help="what its rows must say (default: what those before do)")
+    budget = "share of the data set that may be withdrawn at once (default %(default)s)"
+    verb["add"].add_argument("--retracted-budget", type=float, default=0.5, metavar="SHARE", help=budget)
+    verb["add"].add_argument("--set", action="append", default=[], dest="settings", metavar="ingest.KEY=VALUE")
+    verb["diff"].add_argument("versions", nargs="*", metavar="VERSION", help="two, or one and the one before it")
+    verb["show"].add_argument("version", nargs="?", default="", metavar="VERSION", help="number or digest")
+    return parser
+
+
 PARSERS: dict[str, Callable[[], Parser]] = {
     "flows.train_asr": partial(training_parser, "train_asr", "asr"),
     "flows.train_language_model": partial(training_parser, "train_language_model", "language_model"),
@@ -149,6 +178,7 @@ PARSERS: dict[str, Callable[[], Parser]] = {
     "flows.align": align_parser,
     "flows.ingest": ingest_parser,
     "flows.export": export_parser,
+    "flows.dataset": dataset_parser,
 }
 
 

@@ -23,6 +23,7 @@ from tasks.features.augment import MOST_CONCATENATED, AugmentConfig, generator, 
 from tasks.features.front_end import CMVN
 from tasks.features.silence import concatenate_utterances
 from tasks.ingest import tar
+from tasks.ingest.shard_index import shard_file
 from tasks.text.tokenizer import TextTokenizer
 
 AHEAD = 4  # batches that wait ready
@@ -44,6 +45,10 @@ class Dataset(Protocol):
     def tokens(self) -> Any: ...
     @property
     def shard_numbers(self) -> Any: ...
+    @property
+    def weights(self) -> Any:
+        """(rows,) how often each comes in an epoch, None where each comes once."""
+        ...
 
     def keys(self, rows: Sequence[int] | np.ndarray) -> tuple[str, ...]: ...
     def first(self, count: int) -> dict[str, np.ndarray]:
@@ -85,10 +90,14 @@ class UtteranceDataset:
         return np.unique(np.asarray(self.index["shard"].to_pylist(), dtype=str), return_inverse=True)[1]
 
     @cached_property
+    def weights(self) -> np.ndarray | None:
+        """(rows,) of the mix that the features were put together for, None where there is none."""
+        return self.index["weight"].to_numpy() if "weight" in self.index.column_names else None
+
+    @cached_property
     def _columns(self) -> dict[str, list]:
-        return {
-            name: self.index[name].to_pylist() for name in ("key", "shard", "offset", "size", "steps_needed", "text")
-        }
+        names = ("key", "shard", "offset", "size", "steps_needed", "text", "token_ids")
+        return {name: self.index[name].to_pylist() for name in names if name in self.index.column_names}
 
     def keys(self, rows: Sequence[int] | np.ndarray) -> tuple[str, ...]:
         return tuple(self._columns["key"][i] for i in rows)
@@ -98,8 +107,11 @@ class UtteranceDataset:
         at = {name: column[row] for name, column in self._columns.items()}
         with self._open(at["shard"]) as opened:
             region = os.pread(opened.fileno(), at["size"], at["offset"])
-        (_, frames), (_, ids) = tar.members(io.BytesIO(region))
-        return np.load(io.BytesIO(frames), allow_pickle=False), np.load(io.BytesIO(ids), allow_pickle=False)
+        (_, frames), *tokens = tar.members(io.BytesIO(region))
+        found = np.load(io.BytesIO(frames), allow_pickle=False)
+        if "token_ids" in at:  # the index knows better: a transcript may have been mended since
+            return found, np.asarray(at["token_ids"], np.int32)
+        return found, np.load(io.BytesIO(tokens[0][1]), allow_pickle=False)
 
     def first(self, count: int) -> dict[str, np.ndarray]:
         return {self.keys([row])[0]: self.read(row)[0] for row in range(min(count, len(self.index)))}
@@ -107,13 +119,13 @@ class UtteranceDataset:
     def _open(self, shard: str) -> FileIO:
         for _ in range(3):
             with contextlib.suppress(FileNotFoundError):  # left the bounded cache between being fetched and opened
-                return FileIO(self.features.file(shard))
-        return FileIO(self.features.file(shard))
+                return FileIO(shard_file(self.features, shard))
+        return FileIO(shard_file(self.features, shard))
 
     def fetch(self, rows: np.ndarray) -> None:
         """Bring the shards of these rows into the local cache."""
         for shard in sorted({self._columns["shard"][row] for row in rows.tolist()}):
-            self.features.file(shard)
+            shard_file(self.features, shard)
 
     def batch(self, rows: np.ndarray, epoch: int | None, reduction: int = 1) -> Batch:
         """Rows as one batch; augmented when an epoch is given, keeping steps enough for CTC at this reduction."""

@@ -14,6 +14,7 @@ from infra.artifact_store import Artifact
 from tasks.audio.audio_io import decode_clip
 from tasks.features.front_end import resampler
 from tasks.ingest.shard_format import TEXT, read_sample
+from tasks.ingest.shard_index import shard_file
 from tasks.reports.html_page import to_base64
 
 NO_SOUND = {TEXT, "mfc"}  # what has nothing to hear
@@ -35,7 +36,7 @@ def find_samples(shards: Artifact, keys: Collection[str]) -> dict[str, Row]:
 
 def read_content(shards: Artifact, row: Row) -> bytes:
     """The clip or the text of a row of the index."""
-    with shards.file(row["shard"]).open("rb") as file:
+    with shard_file(shards, row["shard"]).open("rb") as file:
         file.seek(row["offset"])
         return read_sample(file.read(row["size"])).data
 

@@ -287,7 +287,7 @@ def _plan(job: TrainJob, epoch: int, group: int) -> list[np.ndarray]:
     frames, seed = job.train.frames, job.fit.seed
     if job.reach:
         return plan_streams(len(frames), job.batching.rows_of(int(frames[0])), group, seed, epoch)
-    return plan_batches(frames, job.train.shard_numbers, job.batching, seed, epoch)
+    return plan_batches(frames, job.train.shard_numbers, job.batching, seed, epoch, job.train.weights)
 
 
 def _trail(job: TrainJob, now: TrainState, group: list[np.ndarray], worker: WorkerRank) -> None:
