@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,6 +58,7 @@ def test_a_model_of_a_version_is_known_by_the_clips_it_heard(three):
     from flows.recipes import Recipe
     from flows.shared.dataset_data import DatasetPlan, dataset_data
     from flows.shared.model_kinds import SPEECH, held_out
+    from flows.shared.run_context import RunContext
     from models.interface import Beam
     from tasks.corpora.corpus_uri import IngestConfig, parse_corpus
     from tasks.datasets.dataset_head import update_dataset
@@ -92,7 +94,9 @@ def test_a_model_of_a_version_is_known_by_the_clips_it_heard(three):
             data = dataset_data(plan, recipe)
             trained = SPEECH.train(data.examples, data.tokenizer, recipe.training, Workers(count=0))
             bundle = SPEECH.finish(trained, data, recipe)
-            outcome = SPEECH.outcome(bundle, data, recipe, held_out(data.corpus), "a title")
+            outcome = SPEECH.outcome(
+                bundle, data, recipe, held_out(data.corpus), RunContext("a title", time.time(), "")
+            )
             about = {"corpus": "dataset:cv", "recipe": "r", "name": f"asr{number}", "alias": ""}
             publish_model(outcome, data.tokenizer, recipe, f"key-{number}", Registration(run_name="t", **about))
     gone = retracted_clips(versions[1])
