@@ -182,6 +182,24 @@ def find_version(name: str, alias_or_version: str) -> str:
         return ""
 
 
+@waiting
+def trace_bundle(digest: str) -> dict[str, Any]:
+    """The run that made a bundle, the digests of what it was made of, and the versions that it is registered as; empty
+    where no run of this tracking server has it.
+    """
+    mlflow = client()
+    found = mlflow.search_runs([_experiment(mlflow)], f"tags.`{BUNDLE_TAG}` = '{digest}'", max_results=1)
+    if not found:
+        return {}
+    run_id, tags = found[0].info.run_id, found[0].data.tags
+    versions = mlflow.search_model_versions(f"run_id = '{run_id}'")
+    return {
+        "run_id": run_id,
+        "data": {name.removeprefix("digest."): tags[name] for name in sorted(tags) if name.startswith("digest.")},
+        "versions": sorted(f"{version.name}/{version.version}" for version in versions),
+    }
+
+
 def resolve_model(model: str) -> str:
     """`NAME@ALIAS` or `NAME/VERSION` as the path of the downloaded bundle; a path or URI of a bundle as it is."""
     if storage.is_s3(model):

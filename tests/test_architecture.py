@@ -21,7 +21,7 @@ VAGUE_IN_NAMES = re.compile(r"Manager|Handler|^_*(get|do)_|(^|_)(utils?|helpers?
 PACKAGES = {
     "tasks": (
         *("steps", "corpora", "audio", "text", "ingest", "features", "batches", "ngram", "bundles", "decoding"),
-        *("transcription", "scoring", "training", "reports", "publishing"),
+        *("transcription", "scoring", "training", "reports", "archives", "publishing"),
     ),
     "models/search": ("language", "ctc", "asg", "transducer", "attention"),
 }

@@ -1,0 +1,56 @@
+"""What `--set` may replace of how an archive is transcribed, and the job that does it."""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from flows.shared.evaluation_plan import SearchPlan, add_search_resources, require_recognizer, search_plan
+from flows.shared.overrides import override
+from flows.shared.transcription_plan import TranscriptionPlan
+from infra import storage, tracking
+from tasks.archives.output_store import OutputStore
+from tasks.archives.transcribe_parts import TranscriptionJob
+from tasks.archives.work_list import PartConfig
+from tasks.bundles.model_bundle import import_model
+from tasks.steps.in_process import run_in_process
+from tasks.steps.pipeline_step import canonical
+from tasks.transcription.transcribe_audio import TranscriptionConfig
+from tasks.transcription.voice_activity import check_installed
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArchivePlan(TranscriptionPlan):
+    """error_budget: the share of files that may fail; the others are done in any case. cost_per_hour: of a worker, for
+    the estimate. parts: how much is committed at a time.
+    """
+
+    error_budget: float = 0.05
+    cost_per_hour: float = 0.0
+    parts: PartConfig = field(default_factory=PartConfig)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.error_budget <= 1:
+            raise ValueError("error_budget is a share, from 0 to 1")
+        if self.cost_per_hour < 0:
+            raise ValueError("cost_per_hour is not negative")
+
+
+def plan_archive(
+    model: str, output: str, formats: tuple[str, ...], settings: Sequence[str]
+) -> tuple[ArchivePlan, TranscriptionJob, OutputStore]:
+    """Raises UserError for another kind of model, and for a setting that it does not take."""
+    bundle = require_recognizer(import_model(tracking.resolve_model(model)))
+    plan = override(ArchivePlan(beam=search_plan(bundle).beam), settings)
+    check_installed(plan.vad)
+    search = SearchPlan(beam=plan.beam, lm=plan.lm, lexicon=plan.lexicon, hotwords=plan.hotwords)
+    with run_in_process():
+        ready = add_search_resources(bundle, search, plan.beam)
+    how = TranscriptionConfig(beam=plan.beam, vad=plan.vad, windows=plan.windows, batching=plan.batching)
+    decoding = hashlib.sha256(json.dumps(canonical(how)).encode()).hexdigest()
+    job = TranscriptionJob(bundle=ready, config=how, formats=formats, decoding=decoding)
+    identity = {"kind": "transcripts", "model": ready.digest, "decoding": decoding, "formats": list(formats)}
+    provenance = {"bundle": bundle.digest, "config": canonical(how), **tracking.trace_bundle(bundle.digest)}
+    uri = output.rstrip("/") if storage.is_s3(output) else os.path.abspath(output)
+    return plan, job, OutputStore(uri, identity, provenance)
