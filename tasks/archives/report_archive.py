@@ -149,9 +149,7 @@ def _span(row: Row) -> Markup:
     return Markup(
         "<section><code>{file}</code> channel {channel}, {start:.2f} to {end:.2f} s: {why}<br><span dir=auto>{text}"
         "</span><audio controls preload=none src='{place}#t={start:.2f},{end:.2f}'></audio></section>"
-    ).format(
-        place=place, why=", ".join(row["flags"]), **{k: row[k] for k in ("file", "channel", "start", "end", "text")}
-    )
+    ).format(place=place, why=", ".join(row["flags"]), **shown)
 
 
 def text_summary(result: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ RETRIES times; what then is still missing is missing in the output, and nothing 
 
 import json
 import logging
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -61,12 +62,14 @@ def _through_ray(job: ArchiveJob, rows: list[Row], workers: int) -> Iterator[Row
             fn_args=(job,),
             batch_size=None,
             num_cpus=READS,
-            max_retries=RETRIES,
             concurrency=workers,
         )
-        gpus = {"num_gpus": 1} if ray.cluster_resources().get("GPU") else {}
-        how = {"num_cpus": DECODES, "max_task_retries": RETRIES, "max_restarts": -1, **gpus}
-        decoded = read.map_batches(_actor_of(job), batch_size=1, compute=pool, **how)
+        how: dict[str, Any] = {"num_cpus": DECODES, "max_task_retries": RETRIES, "max_restarts": -1}
+        how |= {"num_gpus": 1} if ray.cluster_resources().get("GPU") else {}
+        with warnings.catch_warnings():
+            # Ray 2.64 will have another way to say so; by default it tries for ever.
+            warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")
+            decoded = read.map_batches(_actor_of(job), batch_size=1, compute=pool, **how)
         yield from decoded.iter_rows()
 
 
