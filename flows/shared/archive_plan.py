@@ -51,6 +51,8 @@ def plan_archive(
     decoding = hashlib.sha256(json.dumps(canonical(how)).encode()).hexdigest()
     job = TranscriptionJob(bundle=ready, config=how, formats=formats, decoding=decoding)
     identity = {"kind": "transcripts", "model": ready.digest, "decoding": decoding, "formats": list(formats)}
-    provenance = {"bundle": bundle.digest, "config": canonical(how), **tracking.trace_bundle(bundle.digest)}
+    text = json.loads(bundle.read("tokenizer.json")).get("text", {})
+    provenance = {"bundle": bundle.digest, "config": canonical(how), "text": text}
+    provenance |= tracking.trace_bundle(bundle.digest)
     uri = output.rstrip("/") if storage.is_s3(output) else os.path.abspath(output)
     return plan, job, OutputStore(uri, identity, provenance)

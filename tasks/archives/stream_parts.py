@@ -51,26 +51,20 @@ def _here(job: ArchiveJob, rows: Sequence[Row]) -> Iterator[Row]:
 def _through_ray(job: ArchiveJob, rows: list[Row], workers: int) -> Iterator[Row]:
     ray = connect()
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what died is told by who tries it again
-    context = ray.data.DataContext.get_current().copy()
-    context.max_errored_blocks = -1
-    context.target_max_block_size = 1  # a batch is a block: actors share those of one part
-    context.op_resource_reservation_enabled = True
-    with ray.data.DataContext.current(context):
-        pool = ray.data.ActorPoolStrategy(min_size=1, max_size=workers, max_tasks_in_flight_per_actor=2)
-        read = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
-            _read_block,
-            fn_args=(job,),
-            batch_size=None,
-            num_cpus=READS,
-            concurrency=workers,
-        )
-        how: dict[str, Any] = {"num_cpus": DECODES, "max_task_retries": RETRIES, "max_restarts": -1}
-        how |= {"num_gpus": 1} if ray.cluster_resources().get("GPU") else {}
-        with warnings.catch_warnings():
-            # Ray 2.64 will have another way to say so; by default it tries for ever.
-            warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")
-            decoded = read.map_batches(_actor_of(job), batch_size=1, compute=pool, **how)
-        yield from decoded.iter_rows()
+    source = ray.data.from_items(rows, override_num_blocks=len(rows))
+    source.context.max_errored_blocks = -1
+    source.context.target_max_block_size = 1  # a batch is a block: actors share those of one part
+    source.context.op_resource_reservation_enabled = True
+    pool = ray.data.ActorPoolStrategy(min_size=1, max_size=workers, max_tasks_in_flight_per_actor=2)
+    reads: dict[str, Any] = {"num_cpus": READS, "max_retries": RETRIES, "concurrency": workers}
+    decodes: dict[str, Any] = {"num_cpus": DECODES, "max_task_retries": RETRIES, "max_restarts": -1}
+    decodes |= {"num_gpus": 1} if ray.cluster_resources().get("GPU") else {}
+    with warnings.catch_warnings():
+        # By default Ray Data tries again for ever. Ray 2.64 will have another way to say how often.
+        warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")
+        read = source.map_batches(_read_block, fn_args=(job,), batch_size=None, **reads)
+        decoded = read.map_batches(_actor_of(job), batch_size=1, compute=pool, **decodes)
+    yield from decoded.iter_rows()
 
 
 def _read_block(block: dict[str, Any], job: ArchiveJob) -> Iterator[dict[str, list[Any]]]:

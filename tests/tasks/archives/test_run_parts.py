@@ -1,7 +1,6 @@
 """Every file exactly once: whatever is killed, what is written is the same, and what is committed is not read again."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -9,16 +8,19 @@ from pathlib import Path
 
 import pytest
 from archives.conftest import contents, rows, run, store_at
-from archives.text_job import DEADLY, TextJob, register
+from archives.text_job import COMPANY, DEADLY, TextJob, register
 
-from infra import processes
 from infra.errors import UserError
+from tasks.archives.plan_work import plan_work
+from tasks.archives.work_list import PartConfig
 from tasks.steps.in_process import run_in_process
 
 DRIVER = """
 import sys
 from archives.conftest import run
 from archives.text_job import TextJob
+from tasks.archives.plan_work import plan_work
+from tasks.archives.work_list import PartConfig
 from tasks.steps.in_process import run_in_process
 with run_in_process():
     run(TextJob(0.05, sys.argv[3]), sys.argv[1], sys.argv[2])
@@ -93,9 +95,6 @@ def test_only_what_is_new(expected, texts, tmp_path):
 
 
 def test_another_run_that_has_not_ended_is_finished_first(artifact_root, texts, tmp_path):
-    from tasks.archives.plan_work import plan_work
-    from tasks.archives.work_list import PartConfig
-
     store = store_at(tmp_path / "out")
     store.open()
     plan_work(store, str(texts), {"txt"}, PartConfig()).freeze(store)
@@ -109,19 +108,7 @@ def ray_session(artifact_root, monkeypatch):
     register()
 
 
-def kill_workers(name):
-    """By force, those of Ray's processes of this test that are called so."""
-    for process in processes.find_processes([processes.this_process()]):
-        try:
-            title = Path(f"/proc/{process.id}/cmdline").read_bytes().decode(errors="replace")
-        except OSError:
-            continue
-        if title.startswith("ray::") and name in title:
-            os.kill(process.id, signal.SIGKILL)
-            return True
-    return False
-
-
+@pytest.mark.filterwarnings("ignore")  # of Ray's own modules
 def test_on_ray_with_files_that_kill(ray_session, expected, texts, tmp_path):
     """A worker that dies by chance changes nothing; a file that kills it each time is in the quarantine, alone."""
     out = tmp_path / "ray"
@@ -129,10 +116,12 @@ def test_on_ray_with_files_that_kill(ray_session, expected, texts, tmp_path):
     assert (tmp_path / "died").exists()
     assert contents(out) == expected
 
-    (texts / "1" / "deadly.txt").write_text(f"{DEADLY['decode']}\n")
-    (texts / "2" / "deadly.txt").write_text(f"{DEADLY['read']}\n")
+    for name, line in {"1/a": COMPANY, "1/b": "innocent", "1/c": DEADLY["decode"], "2/d": DEADLY["read"]}.items():
+        (texts / f"{name}.txt").write_text(f"{line}\n")
     told = run(TextJob(), texts, out, workers=2)
-    assert (told["counts"]["files"], told["counts"]["quarantined"]) == (12, 2)
+    assert (told["counts"]["files"], told["counts"]["quarantined"]) == (14, 2)
     failed = {row["file"].removeprefix(f"{texts}/"): row["reason"] for row in rows(out, "quarantine")}
-    assert failed == dict.fromkeys(("1/deadly.txt", "2/deadly.txt"), "the process that worked on it died")
-    assert len(rows(out, "lines")) == len({tuple(row.values()) for row in rows(out, "lines")}) == 24
+    assert failed == dict.fromkeys(("1/c.txt", "2/d.txt"), "the process that worked on it died")
+    written = [tuple(row.values()) for row in rows(out, "lines")]
+    assert len(written) == len(set(written)) == told["counts"]["lines"] == 25
+    assert {(f"{texts}/1/a.txt", COMPANY), (f"{texts}/1/b.txt", "INNOCENT")} <= set(written)
