@@ -26,7 +26,7 @@ from flows.shared.transcription_plan import load_transcriber
 from infra import tracking
 from infra.errors import UserError
 from models.interface import Beam
-from tasks.audio.audio_values import Audio, to_audio_input, to_samples
+from tasks.audio.audio_values import Audio, to_audio_input, to_samples, to_samples_or_file
 from tasks.bundles.model_bundle import Bundle, bundle_front_end, import_model, is_classifier, load_bundle
 from tasks.decoding.classify_sequence import Classification, classify_sequence
 from tasks.decoding.forced_alignment import CTCAligner
@@ -96,7 +96,7 @@ class SpeechRecognizer:
 
     def transcribe_batch(self, audios: Sequence[Audio], rate: int | None = None) -> list[Transcript]:
         """Many at once, decoded in batches of similar length."""
-        return self._transcriber([to_audio_input(audio, rate) for audio in audios])
+        return self._transcriber([to_samples_or_file(audio, rate) for audio in audios])
 
     def stream(self, rate: int) -> Stream:
         """A stream of samples at this rate. Its text is that of a greedy search, without language model."""

@@ -13,7 +13,6 @@ from textgrid_reader import read_textgrid
 from tasks.transcription.subtitles import LINE, make_cues, timed_words
 from tasks.transcription.transcript import Alternative, Segment, Transcript, Word
 from tasks.transcription.transcript_formats import FORMATS, format_transcript
-from tasks.transcription.windows import Span
 
 LETTERS = string.ascii_letters + "&<>\"'é漢-" + string.digits
 TEXT = st.text(LETTERS, min_size=1, max_size=12) | st.text("ab<&", min_size=30, max_size=150)
@@ -33,7 +32,7 @@ def transcripts(draw, timed=True):
         at += 0.1
         readings = (Alternative(" ".join(texts), -1.0),)
         segments.append(Segment(start=begin, end=at, words=tuple(words), n_best=readings))
-    return Transcript(segments=tuple(segments), spans=(Span(0, round(at * 100)),), seconds=at, rate=100)
+    return Transcript(segments=tuple(segments), coverage=(), seconds=at, rate=100)
 
 
 ANY = transcripts() | transcripts(timed=False)
@@ -93,7 +92,7 @@ def test_cues_are_where_words_are_said():
 
     said = words("one two three four five six seven eight nine ten eleven twelve", 0.0, 0.3) + words("yes", 9.0, 0.3)
     segment = Segment(start=0.0, end=10.0, words=said, n_best=(Alternative("", 0.0),))
-    transcript = Transcript(segments=(segment,), spans=(), seconds=10.0, rate=100)
+    transcript = Transcript(segments=(segment,), coverage=(), seconds=10.0, rate=100)
     first, second = make_cues(transcript)
     assert (first.begin, first.end) == (0, 3570)
     assert first.lines == ("one two three four five six seven", "eight nine ten eleven twelve")
