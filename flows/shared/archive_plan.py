@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from flows.shared.evaluation_plan import SearchPlan, add_search_resources, require_recognizer, search_plan
 from flows.shared.overrides import override
-from flows.shared.transcription_plan import TranscriptionPlan
+from flows.shared.transcription_plan import TranscriptionPlan, parse_channels
 from infra import storage, tracking
 from tasks.archives.output_store import OutputStore
 from tasks.archives.transcribe_parts import TranscriptionJob
@@ -47,7 +47,13 @@ def plan_archive(
     search = SearchPlan(beam=plan.beam, lm=plan.lm, lexicon=plan.lexicon, hotwords=plan.hotwords)
     with run_in_process():
         ready = add_search_resources(bundle, search, plan.beam)
-    how = TranscriptionConfig(beam=plan.beam, vad=plan.vad, windows=plan.windows, batching=plan.batching)
+    how = TranscriptionConfig(
+        beam=plan.beam,
+        channels=parse_channels(plan.channels),
+        vad=plan.vad,
+        windows=plan.windows,
+        batching=plan.batching,
+    )
     decoding = hashlib.sha256(json.dumps(canonical(how)).encode()).hexdigest()
     job = TranscriptionJob(bundle=ready, config=how, formats=formats, decoding=decoding)
     identity = {"kind": "transcripts", "model": ready.digest, "decoding": decoding, "formats": list(formats)}

@@ -151,7 +151,7 @@ def _named_in(source: str) -> Iterator[str]:
     )
     for number, row in rows:
         columns = () if isinstance(row, str) else find_columns(tuple(row)).audio
-        value = row[columns[0]] if columns else None
+        value = None if isinstance(row, str) or not columns else row[columns[0]]
         if not isinstance(value, str) or not value:
             what = row if isinstance(row, str) else "no file in it; a column audio_filepath, audio, path or file has it"
             raise UserError(f"{readable(source)}, row {number}: {what}")

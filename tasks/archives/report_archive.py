@@ -62,7 +62,7 @@ def _body(store: OutputStore, told: dict[str, Any], result: dict[str, Any]) -> I
         yield html_heading("Failures by reason")
         yield html_table(["reason", "files"], [[r, f"{n:,.0f}"] for r, n in sorted(reasons.items(), key=_most)])
     yield html_heading("Coverage")
-    kinds = [name for name in ("speech_seconds", "silence_seconds", "failed_seconds") if name in counts]
+    kinds = [name for name in ("decoded_seconds", "silence_seconds", "failed_seconds") if name in counts]
     total = max(sum(counts[name] for name in kinds), 1e-9)
     rows = [[n.removesuffix("_seconds"), f"{counts[n] / 3600:,.3f}", f"{counts[n] / total:.1%}"] for n in kinds]
     yield html_table(["of the channels", "hours", "share"], rows)
@@ -70,11 +70,9 @@ def _body(store: OutputStore, told: dict[str, Any], result: dict[str, Any]) -> I
     yield html_heading("Confidence of the words")
     most = max(confidences.values(), default=1)
     bar = Markup("<div style='background:#7aa6d8;height:.8rem;width:{}rem'></div>")
-    drawn = (
-        [f"{i / BINS:.1f}", bar.format(round(20 * confidences[i] / most, 2)), f"{confidences[i]:,}"]
-        for i in range(BINS)
-    )
-    yield html_table(["from", "", "words"], ([low, drawing, f"{n:,}"] for low, drawing, n in drawn))
+    shares = [round(20 * confidences[i] / most, 2) for i in range(BINS)]
+    drawn = [[f"{i / BINS:.1f}", bar.format(shares[i]), f"{confidences[i]:,}"] for i in range(BINS)]
+    yield html_table(["from", "", "words"], drawn)
     if flags:
         yield html_heading("Flags")
         yield html_table(["flag", "segments"], [[f, f"{n:,}"] for f, n in sorted(flags.items(), key=_most)])
@@ -134,7 +132,7 @@ def _first_files(store: OutputStore) -> list[Row]:
 
 def _urgency(row: Row) -> tuple[bool, float, float]:
     sure = row["confidence"] if row["confidence"] is not None else 1.0
-    return row["status"] == "quarantined", row["flagged"] / max(1, row["segments"]), -sure
+    return row["status"] != "transcribed", row["flagged"] / max(1, row["segments"]), -sure
 
 
 def _file_cells(row: Row) -> list[str]:

@@ -18,7 +18,7 @@ TABLES = {
     "transcripts": pa.schema(
         {
             "file": pa.string(),
-            "channel": pa.string(),  # its number from 0 on, or "mix"
+            "channel": pa.int32(),  # from 0 on; 0 also of a mix of all
             "segment": pa.int32(),
             "start": pa.float64(),  # seconds
             "end": pa.float64(),
@@ -35,11 +35,12 @@ TABLES = {
     "coverage": pa.schema(
         {
             "file": pa.string(),
-            "channel": pa.string(),
+            "channel": pa.int32(),
             "begin": pa.int64(),  # frames at the file's rate
             "end": pa.int64(),
-            "fate": pa.string(),  # speech (decoded), silence, failed
-            "reason": pa.string(),  # of what failed
+            "fate": pa.string(),  # decoded, silence, failed
+            "segment": pa.int32(),  # of what was decoded
+            "flags": pa.list_(pa.string()),
         }
     ),
     "files": pa.schema(
@@ -49,7 +50,7 @@ TABLES = {
             "size": pa.int64(),
             "version": pa.string(),
             "sha256": pa.string(),
-            "status": pa.string(),  # transcribed, quarantined
+            "status": pa.string(),  # transcribed, partial, quarantined
             "rate": pa.int32(),
             "frames": pa.int64(),
             "seconds": pa.float64(),
@@ -75,13 +76,12 @@ ARCHIVE_FORMATS = ("parquet", "jsonl", *FORMATS)
 
 
 class FileTranscript(NamedTuple):
-    """One file. told: its row of `files` and, where it failed, that of `quarantine`. channels: the transcript of each
-    by its name, none of a file that failed. flags: of its segments, by channel and number.
+    """One file. told: its row of `files` and, where something failed, that of `quarantine`. transcript: none where
+    nothing could be read.
     """
 
     told: Mapping[str, Any]
-    channels: Mapping[str, Transcript]
-    flags: Mapping[tuple[str, int], Sequence[str]]
+    transcript: Transcript | None
 
 
 def build_tables(files: Sequence[FileTranscript], digests: Mapping[str, str], formats: Iterable[str]) -> PartResult:
@@ -89,16 +89,16 @@ def build_tables(files: Sequence[FileTranscript], digests: Mapping[str, str], fo
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in TABLES}
     written, counts = dict[str, bytes](), {"files": float(len(files))}
     for one in files:
-        segments = [row | digests for row in _segment_rows(one)]
+        segments = [row | dict(digests) for row in _segment_rows(one)]
         rows["transcripts"] += segments
         rows["coverage"] += _coverage_rows(one)
         summary = _summary(segments)
-        rows["files"].append(one.told | summary)
-        if one.told["status"] == "quarantined":
+        rows["files"].append(dict(one.told) | summary)
+        if one.told["status"] != "transcribed":
             rows["quarantine"].append(dict(one.told))
             counts[f"reason: {one.told['reason']}"] = counts.get(f"reason: {one.told['reason']}", 0.0) + 1
-        else:
-            written |= _files(one, segments, formats)
+        if one.transcript:
+            written |= _files(one, one.transcript, segments, formats)
     tables = {
         name: to_parquet(_table(found, TABLES[name])) for name, found in rows.items() if found or name != "quarantine"
     }
@@ -114,7 +114,7 @@ def _segment_rows(one: FileTranscript) -> list[dict[str, Any]]:
     return [
         {
             "file": one.told["file"],
-            "channel": channel,
+            "channel": segment.channel,
             "segment": number,
             "start": segment.start,
             "end": segment.end,
@@ -122,19 +122,15 @@ def _segment_rows(one: FileTranscript) -> list[dict[str, Any]]:
             "confidence": segment.confidence,
             "words": [word._asdict() for word in segment.words],
             "n_best": [reading._asdict() for reading in segment.n_best],
-            "flags": list(one.flags.get((channel, number), ())),
+            "flags": list(segment.flags),
         }
-        for channel, transcript in one.channels.items()
-        for number, segment in enumerate(transcript.segments)
+        for number, segment in enumerate(one.transcript.segments if one.transcript else ())
     ]
 
 
 def _coverage_rows(one: FileTranscript) -> list[dict[str, Any]]:
-    return [
-        {"file": one.told["file"], "channel": channel, "begin": s.begin, "end": s.end, "fate": s.fate, "reason": ""}
-        for channel, transcript in one.channels.items()
-        for s in transcript.spans
-    ]
+    intervals = one.transcript.coverage if one.transcript else ()
+    return [{"file": one.told["file"]} | interval._asdict() | {"flags": list(interval.flags)} for interval in intervals]
 
 
 def _summary(segments: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -148,7 +144,7 @@ def _summary(segments: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _counts(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, float]:
-    counts = {name: 0.0 for name in ("seconds", "speech_seconds", "silence_seconds", "failed_seconds")}
+    counts = {name: 0.0 for name in ("seconds", "decoded_seconds", "silence_seconds", "failed_seconds")}
     rates = {row["file"]: row.get("rate") or 1 for row in rows["files"]}
     for row in rows["coverage"]:
         counts[f"{row['fate']}_seconds"] += (row["end"] - row["begin"]) / rates[row["file"]]
@@ -159,16 +155,16 @@ def _counts(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, float]
     return counts
 
 
-def _files(one: FileTranscript, segments: Sequence[Mapping[str, Any]], formats: Iterable[str]) -> dict[str, bytes]:
-    """One a format and channel; of a single channel its name is not in the file's."""
+def _files(
+    one: FileTranscript, transcript: Transcript, segments: Sequence[Mapping[str, Any]], formats: Iterable[str]
+) -> dict[str, bytes]:
+    """One a format."""
     written, name = dict[str, bytes](), one.told["name"]
     for how in formats:
         if how == "jsonl":
             lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in segments)
             written[f"jsonl/{name}.jsonl"] = "".join(lines).encode()
         elif how != "parquet":
-            for channel, transcript in one.channels.items():
-                suffix = (f".{channel}" if len(one.channels) > 1 else "") + FORMATS[how][0]
-                title = name.rpartition("/")[2]
-                written[f"{how}/{name}{suffix}"] = format_transcript(transcript, title, how).encode()
+            text = format_transcript(transcript, name.rpartition("/")[2], how)
+            written[f"{how}/{name}{FORMATS[how][0]}"] = text.encode()
     return written

@@ -54,8 +54,15 @@ def written(tmp_path, texts):
             Segment(start=7.0 * k, end=7.0 * k + 7, n_best=(Alternative("", 0.0),),
                     words=tuple(Word(w, 7.0 * k + i, 7.0 * k + i + 1, 0.5) for i, w in enumerate(cut)))
             for k, cut in enumerate(cuts))  # fmt: skip
-        told = {"file": f"/in/{name}.wav", "name": name, "status": "transcribed", "rate": 1, "seconds": 1.0, "frames": 1}
-        files.append(FileTranscript(told, {"mix": Transcript(segments=segments, spans=(), seconds=1, rate=1)}, {}))
+        told = {
+            "file": f"/in/{name}.wav",
+            "name": name,
+            "status": "transcribed",
+            "rate": 1,
+            "seconds": 1.0,
+            "frames": 1,
+        }
+        files.append(FileTranscript(told, Transcript(segments=segments, coverage=(), seconds=1, rate=1)))
     store.commit(0, build_tables(files, {"model": "m", "decoding": "d"}, ()))
     store.finish()
     return store.uri
