@@ -55,6 +55,7 @@ def test_deployments_name_flows_and_parameters_that_exist():
         "flows/compare.py:compare",
         "flows/evaluate.py:evaluate_model",
         "flows/tune_decoding.py:tune_decoding",
+        "flows/transcribe_archive.py:transcribe_archive",
     }
     for deployment in config["deployments"]:
         file, _, function = deployment["entrypoint"].partition(":")
