@@ -108,9 +108,10 @@ class OutputStore:
 
     def notes(self) -> Iterator[dict[str, Any]]:
         """Of each committed part what its note says, in their order."""
-        for number in sorted(self.committed()):
-            place = storage.join(self.uri, _note(number))
-            yield manifest.parse_json(storage.read(place), place)
+        places = [storage.join(self.uri, _note(number)) for number in sorted(self.committed())]
+        with ThreadPoolExecutor(WRITERS) as pool:
+            for place, data in zip(places, pool.map(storage.read, places), strict=True):
+                yield manifest.parse_json(data, place)
 
     def finish(self) -> dict[str, Any]:
         """The manifest, when all parts are there: how many files each table and format has, and the counts; and what no

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from heapq import nlargest
 from typing import Any
+from urllib.parse import quote
 
 from markupsafe import Markup
 
@@ -142,7 +143,7 @@ def _file_cells(row: Row) -> list[str]:
 
 def _span(row: Row) -> Markup:
     """Played from where the file lies, where a browser may read it."""
-    place = row["file"] if storage.is_s3(row["file"]) else f"file://{row['file']}"
+    place = row["file"] if storage.is_s3(row["file"]) else f"file://{quote(row['file'])}"
     shown = {name: row[name] for name in ("file", "channel", "start", "end", "text")}
     return Markup(
         "<section><code>{file}</code> channel {channel}, {start:.2f} to {end:.2f} s: {why}<br><span dir=auto>{text}"

@@ -19,6 +19,7 @@ from tasks.steps.in_process import is_in_process
 
 RETRIES = 2  # of what died, before it is looked at alone
 READS, DECODES = 0.25, 0.75  # of a worker's core
+AT_ONCE = 1000  # parts that Ray is given: it holds something of each
 PLAN = -1  # in place of a batch's number
 
 Row = dict[str, Any]
@@ -35,10 +36,12 @@ class StreamResult(NamedTuple):
 def stream_parts(job: ArchiveJob, parts: Sequence[Part], workers: int) -> Iterator[StreamResult]:
     """Results in any order, each once. Raises UserError where a worker does."""
     rows = [{"part": json.dumps(part.to_dict())} for part in parts]
-    for row in _through_ray(job, rows, workers) if not is_in_process() else _here(job, rows):
-        if problem := row.get("problem"):
-            raise UserError(problem)
-        yield StreamResult(row["number_of_part"], row["number"], json.loads(row["told"]))
+    for begin in range(0, len(rows), AT_ONCE):
+        some = rows[begin : begin + AT_ONCE]
+        for row in _here(job, some) if is_in_process() else _through_ray(job, some, workers):
+            if problem := row.get("problem"):
+                raise UserError(problem)
+            yield StreamResult(row["number_of_part"], row["number"], json.loads(row["told"]))
 
 
 def _here(job: ArchiveJob, rows: Sequence[Row]) -> Iterator[Row]:
