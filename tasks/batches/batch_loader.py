@@ -18,9 +18,11 @@ import torch
 from infra import storage
 from infra.artifact_store import Artifact
 from models.interface import Batch, Padded
-from tasks.features.augment import AugmentConfig, generator, mask, reshape
+from tasks.features.augment import MOST_CONCATENATED, AugmentConfig, generator, mask, reshape
 from tasks.features.front_end import CMVN
+from tasks.features.silence import concatenate_utterances
 from tasks.ingest import tar
+from tasks.text.tokenizer import TextTokenizer
 
 AHEAD = 4  # batches that wait ready
 WINDOW = 32  # batches ahead of those, whose shards are fetched from S3 into the bounded cache meanwhile
@@ -58,13 +60,16 @@ class Dataset(Protocol):
 
 @dataclass(frozen=True)
 class UtteranceDataset:
-    """Rows of a feature index, with what reads and prepares them. Row numbers are those of `index`."""
+    """Rows of a feature index, with what reads and prepares them. Row numbers are those of `index`. tokenizer: spells
+    the transcripts of utterances that are augmented to one, None where none are.
+    """
 
     features: Artifact
     index: pa.Table
     normalizer: CMVN
     augment: AugmentConfig = AugmentConfig()
     seed: int = 0
+    tokenizer: TextTokenizer | None = None
 
     @cached_property
     def frames(self) -> np.ndarray:
@@ -80,7 +85,9 @@ class UtteranceDataset:
 
     @cached_property
     def _columns(self) -> dict[str, list]:
-        return {name: self.index[name].to_pylist() for name in ("key", "shard", "offset", "size", "steps_needed")}
+        return {
+            name: self.index[name].to_pylist() for name in ("key", "shard", "offset", "size", "steps_needed", "text")
+        }
 
     def keys(self, rows: Sequence[int] | np.ndarray) -> tuple[str, ...]:
         return tuple(self._columns["key"][i] for i in rows)
@@ -111,20 +118,37 @@ class UtteranceDataset:
         """Rows as one batch; augmented when an epoch is given, keeping steps enough for CTC at this reduction."""
         frames, targets = [], []
         for row in rows.tolist():
-            raw, ids = self.read(row)
-            frames.append(self._prepared(raw, row, epoch, reduction))
+            prepared, ids = self._prepared(row, epoch, reduction)
+            frames.append(torch.from_numpy(prepared))
             targets.append(torch.from_numpy(ids.astype(np.int64)))
-        return Batch(self.keys(rows), Padded.stack([torch.from_numpy(f) for f in frames]), Padded.stack(targets))
+        return Batch(self.keys(rows), Padded.stack(frames), Padded.stack(targets))
 
-    def _prepared(self, raw: np.ndarray, row: int, epoch: int | None, reduction: int) -> np.ndarray:
+    def _prepared(self, row: int, epoch: int | None, reduction: int) -> tuple[np.ndarray, np.ndarray]:
+        """The source of a row and its token ids."""
+        raw, ids = self.read(row)
         if raw.dtype == np.int32:  # tokens are neither normalized nor augmented
-            return raw.astype(np.int64)
+            return raw.astype(np.int64), ids
         if epoch is None or epoch < self.augment.from_epoch or self.augment.nothing:
-            return self.normalizer(raw)
+            return self.normalizer(raw), ids
         random = generator(self.seed, epoch, self._columns["key"][row])
-        least = min(len(raw), self._columns["steps_needed"][row] * reduction)
-        shaped = reshape(raw.astype(np.float32), self.augment, random, least)
-        return mask(self.normalizer(shaped), self.augment, random)
+        steps, raw = self._columns["steps_needed"][row], raw.astype(np.float32)
+        if self.augment.concatenate or self.augment.silence_frames:
+            others = self._others(random)
+            heard = [raw, *(self.read(other)[0].astype(np.float32) for other in others)]
+            raw = concatenate_utterances(heard, self.augment.silence_frames, random)
+            if others and self.tokenizer is not None:
+                texts = [self._columns["text"][one] for one in (row, *others)]
+                ids = np.asarray(self.tokenizer.encode(" ".join(filter(None, texts))), np.int32)
+                steps = sum(self._columns["steps_needed"][one] + 2 for one in (row, *others))  # a space, and a blank
+        shaped = reshape(raw, self.augment, random, min(len(raw), steps * reduction))
+        return mask(self.normalizer(shaped), self.augment, random), ids
+
+    def _others(self, random: np.random.Generator) -> list[int]:
+        """The rows that follow one, as it is augmented."""
+        found = list[int]()
+        while self.tokenizer and len(found) < MOST_CONCATENATED - 1 and random.random() < self.augment.concatenate:
+            found.append(int(random.integers(0, len(self.index))))
+        return found
 
 
 def prefetch(

@@ -78,7 +78,7 @@ def prepare_asr(
             )
     if not len(rows):
         raise UserError(f"{features}: no training utterance is long enough for its transcript")
-    heard = UtteranceDataset(features, rows, normalizer, training.augment, fit.seed)
+    heard = UtteranceDataset(features, rows, normalizer, training.augment, fit.seed, load_tokenizer(tokenizer))
     held_out = UtteranceDataset(features, dev, normalizer)
     data = {
         "train": heard,
