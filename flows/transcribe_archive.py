@@ -57,10 +57,11 @@ def transcribe_archive(
     """
     plan, job, store = plan_archive(model, output, formats, settings)
     with store.hold():
-        store.open()
+        store.check()
         work = plan_work(store, source, EXTENSIONS, plan.parts)
         estimate = estimate_archive(job, work, workers, plan.cost_per_hour)
         print(text_estimate(estimate), flush=True)
+        store.open()
         work.freeze(store)
         summary = ArchiveRun(job, store, workers)(list(work.parts.values()), estimate["seconds"])
         return report_archive(store, work, summary, plan.error_budget)

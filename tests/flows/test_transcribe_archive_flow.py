@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -38,16 +40,34 @@ def folder(tmp_path):
     return top
 
 
-def command(*arguments):
-    how = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
-    return subprocess.Popen([*COMMAND, *map(str, arguments)], **how, env=os.environ | {
-        "PYTHONPATH": os.pathsep.join(sys.path), "SCRIPTORIUM_CORES": "2", "PYTHONWARNINGS": "ignore"})  # fmt: skip
+@dataclass
+class Command:
+    """It says what it says to files: what it leaves behind when it is killed would keep pipes open."""
+
+    place: Path
+    process: subprocess.Popen
+
+    def ended(self, status):
+        assert self.process.wait(280) == status, self.told("err")
+        return self.told("out"), self.told("err")
+
+    def told(self, name):
+        return self.place.with_suffix(f".{name}").read_text()
 
 
-def ended(process, status):
-    out, err = process.communicate(timeout=280)
-    assert process.returncode == status, err
-    return out, err
+@pytest.fixture
+def command(tmp_path):
+    def start(*arguments):
+        place = tmp_path / f"command-{len(list(tmp_path.glob('command-*')))}"
+        env = os.environ | {
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "SCRIPTORIUM_CORES": "2",
+            "PYTHONWARNINGS": "ignore",
+        }
+        with place.with_suffix(".out").open("w") as out, place.with_suffix(".err").open("w") as err:
+            return Command(place, subprocess.Popen([*COMMAND, *map(str, arguments)], stdout=out, stderr=err, env=env))
+
+    return start
 
 
 def results(out):
@@ -67,68 +87,47 @@ def uninterrupted(folder, place, setting):
     return results(place)
 
 
-def test_killed_and_begun_again_it_is_the_same(artifact_root, folder, tmp_path):
-    """Twice by force with all its processes, once by SIGTERM; from then on no committed part is read."""
+def test_killed_and_begun_again_it_is_the_same(artifact_root, folder, tmp_path, command):
+    """Once by force, once by SIGTERM; what was committed is gone from the source when it is begun for the last time."""
     settings = "parts.max_files=2"
     arguments = ("--source", folder, "--model", bundle_of(CTC).uri, "--formats", "parquet,srt", "--set", settings)
     expected, out = uninterrupted(folder, tmp_path / "whole", settings), tmp_path / "out"
     for wanted, how in ((2, signal.SIGKILL), (5, signal.SIGTERM)):
-        process = command(*arguments, "--output", out, "--workers", 2)
+        run = command(*arguments, "--output", out, "--workers", 2)
         while len(list(out.glob("parts/*.json"))) < wanted:
-            assert process.poll() is None
+            assert run.process.poll() is None, run.told("err")
             time.sleep(0.05)
-        process.send_signal(how)
-        _, err = process.communicate(timeout=60)
+        run.process.send_signal(how)
         if how == signal.SIGTERM:
-            assert process.returncode == 130
-            assert "goes on where this one stopped" in err.splitlines()[-1]
+            assert "goes on where this one stopped" in run.ended(130)[1].splitlines()[-1]
+        else:
+            run.process.wait()
         assert not (out / "manifest.json").exists()
     for note in sorted(out.glob("parts/*.json"))[:5]:
         for name in json.loads(note.read_text())["files"]:
             if name.startswith("srt/"):
                 (folder / name.removeprefix("srt/").removesuffix(".srt")).unlink()
-    told, _ = ended(command(*arguments, "--output", out, "--json"), 0)
+    told, _ = command(*arguments, "--output", out, "--json").ended(0)
     assert results(out) == expected
     found = json.loads(told.splitlines()[-1])
     assert found["parts_resumed"] >= 5
     assert (found["counts"]["files"], found["counts"]["quarantined"], found["parts"]) == (25, 1, 13)
 
 
-def test_what_cannot_be_is_one_line_and_an_estimate_writes_nothing(artifact_root, folder, tmp_path):
-    bundle = bundle_of(CTC).uri
-    out = tmp_path / "out"
+def test_what_cannot_be_is_one_line_and_an_estimate_writes_nothing(artifact_root, folder, tmp_path, command):
+    out, given = tmp_path / "out", ("--model", bundle_of(CTC).uri, "--dry-run", "--source")
     several = [
-        (
-            ("--source", folder, "--output", out, "--model", bundle, "--formats", "doc"),
-            2,
-            "--formats doc: write some of",
-        ),
-        (("--source", tmp_path / "no", "--output", out, "--model", bundle), 1, "no such file, folder or pattern"),
-        (("--source", folder, "--output", folder, "--model", bundle, "--dry-run"), 1, "give an empty --output"),
-        (
-            ("--source", folder, "--output", out, "--model", bundle, "--workers", 99),
-            2,
-            "workers 99: this machine has 2",
-        ),
+        ((*given, folder, "--output", out, "--formats", "doc"), 2, "--formats doc: write some of"),
+        ((*given, tmp_path / "no", "--output", out), 1, "no such file, folder or pattern"),
+        ((*given, folder, "--output", folder), 1, "give an empty --output"),
+        ((*given, folder, "--output", out, "--workers", 99), 2, "workers 99: this machine has 2"),
     ]
-    for process, status, says in [(command(*arguments), status, says) for arguments, status, says in several]:
-        _, err = ended(process, status)
+    for arguments, status, says in several:
+        _, err = command(*arguments).ended(status)
         assert says in err.strip().splitlines()[-1]
         assert "Traceback" not in err
-    given = (
-        "--source",
-        folder,
-        "--output",
-        out,
-        "--model",
-        bundle,
-        "--workers",
-        2,
-        "--cost-per-hour",
-        36000,
-        "--dry-run",
-    )
-    told, _ = ended(command(*given, "--json"), 0)
+    cost = ("--workers", 2, "--cost-per-hour", 36000, "--json")
+    told, _ = command(*given, folder, "--output", out, *cost).ended(0)
     found = json.loads(told.splitlines()[-1])
     assert (found["files"], found["parts"], found["ignored"]) == (25, 1, {".txt": 1})
     lengths = [soundfile.info(path).duration for path in folder.glob("[0-9]*.*")]
