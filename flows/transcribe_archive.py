@@ -16,6 +16,7 @@ import json
 import os
 import signal
 from argparse import Namespace
+from functools import partial
 from typing import Any
 
 from prefect import flow
@@ -27,12 +28,12 @@ from flows.shared.command_line import GOES_ON, start_flow
 from flows.shared.validate_inputs import check_workers
 from infra import storage
 from infra.artifacts.artifact_root import check_root
-from infra.errors import FAILED, WRONG_USE, one_line_errors
+from infra.errors import WRONG_USE, one_line_errors
 from infra.keyboard_interrupt import force_exit_on_interrupt
 from infra.processes import end_orphans
 from tasks.archives.estimate_archive import estimate_archive, text_estimate
 from tasks.archives.plan_work import plan_work
-from tasks.archives.report_archive import report_archive, text_summary
+from tasks.archives.report_archive import TooManyFailures, report_archive, text_summary
 from tasks.archives.run_parts import ArchiveRun
 
 
@@ -101,17 +102,18 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
     with one_line_errors(interrupted=GOES_ON):
         check_root()
+        show = (
+            partial(json.dumps, ensure_ascii=False) if given.json else text_estimate if given.dry_run else text_summary
+        )
         if given.dry_run:
-            found, show = estimate(given), text_estimate
-        else:
-            told = {name: getattr(given, name) for name in ("source", "output", "model", "formats", "workers")}
-            found = start_flow(transcribe_archive, told | {"settings": tuple(given.settings)})
-            show = text_summary
-        print(show(found))
-        if given.json:
-            print(json.dumps(found, ensure_ascii=False))
-    if found.get("over_budget"):
-        raise SystemExit(FAILED)
+            print(show(estimate(given)))
+            return
+        told = {name: getattr(given, name) for name in ("source", "output", "model", "formats", "workers")}
+        try:
+            print(show(start_flow(transcribe_archive, told | {"settings": tuple(given.settings)})))
+        except TooManyFailures as error:
+            print(show(error.result))
+            raise
 
 
 if __name__ == "__main__":

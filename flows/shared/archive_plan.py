@@ -10,8 +10,10 @@ from flows.shared.evaluation_plan import SearchPlan, add_search_resources, requi
 from flows.shared.overrides import override
 from flows.shared.transcription_plan import TranscriptionPlan, parse_channels
 from infra import storage, tracking
+from infra.errors import UserError
 from tasks.archives.output_store import OutputStore
 from tasks.archives.transcribe_parts import TranscriptionJob
+from tasks.archives.transcript_tables import ARCHIVE_FORMATS
 from tasks.archives.work_list import PartConfig
 from tasks.bundles.model_bundle import import_model
 from tasks.steps.in_process import run_in_process
@@ -40,7 +42,9 @@ class ArchivePlan(TranscriptionPlan):
 def plan_archive(
     model: str, output: str, formats: tuple[str, ...], settings: Sequence[str]
 ) -> tuple[ArchivePlan, TranscriptionJob, OutputStore]:
-    """Raises UserError for another kind of model, and for a setting that it does not take."""
+    """Raises UserError for another kind of model, and for a format or a setting that there is not."""
+    if unknown := [how for how in formats if how not in ARCHIVE_FORMATS]:
+        raise UserError(f"formats {unknown[0]!r}: write some of {', '.join(ARCHIVE_FORMATS)}")
     bundle = require_recognizer(import_model(tracking.resolve_model(model)))
     plan = override(ArchivePlan(beam=search_plan(bundle).beam), settings)
     check_installed(plan.vad)

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from infra import storage
+from infra.errors import UserError
 from tasks.archives.output_store import OutputStore
 from tasks.archives.plan_work import Work
 from tasks.archives.run_parts import RunSummary
@@ -26,8 +27,18 @@ REASON = "reason: "  # of counts
 Row = dict[str, Any]
 
 
+class TooManyFailures(UserError):  # noqa: N818  (as the error that it is)
+    """Raised when all is done. result: what `report_archive` would have returned."""
+
+    def __init__(self, result: dict[str, Any]) -> None:
+        allowed = f"where error_budget allows {result['error_budget']:.1%}"
+        where = f"see the table quarantine and {result['report']}"
+        super().__init__(f"{result['failed_share']:.1%} of the files failed, {allowed}; the others are done; {where}")
+        self.result = result
+
+
 def report_archive(store: OutputStore, work: Work, summary: RunSummary, error_budget: float) -> dict[str, Any]:
-    """The manifest, the page and what the run ends with."""
+    """The manifest, the page and what the run ends with. Raises TooManyFailures where more failed than the budget."""
     told = store.finish()
     counts = told["counts"]
     share = counts.get("quarantined", 0) / max(1, counts.get("files", 0))
@@ -45,13 +56,14 @@ def report_archive(store: OutputStore, work: Work, summary: RunSummary, error_bu
         "counts": counts,
         "failed_share": share,
         "error_budget": error_budget,
-        "over_budget": share > error_budget,
         "sha256": told["sha256"],
         "ignored": dict(work.ignored.most_common()),
         "source": readable(work.source),
     }
     store.write_report("run.json", json.dumps(result, indent=1, ensure_ascii=False).encode())
     store.write_report("report.html", html_page(f"Archive {result['source']}", _body(store, told, result)))
+    if share > error_budget:
+        raise TooManyFailures(result)
     return result
 
 
@@ -165,9 +177,4 @@ def text_summary(result: dict[str, Any]) -> str:
         f"output      {result['output']}",
         f"report      {result['report']}",
     ]
-    if result["over_budget"]:
-        told = (
-            f"{result['failed_share']:.1%} of the files failed, where error_budget allows {result['error_budget']:.1%}"
-        )
-        lines.append(f"failed      {told}; see the table quarantine")
     return "\n".join("".join(c if c.isprintable() else repr(c)[1:-1] for c in line) for line in lines)

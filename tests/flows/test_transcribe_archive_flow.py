@@ -126,12 +126,14 @@ def test_what_cannot_be_is_one_line_and_an_estimate_writes_nothing(artifact_root
         _, err = command(*arguments).ended(status)
         assert says in err.strip().splitlines()[-1]
         assert "Traceback" not in err
-    cost = ("--workers", 2, "--cost-per-hour", 36000, "--json")
+    cost = ("--workers", 2, "--cost-per-hour", 36000)
     told, _ = command(*given, folder, "--output", out, *cost).ended(0)
+    assert "audio       about 0.01 h" in told
+    assert "1 .txt" in told
+    told, _ = command(*given, folder, "--output", out, *cost, "--json").ended(0)
     found = json.loads(told.splitlines()[-1])
     assert (found["files"], found["parts"], found["ignored"]) == (25, 1, {".txt": 1})
     lengths = [soundfile.info(path).duration for path in folder.glob("[0-9]*.*")]
     assert found["seconds"] == pytest.approx(sum(lengths), rel=0.02)
     assert found["cost"] == pytest.approx(found["hours"] * 2 * 36000)
-    assert "audio       about 0.01 h" in told
     assert not out.exists()
