@@ -118,7 +118,7 @@ def refuse_unreachable(address: str) -> None:
 
 @contextmanager
 def keep_sigterm() -> Iterator[None]:
-    """What the program does on SIGTERM stays: Ray's C++ side takes the signal for a crash, shows addresses and aborts."""
+    """What the program does on SIGTERM stays: Ray's C++ side takes it for a crash, shows addresses and aborts."""
     handler = signal.getsignal(signal.SIGTERM)
     try:
         yield
