@@ -18,6 +18,7 @@ import torch
 from infra import storage
 from infra.artifact_store import Artifact
 from models.interface import Batch, Padded
+from models.special_tokens import UNK
 from tasks.features.augment import MOST_CONCATENATED, AugmentConfig, generator, mask, reshape
 from tasks.features.front_end import CMVN
 from tasks.features.silence import concatenate_utterances
@@ -134,11 +135,14 @@ class UtteranceDataset:
         steps, raw = self._columns["steps_needed"][row], raw.astype(np.float32)
         if self.augment.concatenate or self.augment.silence_frames:
             others = self._others(random)
-            heard = [raw, *(self.read(other)[0].astype(np.float32) for other in others)]
-            raw = concatenate_utterances(heard, self.augment.silence_frames, random)
+            heard = [(raw, ids), *(self.read(other) for other in others)]
+            frames = [one.astype(np.float32) for one, _ in heard]
+            raw = concatenate_utterances(frames, self.augment.silence_frames, random)
             if others and self.tokenizer is not None:
                 texts = [self._columns["text"][one] for one in (row, *others)]
                 ids = np.asarray(self.tokenizer.encode(" ".join(filter(None, texts))), np.int32)
+                if UNK in ids:  # no space in the alphabet
+                    ids = np.concatenate([one for _, one in heard])
                 steps = sum(self._columns["steps_needed"][one] + 2 for one in (row, *others))  # a space, and a blank
         shaped = reshape(raw, self.augment, random, min(len(raw), steps * reduction))
         return mask(self.normalizer(shaped), self.augment, random), ids

@@ -33,6 +33,7 @@ from tasks.transcription.suspicious_readings import find_suspicions, rank_readin
 from tasks.transcription.transcript import Alternative, Transcript, Word
 from tasks.transcription.word_confidence import search_with_probabilities, word_confidences, word_posteriors
 
+PAUSE_SECONDS = 0.35  # without a letter end a word; the closure of a stop is shorter
 SECONDS_AT_ONCE, RECORDINGS_AT_ONCE = 300, 64  # of windows that wait for one another, and of recordings
 
 
@@ -73,6 +74,7 @@ class Transcriber:
         self.bundle, self.config = bundle, config or TranscriptionConfig()
         self.beam = self.config.beam or bundle.beam
         self.words, self.clock = WordTimestamps(bundle.tokenizer), frame_timing(bundle)
+        self.words_apart = WordTimestamps(bundle.tokenizer, PAUSE_SECONDS / self.clock.step_seconds)
         self.device = next(bundle.model.parameters()).device
 
     def __call__(self, recordings: Sequence[AudioSource]) -> list[Transcript]:
@@ -136,7 +138,7 @@ class Transcriber:
 
         once: rows that are not read again: of a whole recording the text is that which is scored elsewhere.
         """
-        found = self._judged(stored, self._search(stored))
+        found = self._judged(stored, self._search(stored, once))
         doubtful = [row for row, reading in enumerate(found) if reading.flags and row not in once]
         pieces = [shorter_windows(len(stored[row]), self.bundle.front_end) for row in doubtful]
         cut = [stored[row][begin:end] for row, windows in zip(doubtful, pieces, strict=True) for begin, end in windows]
@@ -163,8 +165,10 @@ class Transcriber:
         return len(frames) * self.bundle.front_end.hop_ms / 1000
 
     @torch.inference_mode()
-    def _search(self, stored: Sequence[np.ndarray]) -> list[Reading]:
-        """In batches of similar length."""
+    def _search(self, stored: Sequence[np.ndarray], whole: Collection[int] = ()) -> list[Reading]:
+        """In batches of similar length. whole: rows whose text is as tokens spell it; in others a pause ends a word:
+        a network that was trained on single sentences writes no space between two.
+        """
         sources = [self.bundle.source(frames).data[0] for frames in stored]
         lengths, found = np.array([len(source) for source in sources], int), dict[int, Reading]()
         for rows in bucket_by_length(lengths, self.config.batching):
@@ -174,16 +178,16 @@ class Transcriber:
             except ValueError as error:  # a term that the search does not have
                 raise UserError(str(error)) from error
             for row, nbest, probabilities in zip(rows.tolist(), nbests, sure, strict=True):
-                found[row] = self._reading(nbest, probabilities)
+                found[row] = self._reading(nbest, probabilities, self.words if row in whole else self.words_apart)
         return [found[row] for row in range(len(sources))]
 
-    def _reading(self, nbest: Sequence[Hypothesis], probabilities: Sequence[float]) -> Reading:
+    def _reading(self, nbest: Sequence[Hypothesis], probabilities: Sequence[float], divided: WordTimestamps) -> Reading:
         best, texts = nbest[0], dict[str, float]()
         for hypothesis in nbest:  # several token sequences may be one text
             text = " ".join(self.bundle.tokenizer.decode(hypothesis.tokens).split())
             texts[text] = np.logaddexp(texts.get(text, -math.inf), hypothesis.score).item()
         readings = tuple(Alternative(text, score) for text, score in texts.items())
-        timed, places = self.words.timed(best, self.clock), self.words.spoken(best.tokens)
+        timed, places = divided.timed(best, self.clock), divided.spoken(best.tokens, best.spans)
         written = [([word.text for word in timed], readings[0].score)]
         posteriors = word_posteriors([*written, *((text.split(), score) for text, score in readings[1:])])
         sure = word_confidences(places, probabilities, posteriors)
@@ -192,4 +196,6 @@ class Transcriber:
             Word(word.text, word.begin if known else None, word.end if known else None, p)
             for word, p in zip(timed, sure, strict=True)
         )
+        if divided is not self.words:
+            readings = (readings[0]._replace(text=" ".join(word.text for word in timed)), *readings[1:])
         return Reading(tuple(words), readings, best.truncated)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from tasks.transcription.coverage import Interval
@@ -68,15 +68,26 @@ class Transcript:
 
     @property
     def spans(self) -> tuple[Span, ...]:
-        """Of a recording heard as one channel: speech as it was found, silence, and what could not be read."""
+        """Of the first channel: speech as it was found, silence, and what could not be read."""
         found = list[Span]()
-        for interval in self.coverage:
+        for interval in (i for i in self.coverage if i.channel == self.channels[0]):
             fate = "speech" if interval.fate == "decoded" else interval.fate
             if found and found[-1].end == interval.begin and found[-1].fate == fate:
                 found[-1] = Span(found[-1].begin, interval.end, fate)
             else:
                 found.append(Span(interval.begin, interval.end, fate))
         return tuple(found)
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """That were heard one by one; of a mix the first alone."""
+        heard = {one.channel for one in (*self.segments, *self.coverage)}
+        return tuple(sorted(heard)) or (0,)
+
+    def of_channel(self, channel: int) -> "Transcript":
+        """What was said in one of them."""
+        segments = tuple(segment for segment in self.segments if segment.channel == channel)
+        return replace(self, segments=segments, coverage=tuple(i for i in self.coverage if i.channel == channel))
 
     @property
     def text(self) -> str:

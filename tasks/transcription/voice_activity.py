@@ -38,7 +38,7 @@ class VadConfig:
     kind: Literal["none", "silero", "webrtc"] = "none"
     threshold: float = 0.5
     min_speech_ms: int = 250
-    min_silence_ms: int = 500
+    min_silence_ms: int = 200
     pad_ms: int = 100
     aggressiveness: int = 3
 

@@ -1,6 +1,5 @@
 """Where a long recording is cut: spans of speech and silence that add up to it, and the windows that are decoded."""
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -74,20 +73,3 @@ class WindowCutter:
         smooth = np.convolve(hops, np.ones(width), "valid")
         last = len(smooth) - 1 - int(smooth[::-1].argmin())
         return min((2 * last + width) * self.hop // 2, len(samples) - 1)
-
-
-def fill_silence(speech: Iterable[Span], size: int) -> Iterator[Span]:
-    """The spans with silence between them: they follow one another from 0 to the recording's size.
-
-    speech: in order, none overlapping the next. Raises ValueError for others.
-    """
-    at = 0
-    for span in speech:
-        if not at <= span.begin < span.end <= size:
-            raise ValueError(f"span {span} does not follow {at} within {size}")
-        if span.begin > at:
-            yield Span(at, span.begin, "silence")
-        yield span
-        at = span.end
-    if at < size:
-        yield Span(at, size, "silence")

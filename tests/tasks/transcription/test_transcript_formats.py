@@ -1,9 +1,11 @@
 """Every word once in every format, times that rise, and cues as broadcasters want them."""
 
 import html
+import itertools
 import json
 import re
 import string
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -84,6 +86,23 @@ def test_vtt(transcript):
             assert not re.search(r"<|>|&(?!(amp|lt|gt);)", line)
     plain = [re.sub(r"\n(.*)", lambda line: "\n" + html.unescape(line[1]), block.rstrip("\n")) for block in blocks]
     check_cues(read_cues(plain), transcript)
+
+
+@given(transcripts(), transcripts())
+def test_two_channels(one, other):
+    """No cue holds words of both, none overlaps; CTM numbers them, and a TextGrid has tiers of each."""
+    moved = tuple(replace(segment, channel=1) for segment in other.segments)
+    both = replace(one, segments=one.segments + moved, seconds=max(one.seconds, other.seconds, 0.1))
+    cues = make_cues(both)
+    assert all(1000 <= cue.end - cue.begin <= 7000 for cue in cues)
+    assert all(first.end <= second.begin for first, second in itertools.pairwise(cues))
+    alone = [cue.lines for heard in (one, other) for cue in make_cues(heard)]
+    assert sorted(cue.lines for cue in cues) == sorted(alone)
+    rows = [line.split(" ") for line in format_transcript(both, "a", "ctm").splitlines()]
+    assert [row[4] for row in rows if row[1] == "2"] == [word.text for word in other.words]
+    tiers, _ = read_textgrid(format_transcript(both, "a", "textgrid"))
+    assert set(tiers) == ({"words 1", "segments 1", "words 2", "segments 2"} if one.segments and moved else
+                          {"words", "segments"})  # fmt: skip
 
 
 def test_cues_are_where_words_are_said():

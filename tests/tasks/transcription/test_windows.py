@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tasks.transcription.merge_windows import join_words
 from tasks.transcription.transcript import Word
-from tasks.transcription.windows import Span, WindowConfig, WindowCutter, fill_silence
+from tasks.transcription.windows import WindowConfig, WindowCutter
 
 
 def cut_windows(size, rate, config, seed=0, blocks=1):
@@ -47,19 +47,6 @@ def test_the_cut_is_where_it_is_quietest():
     cuts = [(one[1] + other[0]) / 2 for one, other in itertools.pairwise(windows)]
     assert len(cuts) == 3
     assert all(min(abs(cut - at) for at in pauses) < rate / 20 for cut in cuts)
-
-
-@given(st.lists(st.integers(1, 50), max_size=20), st.integers(0, 50))
-def test_spans_add_up(lengths, rest):
-    edges = np.cumsum([0, *lengths]).tolist()
-    speech = [Span(a, b) for a, b in itertools.pairwise(edges)][::2]
-    size = edges[-1] + rest
-    spans = list(fill_silence(speech, size))
-    assert [span for span in spans if span.fate == "speech"] == speech
-    assert sum(span.end - span.begin for span in spans) == size
-    assert all(one.end == other.begin for one, other in itertools.pairwise(spans))
-    with pytest.raises(ValueError, match="does not follow"):
-        list(fill_silence([Span(0, size + 1)], size))
 
 
 def cut(words, begin, end):
