@@ -13,11 +13,12 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow
 
 from flows.shared.command_line import comparison_arguments, run_flow
+from flows.shared.form_fields import SEEDS, corpus_field, form_field, settings_field
 from flows.shared.model_kinds import MODEL_KINDS, Data
 from flows.shared.overrides import override
 from flows.shared.run_summary import comparison_columns, summarize_comparison
@@ -32,7 +33,12 @@ MODULES = {kind.recipes: kind for kind in MODEL_KINDS}
 
 
 @flow(name="compare", flow_run_name="{names} on {corpus}")
-def compare(corpus: str, names: str, settings: tuple[str, ...] = (), seeds: tuple[int, ...] = (0,)) -> dict[str, Any]:
+def compare(
+    corpus: Annotated[str, corpus_field("asr", "language_model", "classification")],
+    names: Annotated[str, form_field("Recipes", {"examples": ["cell_lstm,cell_gru", "cell_*"]})],
+    settings: Annotated[tuple[str, ...], settings_field("fit.epochs=20")] = (),
+    seeds: Annotated[tuple[int, ...], SEEDS] = (0,),
+) -> dict[str, Any]:
     """Train several recipes on one corpus, and rank them.
 
     Args:

@@ -10,23 +10,24 @@ code and the digests of its inputs are those of an earlier run.
     python -m flows.train_asr --corpus commonvoice:/data/cv-corpus-17.0/fa --recipe asr_medium
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow
 
 from flows.shared.command_line import run_flow, training_arguments
+from flows.shared.form_fields import ALIAS, MODEL_NAME, corpus_field, recipe_field, settings_field, workers_field
 from flows.shared.model_kinds import SPEECH
 from flows.shared.training_flow import TrainingRequest, train_model
 
 
 @flow(name="train-asr", flow_run_name="{recipe} on {corpus}")
 def train_asr(
-    corpus: str = "demo:",
-    recipe: str = "deep_speech_2_demo",
-    settings: tuple[str, ...] = (),
-    workers: int = 1,
-    model_name: str = "asr",
-    alias: str = "",
+    corpus: Annotated[str, corpus_field("asr")] = "demo:",
+    recipe: Annotated[str, recipe_field("asr")] = "deep_speech_2_demo",
+    settings: Annotated[tuple[str, ...], settings_field("fit.epochs=20")] = (),
+    workers: Annotated[int, workers_field()] = 1,
+    model_name: Annotated[str, MODEL_NAME] = "asr",
+    alias: Annotated[str, ALIAS] = "",
 ) -> dict[str, Any]:
     """Train a speech recognizer on a corpus, measure it, and register it.
 
@@ -34,7 +35,7 @@ def train_asr(
         corpus: KIND:URI, such as commonvoice:/data/cv/fa or an4:s3://bucket/an4 (kinds: tasks/corpora/readers/).
         recipe: a function of flows/recipes/asr.py.
         settings: values to replace in the recipe, such as fit.epochs=20.
-        workers: Ray Train workers; each takes a GPU where the cluster has them.
+        workers: Ray Train workers; each takes a GPU where the cluster has them; 0: the training in this process.
         model_name: what the model is registered as in MLflow.
         alias: of its new version; empty: champion where it is the first or better on the same data, else challenger.
     """

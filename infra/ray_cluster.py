@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from infra import storage
-from infra.errors import UserError
+from infra.errors import UserError, tell_user
 from infra.settings import set_defaults, settings
 
 # Each a default: what the user has set in the environment stays.
@@ -60,6 +60,7 @@ def connect() -> Any:
         logging.getLogger(name).setLevel(logging.ERROR)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     quiet["runtime_env"] = {"env_vars": settings().for_workers()}
+    tell_user(f"connecting to Ray at {address}" if address else f"starting Ray on {settings().cores} cores")
     with explain_failed_start(address), without_stderr(), chdir(CODE), keep_sigterm():
         if address:
             ray.init(address=address, ignore_reinit_error=True, **quiet)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from flows.shared.evaluation_plan import SearchPlan, add_search_resources, require_recognizer, search_plan
 from flows.shared.overrides import override
 from flows.shared.transcription_plan import TranscriptionPlan, parse_channels
-from infra import storage, tracking
+from infra import model_registry, storage
 from infra.errors import UserError
 from tasks.archives.output_store import OutputStore
 from tasks.archives.transcribe_parts import TranscriptionJob
@@ -45,7 +45,7 @@ def plan_archive(
     """Raises UserError for another kind of model, and for a format or a setting that there is not."""
     if unknown := [how for how in formats if how not in ARCHIVE_FORMATS]:
         raise UserError(f"formats {unknown[0]!r}: write some of {', '.join(ARCHIVE_FORMATS)}")
-    bundle = require_recognizer(import_model(tracking.resolve_model(model)))
+    bundle = require_recognizer(import_model(model_registry.resolve_model(model)))
     plan = override(ArchivePlan(beam=search_plan(bundle).beam), settings)
     check_installed(plan.vad)
     search = SearchPlan(beam=plan.beam, lm=plan.lm, lexicon=plan.lexicon, hotwords=plan.hotwords)
@@ -63,6 +63,6 @@ def plan_archive(
     identity = {"kind": "transcripts", "model": ready.digest, "decoding": decoding, "formats": list(formats)}
     text = json.loads(bundle.read("tokenizer.json")).get("text", {})
     provenance = {"bundle": bundle.digest, "config": canonical(how), "text": text}
-    provenance |= tracking.trace_bundle(bundle.digest)
+    provenance |= model_registry.trace_bundle(bundle.digest)
     uri = output.rstrip("/") if storage.is_s3(output) else os.path.abspath(output)
     return plan, job, OutputStore(uri, identity, provenance)

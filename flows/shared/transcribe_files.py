@@ -44,7 +44,7 @@ def transcribe_files(transcriber: Transcriber, recordings: Sequence[Recording], 
     read is written, and it counts as failed.
     """
     failed = 0
-    with Progress("transcribe", len(recordings)) as progress:
+    with Progress("transcribe", len(recordings), "files") as progress:
         found = transcriber.transcribe(recording.place for recording in recordings)
         for recording, transcript in zip(recordings, found, strict=True):
             try:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from flows.shared.evaluation_plan import SearchPlan, add_search_resources, require_recognizer, search_plan
 from flows.shared.overrides import override
-from infra import tracking
+from infra import model_registry
 from infra.errors import UserError
 from models.interface import Beam
 from tasks.audio.audio_blocks import Channels
@@ -47,7 +47,7 @@ def load_transcriber(model: str, settings: Sequence[str] = ()) -> Transcriber:
 
     Raises UserError for another kind of model, and for a setting that it does not take.
     """
-    bundle = require_recognizer(import_model(tracking.resolve_model(model)))
+    bundle = require_recognizer(import_model(model_registry.resolve_model(model)))
     plan = override(TranscriptionPlan(beam=search_plan(bundle).beam), settings)
     search = SearchPlan(beam=plan.beam, lm=plan.lm, lexicon=plan.lexicon, hotwords=plan.hotwords)
     with run_in_process():

@@ -18,7 +18,7 @@ from tasks.archives.output_store import OutputStore
 from tasks.archives.plan_work import Work
 from tasks.archives.run_parts import RunSummary
 from tasks.archives.work_list import readable
-from tasks.reports.html_page import html_heading, html_page, html_table, join_html
+from tasks.reports.html_page import html_page, html_section, html_table
 from tasks.steps.parquet_io import from_parquet
 
 SHOWN = 20  # of what is to be looked at first
@@ -72,27 +72,24 @@ def _body(store: OutputStore, told: dict[str, Any], result: dict[str, Any]) -> I
     yield html_table(["", "all runs", "this run"], _totals(counts, result))
     reasons = {name.removeprefix(REASON): n for name, n in counts.items() if name.startswith(REASON)}
     if reasons:
-        yield html_heading("Failures by reason")
-        yield html_table(["reason", "files"], [[r, f"{n:,.0f}"] for r, n in sorted(reasons.items(), key=_most)])
-    yield html_heading("Coverage")
+        rows = [[reason, f"{n:,.0f}"] for reason, n in sorted(reasons.items(), key=_most)]
+        yield html_section("Failures by reason", html_table(["reason", "files"], rows))
     kinds = [name for name in ("decoded_seconds", "silence_seconds", "failed_seconds") if name in counts]
     total = max(sum(counts[name] for name in kinds), 1e-9)
     rows = [[n.removesuffix("_seconds"), f"{counts[n] / 3600:,.3f}", f"{counts[n] / total:.1%}"] for n in kinds]
-    yield html_table(["of the channels", "hours", "share"], rows)
+    yield html_section("Coverage", html_table(["of the channels", "hours", "share"], rows))
     confidences, flags, doubtful = _segments(store)
-    yield html_heading("Confidence of the words")
     most = max(confidences.values(), default=1)
     bar = Markup("<div style='background:#7aa6d8;height:.8rem;width:{}rem'></div>")
     shares = [round(20 * confidences[i] / most, 2) for i in range(BINS)]
     drawn = [[f"{i / BINS:.1f}", bar.format(shares[i]), f"{confidences[i]:,}"] for i in range(BINS)]
-    yield html_table(["from", "", "words"], drawn)
+    yield html_section("Confidence of the words", html_table(["from", "", "words"], drawn))
     if flags:
-        yield html_heading("Flags")
-        yield html_table(["flag", "segments"], [[f, f"{n:,}"] for f, n in sorted(flags.items(), key=_most)])
-    yield html_heading("Files to look at first")
-    yield html_table(["file", "status", "segments", "flagged", "confidence"], map(_file_cells, _first_files(store)))
-    yield html_heading("Segments to look at first")
-    yield join_html(map(_span, doubtful))
+        rows = [[flag, f"{n:,}"] for flag, n in sorted(flags.items(), key=_most)]
+        yield html_section("Flags", html_table(["flag", "segments"], rows))
+    names = ["file", "status", "segments", "flagged", "confidence"]
+    yield html_section("Files to look at first", html_table(names, map(_file_cells, _first_files(store))))
+    yield html_section("Segments to look at first", *map(_span, doubtful))
 
 
 def _most(item: tuple[str, float]) -> tuple[float, str]:
@@ -158,8 +155,8 @@ def _span(row: Row) -> Markup:
     place = row["file"] if storage.is_s3(row["file"]) else f"file://{quote(row['file'])}"
     shown = {name: row[name] for name in ("file", "channel", "start", "end", "text")}
     return Markup(
-        "<section><code>{file}</code> channel {channel}, {start:.2f} to {end:.2f} s: {why}<br><span dir=auto>{text}"
-        "</span><audio controls preload=none src='{place}#t={start:.2f},{end:.2f}'></audio></section>"
+        "<div><code>{file}</code> channel {channel}, {start:.2f} to {end:.2f} s: {why}<br><span dir=auto>{text}"
+        "</span><audio controls preload=none src='{place}#t={start:.2f},{end:.2f}'></audio></div>"
     ).format(place=place, why=", ".join(row["flags"]), **shown)
 
 

@@ -40,7 +40,7 @@ class ArchiveRun:
     def __call__(self, parts: Sequence[Part], total: float) -> RunSummary:
         """Commit all of the parts. total: an estimate of their amount, for progress."""
         summary, begun = RunSummary(), time.monotonic()
-        with Progress("archive", max(total, 1.0)) as progress:
+        with Progress("archive", max(total, 1.0), self.unit) as progress:
             following = _Following(self, summary, progress, begun)
             missing = following(parts)
             if missing:
