@@ -20,7 +20,7 @@ from infra import storage
 from infra.errors import UserError, one_line_errors, redact_url
 from infra.mlflow_client import client, is_outage, waiting
 from infra.settings import settings
-from infra.tracking import BUNDLE_FOLDER, find_version
+from infra.tracking import BUNDLE_FOLDER, BUNDLE_TAG, find_version
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 SCORE_TAG = "scriptorium.score."  # and the split: a Score as JSON
@@ -155,6 +155,25 @@ def list_models(name: str = "") -> list[dict[str, Any]]:
                 row = {"name": model.name, "version": str(version.version), "aliases": named, "scores": scores}
                 rows.append(row | {"made": made, "run_id": version.run_id})
     return sorted(rows, key=lambda row: (row["name"], int(row["version"])))
+
+
+@waiting
+def trace_bundle(digest: str) -> dict[str, Any]:
+    """The run that made a bundle, the digests of what it was made of, and the versions that it is registered as; empty
+    where no run of this tracking server has it.
+    """
+    mlflow = client()
+    experiments = [found.experiment_id for found in mlflow.search_experiments()]
+    found = mlflow.search_runs(experiments, f"tags.`{BUNDLE_TAG}` = '{digest}'", max_results=1)
+    if not found:
+        return {}
+    run_id, tags = found[0].info.run_id, found[0].data.tags
+    versions = mlflow.search_model_versions(f"run_id = '{run_id}'")
+    return {
+        "run_id": run_id,
+        "data": {name.removeprefix("digest."): tags[name] for name in sorted(tags) if name.startswith("digest.")},
+        "versions": sorted(f"{version.name}/{version.version}" for version in versions),
+    }
 
 
 def resolve_model(model: str) -> str:

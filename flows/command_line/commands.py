@@ -26,6 +26,8 @@ COMMANDS: dict[str, dict[str, str]] = {
     },
     "use a model": {
         "transcribe": "flows.transcribe",
+        "transcribe-archive": "flows.transcribe_archive",
+        "evaluate-archive": "flows.evaluate_archive",
         "listen": "flows.listen",
         "align": "flows.align",
         "generate": "flows.generate",

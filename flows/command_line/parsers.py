@@ -21,6 +21,7 @@ from flows.shared.overrides import LARGEST
 
 SPLITS = ("train", "dev", "test")
 TRANSCRIPT_FORMATS = ("txt", "json", "srt", "vtt", "ctm", "textgrid", "trn")
+ARCHIVE_FORMATS = ("parquet", "jsonl", *TRANSCRIPT_FORMATS)
 RECIPE_CLASSES = {
     "asr": "Recipe",
     "language_model": "LanguageRecipe",
@@ -91,6 +92,29 @@ def transcribe_parser() -> Parser:
     parser.add_argument("--vad", choices=("none", "silero", "webrtc"), help=vad)
     _add_resources(parser)
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
+    return parser
+
+
+def transcribe_archive_parser() -> Parser:
+    parser = _of_a_model("transcribe_archive")
+    parser.add_argument("--source", required=True, metavar="URI", help="what is to be transcribed")
+    parser.add_argument("--output", required=True, metavar="URI", help="a folder or s3:// prefix")
+    formats = f"of {', '.join(ARCHIVE_FORMATS)}; Parquet is always written"
+    parser.add_argument("--formats", default="parquet", metavar="NAME[,NAME...]", help=formats)
+    parser.add_argument("--workers", type=int, default=1, help="cores, or GPUs where there are any; 1 by default")
+    vad = "voice activity detection; --set vad.kind="
+    parser.add_argument("--vad", choices=("none", "silero", "webrtc"), help=vad)
+    _add_resources(parser)
+    parser.add_argument("--dry-run", action="store_true", help="list and estimate, and do nothing")
+    parser.add_argument("--cost-per-hour", type=float, default=0.0, metavar="MONEY", help="of a worker")
+    return with_settings(parser)
+
+
+def evaluate_archive_parser() -> Parser:
+    parser = Parser(module_description("flows.evaluate_archive"))
+    parser.add_argument("--output", required=True, metavar="URI", help="of transcribe-archive")
+    parser.add_argument("--references", required=True, metavar="FILE|FOLDER", help=".ctm, .stm or .tsv of whole files")
+    parser.add_argument("--json", action="store_true", help="the last line is the result as JSON")
     return parser
 
 
@@ -174,6 +198,8 @@ PARSERS: dict[str, Callable[[], Parser]] = {
     "flows.tune_decoding": tune_parser,
     "flows.generate": generate_parser,
     "flows.transcribe": transcribe_parser,
+    "flows.transcribe_archive": transcribe_archive_parser,
+    "flows.evaluate_archive": evaluate_archive_parser,
     "flows.listen": listen_parser,
     "flows.align": align_parser,
     "flows.ingest": ingest_parser,
