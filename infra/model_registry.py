@@ -25,6 +25,7 @@ from infra.tracking import BUNDLE_FOLDER, BUNDLE_TAG, find_version
 CHAMPION, CHALLENGER = "champion", "challenger"
 SCORE_TAG = "scriptorium.score."  # and the split: a Score as JSON
 HISTORY_TAG = "scriptorium.champions"  # of a registered model: the versions that were champion, the last now
+DECISION_TAG = "scriptorium.decision"  # of a version: a Decision as JSON
 SPLITS = ("test", "dev")  # the first that two versions were both measured on decides
 
 
@@ -44,10 +45,14 @@ class Score(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """alias: what a version is called. reason: why, in words; of a challenger with the command that promotes it."""
+    """alias: what a version is called. reason: why, in words; of a challenger with the command that promotes it.
+    champion: the version that it was compared with, "" for none. evidence: where to read what the decision rests on.
+    """
 
     alias: str
     reason: str
+    champion: str = ""
+    evidence: str = ""
 
 
 def score_tags(scores: dict[str, Score]) -> dict[str, str]:
@@ -74,9 +79,25 @@ def decide(name: str, version: str, scores: dict[str, Score]) -> Decision:
             if (mine.metric, mine.data) != (theirs.metric, theirs.data):
                 break
             if mine.beats(theirs):
-                return Decision(CHAMPION, f"better on {split} than version {current}, which has {theirs}")
-            return Decision(CHALLENGER, f"the champion, version {current}, has {theirs} on {split}; {promote}")
-    return Decision(CHALLENGER, f"the champion, version {current}, was measured on other data; {promote}")
+                return Decision(CHAMPION, f"better on {split} than version {current}, which has {theirs}", current)
+            return Decision(CHALLENGER, f"the champion, version {current}, has {theirs} on {split}; {promote}", current)
+    return Decision(CHALLENGER, f"the champion, version {current}, was measured on other data; {promote}", current)
+
+
+@waiting
+def apply_decision(name: str, version: str, decision: Decision) -> Decision:
+    """Give the version its alias and the record of why. What is done already stays; a version whose counterpart is
+    champion no more becomes the challenger at most. The decision as it was applied.
+    """
+    current = find_version(name, CHAMPION)
+    if decision.alias == CHAMPION and current not in {decision.champion, version}:
+        known = f"version {decision.champion}" if decision.champion else "none"
+        changed = f"the champion is version {current or 'none'} now, and was {known} when they were compared"
+        decision = decision._replace(alias=CHALLENGER, reason=f"{decision.reason}; but {changed}")
+    client().set_model_version_tag(name, version, DECISION_TAG, json.dumps(decision._asdict()))
+    if decision.alias == CHAMPION or current != version:
+        set_alias(name, decision.alias, version)
+    return decision
 
 
 @waiting

@@ -23,6 +23,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "train-classifier": "flows.train_classifier",
         "compare": "flows.compare",
         "tune-decoding": "flows.tune_decoding",
+        "retrain": "flows.retrain",
     },
     "use a model": {
         "transcribe": "flows.transcribe",

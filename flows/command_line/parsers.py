@@ -188,6 +188,21 @@ def dataset_parser() -> Parser:
     return parser
 
 
+def retrain_parser() -> Parser:
+    parser = Parser(module_description("flows.retrain"))
+    watched = "a folder or s3://bucket/prefix that releases are put into; KIND:URI where not of Common Voice"
+    parser.add_argument("--watch", required=True, metavar="URI", help=watched)
+    parser.add_argument("--name", default="asr", help="of the registered model (default %(default)s)")
+    parser.add_argument("--locale", default="", help="of the releases (default: what those before have)")
+    starts = "one of fine-tuning starts from the champion, any other trains from scratch (default: asr_fine_tune)"
+    parser.add_argument("--recipe", default="auto", metavar="NAME", help=starts)
+    parser.add_argument("--dataset", default="", metavar="NAME", help="by default as the model; --set dataset=")
+    metric = "what decides; --set promotion.metric="
+    parser.add_argument("--metric", default="", choices=("wer", "cer"), help=metric)
+    parser.add_argument("--workers", type=int, default=1, help="of the training (default 1; 0: in this process)")
+    return with_settings(parser)
+
+
 PARSERS: dict[str, Callable[[], Parser]] = {
     "flows.train_asr": partial(training_parser, "train_asr", "asr"),
     "flows.train_language_model": partial(training_parser, "train_language_model", "language_model"),
@@ -205,6 +220,7 @@ PARSERS: dict[str, Callable[[], Parser]] = {
     "flows.ingest": ingest_parser,
     "flows.export": export_parser,
     "flows.dataset": dataset_parser,
+    "flows.retrain": retrain_parser,
 }
 
 

@@ -8,13 +8,14 @@ from infra.artifact_store import Artifact
 from tasks.datasets.assemble_features import assemble_features, extract_version_features
 from tasks.datasets.exclude_leaks import LeakConfig, exclude_leaks
 from tasks.datasets.mix_corpora import NO_MIX, MixConfig
+from tasks.text.grow_tokenizer import grow_tokenizer
 from tasks.text.tokenizer import fit_tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetPlan:
     """training: versions whose training rows are mixed. measured: the version whose dev and test rows are frozen.
-    tokenizer: of the model that is gone on with; None to fit one.
+    tokenizer: of the model that is gone on with, which grows by what the transcripts need; None to fit one.
     """
 
     training: tuple[Artifact, ...]
@@ -29,6 +30,7 @@ def dataset_data(plan: DatasetPlan, recipe: Recipe) -> Data:
     made = (extract_version_features(version, recipe.features) for version in (*plan.training, plan.measured))
     frames = tuple(dict.fromkeys(one for several in made for one in several))
     chosen = exclude_leaks(plan.training, plan.measured, frames, plan.leaks)
-    tokenizer = plan.tokenizer or fit_tokenizer(chosen, recipe.tokens)
+    known = plan.tokenizer
+    tokenizer = grow_tokenizer(chosen, known) if known else fit_tokenizer(chosen, recipe.tokens)
     features = assemble_features(chosen, frames, tokenizer, recipe.ingest.error_budget, plan.mix)
     return Data(chosen, features, tokenizer)

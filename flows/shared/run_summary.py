@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from prefect.artifacts import create_markdown_artifact
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from infra import model_registry, storage, tracking
 from infra.artifact_store import Artifact
@@ -39,6 +39,7 @@ OF_A_COMPARISON = {
     "updates_per_second": ("updates/s", "{:.1f}"),
 }
 BESIDES = ("words", "characters", "bits_per_token", "oracle_wer", "calibration_error")  # in the JSON only
+SLICE_COLUMNS = ("slice", "group", "utterances", "rate", "other_rate", "difference", "low", "high", "verdict")
 IF_ANY = ("truncated", "silent")  # counts that are shown where they are not 0
 SIZES = (*IF_ANY, "utterances", "tokens", "items")  # of what was measured: in a comparison the same for all
 
@@ -58,6 +59,40 @@ def summarize_comparison(
     board = page.read_json("leaderboard.json")["recipes"]
     metrics = {row["recipe"]: {name: row[name] for name in comparison_columns() if name in row} for row in board}
     return build_result(metrics, {"report": page} | bundles, published, failed)
+
+
+def summarize_promotion(
+    outcome: RunOutcome, published: Artifact, page: Artifact | None, failed: dict[str, str]
+) -> dict[str, Any]:
+    """The result of a retraining. page: of the decision, None where there was no champion; its slices and its reason
+    are left as artifacts of the Prefect run too. failed: releases that could not be taken in.
+    """
+    if page is None:
+        return summarize_run(outcome, published) | {"decision": None, "failed": failed}
+    decision = page.read_json("decision.json")
+    slices = [{name: row[name] for name in SLICE_COLUMNS} for row in decision["slices"]]
+    create_table_artifact(slices, key="promotion-slices", description=decision["reason"])
+    report = storage.join(page.uri, "report.html")
+    told = [
+        f"**{'Promoted' if decision['promoted'] else 'Not promoted'}**: {decision['reason']}",
+        f"**Page** `{report}`",
+    ]
+    told += [_changed_table(which, decision[which]) for which in ("worse", "better")]
+    create_markdown_artifact("\n\n".join(told), key="promotion", description=decision["reason"])
+    names = ("promoted", "reason", "metric", "unit", "split", "utterances", "left_out", "overall", "champion")
+    kept = {name: decision[name] for name in names} | {"page": report, "slices": slices}
+    return summarize_run(outcome, published) | {"decision": kept, "failed": failed}
+
+
+def _changed_table(which: str, rows: list[dict[str, Any]]) -> str:
+    lines = [
+        f"{len(rows):,} utterances became {which}",
+        "| utterance | before | now | spoken | heard now |\n|---|---|---|---|---|",
+    ]
+    for row in rows[:20]:
+        cells = (row["key"], row["other_errors"], row["errors"], row["reference"], row["text"])
+        lines[-1] += "\n| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
+    return "\n\n".join(lines if rows else lines[:1])
 
 
 def comparison_columns() -> dict[str, tuple[str, str]]:

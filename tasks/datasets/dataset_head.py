@@ -1,12 +1,14 @@
 """Data sets by name: which version is the newest, and which releases were looked at.
 
-    <root>/.datasets/<name>.json        {"digest", "seen": {corpus: {"fingerprint", "release", "digest"}}}
+    <root>/.datasets/<name>.json        {"digest", "seen": {corpus: {"fingerprint", "release", "digest"}},
+                                         "trained": {model: the fields of TrainingNote}}
 
 The only thing about a data set that changes; written last, under a lock.
 """
 
 import json
 import re
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 from infra import storage
@@ -36,11 +38,38 @@ class Update(NamedTuple):
         return self.version != self.parent
 
 
+class TrainingNote(NamedTuple):
+    """How far a model's training on a version has come. request: a digest of what was asked for. data: of the version.
+    champion, challenger: versions of the model, "" for none yet. alias: what was decided, "" before.
+    """
+
+    request: str = ""
+    data: str = ""
+    champion: str = ""
+    challenger: str = ""
+    alias: str = ""
+
+
+def read_training_note(name: str, model: str) -> TrainingNote:
+    return TrainingNote(**_read_head(_checked(name)).get("trained", {}).get(model, {}))
+
+
+def write_training_note(name: str, model: str, note: TrainingNote) -> None:
+    with _locked(name):
+        head = _read_head(name)
+        _write_head(name, head | {"trained": head.get("trained", {}) | {model: note._asdict()}})
+
+
+def seen_releases(name: str) -> dict[str, str]:
+    """The fingerprint of each corpus that the data set has looked at, by KIND:URI; empty where there is no data set."""
+    return {place: told["fingerprint"] for place, told in _read_head(_checked(name))["seen"].items()}
+
+
 def update_dataset(name: str, release: Release, options: IngestConfig) -> Update:
     """The data set with a release, ingested as far as it is new. Raises UserError, with nothing changed, for a release
     that cannot be the next one (tasks/datasets/ingest_release.py).
     """
-    with hold_lock(f"dataset-{_checked(name)}", f"data set {name}"):
+    with _locked(name):
         head = _read_head(name)
         parent = Artifact(KIND, head["digest"]) if head["digest"] else None
         place, seen = str(release.corpus), head["seen"]
@@ -48,7 +77,7 @@ def update_dataset(name: str, release: Release, options: IngestConfig) -> Update
             return Update(parent, parent, f"release {release.name} is in already; nothing new")
         version = add_release(parent, ingest_release(parent, release, options))
         seen[place] = {"fingerprint": release.fingerprint, "release": release.name, "digest": version.digest}
-        storage.write(_place(name), json.dumps({"digest": version.digest, "seen": seen}, indent=2).encode())
+        _write_head(name, head | {"digest": version.digest, "seen": seen})
     same = f"release {release.name} has nothing that {name} has not; nothing new"
     return Update(version, parent, same if version == parent else "")
 
@@ -75,6 +104,14 @@ def find_version(name: str, digest: str = "") -> Artifact:
 def list_datasets() -> list[str]:
     found = storage.list_files(storage.join(settings().root, DATASETS))
     return sorted(path.removesuffix(".json") for path in found if path.endswith(".json"))
+
+
+def _locked(name: str) -> AbstractContextManager[None]:
+    return hold_lock(f"dataset-{_checked(name)}", f"data set {name}")
+
+
+def _write_head(name: str, head: dict[str, Any]) -> None:
+    storage.write(_place(name), json.dumps(head, indent=2).encode())
 
 
 def _read_head(name: str) -> dict[str, Any]:

@@ -105,9 +105,11 @@ def publish_model(
     scores = outcome.ranked()
     version = tracking.register(run_id, publication.name, digests | model_registry.score_tags(scores))
     decision = model_registry.Decision(publication.alias, "")
-    if not publication.alias:
+    if publication.alias:
+        model_registry.set_alias(publication.name, publication.alias, version)
+    else:
         decision = model_registry.decide(publication.name, version, scores)
-    model_registry.set_alias(publication.name, decision.alias, version)
+        decision = model_registry.apply_decision(publication.name, version, decision)
     tracking.finish(run_id, "FINISHED")
     with new_draft("publication") as out:
         told = {"run_id": run_id, "name": publication.name, "version": version, **decision._asdict()}

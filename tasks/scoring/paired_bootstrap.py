@@ -15,8 +15,8 @@ DRAWN_AT_ONCE = 1 << 22  # places in memory
 
 class RateDifference(NamedTuple):
     """rate, other_rate: errors a unit of reference. difference: rate - other_rate, below 0 where ours is better, and
-    its 95 % interval low to high. improvement: the share of resamples in which ours is better ("probability of
-    improvement"), one half of those counted in which both are equal.
+    its interval low to high, of 95 % unless another was asked for. improvement: the share of resamples in which ours
+    is better ("probability of improvement"), one half of those counted in which both are equal.
     """
 
     rate: float
@@ -33,9 +33,16 @@ class RateDifference(NamedTuple):
 
 
 def paired_bootstrap(
-    errors: np.ndarray, other_errors: np.ndarray, lengths: np.ndarray, *, resamples: int = 2000, seed: int = 0
+    errors: np.ndarray,
+    other_errors: np.ndarray,
+    lengths: np.ndarray,
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+    alpha: float = 0.05,
 ) -> RateDifference:
-    """errors, other_errors (N,): of both systems in each utterance; lengths (N,): of its reference, in words, say.
+    """errors, other_errors (N,): of both systems in each utterance; lengths (N,): of its reference, in words, say; or
+    the sums of each speaker's utterances, which are then what is drawn. alpha: what the interval leaves out.
 
     Raises ValueError for none, and for arrays of different lengths.
     """
@@ -50,7 +57,7 @@ def paired_bootstrap(
         draws = random.integers(0, utterances, (min(at_once, resamples - first), utterances))
         found.append(_rates(np.stack([column[draws].sum(1) for column in counts])))
     ours, theirs = np.concatenate(found, axis=1)
-    low, high = np.percentile(ours - theirs, (2.5, 97.5))
+    low, high = np.percentile(ours - theirs, (50 * alpha, 100 - 50 * alpha))
     improvement = float((ours < theirs).mean() + (ours == theirs).mean() / 2)
     return RateDifference(
         float(rate), float(other_rate), float(rate - other_rate), float(low), float(high), improvement
