@@ -24,6 +24,7 @@ from flows.retraining.retrain_model import Retraining
 from flows.retraining.retrain_plan import RetrainRequest, plan_retraining
 from flows.shared.command_line import GOES_ON, start_flow
 from flows.shared.form_fields import MODEL_NAME, form_field, recipe_field, settings_field, workers_field
+from flows.shared.run_summary import summarize_promotion, text_table
 from infra.artifacts.artifact_root import check_root
 from infra.errors import FAILED, WRONG_USE, one_line_errors
 from infra.keyboard_interrupt import force_exit_on_interrupt
@@ -57,7 +58,10 @@ def retrain(
     order = RetrainRequest(watch, name, locale, recipe, tuple(settings), workers)
     plan = plan_retraining(order)
     with hold_lock(f"retrain-{plan.dataset}", f"a model of data set {plan.dataset}"):
-        return Retraining(order, plan).run()
+        made = Retraining(order, plan).run()
+    return made.told | (
+        summarize_promotion(made.challenger.outcome, made.challenger.published, made.page) if made.challenger else {}
+    )
 
 
 def parse_arguments() -> Namespace:
@@ -73,12 +77,12 @@ def parse_arguments() -> Namespace:
 
 def text_result(told: dict[str, Any]) -> str:
     """For a terminal."""
-    from flows.shared.run_summary import text_table
-
     if not told["trained"]:
         return told["told"]
     decision = told["decision"]
-    said = ("promoted, " if decision["promoted"] else "not promoted, ") + decision["reason"] if decision else "the first"
+    said = (
+        ("promoted, " if decision["promoted"] else "not promoted, ") + decision["reason"] if decision else "the first"
+    )
     page = [f"evidence    {decision['page']}"] if decision else []
     return "\n".join([text_table(told), f"decision    {said}", *page])
 

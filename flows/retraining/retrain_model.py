@@ -9,7 +9,6 @@ from flows.shared.dataset_data import DatasetPlan, dataset_data
 from flows.shared.evaluation_plan import require_recognizer, search_plan
 from flows.shared.model_kinds import SPEECH, Data, held_out
 from flows.shared.run_context import RunContext
-from flows.shared.run_summary import summarize_promotion
 from infra import model_registry
 from infra.artifact_store import Artifact
 from infra.errors import UserError, tell_user
@@ -49,6 +48,16 @@ class Challenger(NamedTuple):
         return self.published.read_json("publication.json")["run_id"]
 
 
+class Retrained(NamedTuple):
+    """What a retraining came to. told: of the data set, and of releases that were refused. challenger: None where there
+    was nothing to train. page: the evidence, None where there was no champion.
+    """
+
+    told: dict[str, Any]
+    challenger: Challenger | None = None
+    page: Artifact | None = None
+
+
 class Retraining:
     """A request on its way from the watched place to a decision."""
 
@@ -56,7 +65,7 @@ class Retraining:
         self.order, self.plan, self.started = order, plan, time.time()
         self.refused: dict[str, str] = {}
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> Retrained:
         order, plan = self.order, self.plan
         found = find_new_releases(plan.watched, plan.dataset, order.locale, plan.config.settle_seconds)
         if found.unfinished:
@@ -82,7 +91,7 @@ class Retraining:
         page = self._compare(challenger, start, champion, note) if champion else None
         decision = self._decide(challenger, note, page)
         self._write(note._replace(alias=decision.alias))
-        return self._told(version) | summarize_promotion(challenger.outcome, challenger.published, page, self.refused)
+        return Retrained(self._told(version), challenger, page)
 
     def _is_decided(self) -> bool:
         """Whether what is asked for has been trained on the newest version, and held against the champion."""
@@ -91,16 +100,16 @@ class Retraining:
         note, version = read_training_note(self.plan.dataset, self.order.name), find_version(self.plan.dataset)
         return bool(note.alias) and (note.request, note.data) == (self.order.digest, version.digest)
 
-    def _nothing(self, what: str) -> dict[str, Any]:
+    def _nothing(self, what: str) -> Retrained:
         told = f"{what} below {self.plan.watched.uri}; nothing was trained"
         known = self._told(find_version(self.plan.dataset)) if seen_releases(self.plan.dataset) else {}
-        return known | {"trained": False, "told": told, "failed": self.refused}
+        return Retrained(known | {"trained": False, "told": told, "failed": self.refused})
 
     def _told(self, version: Artifact) -> dict[str, Any]:
         about = describe_version(version)
         names = ("number", "splits", "changes", "retracted_speakers")
         told = {"name": self.plan.dataset, "digest": version.digest, "release": about["release"]["name"]}
-        return {"trained": True, "dataset": told | {name: about[name] for name in names}}
+        return {"trained": True, "failed": self.refused, "dataset": told | {name: about[name] for name in names}}
 
     def _begin(self) -> TrainingNote:
         """The note of a run that died, as long as its champion is the same; or that of a new one."""

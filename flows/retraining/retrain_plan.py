@@ -12,18 +12,17 @@ from flows.shared.fine_tuning import fine_tuned, settings_by_part
 from flows.shared.overrides import override
 from flows.shared.recipe_choice import AUTO, FINE_TUNING, fitting, this_machine
 from flows.shared.validate_inputs import check_workers, resolve_recipe
-from infra import storage, tracking
+from infra import tracking
 from infra.artifact_store import Artifact
 from infra.errors import UserError
 from tasks.bundles.model_bundle import bundle_tokenizer
-from tasks.corpora.corpus_uri import Corpus, IngestConfig, corpus_kinds, parse_corpus
+from tasks.corpora.corpus_uri import Corpus, IngestConfig
 from tasks.datasets.dataset_head import NAME
 from tasks.datasets.exclude_leaks import LeakConfig
+from tasks.datasets.find_releases import parse_watched
 from tasks.datasets.mix_corpora import MixConfig
 from tasks.scoring.decide_promotion import PromotionRule
 from tasks.text.grow_tokenizer import grow_tokenizer
-
-KIND = "commonvoice"  # of releases where the watched place names none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,12 +90,8 @@ def plan_retraining(order: RetrainRequest) -> RetrainPlan:
     dataset = config.dataset or order.name
     if not NAME.fullmatch(dataset):
         raise UserError(f"data set {dataset!r}: a name has letters, digits, '.', '_' and '-'; name one with --dataset")
-    kind, colon, _ = order.watch.partition(":")
-    watch = order.watch if colon and kind in corpus_kinds("utterances") else f"{KIND}:{order.watch}"
-    watched = parse_corpus(watch, asr.VERB)
-    if watched.kind == "demo" or storage.stat(watched.uri):
-        raise UserError(f"--watch {order.watch}: name the folder or s3://bucket/prefix that releases are put into")
-    recipe = _named(order.recipe, config, watch, others)
+    watched = parse_watched(order.watch)
+    recipe = _named(order.recipe, config, str(watched), others)
     ingest = recipe.ingest if recipe else _ingest(others)
     return RetrainPlan(watched, dataset, config, others, ingest)
 

@@ -61,14 +61,12 @@ def summarize_comparison(
     return build_result(metrics, {"report": page} | bundles, published, failed)
 
 
-def summarize_promotion(
-    outcome: RunOutcome, published: Artifact, page: Artifact | None, failed: dict[str, str]
-) -> dict[str, Any]:
+def summarize_promotion(outcome: RunOutcome, published: Artifact, page: Artifact | None) -> dict[str, Any]:
     """The result of a retraining. page: of the decision, None where there was no champion; its slices and its reason
-    are left as artifacts of the Prefect run too. failed: releases that could not be taken in.
+    are left as artifacts of the Prefect run too.
     """
     if page is None:
-        return summarize_run(outcome, published) | {"decision": None, "failed": failed}
+        return summarize_run(outcome, published) | {"decision": None}
     decision = page.read_json("decision.json")
     slices = [{name: row[name] for name in SLICE_COLUMNS} for row in decision["slices"]]
     create_table_artifact(slices, key="promotion-slices", description=decision["reason"])
@@ -81,7 +79,7 @@ def summarize_promotion(
     create_markdown_artifact("\n\n".join(told), key="promotion", description=decision["reason"])
     names = ("promoted", "reason", "metric", "unit", "split", "utterances", "left_out", "overall", "champion")
     kept = {name: decision[name] for name in names} | {"page": report, "slices": slices}
-    return summarize_run(outcome, published) | {"decision": kept, "failed": failed}
+    return summarize_run(outcome, published) | {"decision": kept}
 
 
 def _changed_table(which: str, rows: list[dict[str, Any]]) -> str:

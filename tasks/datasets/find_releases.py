@@ -12,10 +12,11 @@ from typing import NamedTuple
 from infra import storage
 from infra.errors import UserError
 from tasks.corpora.archive_format import NAMED_SO
-from tasks.corpora.corpus_uri import Corpus
+from tasks.corpora.corpus_uri import Corpus, corpus_kinds, parse_corpus
 from tasks.datasets.dataset_head import seen_releases
 from tasks.datasets.release import Release, find_release
 
+KIND = "commonvoice"  # of releases where the watched place names none
 # What browsers, rsync, aws, curl and FTP programs call a file until it is whole.
 UNFINISHED = re.compile(
     r"(\.(part|partial|tmp|temp|crdownload|download|filepart|incomplete)|~)$|(^|/)\.[^/]+\.\w{6}$", re.I
@@ -27,6 +28,18 @@ class FoundReleases(NamedTuple):
 
     ready: tuple[Release, ...]
     unfinished: tuple[str, ...] = ()
+
+
+def parse_watched(text: str) -> Corpus:
+    """A place that releases are put into: a folder, s3://bucket/prefix, or KIND:URI where they are not of Common Voice.
+
+    Raises UserError for one that is not there, and for a single file.
+    """
+    kind, colon, _ = text.partition(":")
+    watched = parse_corpus(text if colon and kind in corpus_kinds("utterances") else f"{KIND}:{text}")
+    if watched.kind == "demo" or storage.stat(watched.uri):
+        raise UserError(f"--watch {text}: name the folder or s3://bucket/prefix that releases are put into")
+    return watched
 
 
 def find_new_releases(watched: Corpus, dataset: str, locale: str, settle_seconds: float) -> FoundReleases:
