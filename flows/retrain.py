@@ -12,7 +12,6 @@ From scratch: where the recipe has a network of its own, there is no champion, o
 """
 
 import json
-import sys
 from argparse import Namespace
 from functools import partial
 from typing import Annotated, Any
@@ -97,8 +96,6 @@ def main() -> None:
         told = start_flow(retrain, {name: getattr(given, name) for name in RetrainRequest._fields})
         print(show(told))
     if told["failed"]:
-        if not (given.json or told["trained"]):
-            print("\n".join(f"scriptorium: {line}" for line in told["failed"].values()), file=sys.stderr)
         raise SystemExit(FAILED)
 
 

@@ -3,8 +3,8 @@
     prefect deployment schedule resume watch-releases/every-minute, after its parameters are set in infra/prefect.yaml
     python -m flows.watch_releases /data/releases asr-fa fa
 
-A look takes a second: names, sizes and times, no clip. What is new is started once; where that run died or failed, again
-at the next looks, three times in all; while one goes on, nothing is started. Where an S3 server can send events, an
+A look takes a second: names, sizes and times, no clip. What is new is started once; where that run died or failed,
+again at the next looks, three times in all; while one goes on, nothing is started. Where an S3 server can send events, an
 automation of Prefect's can run `retrain/on-release` at its webhook, and nobody needs to look.
 """
 

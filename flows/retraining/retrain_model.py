@@ -101,9 +101,12 @@ class Retraining:
         return bool(note.alias) and (note.request, note.data) == (self.order.digest, version.digest)
 
     def _nothing(self, what: str) -> Retrained:
+        """Raises UserError where there was something new, and none of it could be taken in."""
+        if self.refused:
+            raise UserError("; ".join(self.refused.values()))
         told = f"{what} below {self.plan.watched.uri}; nothing was trained"
         known = self._told(find_version(self.plan.dataset)) if seen_releases(self.plan.dataset) else {}
-        return Retrained(known | {"trained": False, "told": told, "failed": self.refused})
+        return Retrained(known | {"trained": False, "told": told, "failed": {}})
 
     def _told(self, version: Artifact) -> dict[str, Any]:
         about = describe_version(version)

@@ -67,7 +67,8 @@ def _places(watched: Corpus, locale: str) -> dict[str, Release | None]:
         place = watched.uri.rpartition("/")[0]
         raise UserError(f"{watched.uri} is a release itself (it has {tables[0]}); watch the folder it is in, {place}")
     found: dict[str, Release | None] = {}
-    for name in sorted({_place(name, locale) for name in below} - {""}):
+    places = {_place(name, locale) for name in below} - {""}
+    for name in sorted(places - {place.partition("/")[0] for place in places if "/" in place}):
         inside = [one for one in below if one == name or one.startswith(f"{name}/")]
         corpus = Corpus(kind=watched.kind, uri=storage.join(watched.uri, name), verb=watched.verb)
         found[name] = None if any(UNFINISHED.search(one) for one in inside) else find_release(corpus)

@@ -142,6 +142,7 @@ def test_up_runs_a_deployment_and_down_leaves_nothing(tmp_path, environment):
         command = [*prefect, "deployment", "schedule", "create", "train-asr/local", "--cron", "0 2 * * *"]
         subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=120)
         assert _a_scheduled_run_appears(environment["SCRIPTORIUM_PREFECT_PORT"])
+        _a_release_starts_a_run(tmp_path, environment["SCRIPTORIUM_PREFECT_PORT"])
         _kill_one(note)
         broken = local("up", tmp_path, environment)
         assert broken.returncode == 1
@@ -188,6 +189,38 @@ def _a_scheduled_run_appears(port):
             return True
         time.sleep(1)
     return False
+
+
+def _a_release_starts_a_run(folder, port):
+    """By itself: the cron schedule fires each minute, looks, and what was put there starts `retrain/on-release`."""
+    release = folder / "watched" / "cv-corpus-20.0-2024-12-06" / "xx"
+    (folder / "watched").mkdir()
+    api, given = f"http://127.0.0.1:{port}/api", {"watch": str(folder / "watched"), "name": "toy", "locale": "yy"}
+    every_minute = {"schedule": {"cron": "* * * * *", "timezone": "UTC"}, "active": True, "parameters": given}
+    watcher = json.loads(_reply(f"{api}/deployments/name/watch-releases/every-minute"))
+    assert _reply(f"{api}/deployments/{watcher['id']}/schedules", [every_minute])
+    looked = {"flows": {"name": {"any_": ["watch-releases"]}}}
+    started = {"flows": {"name": {"any_": ["retrain"]}}}
+    assert "COMPLETED" in _end_of_a_run(api, looked)
+    assert json.loads(_reply(f"{api}/flow_runs/filter", started)) == [], "there is nothing yet"
+    (release / "clips").mkdir(parents=True)
+    rows = ["client_id\tpath\tsentence\tlocale", *(f"s{n}\tclip_{n}.wav\tSome words {n}\txx" for n in range(4))]
+    for n in range(4):
+        (release / "clips" / f"clip_{n}.wav").write_bytes(b"RIFF")
+    for split in ("train", "dev", "test"):
+        (release / f"{split}.tsv").write_text("\n".join(rows) + "\n")
+    assert "is of xx, the data set of yy" in _end_of_a_run(api, started)
+
+
+def _end_of_a_run(api, question):
+    """Type and message of the state in which the first run that is found has ended."""
+    limit = time.monotonic() + 240
+    while time.monotonic() < limit:
+        for run in json.loads(_reply(f"{api}/flow_runs/filter", question) or b"[]"):
+            if run["state"]["type"] in {"COMPLETED", "FAILED", "CRASHED"}:
+                return f"{run['state']['type']}: {run['state'].get('message')}"
+        time.sleep(0.5)
+    return "no run has ended"
 
 
 def _kill_one(note):

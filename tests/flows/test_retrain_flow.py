@@ -1,0 +1,147 @@
+"""Retraining end to end on three small releases: what is taken in, who becomes champion, and what is refused."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+sys.path.append(str(Path(__file__).parent.parent / "tasks"))
+from three_releases import write_three  # noqa: E402
+from tones import HERTZ, RATE, spoken  # noqa: E402
+
+from infra.errors import UserError  # noqa: E402
+from tasks.steps.in_process import run_in_process  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore::Warning")  # of servers and clients that are not ours
+ALIKE = ("leaks.speakers=false", "leaks.recordings=false", "settle_seconds=0.05", "promotion.min_utterances=10")
+NETWORK = ("scratch=asr_small", "model.hidden_size=16", "model.layers=1", "features.mels=16", "beam.width=1")
+SMALL = (*ALIKE, *NETWORK, "fit.error_budget=0.5", "fit.best_by=wer")
+
+
+def tones(folder, count=150):
+    """Sentences of letters, each a tone, no two alike."""
+    folder.mkdir()
+    random, letters, rows, said = np.random.default_rng(0), list(HERTZ), [], {""}
+    while len(rows) < count:
+        jumps = random.integers(1, len(letters), random.integers(4, 8))
+        text = " ".join("".join(letters[k] for k in jumps.cumsum() % len(letters)).split())
+        if text in said:
+            continue
+        said.add(text)
+        number = len(rows)
+        split = {7: "dev", 8: "test", 9: "test"}.get(number % 10, "train")
+        speaker = f"{split}{number // 10 % 5}"
+        soundfile.write(folder / f"clip_{number}.wav", spoken(text, random), RATE)
+        told = {"path": f"clip_{number}.wav", "sentence": text, "split": split, "client_id": speaker}
+        rows.append(told | {"locale": "xx", "up_votes": "2", "down_votes": "0", "gender": "fm"[number % 2]})
+    return folder, rows
+
+
+@pytest.fixture
+def three(tmp_path, monkeypatch):
+    for name, place in (("ARTIFACTS", "artifacts"), ("CACHE", "cache")):
+        monkeypatch.setenv(f"SCRIPTORIUM_{name}", str(tmp_path / place))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/record.db")
+    (tmp_path / "watched").mkdir()
+    return write_three(tmp_path / "all", *tones(tmp_path / "clips"))
+
+
+@pytest.fixture
+def drop(three, tmp_path):
+    """Put a release, by its number, where it is watched."""
+
+    def put(number):
+        place = Path(three.places[number].partition(":")[2])
+        shutil.copytree(place, tmp_path / "watched" / place.name)
+
+    return put
+
+
+@pytest.fixture
+def retraining(tmp_path):
+    from flows.retraining.retrain_model import Retraining
+    from flows.retraining.retrain_plan import RetrainRequest, plan_retraining
+
+    def run(*settings, recipe="auto", locale="xx"):
+        order = RetrainRequest(str(tmp_path / "watched"), "toy", locale, recipe, (*SMALL, *settings), 0)
+        with run_in_process():
+            return Retraining(order, plan_retraining(order)).run()
+
+    return run
+
+
+def decoded():
+    """What the champion writes of the newest test rows, as the bytes of its transcripts."""
+    from flows.shared.evaluation_plan import search_plan
+    from flows.shared.model_kinds import SPEECH
+    from infra.model_registry import resolve_model
+    from tasks.bundles.model_bundle import bundle_front_end, bundle_tokenizer, import_model
+    from tasks.datasets.assemble_features import assemble_features, extract_version_features
+    from tasks.datasets.dataset_head import find_version
+
+    with run_in_process():
+        bundle, version = import_model(resolve_model("toy@champion")), find_version("toy", "1")
+        frames = extract_version_features(version, bundle_front_end(bundle))
+        features = assemble_features(version, frames, bundle_tokenizer(bundle), 0.5)
+        (said,) = SPEECH.score(bundle, features, search_plan(bundle), "test").said
+    return b"".join(said.read(name) for name in said.names())
+
+
+def champion():
+    from infra.tracking import find_version
+
+    return find_version("toy", "champion")
+
+
+def test_three_releases(three, drop, retraining, tmp_path):
+    from infra import model_registry
+    from tasks.datasets.dataset_head import find_version
+    from tasks.datasets.version_index import describe_version
+    from tasks.steps.parquet_parts import read_parts
+
+    first = retraining()
+    assert (first.challenger, first.told["told"]) == (
+        None,
+        f"nothing new below {tmp_path}/watched; nothing was trained",
+    )
+    drop(0)
+    begun = retraining("fit.epochs=2")
+    assert (champion(), begun.page, begun.told["dataset"]["number"]) == ("1", None, 1)
+    before = decoded()
+
+    drop(1)
+    (tmp_path / "watched" / "README").write_text("of no release")
+    better = retraining("fit.epochs=30", "fit.learning_rate=1e-2")
+    found = better.page.read_json("decision.json")
+    assert describe_version(find_version("toy"))["changes"] == three.changes[1]
+    assert found["promoted"], found["reason"]
+    assert (champion(), better.challenger.version) == ("2", "2")
+    bundle = better.challenger.outcome.bundle.read_json("training.json")
+    assert bundle["init_from"] == begun.challenger.outcome.bundle.digest, "it went on from the champion"
+    letters = better.challenger.data.tokenizer.read_json("tokenizer.json")["symbols"]
+    assert {*"mended"} <= {*letters}, "which learned letters that came with the release"
+    assert len(found["better"]) > len(found["worse"])
+    heard = {row["key"] for row in found["better"]}
+    page = better.page.read("report.html").decode()
+    assert "<audio" in page
+    assert "Promoted" in page
+    assert heard <= {row["key"] for row in read_parts(better.challenger.outcome.data[2])}
+    assert {row["slice"] for row in found["slices"]} == {"gender", "length", "speaker"}
+    after = decoded()
+    assert after != before
+
+    assert retraining("fit.epochs=30", "fit.learning_rate=1e-2").challenger is None, "nothing is new"
+    noise = retraining("fit.epochs=1", "fit.learning_rate=1e-9")
+    assert noise.page.read_json("decision.json")["reason"].startswith("not clearly better")
+    worse = retraining("fit.epochs=1", recipe="asr_small")
+    assert worse.page.read_json("decision.json")["reason"].startswith("worse than the champion")
+    assert (champion(), decoded()) == ("2", after)
+    assert model_registry.find_aliases("toy", worse.challenger.version) == ["challenger"]
+    told = model_registry.version_tags("toy", worse.challenger.version)[model_registry.DECISION_TAG]
+    assert f"scriptorium promote toy {worse.challenger.version}" in told
+
+    model_registry.rollback("toy")
+    assert (champion(), decoded()) == ("1", before)
