@@ -4,8 +4,8 @@
     python -m flows.watch_releases /data/releases asr-fa fa
 
 A look takes a second: names, sizes and times, no clip. What is new is started once; where that run died or failed,
-again at the next looks, three times in all; while one goes on, nothing is started. Where an S3 server can send events, an
-automation of Prefect's can run `retrain/on-release` at its webhook, and nobody needs to look.
+again at the next looks, three times in all; while one goes on, nothing is started. Where an S3 server can send events,
+an automation of Prefect's can run `retrain/on-release` at its webhook, and nobody needs to look.
 """
 
 import argparse

@@ -4,9 +4,9 @@ The rate's difference on the frozen test set has to be below 0 with its whole 95
 (tasks/scoring/paired_bootstrap.py). Speakers are drawn where all are known and there are `min_speakers`, for what one
 of them says is not independent (Liu & Peng 2020, "Statistical testing on ASR performance via blockwise bootstrap");
 else utterances. Of few, the interval is as much wider as Student's is than the normal one: the expanded percentile
-interval of Hesterberg 2015, "What teachers should know about the bootstrap", section 4.2. A slice blocks where it is worse by more than `tolerance` and its own interval is above 0; the
-intervals of all slices together hold with 95 % (Bonferroni), so that one of a hundred does not block by chance. One of
-fewer than `min_utterances` is shown and does not decide.
+interval of Hesterberg 2015, "What teachers should know about the bootstrap". A slice blocks where it is worse by more
+than `tolerance` and its own interval is above 0; the intervals of all slices together hold with 95 % (Bonferroni), so
+that one of a hundred does not block by chance. One of fewer than `min_utterances` is shown and does not decide.
 """
 
 import json

@@ -61,14 +61,25 @@ def drop(three, tmp_path):
 
 
 @pytest.fixture
-def retraining(tmp_path):
+def retraining(tmp_path, monkeypatch):
     from flows.retraining.retrain_model import Retraining
     from flows.retraining.retrain_plan import RetrainRequest, plan_retraining
 
-    def run(*settings, recipe="auto", locale="xx"):
-        order = RetrainRequest(str(tmp_path / "watched"), "toy", locale, recipe, (*SMALL, *settings), 0)
+    class Cut(Retraining):
+        """One for whom the MLflow server goes away when all is ready to be decided."""
+
+        def _decide(self, *given):
+            with monkeypatch.context() as patch:
+                patch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+                patch.setenv("SCRIPTORIUM_PATIENCE", "0.1")
+                return super()._decide(*given)
+
+    def run(*settings, recipe="auto", kind=Retraining):
+        order = RetrainRequest(str(tmp_path / "watched"), "toy", "xx", recipe, (*SMALL, *settings), 0)
         with run_in_process():
-            return Retraining(order, plan_retraining(order)).run()
+            return kind(order, plan_retraining(order)).run()
+
+    run.cut = Cut
 
     return run
 
@@ -114,7 +125,12 @@ def test_three_releases(three, drop, retraining, tmp_path):
 
     drop(1)
     (tmp_path / "watched" / "README").write_text("of no release")
+    with pytest.raises(UserError, match="no MLflow answers at http://127.0.0.1:9") as problem:
+        retraining("fit.epochs=30", "fit.learning_rate=1e-2", kind=retraining.cut)
+    assert "\n" not in str(problem.value)
+    assert champion() == "1", "nothing is promoted"
     better = retraining("fit.epochs=30", "fit.learning_rate=1e-2")
+    assert [one["version"] for one in model_registry.list_models("toy")] == ["1", "2"], "it went on where that stopped"
     found = better.page.read_json("decision.json")
     assert describe_version(find_version("toy"))["changes"] == three.changes[1]
     assert found["promoted"], found["reason"]
@@ -145,3 +161,32 @@ def test_three_releases(three, drop, retraining, tmp_path):
 
     model_registry.rollback("toy")
     assert (champion(), decoded()) == ("1", before)
+
+    for weights in [
+        *(tmp_path / "artifacts" / "mlflow").rglob("bundle/weights.pt"),
+        *tmp_path.glob("cache/**/weights.pt"),
+    ]:
+        weights.write_bytes(weights.read_bytes()[:-9])
+    drop(2)
+    with pytest.raises(
+        UserError, match="the champion, toy/1, cannot be used .*weights.*scriptorium rollback"
+    ) as problem:
+        retraining()
+    assert "\n" not in str(problem.value)
+    assert (champion(), describe_version(find_version("toy"))["number"]) == ("1", 2)
+
+
+def test_releases_that_cannot_be_taken_in(three, drop, retraining, tmp_path):
+    """Of another language, then the true one; a segment waits for a release that it may rest upon."""
+    from tasks.datasets.dataset_head import list_datasets
+
+    drop(0)
+    (release,) = (tmp_path / "watched").iterdir()
+    for table in release.rglob("*.tsv"):
+        table.write_text(table.read_text().replace("\txx\t", "\tyy\t"))
+    with pytest.raises(UserError, match="is of yy, the data set of xx"):
+        retraining()
+    drop(2)
+    with pytest.raises(UserError, match="a delta segment, which waits for cv-corpus-20.0"):
+        retraining()
+    assert list_datasets() == []
