@@ -32,7 +32,7 @@ def tones(folder, count=150):
             continue
         said.add(text)
         number = len(rows)
-        split = {7: "dev", 8: "test", 9: "test"}.get(number % 10, "train")
+        split = {6: "test", 7: "dev", 9: "test"}.get(number % 10, "train")
         speaker = f"{split}{number // 10 % 5}"
         soundfile.write(folder / f"clip_{number}.wav", spoken(text, random), RATE)
         told = {"path": f"clip_{number}.wav", "sentence": text, "split": split, "client_id": speaker}

@@ -8,14 +8,17 @@ from flows.compare import compare
 from flows.evaluate import evaluate_model
 from flows.ingest import ingest
 from flows.recipes import asr
+from flows.retrain import retrain
 from flows.shared.validate_inputs import list_recipes
 from flows.train_asr import train_asr
 from flows.train_classifier import train_classifier
 from flows.train_language_model import train_language_model
 from flows.train_ngram import train_ngram
 from flows.tune_decoding import tune_decoding
+from flows.watch_releases import watch_releases
 
 FLOWS = (compare, evaluate_model, ingest, train_asr, train_classifier, train_language_model, train_ngram, tune_decoding)
+FLOWS += (retrain, watch_releases)
 
 
 def form(flow):
