@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from models.criteria.ctc import ctc
 from models.criteria.token_cross_entropy import append_eos, cross_entropy, prepend_bos
-from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Model, Padded, Step
+from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Memory, Model, Padded, Step
 from models.layers.attention import AttendedMemory, Attention, Score
 from models.layers.rnn_layer import concatenate_steps
 from models.layers.rnn_stack import Recurrent, recurrent_layer
@@ -176,13 +176,13 @@ class ListenAttendSpell(Model):
             raise ValueError("listen_attend_spell needs a source: audio frames (B, T, D)")
         return self.attention.prepare(self.listen(source))
 
-    def start(self, memory: Padded | None, batch_size: int) -> SpellerState:
+    def start(self, memory: Memory | None, batch_size: int) -> SpellerState:
         assert memory is not None, "a speller attends to a memory"
         zero = memory.data.new_zeros(batch_size, self.config.speller_size)
         context = zero.new_zeros(batch_size, self.attention.context_size)
         return SpellerState(tuple(SpellerLayerState(zero, zero) for _ in self.speller), context)
 
-    def step(self, tokens: Tensor, state: SpellerState, memory: Padded | None) -> Step:
+    def step(self, tokens: Tensor, state: SpellerState, memory: Memory | None) -> Step:
         """Tokens (N,) to the log-probabilities (N, V) of their successors."""
         assert memory is not None, "a speller attends to a memory"
         z, state, weights = self._spell(tokens, state, self.attention.parts(memory))

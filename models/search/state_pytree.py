@@ -6,12 +6,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.interface import State
+from models.interface import Memory, State
+
+PARTS = ("data", "lengths")  # of a memory
 
 
 def select_rows(state: State, rows: Tensor) -> State:
     """The state of the given `rows` (N,), in their order; a row may be taken more than once."""
-    return tree_map(lambda leaf: leaf.index_select(0, rows), state)
+    return tree_map(lambda leaf: leaf.index_select(0, rows.to(leaf.device)), state)
 
 
 def replace_rows(state: State, rows: Tensor, values: State) -> State:
@@ -48,7 +50,7 @@ def tree_fill(like: State, tensors: Sequence[Tensor]) -> State:
 
 
 def tree_map(function: Callable[..., Any], *trees: Any) -> Any:
-    """`function` of each leaf of trees of one form; None stays None."""
+    """`function` of each leaf of trees of one form, a `Memory` among them; None stays None."""
     first = trees[0]
     if isinstance(first, torch.Tensor):
         return function(*trees)
@@ -56,5 +58,7 @@ def tree_map(function: Callable[..., Any], *trees: Any) -> Any:
         return None
     if isinstance(first, dict):
         return {key: tree_map(function, *(tree[key] for tree in trees)) for key in first}
+    if isinstance(first, Memory):
+        return type(first)(*(tree_map(function, *(getattr(tree, name) for tree in trees)) for name in PARTS))
     leaves = [tree_map(function, *branches) for branches in zip(*trees, strict=True)]
     return type(first)(*leaves) if hasattr(first, "_fields") else type(first)(leaves)
