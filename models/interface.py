@@ -55,9 +55,8 @@ class Padded(Memory):
 class Batch:
     """Aligned sources and targets.
 
-    source: audio frames (B, T, D), source tokens (B, T) of the source's own vocabulary or of one that both sides share,
-        without BOS and EOS, pixel rows (B, T, W, 3), or None for the sentences of a language model. target: token ids
-        (B, U) without BOS and EOS.
+    source: audio frames (B, T, D), source tokens (B, T), pixel rows (B, T, W, 3), or None for the sentences of a
+        language model. target: token ids (B, U). Tokens of both come without BOS and EOS.
     """
 
     keys: tuple[str, ...]
@@ -143,10 +142,9 @@ class Beam:
                     raise ValueError(f"beam.{field.name} is a finite number, not {value}")
         if not 0 < self.skip_blank <= 1:
             raise ValueError(f"beam.skip_blank is a probability above 0 and at most 1, not {self.skip_blank}")
-        if self.groups < 1 or self.width % max(1, self.groups) or self.diversity < 0:
-            raise ValueError(f"beam.groups divides beam.width, beam.diversity is not negative: {self}")
-        if (self.groups > 1) != (self.diversity > 0):
-            raise ValueError("beam.diversity is what sets beam.groups of 2 or more apart: set both, or neither")
+        if self.groups < 1 or self.width % self.groups or (self.groups > 1) != (self.diversity > 0):
+            groups = f"{self.groups}, {self.width}, {self.diversity}"
+            raise ValueError(f"beam.groups divides beam.width, and 2 or more have a beam.diversity above 0: {groups}")
         if self.width < 1 or self.max_length < 0:
             raise ValueError(f"beam.width is 1 or more, beam.max_length 0 or more: {self.width}, {self.max_length}")
 

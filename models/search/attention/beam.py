@@ -95,20 +95,32 @@ def attention_beam(
     is possible, the empty one with score -inf is all there is.
     Raises ValueError for a term that this search does not have or has nothing to work on, and for NaN.
     """
+    voices = fused_voices(model, memory, beam, lm, emissions)
+    return search_voices(voices, beam, length_limits(beam, memory.lengths if limits is None else limits, limits))
+
+
+def fused_voices(
+    model: Decoder, memory: Memory, beam: Beam, lm: Decoder | None = None, emissions: Padded | None = None
+) -> list[Scorer]:
+    """What `attention_beam` listens to. Raises ValueError as it does."""
     _refuse(beam, lm, emissions)
-    batch = len(memory.lengths)
-    if not batch:
-        return []
-    voices, device = [Scorer(model, memory, 1.0)], tree_leaves(memory.data)[0].device
+    voices = [Scorer(model, memory, 1.0)]
     if lm is not None and beam.lm_weight:
         voices.append(Scorer(lm, None, beam.lm_weight))
     if emissions is not None and beam.ctc_weight:
         ctc = CTCPrefixScorer()
         voices.append(Scorer(ctc, ctc.encode(emissions), beam.ctc_weight))
-    read = torch.full((batch,), BOS, device=device)
-    live = empty_prefixes(read, tuple(voice.decoder.start(voice.memory, batch) for voice in voices))
-    most = length_limits(beam, memory.lengths if limits is None else limits, limits)
-    return beam_search(voices, live, AttentionSearch(beam, most))
+    return voices
+
+
+def search_voices(voices: list[Scorer], beam: Beam, limits: list[int]) -> list[list[Hypothesis]]:
+    """The best texts by the voices' weighted sum, the first of which has a memory. limits: the most tokens of each."""
+    if not limits:
+        return []
+    device = tree_leaves(voices[0].memory)[0].device
+    read = torch.full((len(limits),), BOS, device=device)
+    live = empty_prefixes(read, tuple(voice.decoder.start(voice.memory, len(limits)) for voice in voices))
+    return beam_search(voices, live, AttentionSearch(beam, limits))
 
 
 def _refuse(beam: Beam, lm: Decoder | None, emissions: Padded | None) -> None:

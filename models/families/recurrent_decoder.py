@@ -1,0 +1,71 @@
+"""What models share whose target is written by a recurrence that may attend to a memory.
+
+z_i, s_i = write(E y_{i-1}, s_{i-1}, memory)        p(y_i | x, y_<i) = softmax of logits(z_i)
+
+An architecture's `write` says whether it attends before its update (Bahdanau, GNMT), after it (Luong), or both: what is
+attended to after one update is read by the next (Listen, Attend and Spell, input feeding). While it trains it reads
+the truth y_{i-1}, or at `sampling` what is drawn from its own p (models/layers/decoder/scheduled_sampling.py).
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.families.sequence_to_sequence import SequenceToSequence
+from models.interface import Memory, Padded, State, Step
+from models.layers.decoder.scheduled_sampling import draw_tokens, mix_tokens
+
+
+class RecurrentDecoder(SequenceToSequence):
+    @abstractmethod
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Tokens (...) to what is read of them (..., E)."""
+
+    @abstractmethod
+    def write(self, e: Tensor, state: State, parts: Any) -> tuple[Tensor, State, Tensor | None]:
+        """E y_{i-1} (N, E) and s_{i-1} to z_i (N, F), s_i, and the attention (N, T) paid, if any."""
+
+    @abstractmethod
+    def _logits(self, z: Tensor) -> Tensor:
+        """z (..., F) to (..., V)."""
+
+    def parts(self, memory: Memory) -> Any:
+        """What `write` is given of a memory."""
+        return memory.data
+
+    def embed_all(self, tokens: Tensor) -> Sequence[Tensor]:
+        """Tokens (B, U) to U of (B, E)."""
+        return self.embed(tokens).unbind(1)
+
+    def predict(self, memory: Memory, read: Padded) -> Tensor:
+        state, parts, features = self.start(memory, len(read.lengths)), self.parts(memory), []
+        share = self.sampled_share
+        for e in [] if share else self.embed_all(read.data):
+            z, state, _ = self.write(e, state, parts)
+            features.append(z)
+        drawn = None
+        for truth in read.data.unbind(1) if share else ():
+            z, state, _ = self.write(self.embed(self._mixed(truth, drawn)), state, parts)
+            drawn = self._drawn(z.detach())
+            features.append(z)
+        return self._logits(torch.stack(features, 1))
+
+    def sampled(self, memory: Memory, read: Padded) -> Padded:  # noqa: ARG002  (its samples are drawn a step at a time)
+        return read
+
+    @torch.no_grad()
+    def _drawn(self, z: Tensor) -> Tensor:
+        """A token (N,) from what the features z (N, F) make of p."""
+        return draw_tokens(self._logits(z))
+
+    def _mixed(self, truth: Tensor, drawn: Tensor | None) -> Tensor:
+        return truth if drawn is None else mix_tokens(truth, drawn, self.sampled_share)
+
+    def step(self, tokens: Tensor, state: State, memory: Memory | None) -> Step:
+        """Tokens (N,) to the log-probabilities (N, V) of their successors."""
+        assert memory is not None, "a decoder looks at a memory"
+        z, state, weights = self.write(self.embed(tokens), state, self.parts(memory))
+        return Step(self._logits(z).log_softmax(-1), state, weights)
