@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from models.cells.elman_jordan import RNNState
 from models.cells.gru import GRU
 from models.cells.gru import Config as GRUOptions
-from models.families.recurrent_decoder import RecurrentDecoder
+from models.families.recurrent_decoder import RecurrentDecoder, repeat_rows
 from models.families.sequence_to_sequence import read_tokens
 from models.interface import Memory, Padded
 from models.layers.attention import AttendedMemory, Attention
@@ -116,8 +116,7 @@ class Bahdanau(RecurrentDecoder):
 
     def start(self, memory: Memory | None, batch_size: int) -> BahdanauState:
         assert memory is not None, "a decoder looks at a memory"
-        s = memory.data[1]
-        return BahdanauState(s.repeat_interleave(batch_size // max(1, len(s)), 0))
+        return BahdanauState(repeat_rows(memory.data[1], batch_size))
 
     def write(self, e: Tensor, state: BahdanauState, parts: Any) -> tuple[Tensor, BahdanauState, Tensor]:
         context, weights = self.attention(state.s, parts)

@@ -17,6 +17,8 @@ from torch import Tensor
 from models.families.sequence_to_sequence import SequenceToSequence
 from models.interface import Memory, Padded, State, Step
 from models.layers.decoder.scheduled_sampling import draw_tokens, mix_tokens
+from models.layers.rnn_stack import Stack
+from models.search.state_pytree import tree_map
 
 
 class RecurrentDecoder(SequenceToSequence):
@@ -56,6 +58,13 @@ class RecurrentDecoder(SequenceToSequence):
     def sampled(self, memory: Memory, read: Padded) -> Padded:  # noqa: ARG002  (its samples are drawn a step at a time)
         return read
 
+    def recur(self, stack: Stack, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """One step (N, D) of a stack, with its regularizers where it trains."""
+        if not self.training:
+            return stack.step(x, state)
+        y, state = stack(Padded(x[:, None], torch.ones(len(x), dtype=torch.long)), state, own_ends=False)
+        return y.data[:, 0], state
+
     @torch.no_grad()
     def _drawn(self, z: Tensor) -> Tensor:
         """A token (N,) from what the features z (N, F) make of p."""
@@ -69,3 +78,8 @@ class RecurrentDecoder(SequenceToSequence):
         assert memory is not None, "a decoder looks at a memory"
         z, state, weights = self.write(self.embed(tokens), state, self.parts(memory))
         return Step(self._logits(z).log_softmax(-1), state, weights)
+
+
+def repeat_rows(state: State, batch_size: int) -> State:
+    """The state of B sources for N = B K hypotheses, K of each side by side."""
+    return tree_map(lambda leaf: leaf.repeat_interleave(batch_size // max(1, len(leaf)), 0), state)

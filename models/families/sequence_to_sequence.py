@@ -15,6 +15,7 @@ from torch import Tensor
 from models.criteria.token_cross_entropy import append_eos, cross_entropy, prepend_bos
 from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Memory, Model, Padded, State, Step
 from models.layers.decoder.scheduled_sampling import Sampling, draw_tokens, mix_tokens
+from models.layers.reverse_padded import permute_rows, reversal_order
 from models.search.attention.beam import attention_beam
 from models.search.attention.prefix_constraint import prefix_constrained_beam
 from models.special_tokens import PAD
@@ -101,3 +102,9 @@ def read_tokens(source: Padded | None) -> Padded:
     if source is None:
         raise ValueError("a translation needs a source: tokens (B, T)")
     return append_eos(Padded(source.data.masked_fill(~source.mask(), PAD), source.lengths))
+
+
+def reverse_tokens(read: Padded) -> tuple[Tensor, Tensor]:
+    """What `read_tokens` gives, its tokens (B, T + 1) in reversed order and EOS last, and the order that undoes it."""
+    order = reversal_order(Padded(read.data, read.lengths - 1))
+    return permute_rows(read.data, order), order
