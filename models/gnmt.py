@@ -53,9 +53,7 @@ class Config:
         if min(self.embedding_size, self.hidden_size, self.attention_size, self.decoder_layers) < 1:
             raise ValueError("embedding_size, hidden_size, attention_size and decoder_layers are at least 1")
         if self.encoder_layers < 2 or self.initial_range <= 0:
-            raise ValueError(
-                "encoder_layers is at least 2 (the first has two directions), initial_range above 0"
-            )
+            raise ValueError("encoder_layers is at least 2 (the first has two directions), initial_range above 0")
         if not 0 <= self.dropout < 1 or not 0 <= self.label_smoothing < 1:
             raise ValueError("dropout and label_smoothing are in [0, 1)")
 
