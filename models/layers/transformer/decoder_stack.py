@@ -12,13 +12,10 @@ from torch import Tensor, nn
 from models.layers.transformer.layer import LayerOptions, TransformerLayer, last_norm
 from models.layers.transformer.multi_head_attention import KeysValues, MultiHeadAttention
 from models.layers.transformer.positions import Angles, rotate
+from models.search.state_pytree import GrowingState
 
-
-class Cache(NamedTuple):
-    """layers: of each the keys and values (B, P, 2, M, d) of the last min(read, context - 1) tokens of each row."""
-
-    layers: tuple[Tensor, ...]
-    read: Tensor  # (B,)
+# steps: of each layer the keys and values (B, P, 2, M, d) of the last min(read, context - 1) tokens of each row.
+Cache = GrowingState
 
 
 class Looked(NamedTuple):
@@ -112,9 +109,9 @@ class DecoderStack(nn.Module):
                 seen, causal = ((apart >= 0) & (apart < self.context))[None, None], False
             return _Pass(None, seen, causal, self._angles(steps[None], x))
         angles = self._angles(cache.read[:, None] + steps, x)
-        kept, size = self._most(cache.read)[:, None, None], cache.layers[0].shape[1]
+        kept, size = self._most(cache.read)[:, None, None], cache.steps[0].shape[1]
         if x.shape[1] == 1 and bool((kept == size).all()):
-            return _Pass(cache.layers, None, False, angles)  # noqa: FBT003  (its place says it)
+            return _Pass(cache.steps, None, False, angles)  # noqa: FBT003  (its place says it)
         places = torch.arange(size, device=x.device)
         of_past = (places < kept).expand(-1, len(steps), -1)
         apart = steps[:, None] - steps
@@ -122,7 +119,7 @@ class DecoderStack(nn.Module):
         if self.context:
             of_past = of_past & (kept - places + steps[:, None] < self.context)
             of_new = of_new & (apart < self.context)
-        return _Pass(cache.layers, torch.cat((of_past, of_new), 2)[:, None], False, angles)  # noqa: FBT003
+        return _Pass(cache.steps, torch.cat((of_past, of_new), 2)[:, None], False, angles)  # noqa: FBT003
 
     def _angles(self, positions: Tensor, x: Tensor) -> Tensor | None:
         if self.angles is None:
@@ -135,7 +132,7 @@ class DecoderStack(nn.Module):
 
     def _kept(self, cache: Cache, known: tuple[Tensor, ...], lengths: Tensor) -> Cache:
         """The cache after steps of which each row has its own length; known: of each layer (B, P + T, 2, M, d)."""
-        past, whole, read = cache.layers[0].shape[1], known[0].shape[1], cache.read + lengths
+        past, whole, read = cache.steps[0].shape[1], known[0].shape[1], cache.read + lengths
         before, most = self._most(cache.read), self._most(read)
         size = int(most.max()) if len(most) else 0
         if bool((before == past).all() & (lengths == whole - past).all()):
