@@ -173,6 +173,15 @@ def test_stepping_equals_the_teacher_forced_pass(model, batch):
     torch.testing.assert_close(chosen[:2], every[rows[:2]], rtol=1e-9, atol=1e-9)
 
 
+def test_no_sources_are_no_hypotheses(model, batch):
+    """Also without memory for them, as a dry run asks."""
+    if not isinstance(model, SequenceToSequence):
+        pytest.skip("it writes no target")
+    for device in ("cpu", "meta"):
+        none = Padded(batch.source.data[:0].to(device), batch.source.lengths[:0])
+        assert model.to(device).search(none, Beam(width=2)) == []
+
+
 def test_sampled_training_is_the_seed_s_and_ends_with_training(model, batch):
     if not isinstance(model, SequenceToSequence):
         pytest.skip("it writes no target")

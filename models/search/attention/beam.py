@@ -146,36 +146,48 @@ def beam_search(voices: list[Scorer], live: ActiveHypotheses, search: AttentionS
     """For each source the best that its prefixes in `live` grow into."""
     rows = list(range(len(search.limits)))
     while rows:
-        live = _grow(voices, live, rows, search)
+        before, (live, parents) = live.scores.numel(), _grow(voices, live, rows, search)
         going = [i for i, open_ in enumerate(_open(live, rows, search)) if open_]
         if len(going) < len(rows):
             rows = [rows[i] for i in going]
-            live, voices = _kept(live, voices, torch.tensor(going, dtype=torch.long, device=live.tokens.device))
+            kept = torch.tensor(going, dtype=torch.long, device=parents.device)
+            states, live = live.states, select_rows(live._replace(states=None), kept)
+            live, parents = live._replace(states=states), parents.index_select(0, kept)
+            voices = [voice._replace(memory=select_rows(voice.memory, kept)) for voice in voices]
+        if not torch.equal(
+            parents.flatten(), torch.arange(before, device=parents.device)
+        ):  # as a greedy search has them
+            live = live._replace(states=select_rows(live.states, parents.flatten()))
     return mark_truncated([search.found(row) for row in range(len(search.limits))], search.limits)
 
 
-def _grow(voices: list[Scorer], live: ActiveHypotheses, rows: list[int], search: AttentionSearch) -> ActiveHypotheses:
-    """One more token for the best prefixes; those that it ends, and those of full length, go to `search.ended`."""
+def _grow(
+    voices: list[Scorer], live: ActiveHypotheses, rows: list[int], search: AttentionSearch
+) -> tuple[ActiveHypotheses, Tensor]:
+    """One more token for the best prefixes; those that it ends, and those of full length, go to `search.ended`.
+
+    The states are those after the prefixes without it; (A, W) which of these rows each of the new ones has.
+    """
     count, width = live.scores.shape
     last = live.tokens[..., -1].flatten()
     steps = [v.decoder.step(last, s, v.memory) for v, s in zip(voices, live.states, strict=True)]
     weights = [voice.weight for voice in voices]
     scores, origin, added = choose(score_candidates(steps, weights, live.scores, search.beam), search.beam)
-    parents = (origin + width * torch.arange(count, device=origin.device)[:, None]).flatten()
-    own = steps[0].log_probs[parents, added.flatten()].view_as(scores)
+    parents = origin + width * torch.arange(count, device=origin.device)[:, None]
+    own = steps[0].log_probs[parents, added]
     covered, peak = _attended(steps[0], live, voices[0], search.beam, origin)
     grown = ActiveHypotheses(
         tokens=torch.cat((_of(live.tokens, origin), added[..., None]), 2),
         scores=scores,
         log_probs=live.log_probs.gather(1, origin) + own,
-        states=tuple(select_rows(step.state, parents) for step in steps),
+        states=tuple(step.state for step in steps),
         covered=covered,
         peaks=torch.cat((_of(live.peaks, origin), peak), 2),
     )
     full = torch.tensor([search.limits[row] for row in rows], device=scores.device) < grown.tokens.shape[2]
     done = (scores > -torch.inf) & ((added == EOS) | full[:, None])
     _end(grown, done, rows, search)
-    return grown._replace(scores=scores.masked_fill(done, -torch.inf))
+    return grown._replace(scores=scores.masked_fill(done, -torch.inf)), parents
 
 
 def _attended(step: Step, live: ActiveHypotheses, voice: Scorer, beam: Beam, origin: Tensor) -> tuple[Tensor, Tensor]:
@@ -244,12 +256,3 @@ def _open(live: ActiveHypotheses, rows: list[int], search: AttentionSearch) -> l
 
     ceilings = (best + hope[:, None]).tolist()
     return [any(open_(row, *of) for of in enumerate(groups)) for row, groups in zip(rows, ceilings, strict=True)]
-
-
-def _kept(live: ActiveHypotheses, voices: list[Scorer], going: Tensor) -> tuple[ActiveHypotheses, list[Scorer]]:
-    """The search of those sources alone that go on."""
-    width = live.scores.shape[1]
-    places = (going[:, None] * width + torch.arange(width, device=going.device)).flatten()
-    states = select_rows(live.states, places)
-    live = ActiveHypotheses(*select_rows(live._replace(states=None), going))._replace(states=states)
-    return live, [voice._replace(memory=select_rows(voice.memory, going)) for voice in voices]
