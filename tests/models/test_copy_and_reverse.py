@@ -35,12 +35,12 @@ SIZES = {  # options, learning rate and the longest text
         5e-3,
         4,
     ),
-    "luong": (RECURRENT | {"dropout": 0.0, "reach": "global"}, 1e-2, 4),
+    "luong": (RECURRENT | {"dropout": 0.0, "reach": "global", "initial_range": 0.3}, 1e-2, 4),
     "seq2seq": (RECURRENT | {"recurrent": {"hidden_size": 64}}, 1e-2, 4),
     "encoder_decoder": ({"rank": 16, "hidden_size": 64, "maxout_size": 24, "initial_deviation": 0.1}, 1e-2, 3),
     "gnmt": (
         {"embedding_size": 16, "hidden_size": 32, "encoder_layers": 2, "decoder_layers": 2, "attention_size": 24}
-        | {"dropout": 0.0, "initial_range": 0.1},
+        | {"dropout": 0.0, "initial_range": 0.3},
         1e-2,
         4,
     ),
