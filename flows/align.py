@@ -16,7 +16,7 @@ from pathlib import Path
 
 from flows.command_line.parsers import PARSERS
 from flows.shared.evaluation_plan import require_recognizer
-from infra import tracking
+from infra import model_registry
 from infra.artifact_store import Artifact
 from infra.errors import UserError, one_line_errors
 from tasks.audio.live_audio_input import read_audio_input
@@ -30,7 +30,7 @@ from tasks.ingest.ingest_corpus import ingest_corpus
 
 def align_recording(model: str, audio: str, text: str, how: Format) -> str:
     """The marks of one recording."""
-    bundle = load_bundle(require_recognizer(import_model(tracking.resolve_model(model))))
+    bundle = load_bundle(require_recognizer(import_model(model_registry.resolve_model(model))))
     try:
         aligned = CTCAligner(bundle, model)(read_audio_input(audio), read_transcript(text))
     except UserError as problem:
@@ -47,7 +47,8 @@ def read_transcript(text: str) -> str:
 
 def align_corpus(model: str, corpus: str, split: str) -> Artifact:
     """The alignments of a split."""
-    bundle, place = require_recognizer(import_model(tracking.resolve_model(model))), parse_corpus(corpus, "utterances")
+    bundle = require_recognizer(import_model(model_registry.resolve_model(model)))
+    place = parse_corpus(corpus, "utterances")
     shards = ingest_corpus(place, fingerprint(place), IngestConfig(), (split,))
     return align_split(bundle, shards, AlignmentConfig(architecture=model_architecture(bundle), split=split))
 

@@ -13,11 +13,13 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow
 
+from flows.recipes import FineTuningRecipe
 from flows.shared.command_line import comparison_arguments, run_flow
+from flows.shared.form_fields import SEEDS, corpus_field, form_field, settings_field
 from flows.shared.model_kinds import MODEL_KINDS, Data
 from flows.shared.overrides import override
 from flows.shared.run_summary import comparison_columns, summarize_comparison
@@ -32,7 +34,12 @@ MODULES = {kind.recipes: kind for kind in MODEL_KINDS}
 
 
 @flow(name="compare", flow_run_name="{names} on {corpus}")
-def compare(corpus: str, names: str, settings: tuple[str, ...] = (), seeds: tuple[int, ...] = (0,)) -> dict[str, Any]:
+def compare(
+    corpus: Annotated[str, corpus_field("asr", "language_model", "classification")],
+    names: Annotated[str, form_field("Recipes", {"examples": ["cell_lstm,cell_gru", "cell_*"]})],
+    settings: Annotated[tuple[str, ...], settings_field("fit.epochs=20")] = (),
+    seeds: Annotated[tuple[int, ...], SEEDS] = (0,),
+) -> dict[str, Any]:
     """Train several recipes on one corpus, and rank them.
 
     Args:
@@ -42,13 +49,14 @@ def compare(corpus: str, names: str, settings: tuple[str, ...] = (), seeds: tupl
         seeds: each recipe is trained once with each.
     """
     module, place, plans = resolve_recipes(corpus, names, settings, MODULES)
+    check_starts(plans)
     kind, title = MODULES[module], f"compare {names} on {place}"
     seeded = {(name, seed): override(plan, [f"fit.seed={seed}"]) for name, plan in plans.items() for seed in seeds}
     data: dict[str, Data] = {}
     failed: dict[str, str] = {}
     for recipe, plan in plans.items():
         with collect_failures(failed, recipe):
-            data[recipe] = kind.data(place, plan)
+            data[recipe] = kind.data(place, plan, None)
     if not data:
         raise UserError(next(iter(failed.values())))
 
@@ -76,6 +84,12 @@ def compare(corpus: str, names: str, settings: tuple[str, ...] = (), seeds: tupl
     page = report_comparison(tuple(entries), comparison)
     published = publish_comparison(tuple(entries), page, comparison)
     return summarize_comparison(page, published, {entry.label: entry.bundle for entry in entries}, failed)
+
+
+def check_starts(plans: dict[str, Any]) -> None:
+    """Raises UserError where a recipe is one of fine-tuning."""
+    if starting := [name for name, plan in plans.items() if isinstance(plan, FineTuningRecipe)]:
+        raise UserError(f"recipe {starting[0]} starts from a model (train-asr --from): name recipes that do not")
 
 
 @contextmanager

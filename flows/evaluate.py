@@ -8,15 +8,18 @@ python -m flows.evaluate --model asr@champion --corpus commonvoice:/data/cv/fa -
 python -m flows.evaluate --model language-model@champion --corpus text:/data/other.txt
 """
 
-from typing import Any
+import time
+from typing import Annotated, Any
 
 from prefect import flow
 
 from flows.shared.command_line import model_arguments, run_flow
+from flows.shared.form_fields import MODEL, SPLIT, corpus_field, settings_field
 from flows.shared.model_kinds import model_kind
 from flows.shared.overrides import override
+from flows.shared.run_context import RunContext, registered_name
 from flows.shared.run_summary import summarize_run
-from infra import tracking
+from infra import model_registry
 from tasks.bundles.model_bundle import import_model
 from tasks.corpora.corpus_uri import parse_corpus
 from tasks.publishing.publish_model import EvaluationRun, log_evaluation
@@ -24,10 +27,10 @@ from tasks.publishing.publish_model import EvaluationRun, log_evaluation
 
 @flow(name="evaluate", flow_run_name="{model} on {corpus} {split}")
 def evaluate_model(
-    model: str = "asr@champion",
-    corpus: str = "demo:",
-    split: str = "test",
-    settings: tuple[str, ...] = (),
+    model: Annotated[str, MODEL] = "asr@champion",
+    corpus: Annotated[str, corpus_field("asr", "classification", "language_model")] = "demo:",
+    split: Annotated[str, SPLIT] = "test",
+    settings: Annotated[tuple[str, ...], settings_field("beam.width=32")] = (),
 ) -> dict[str, Any]:
     """Measure a trained model on one split of a corpus.
 
@@ -38,12 +41,14 @@ def evaluate_model(
         settings: values to replace, such as beam.width=32 or ingest.max_seconds=90; of a recognizer also lm=NAME@ALIAS,
             lexicon=PATH and hotwords=WORD,WORD.
     """
-    bundle = import_model(tracking.resolve_model(model))
+    started = time.time()
+    bundle = import_model(model_registry.resolve_model(model))
     kind = model_kind(bundle)
     place, plan = parse_corpus(corpus, kind.recipes.VERB), override(kind.plan(bundle), settings)
     ready = kind.ready(bundle, plan)
     data = kind.read(ready, place, split, plan)
-    outcome = kind.outcome(ready, data, plan, (split,), f"{model} on {place}")
+    run = RunContext(f"{model} on {place}", started, registered_name(model))
+    outcome = kind.outcome(ready, data, plan, (split,), run)
     return summarize_run(outcome, log_evaluation(outcome, EvaluationRun(model=model, corpus=str(place), split=split)))
 
 

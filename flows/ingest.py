@@ -16,13 +16,14 @@ from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow
 
 from flows.command_line.parsers import PARSERS
 from flows.recipes import asr, classification, language_model, ngram
 from flows.shared.command_line import GOES_ON
+from flows.shared.form_fields import corpus_field, form_field, recipe_field, settings_field
 from flows.shared.overrides import override
 from flows.shared.validate_inputs import resolve_recipes
 from infra.errors import WRONG_USE, UserError, one_line_errors
@@ -35,6 +36,7 @@ from tasks.ingest.ingest_text import TextIngestConfig, ingest_text
 from tasks.ingest.summarize_ingest import summarize_ingest
 
 RECIPES = (asr, classification, language_model, ngram)
+MODULES = ("asr", "classification", "language_model", "ngram")
 VERBS = {"speech": "utterances", "labels": "labeled", "text": "documents"}
 SPLITS = ("train", "dev", "test")
 
@@ -54,7 +56,12 @@ class TextIngest:
 
 
 @flow(name="ingest", flow_run_name="{corpus}")
-def ingest(corpus: str, recipe: str = "", what: str = "", settings: tuple[str, ...] = ()) -> dict[str, Any]:
+def ingest(
+    corpus: Annotated[str, corpus_field(*MODULES)],
+    recipe: Annotated[str, recipe_field(*MODULES, others=("",))] = "",
+    what: Annotated[str, form_field("Read as", {"enum": ["", *VERBS]})] = "",
+    settings: Annotated[tuple[str, ...], settings_field("ingest.error_budget=0.1")] = (),
+) -> dict[str, Any]:
     """Take a corpus in; what summarize_ingest says of it.
 
     Args:

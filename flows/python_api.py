@@ -23,10 +23,10 @@ import numpy as np
 import torch
 
 from flows.shared.transcription_plan import load_transcriber
-from infra import tracking
+from infra import model_registry
 from infra.errors import UserError
 from models.interface import Beam
-from tasks.audio.audio_values import Audio, to_audio_input, to_samples
+from tasks.audio.audio_values import Audio, to_audio_input, to_samples, to_samples_or_file
 from tasks.bundles.model_bundle import Bundle, bundle_front_end, import_model, is_classifier, load_bundle
 from tasks.decoding.classify_sequence import Classification, classify_sequence
 from tasks.decoding.forced_alignment import CTCAligner
@@ -96,7 +96,7 @@ class SpeechRecognizer:
 
     def transcribe_batch(self, audios: Sequence[Audio], rate: int | None = None) -> list[Transcript]:
         """Many at once, decoded in batches of similar length."""
-        return self._transcriber([to_audio_input(audio, rate) for audio in audios])
+        return self._transcriber([to_samples_or_file(audio, rate) for audio in audios])
 
     def stream(self, rate: int) -> Stream:
         """A stream of samples at this rate. Its text is that of a greedy search, without language model."""
@@ -120,7 +120,7 @@ class LanguageModel:
     """A neural language model or an n-gram. `load_language_model` makes one."""
 
     def __init__(self, model: str) -> None:
-        artifact = import_model(tracking.resolve_model(model), ("bundle", "ngram"))
+        artifact = import_model(model_registry.resolve_model(model), ("bundle", "ngram"))
         self.name = model
         self._model = load_text_model(artifact, model)
 
@@ -144,7 +144,7 @@ class Classifier:
     """A classifier of recordings or of texts. `load_classifier` makes one."""
 
     def __init__(self, model: str) -> None:
-        artifact = import_model(tracking.resolve_model(model))
+        artifact = import_model(model_registry.resolve_model(model))
         if not is_classifier(artifact):
             raise UserError(f"model {model}: not a classifier; give one that train_classifier made")
         self.name, self._bundle = model, load_bundle(artifact)
@@ -168,7 +168,7 @@ def load(model: str | os.PathLike[str], settings: Settings = ()) -> SpeechRecogn
     Raises UserError where there is none, and for settings of another kind of model.
     """
     place = os.fspath(model)
-    artifact = import_model(tracking.resolve_model(place), ("bundle", "ngram"))
+    artifact = import_model(model_registry.resolve_model(place), ("bundle", "ngram"))
     if artifact.kind == "bundle" and not is_classifier(artifact) and bundle_front_end(artifact):
         return SpeechRecognizer(place, settings)
     if settings:

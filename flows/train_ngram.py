@@ -6,12 +6,13 @@ lines, tokenizer --train--> counts, smoothed --evaluate--> scores of the lines h
 python -m flows.train_ngram --corpus text:/data/fables.txt --recipe word_trigram
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow
 
 from flows.recipes import ngram
 from flows.shared.command_line import run_flow, training_arguments
+from flows.shared.form_fields import ALIAS, MODEL_NAME, corpus_field, recipe_field, settings_field
 from flows.shared.run_summary import summarize_run
 from flows.shared.validate_inputs import resolve_recipe
 from tasks.corpora.corpus_uri import fingerprint
@@ -19,7 +20,7 @@ from tasks.ingest.ingest_text import ingest_text
 from tasks.ngram.evaluate_ngram import evaluate_ngram
 from tasks.ngram.fit_line_tokenizer import fit_line_tokenizer
 from tasks.ngram.train_ngram import train_ngram as train
-from tasks.publishing.publish_model import Registration, RunOutcome, publish_model
+from tasks.publishing.publish_model import Registration, RunOutcome, publish_model, track_training
 from tasks.reports.report_ngram import NGramPage, report_ngram
 from tasks.training.leaderboard import Ranking
 
@@ -28,11 +29,11 @@ RANKING = Ranking(metric="perplexity", curve="", curve_label="")  # on the same 
 
 @flow(name="train-ngram", flow_run_name="{recipe} on {corpus}")
 def train_ngram(
-    corpus: str,
-    recipe: str = "word_trigram",
-    settings: tuple[str, ...] = (),
-    model_name: str = "ngram",
-    alias: str = "",
+    corpus: Annotated[str, corpus_field("ngram")],
+    recipe: Annotated[str, recipe_field("ngram")] = "word_trigram",
+    settings: Annotated[tuple[str, ...], settings_field("ngram.order=4")] = (),
+    model_name: Annotated[str, MODEL_NAME] = "ngram",
+    alias: Annotated[str, ALIAS] = "",
 ) -> dict[str, Any]:
     """Count the n-grams of plain text on all cores, smooth them, measure the model on lines held out, and register it.
 
@@ -48,14 +49,18 @@ def train_ngram(
     publication = Registration(run_name=title, corpus=str(place), recipe=recipe, name=model_name, alias=alias)
     text = ingest_text(place, fingerprint(place), plan.ingest)
     tokenizer = fit_line_tokenizer(text, plan.tokens, plan.split)
-    model = train(text, tokenizer, plan.training)
-    scores = evaluate_ngram(model, text, plan.split)
-
-    page = report_ngram(model, text, scores, NGramPage(title=title))
-    outcome = RunOutcome(bundle=model, page=page, splits=("dev",), scores=(scores,), data=(text,), ranking=RANKING)
-    run_key = train.key(text, tokenizer, plan.training)
-    return summarize_run(outcome, publish_model(outcome, tokenizer, plan.training, run_key, publication))
+    key = train.key(text, tokenizer, plan.training)
+    with track_training(key, publication, plan.training, (text,)):
+        model = train(text, tokenizer, plan.training)
+        scores = evaluate_ngram(model, text, plan.split)
+        page = report_ngram(model, text, scores, NGramPage(title=title))
+        outcome = RunOutcome(bundle=model, page=page, splits=("dev",), scores=(scores,), data=(text,), ranking=RANKING)
+        published = publish_model(outcome, tokenizer, plan.training, key, publication)
+    return summarize_run(outcome, published)
 
 
 if __name__ == "__main__":
-    run_flow(train_ngram, training_arguments("train_ngram", ngram))
+    run_flow(
+        train_ngram,
+        training_arguments("train_ngram", lambda told: resolve_recipe(told.corpus, told.recipe, told.settings, ngram)),
+    )

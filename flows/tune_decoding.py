@@ -7,7 +7,7 @@ python -m flows.tune_decoding --model asr@champion --corpus an4:/data/an4 --spli
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow
 
@@ -19,10 +19,11 @@ from flows.shared.evaluation_plan import (
     require_recognizer,
     search_plan,
 )
+from flows.shared.form_fields import ALIAS, MODEL, MODEL_NAME, SPLIT, corpus_field, settings_field
 from flows.shared.model_kinds import SPEECH, inference
 from flows.shared.overrides import override
 from flows.shared.run_summary import summarize_run
-from infra import tracking
+from infra import model_registry
 from models.interface import Beam
 from tasks.bundles.add_decoding_resources import DecodingResources, add_decoding_resources
 from tasks.bundles.model_bundle import check_golden_outputs, import_model
@@ -44,12 +45,12 @@ WEIGHTS, BONUSES = (0.2, 0.4, 0.6, 0.8, 1.0, 1.3, 1.6), (0.0, 0.5, 1.0, 1.5, 2.0
 
 @flow(name="tune-decoding", flow_run_name="{model} on {corpus} {split}")
 def tune_decoding(
-    model: str = "asr@champion",
-    corpus: str = "demo:",
-    split: str = "dev",
-    settings: tuple[str, ...] = (),
-    model_name: str = "asr",
-    alias: str = "",
+    model: Annotated[str, MODEL] = "asr@champion",
+    corpus: Annotated[str, corpus_field("asr")] = "demo:",
+    split: Annotated[str, SPLIT] = "dev",
+    settings: Annotated[tuple[str, ...], settings_field("grid.lm_weight=0.2,0.5,1")] = (),
+    model_name: Annotated[str, MODEL_NAME] = "asr",
+    alias: Annotated[str, ALIAS] = "",
 ) -> dict[str, Any]:
     """Try a grid of search weights on one split of a corpus, and register the bundle with the best.
 
@@ -64,7 +65,7 @@ def tune_decoding(
     place, title = parse_corpus(corpus, "utterances"), f"tune {model} on {corpus} {split}"
     names = {"recipe": f"tuned {model}", "name": model_name, "alias": alias}
     publication = Registration(run_name=title, corpus=str(place), **names)
-    given = require_recognizer(import_model(tracking.resolve_model(model)))
+    given = require_recognizer(import_model(model_registry.resolve_model(model)))
     plan = override(TuningPlan(**vars(search_plan(given))), settings)
     tuning = TuningConfig(grid=plan.grid, beam=plan.beam, **inference(given, plan, split))
     bundle = check_adaptation(add_search_resources(given, plan, tuning.beams[-1]), plan)

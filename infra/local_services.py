@@ -1,6 +1,7 @@
 """The servers of a cluster as processes on this machine, reachable from this machine only.
 
-    python -m infra.local_services up      Prefect server and worker, MLflow, Ray head; deploys infra/prefect.yaml
+    python -m infra.local_services up      Prefect server and worker, MLflow, reports, Ray head; deploys
+                                           infra/prefect.yaml
     python -m infra.local_services status  what is up
     python -m infra.local_services down    ends exactly what `up` started
 
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -95,7 +97,10 @@ def _where() -> str:
     """The addresses, and what to type next."""
     ports = _ports()
     lines = [f"Prefect  http://{HOST}:{ports['prefect']}"]
-    lines += [f"MLflow   {redact_url(_tracking_uri())}"]
+    lines += [
+        f"MLflow   {redact_url(_tracking_uri())}{_experiment_view()}",
+        f"reports  http://{HOST}:{ports['reports']}/report/...",
+    ]
     lines += [f"Ray      {_ray_address()}, from a shell: export RAY_ADDRESS={_ray_address()} {RAY_LOGIN}"]
     if os.environ.get("PREFECT_API_URL"):
         lines += ["PREFECT_API_URL is set in this shell and comes before prefect.toml: unset it"]
@@ -113,6 +118,8 @@ def service_environment(mark: str) -> dict[str, str]:
         "PREFECT_HOME": str(HOME / "prefect"),
         "PREFECT_API_URL": f"http://{HOST}:{_ports()['prefect']}/api",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_LOGS_STREAM_OUT_ENABLED": "true",  # `prefect deployment run --watch` shows a run's log
+        "PREFECT_SERVER_LOGS_STREAM_PUBLISHING_ENABLED": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # 515 MB instead of 2.5 GB
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_TRACKING_URI": _tracking_uri(),
@@ -123,6 +130,7 @@ def service_environment(mark: str) -> dict[str, str]:
         "RAY_AUTH_TOKEN_PATH": str(TOKEN),
         "SCRIPTORIUM_ARTIFACTS": now.root,
         "SCRIPTORIUM_CACHE": str(Path(now.cache_folder).absolute()),
+        "SCRIPTORIUM_REPORTS": f"http://{HOST}:{_ports()['reports']}",
         "SCRIPTORIUM_CHECKOUT": str(CHECKOUT),
     }
 
@@ -151,11 +159,13 @@ def _start_all(running: ServiceState) -> None:
         places = ["--backend-store-uri", now.tracking_uri, "--default-artifact-root", f"{now.root}/mlflow"]
         launch("mlflow", "mlflow", "server", "--host", HOST, "--port", port["mlflow"], "--workers", "1",
                "--no-serve-artifacts", *places)  # fmt: skip
+    launch("reports", "infra.artifacts.report_server", "--port", port["reports"])
     ready("prefect", lambda: bool(_reply(f"http://{HOST}:{port['prefect']}/api/health")))
     _close_lost_runs(port["prefect"])
     launch("worker", "prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", "local")
     if "mlflow" in port:
         ready("mlflow", lambda: bool(_reply(f"http://{HOST}:{port['mlflow']}/health")))
+    ready("reports", lambda: bool(processes.port_owner(HOST, int(port["reports"]))))
     for last in (False, True):  # Ray gives its node 30 s to start, which a machine under load does not always manage
         launch("ray", "ray.scripts.scripts", "start", "--head", "--block", f"--node-ip-address={HOST}",
                f"--port={port['ray']}", f"--num-cpus={now.cores}", "--include-dashboard=false", "--disable-usage-stats",
@@ -217,6 +227,17 @@ def _reply(url: str, question: dict[str, Any] | None = None) -> bytes:
         return b""
 
 
+def _experiment_view() -> str:
+    """Below MLflow's address where our experiment opens as trainings, not as an agent's; made if there is none."""
+    if "mlflow" not in _ports():
+        return ""
+    api, name = f"{_tracking_uri()}/api/2.0/mlflow/experiments", settings().experiment
+    if not (made := json.loads(_reply(f"{api}/create", {"name": name}) or b"{}")):
+        told = _reply(f"{api}/get-by-name?{urllib.parse.urlencode({'experiment_name': name})}")
+        made = json.loads(told or b"{}").get("experiment", {})
+    return f"/#/experiments/{made['experiment_id']}?workflowType=machine_learning" if made else ""
+
+
 def _worker_polls(prefect_port: str) -> bool:
     reply = _reply(f"http://{HOST}:{prefect_port}/api/work_pools/{POOL}/workers/filter", {})
     return any(worker["status"] == "ONLINE" for worker in json.loads(reply or b"[]"))
@@ -233,7 +254,7 @@ def _close_lost_runs(prefect_port: str) -> None:
 def _ports() -> dict[str, str]:
     now = settings()
     mine = {"mlflow": now.mlflow_port} if now.tracking_uri.startswith("sqlite:") else {}  # else there is a server
-    return {"prefect": now.prefect_port} | mine | {"ray": now.ray_port}
+    return {"prefect": now.prefect_port} | mine | {"reports": now.reports_port, "ray": now.ray_port}
 
 
 def _tracking_uri() -> str:

@@ -40,12 +40,12 @@ NO_FLOCK = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.E
 
 
 @contextmanager
-def hold_lock(name: str, what: str) -> Iterator[None]:
-    """Inside the block nobody else holds the lock of this name below the artifact root.
+def hold_lock(name: str, what: str, root: str = "") -> Iterator[None]:
+    """Inside the block nobody else holds the lock of this name below a root, by default that of the artifacts.
 
     what: is being made, for the line that says so where another has the lock and is waited for.
     """
-    place = storage.join(settings().root, FOLDER, name)
+    place = storage.join(root or settings().root, FOLDER, name)
     waiting = _Waiting(what)
     descriptor = None if storage.is_s3(place) else _flock(Path(place), waiting)
     with _claimed(place, waiting) if descriptor is None else _released(descriptor, Path(place)):

@@ -1,14 +1,21 @@
 """MLflow's client for the settings' tracking URI. A server that does not answer is waited for."""
 
+import getpass
+import json
 import logging
+import os
 import re
+import shlex
+import sys
 from collections.abc import Callable
 from functools import cache, wraps
+from importlib import metadata
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from infra import s3_client
 from infra.errors import UserError, redact_url
+from infra.processes import ask_git
 from infra.retry import retry_outages
 from infra.settings import set_defaults, settings
 
@@ -88,6 +95,54 @@ def _client_of(uri: str) -> Any:
             raise
         raise UserError(_away(uri, error)) from error
     return made
+
+
+def origin_tags() -> dict[str, str]:
+    """Where a run comes from, under the names by which MLflow's UI shows it: user, command, version, commit."""
+    deployment = _deployment_command()
+    told = {
+        "mlflow.user": _user(),
+        "mlflow.source.name": redact_url(deployment or _typed_command()),
+        "mlflow.source.type": "JOB" if deployment else "LOCAL",
+        "mlflow.source.git.commit": ask_git("rev-parse", "HEAD"),
+        "scriptorium.version": _version(),
+        "scriptorium.modified": ask_git("status", "--porcelain", "--untracked-files=no")[:4000],
+    }
+    return {name: value for name, value in told.items() if value}
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user has no name
+        return str(os.getuid())
+
+
+def _typed_command() -> str:
+    words = sys.orig_argv
+    if len(words) > 1 and Path(words[1]).name == "scriptorium":
+        return shlex.join(["scriptorium", *words[2:]])
+    return shlex.join([Path(words[0]).name, *words[1:]])
+
+
+def _deployment_command() -> str:
+    """What starts the same run again, where a deployment of Prefect's started this one; else empty."""
+    if "prefect" not in sys.modules:
+        return ""
+    from prefect.runtime import deployment, flow_run
+
+    if not deployment.name:
+        return ""
+    given = (f"{name}={json.dumps(value)}" for name, value in flow_run.parameters.items())
+    words = ["prefect", "deployment", "run", f"{flow_run.flow_name}/{deployment.name}"]
+    return shlex.join([*words, *(word for one in given for word in ("--param", one))])
+
+
+def _version() -> str:
+    try:
+        return metadata.version("scriptorium")
+    except metadata.PackageNotFoundError:  # run from a folder that was not installed
+        return ""
 
 
 def _away(uri: str, error: Exception) -> str:

@@ -10,14 +10,17 @@ measured on, test before dev. Else it is the challenger, until it is promoted.
 
 import argparse
 import json
+import re
 import sys
 from datetime import datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from infra import storage
 from infra.errors import UserError, one_line_errors, redact_url
-from infra.mlflow_client import client, waiting
+from infra.mlflow_client import client, is_outage, waiting
 from infra.settings import settings
-from infra.tracking import find_version
+from infra.tracking import BUNDLE_FOLDER, BUNDLE_TAG, find_version
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 SCORE_TAG = "scriptorium.score."  # and the split: a Score as JSON
@@ -74,6 +77,13 @@ def decide(name: str, version: str, scores: dict[str, Score]) -> Decision:
                 return Decision(CHAMPION, f"better on {split} than version {current}, which has {theirs}")
             return Decision(CHALLENGER, f"the champion, version {current}, has {theirs} on {split}; {promote}")
     return Decision(CHALLENGER, f"the champion, version {current}, was measured on other data; {promote}")
+
+
+@waiting
+def list_champions(name: str) -> list[str]:
+    """The versions that are or were champion, the last now."""
+    past, current = _history(name), find_version(name, CHAMPION)
+    return [*(version for version in past if version != current), *filter(None, [current])]
 
 
 @waiting
@@ -145,6 +155,74 @@ def list_models(name: str = "") -> list[dict[str, Any]]:
                 row = {"name": model.name, "version": str(version.version), "aliases": named, "scores": scores}
                 rows.append(row | {"made": made, "run_id": version.run_id})
     return sorted(rows, key=lambda row: (row["name"], int(row["version"])))
+
+
+@waiting
+def trace_bundle(digest: str) -> dict[str, Any]:
+    """The run that made a bundle, the digests of what it was made of, and the versions that it is registered as; empty
+    where no run of this tracking server has it.
+    """
+    mlflow = client()
+    experiments = [found.experiment_id for found in mlflow.search_experiments()]
+    found = mlflow.search_runs(experiments, f"tags.`{BUNDLE_TAG}` = '{digest}'", max_results=1)
+    if not found:
+        return {}
+    run_id, tags = found[0].info.run_id, found[0].data.tags
+    versions = mlflow.search_model_versions(f"run_id = '{run_id}'")
+    return {
+        "run_id": run_id,
+        "data": {name.removeprefix("digest."): tags[name] for name in sorted(tags) if name.startswith("digest.")},
+        "versions": sorted(f"{version.name}/{version.version}" for version in versions),
+    }
+
+
+def resolve_model(model: str) -> str:
+    """`NAME@ALIAS` or `NAME/VERSION` as the path of the downloaded bundle; a path or URI of a bundle as it is."""
+    if storage.is_s3(model):
+        return model
+    if Path(model).is_dir():
+        return str(Path(model).absolute())
+    if "@" not in model and "/" not in model:
+        raise UserError(f"model {model!r}: write NAME@ALIAS, NAME/VERSION or the path of a bundle")
+    return _downloaded(model, _registered(model))
+
+
+@waiting
+def _registered(model: str) -> str:
+    """The run that made a registered version. Raises UserError that lists what there is."""
+    from mlflow.exceptions import MlflowException
+
+    mlflow = client()
+    try:
+        if "@" in model:
+            return mlflow.get_model_version_by_alias(*model.split("@", 1)).run_id
+        return mlflow.get_model_version(*model.rsplit("/", 1)).run_id
+    except MlflowException as error:
+        if is_outage(error):
+            raise
+        known = [f"{m.name}@{alias}" for m in mlflow.search_registered_models() for alias in m.aliases]
+        there = f"there are {', '.join(known)}" if known else "none is registered yet"
+        place = redact_url(settings().tracking_uri)
+        raise UserError(f"model {model!r}: not a folder and not registered at {place}; {there}") from error
+
+
+@waiting
+def _downloaded(model: str, run_id: str) -> str:
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    if not re.fullmatch("[A-Za-z0-9_-]+", run_id or ""):  # a server's word, which becomes a folder
+        raise UserError(f"model {model!r}: its run has a name that is none ({ascii(run_id)[:60]}); register it again")
+    target = Path(settings().cache_folder) / "models" / run_id
+    target.mkdir(parents=True, exist_ok=True)
+    uri = f"runs:/{run_id}/{BUNDLE_FOLDER}"
+    try:
+        return download_artifacts(artifact_uri=uri, dst_path=str(target), tracking_uri=settings().tracking_uri)
+    except (MlflowException, OSError) as error:
+        if is_outage(error):
+            raise
+        reason = redact_url(str(error).splitlines()[0], settings().tracking_uri)[:200]
+        raise UserError(f"model {model!r} is registered, but {uri} cannot be fetched: {reason}") from error
 
 
 def text_table(rows: list[dict[str, Any]]) -> str:

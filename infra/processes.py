@@ -18,6 +18,9 @@ from pathlib import Path
 
 from infra.settings import settings
 
+CODE = Path(__file__).resolve().parent.parent
+GIT_SECONDS = 10
+
 MARK = "SCRIPTORIUM_UP"
 OWNER = "SCRIPTORIUM_COMMAND"  # the command that a process belongs to: id:start@place
 POLL_SECONDS = 0.1  # between two looks whether processes have ended
@@ -81,13 +84,24 @@ def end_orphans() -> None:
     A mark tells the command's process, by id and start, and the place in which these name one: the boot, the namespace
     of process ids and the store. What was started elsewhere, in a container or on another store, is not ours to judge.
     """
-    table, here = _living(), _place()
+    table = _living()
     for pid in table:
-        owner, _, place = _variable(pid, OWNER).partition("@")
-        told = re.fullmatch("([0-9]{1,10}):([0-9]{1,20})", owner)
-        if place == here and told and not Process(int(told[1]), int(told[2])).alive() and _is_mine(pid):
+        if (owner := _variable(pid, OWNER)) and has_ended(owner) and _is_mine(pid):
             _signal({Process(pid, table[pid].started)}, signal.SIGKILL)
-    os.environ[OWNER] = f"{os.getpid()}:{table[os.getpid()].started}@{here}"
+    os.environ[OWNER] = process_mark()
+
+
+def process_mark() -> str:
+    """What this process alone is called, here and elsewhere: id:start@place."""
+    me = this_process()
+    return f"{me.id}:{me.started}@{_place()}"
+
+
+def has_ended(mark: str) -> bool:
+    """Whether the process of a mark was of this place and is no more; of another place that cannot be known."""
+    owner, _, place = mark.partition("@")
+    told = re.fullmatch("([0-9]{1,10}):([0-9]{1,20})", owner)
+    return place == _place() and told is not None and not Process(int(told[1]), int(told[2])).alive()
 
 
 def _place() -> str:
@@ -196,3 +210,16 @@ def _variable(pid: int, name: str) -> str:
         return ""
     start = f"{name}=".encode()
     return next((entry.removeprefix(start).decode(errors="replace") for entry in every if entry.startswith(start)), "")
+
+
+def ask_git(*arguments: str) -> str:
+    """What git says of the folder of the code, "" where that is no working copy: it may be below somebody else's."""
+    command = ["git", "-C", str(CODE)]
+    try:
+        top = subprocess.run([*command, "rev-parse", "--show-toplevel"], capture_output=True, timeout=GIT_SECONDS)
+        if top.returncode or Path(os.fsdecode(top.stdout).strip()).resolve() != CODE.resolve():
+            return ""
+        told = subprocess.run([*command, *arguments], capture_output=True, timeout=GIT_SECONDS)
+    except (OSError, subprocess.TimeoutExpired):  # no git here, or none that answers: the version has to do
+        return ""
+    return told.stdout.decode(errors="replace").strip() if not told.returncode else ""

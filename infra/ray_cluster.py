@@ -2,8 +2,10 @@
 
 import logging
 import os
+import signal
 import socket
 import sys
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
@@ -12,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from infra import storage
-from infra.errors import UserError
+from infra.errors import UserError, tell_user
 from infra.settings import set_defaults, settings
 
 # Each a default: what the user has set in the environment stays.
@@ -58,7 +60,8 @@ def connect() -> Any:
         logging.getLogger(name).setLevel(logging.ERROR)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     quiet["runtime_env"] = {"env_vars": settings().for_workers()}
-    with explain_failed_start(address), without_stderr(), chdir(CODE):
+    tell_user(f"connecting to Ray at {address}" if address else f"starting Ray on {settings().cores} cores")
+    with explain_failed_start(address), without_stderr(), chdir(CODE), keep_sigterm():
         if address:
             ray.init(address=address, ignore_reinit_error=True, **quiet)
         else:
@@ -112,6 +115,17 @@ def refuse_unreachable(address: str) -> None:
         raise UserError(
             f"no Ray cluster answers at {address} ({reason}); unset RAY_ADDRESS or start a cluster (make up)"
         ) from error
+
+
+@contextmanager
+def keep_sigterm() -> Iterator[None]:
+    """What the program does on SIGTERM stays: Ray's C++ side takes it for a crash, shows addresses and aborts."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if callable(handler) and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
 
 
 @contextmanager

@@ -42,6 +42,8 @@ class Settings:
     ray_address: str = _setting("RAY_ADDRESS", "", "Ray cluster; empty starts one on this machine")
     s3_endpoint: str = _setting("AWS_ENDPOINT_URL", "", "S3 server; empty is AWS")
     prefect_api: str = _setting("PREFECT_API_URL", "", "Prefect server; empty starts one for the run")
+    reports: str = _setting("SCRIPTORIUM_REPORTS", "", "URL where a browser reads reports; make up sets it")
+    mlflow_page: str = _setting("SCRIPTORIUM_MLFLOW_PAGE", "", "URL where a browser finds MLflow; empty: as above")
     cache_folder: str = _setting("SCRIPTORIUM_CACHE", str(HOME / "cache"), "local copies of files from S3")
     cache_mb: str = _setting("SCRIPTORIUM_CACHE_MB", "4096", "size of that folder at most")
     patience: str = _setting("SCRIPTORIUM_PATIENCE", "300", "seconds that a server which does not answer is waited for")
@@ -49,6 +51,7 @@ class Settings:
 
     prefect_port: str = _setting("SCRIPTORIUM_PREFECT_PORT", "4200", "make up: port of the Prefect server")
     mlflow_port: str = _setting("SCRIPTORIUM_MLFLOW_PORT", "5000", "make up: port of the MLflow server")
+    reports_port: str = _setting("SCRIPTORIUM_REPORTS_PORT", "5001", "make up: port where a browser reads reports")
     ray_port: str = _setting("SCRIPTORIUM_RAY_PORT", "6379", "make up: port of the Ray head")
 
     @property

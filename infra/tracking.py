@@ -4,53 +4,125 @@ A server that does not answer is waited for: each function may be repeated from 
 """
 
 import json
-import re
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit, urlunsplit
 
 from infra import storage
 from infra.errors import UserError, redact_url
-from infra.mlflow_client import client, is_outage, waiting
+from infra.mlflow_client import client, is_outage, origin_tags, waiting
+from infra.processes import has_ended, process_mark
 from infra.settings import settings
 
 KEY_TAG, BUNDLE_TAG = "scriptorium.key", "scriptorium.bundle"
+PROCESS_TAG, FAILURE_TAG = "scriptorium.process", "failure"
+KIND_TAG = {"mlflow.experimentKind": "custom_model_development"}  # the UI shows runs and models, not agents'
+TRAINING_VIEW = "workflowType=machine_learning"  # the same to MLflow 3.17, which asks the address and not the tag
+DATA_TAG = "scriptorium.data"  # the digest of what a run measured its model on (of several splits, on the first)
 BUNDLE_FOLDER = "bundle"
 CHUNK = 1000  # metrics in one request, the most the server takes
 PARAMETERS_AT_ONCE = 100  # the same for parameters and tags
 LONGEST_DIGEST = 36  # characters, the same for a dataset's digest; the tag beside it holds it whole
+LONGEST_TITLE = 500  # characters, the same for a dataset's name
 LONGEST_NAME = 255  # characters, the most an alias has, and one less than a column of a model's name
 LONGEST_PARAMETER = 6000  # characters, the most MLflow keeps
 
 
 @waiting
 def open_run(key: str, name: str, tags: dict[str, str]) -> str:
-    """The run of this key, made if there is none, marked as running; its id."""
-    mlflow = client()
-    experiment = _experiment(mlflow)
-    found = mlflow.search_runs([experiment], f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
-    if found:
-        run_id = found[0].info.run_id
+    """The run of this key, made if there is none, marked as running, with where it comes from; its id."""
+    from mlflow.entities import RunTag
+
+    mlflow, told = client(), origin_tags() | {PROCESS_TAG: process_mark()} | tags
+    _close_lost_runs(mlflow)
+    if found := _find_run(mlflow, key):
+        run_id = found.info.run_id
         mlflow.update_run(run_id, "RUNNING")
+        if FAILURE_TAG in found.data.tags:
+            mlflow.delete_tag(run_id, FAILURE_TAG)
     else:
-        run_id = mlflow.create_run(experiment, tags={KEY_TAG: key}, run_name=redact_url(name)).info.run_id
-    for tag, value in tags.items():
-        mlflow.set_tag(run_id, tag, redact_url(value))
+        made = mlflow.create_run(_experiment(mlflow), tags={KEY_TAG: key}, run_name=redact_url(name))
+        run_id = made.info.run_id
+    mlflow.log_batch(run_id, tags=[RunTag(tag, redact_url(value)) for tag, value in told.items()])
     return run_id
 
 
+def _find_run(mlflow: Any, key: str) -> Any:
+    return next(iter(mlflow.search_runs([_experiment(mlflow)], f"tags.`{KEY_TAG}` = '{key}'", max_results=1)), None)
+
+
+def _close_lost_runs(mlflow: Any) -> None:
+    """Runs of this place whose process was killed, and could not say so, are still called running."""
+    for run in mlflow.search_runs([_experiment(mlflow)], "attributes.status = 'RUNNING'"):
+        if has_ended(run.data.tags.get(PROCESS_TAG, "")):
+            _finish(mlflow, run.info.run_id, "KILLED", "its process ended without a word")
+
+
 @waiting
+def find_run(key: str) -> tuple[str, str]:
+    """The id of the run of a key, and the digest of the bundle that it holds; "" for none."""
+    found = _find_run(client(), key)
+    return (found.info.run_id, found.data.tags.get(BUNDLE_TAG, "")) if found else ("", "")
+
+
+@waiting
+def run_page(run_id: str, file: str = "") -> str:
+    """Where a browser finds a run, or a file of it, "" where MLflow is no server."""
+    place = urlsplit(settings().mlflow_page or settings().tracking_uri)
+    if not place.scheme.startswith("http"):
+        return ""
+    experiment = client().get_run(run_id).info.experiment_id
+    site = place._replace(netloc=place.netloc.rpartition("@")[2], path=place.path.rstrip("/"), query="")  # no password
+    inner = f"{run_id}/artifacts/{file}" if file else run_id
+    return f"{urlunsplit(site)}/#/experiments/{experiment}/runs/{inner}?{TRAINING_VIEW}"
+
+
 def run_key_for(key: str, bundle: str) -> str:
     """The key of the run that is to hold a bundle: the training's own, or where that holds another one, a new run's.
 
     One training can be published with several searches, and what was registered stays as it was.
     """
+    held = find_run(key)[1]
+    return key if held in {"", bundle} else f"{key}-{bundle}"
+
+
+class RecordedRun(NamedTuple):
+    """started, ended: milliseconds since 1970, ended 0 while it goes on."""
+
+    run_id: str
+    name: str
+    started: int
+    ended: int
+    tags: dict[str, str]
+
+
+@waiting
+def find_runs(tag: str, value: str) -> list[RecordedRun]:
+    """The runs of our experiment with this tag, the latest first."""
     mlflow = client()
-    found = mlflow.search_runs([_experiment(mlflow)], f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
-    held = found[0].data.tags.get(BUNDLE_TAG, bundle) if found else bundle
-    return key if held == bundle else f"{key}-{bundle}"
+    runs, page = list[RecordedRun](), None
+    while page != "":
+        found = mlflow.search_runs(
+            [_experiment(mlflow)],
+            f"tags.`{tag}` = '{value}'",
+            max_results=CHUNK,
+            order_by=["attributes.start_time DESC"],
+            page_token=page,
+        )
+        for run in found:
+            info = run.info
+            times = (info.start_time or 0, info.end_time or 0)
+            runs.append(RecordedRun(info.run_id, info.run_name or "", *times, dict(run.data.tags)))
+        page = found.token or ""
+    return runs
+
+
+@waiting
+def set_tag(run_id: str, tag: str, value: str) -> None:
+    client().set_tag(run_id, tag, value)
 
 
 @waiting
@@ -85,12 +157,13 @@ def log_metrics(run_id: str, rows: Sequence[tuple[str, float, int]]) -> None:
 
 
 @waiting
-def log_dataset(run_id: str, name: str, digest: str, uri: str) -> None:
-    """A reference to data that stays where it is."""
+def log_dataset(run_id: str, name: str, digest: str, uri: str, title: str = "") -> None:
+    """A reference to data that stays where it is. name: its kind. title: what MLflow shows, "" for the name."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     kind = "s3" if storage.is_s3(uri) else "local"
-    dataset = Dataset(name, digest[:LONGEST_DIGEST], kind, json.dumps({"uri": redact_url(uri)}))
+    shown = redact_url(title or name)[:LONGEST_TITLE]
+    dataset = Dataset(shown, digest[:LONGEST_DIGEST], kind, json.dumps({"uri": redact_url(uri)}))
     client().log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", name)])])
     client().set_tag(run_id, f"digest.{name}", digest)
 
@@ -140,12 +213,13 @@ def check_registration(name: str, alias: str) -> None:
 
 def register(run_id: str, name: str, tags: dict[str, str]) -> str:
     """The run's bundle as a new version of a registered model; the version."""
-    before = _versions(run_id, name)
+    before = run_versions(run_id, name)
     return _register(run_id, name, tags, before)
 
 
 @waiting
-def _versions(run_id: str, name: str) -> set[str]:
+def run_versions(run_id: str, name: str) -> set[str]:
+    """The versions of a registered model that a run made."""
     found = client().search_model_versions(f"run_id = '{run_id}'")  # a name may hold quotes
     return {str(version.version) for version in found if version.name == name}
 
@@ -161,7 +235,7 @@ def _register(run_id: str, name: str, tags: dict[str, str], before: set[str]) ->
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    if made := _versions(run_id, name) - before:
+    if made := run_versions(run_id, name) - before:
         return max(made, key=int)
     source = f"runs:/{run_id}/{BUNDLE_FOLDER}"
     return str(mlflow.create_model_version(name, source, run_id, tags=tags).version)
@@ -182,72 +256,31 @@ def find_version(name: str, alias_or_version: str) -> str:
         return ""
 
 
-def resolve_model(model: str) -> str:
-    """`NAME@ALIAS` or `NAME/VERSION` as the path of the downloaded bundle; a path or URI of a bundle as it is."""
-    if storage.is_s3(model):
-        return model
-    if Path(model).is_dir():
-        return str(Path(model).absolute())
-    if "@" not in model and "/" not in model:
-        raise UserError(f"model {model!r}: write NAME@ALIAS, NAME/VERSION or the path of a bundle")
-    return _downloaded(model, _registered(model))
-
-
 @waiting
-def finish(run_id: str, status: str) -> None:
-    """status: FINISHED, FAILED or KILLED."""
-    client().set_terminated(run_id, status)
+def finish(run_id: str, status: str, reason: str = "") -> None:
+    """status: FINISHED, FAILED or KILLED. reason: in a line, of one that failed."""
+    _finish(client(), run_id, status, reason)
 
 
-@waiting
-def _registered(model: str) -> str:
-    """The run that made a registered version. Raises UserError that lists what there is."""
-    from mlflow.exceptions import MlflowException
-
-    mlflow = client()
-    try:
-        if "@" in model:
-            return mlflow.get_model_version_by_alias(*model.split("@", 1)).run_id
-        return mlflow.get_model_version(*model.rsplit("/", 1)).run_id
-    except MlflowException as error:
-        if is_outage(error):
-            raise
-        known = [f"{m.name}@{alias}" for m in mlflow.search_registered_models() for alias in m.aliases]
-        there = f"there are {', '.join(known)}" if known else "none is registered yet"
-        place = redact_url(settings().tracking_uri)
-        raise UserError(f"model {model!r}: not a folder and not registered at {place}; {there}") from error
-
-
-@waiting
-def _downloaded(model: str, run_id: str) -> str:
-    from mlflow.artifacts import download_artifacts
-    from mlflow.exceptions import MlflowException
-
-    if not re.fullmatch("[A-Za-z0-9_-]+", run_id or ""):  # a server's word, which becomes a folder
-        raise UserError(f"model {model!r}: its run has a name that is none ({ascii(run_id)[:60]}); register it again")
-    target = Path(settings().cache_folder) / "models" / run_id
-    target.mkdir(parents=True, exist_ok=True)
-    uri = f"runs:/{run_id}/{BUNDLE_FOLDER}"
-    try:
-        return download_artifacts(artifact_uri=uri, dst_path=str(target), tracking_uri=settings().tracking_uri)
-    except (MlflowException, OSError) as error:
-        if is_outage(error):
-            raise
-        reason = redact_url(str(error).splitlines()[0], settings().tracking_uri)[:200]
-        raise UserError(f"model {model!r} is registered, but {uri} cannot be fetched: {reason}") from error
+def _finish(mlflow: Any, run_id: str, status: str, reason: str) -> None:
+    if reason:
+        mlflow.set_tag(run_id, FAILURE_TAG, redact_url(reason)[:LONGEST_PARAMETER])
+    mlflow.set_terminated(run_id, status)
 
 
 def _experiment(client: Any) -> str:
     name = settings().experiment
-    found = client.get_experiment_by_name(name)
-    if found:
+    if found := client.get_experiment_by_name(name):
+        for tag, value in KIND_TAG.items():
+            if tag not in found.tags:  # made by an earlier version, or by hand
+                client.set_experiment_tag(found.experiment_id, tag, value)
         return found.experiment_id
     from mlflow.exceptions import MlflowException
 
     served = settings().tracking_uri.startswith("http")
     place = None if served else storage.join(settings().root, "mlflow")  # a server has a place of its own
     try:
-        return client.create_experiment(name, artifact_location=place)
+        return client.create_experiment(name, artifact_location=place, tags=KIND_TAG)
     except MlflowException:  # made by another process just now
         found = client.get_experiment_by_name(name)
         if not found:

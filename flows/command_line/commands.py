@@ -26,6 +26,8 @@ COMMANDS: dict[str, dict[str, str]] = {
     },
     "use a model": {
         "transcribe": "flows.transcribe",
+        "transcribe-archive": "flows.transcribe_archive",
+        "evaluate-archive": "flows.evaluate_archive",
         "listen": "flows.listen",
         "align": "flows.align",
         "generate": "flows.generate",
@@ -33,6 +35,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     },
     "data": {
         "ingest": "flows.ingest",
+        "dataset": "flows.dataset",
         "export": "flows.export",
         "corpora": "flows.command_line.corpora",
     },

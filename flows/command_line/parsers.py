@@ -21,6 +21,7 @@ from flows.shared.overrides import LARGEST
 
 SPLITS = ("train", "dev", "test")
 TRANSCRIPT_FORMATS = ("txt", "json", "srt", "vtt", "ctm", "textgrid", "trn")
+ARCHIVE_FORMATS = ("parquet", "jsonl", *TRANSCRIPT_FORMATS)
 RECIPE_CLASSES = {
     "asr": "Recipe",
     "language_model": "LanguageRecipe",
@@ -32,7 +33,13 @@ RECIPE_CLASSES = {
 def training_parser(flow: str, recipes: str, *, workers: bool = True) -> Parser:
     """recipes: their module in flows/recipes/. workers: whether Ray Train has any."""
     parser = _recipe_parser(flow, (recipes,))
-    parser.add_argument("--recipe", required=True, metavar="NAME")
+    if recipes == "asr":
+        fits = "default: the one that fits the corpus' hours and the machine, or asr_fine_tune"
+        parser.add_argument("--recipe", default="auto", metavar="NAME", help=fits)
+        starts = "a model to start from (fine-tuning), see fit.freeze and fit.rate_factors; as --set init_from="
+        parser.add_argument("--from", default="", dest="init_from", metavar="NAME@ALIAS|PATH", help=starts)
+    else:
+        parser.add_argument("--recipe", required=True, metavar="NAME")
     if workers:
         told = "Ray Train workers, fit.batches_per_step at most (default %(default)s; 0: in this process)"
         parser.add_argument("--workers", type=int, default=1, help=told)
@@ -88,6 +95,29 @@ def transcribe_parser() -> Parser:
     return parser
 
 
+def transcribe_archive_parser() -> Parser:
+    parser = _of_a_model("transcribe_archive")
+    parser.add_argument("--source", required=True, metavar="URI", help="what is to be transcribed")
+    parser.add_argument("--output", required=True, metavar="URI", help="a folder or s3:// prefix")
+    formats = f"of {', '.join(ARCHIVE_FORMATS)}; Parquet is always written"
+    parser.add_argument("--formats", default="parquet", metavar="NAME[,NAME...]", help=formats)
+    parser.add_argument("--workers", type=int, default=1, help="cores, or GPUs where there are any; 1 by default")
+    vad = "voice activity detection; --set vad.kind="
+    parser.add_argument("--vad", choices=("none", "silero", "webrtc"), help=vad)
+    _add_resources(parser)
+    parser.add_argument("--dry-run", action="store_true", help="list and estimate, and do nothing")
+    parser.add_argument("--cost-per-hour", type=float, default=0.0, metavar="MONEY", help="of a worker")
+    return with_settings(parser)
+
+
+def evaluate_archive_parser() -> Parser:
+    parser = Parser(module_description("flows.evaluate_archive"))
+    parser.add_argument("--output", required=True, metavar="URI", help="of transcribe-archive")
+    parser.add_argument("--references", required=True, metavar="FILE|FOLDER", help=".ctm, .stm or .tsv of whole files")
+    parser.add_argument("--json", action="store_true", help="the last line is the result as JSON")
+    return parser
+
+
 def listen_parser() -> Parser:
     parser, default = _of_a_model("listen"), _defaults("flows.listen", "AudioSource")
     parser.add_argument("file", metavar="FILE|-", help="a recording, or - for samples on standard input")
@@ -129,6 +159,35 @@ def export_parser() -> Parser:
     return parser
 
 
+def dataset_parser() -> Parser:
+    parser = Parser(module_description("flows.dataset"))
+    verbs = parser.add_subparsers(dest="verb", required=True, parser_class=argparse.ArgumentParser)
+    verb = {
+        name: verbs.add_parser(name, help=words)
+        for name, words in (
+            ("add", "a release: what of it is new is ingested, and a version made"),
+            ("log", "its versions, the newest first; without a name the data sets there are"),
+            ("diff", "what a version has changed, clip by clip"),
+            ("show", "a version: its splits, and who withdrew, with the models that were trained on them"),
+        )
+    }
+    for name, one in verb.items():
+        one.add_argument("name", metavar="NAME", nargs="?" if name == "log" else None, default="")
+        one.add_argument("--json", action="store_true", help="JSON instead of a table")
+    verb["add"].add_argument("--corpus", required=True, metavar="KIND:URI")
+    kind = verb["add"].add_mutually_exclusive_group()
+    words = "a segment of what is new: nothing that it lacks is withdrawn (default: as its name says)"
+    kind.add_argument("--delta", action="store_true", default=None, help=words)
+    kind.add_argument("--full", action="store_false", dest="delta", help="whole: what it lacks is withdrawn")
+    verb["add"].add_argument("--locale", default="", help="what its rows must say (default: what those before do)")
+    budget = "share of the data set that may be withdrawn at once (default %(default)s)"
+    verb["add"].add_argument("--retracted-budget", type=float, default=0.5, metavar="SHARE", help=budget)
+    verb["add"].add_argument("--set", action="append", default=[], dest="settings", metavar="ingest.KEY=VALUE")
+    verb["diff"].add_argument("versions", nargs="*", metavar="VERSION", help="two, or one and the one before it")
+    verb["show"].add_argument("version", nargs="?", default="", metavar="VERSION", help="number or digest")
+    return parser
+
+
 PARSERS: dict[str, Callable[[], Parser]] = {
     "flows.train_asr": partial(training_parser, "train_asr", "asr"),
     "flows.train_language_model": partial(training_parser, "train_language_model", "language_model"),
@@ -139,10 +198,13 @@ PARSERS: dict[str, Callable[[], Parser]] = {
     "flows.tune_decoding": tune_parser,
     "flows.generate": generate_parser,
     "flows.transcribe": transcribe_parser,
+    "flows.transcribe_archive": transcribe_archive_parser,
+    "flows.evaluate_archive": evaluate_archive_parser,
     "flows.listen": listen_parser,
     "flows.align": align_parser,
     "flows.ingest": ingest_parser,
     "flows.export": export_parser,
+    "flows.dataset": dataset_parser,
 }
 
 

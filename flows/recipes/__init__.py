@@ -20,6 +20,7 @@ from tasks.ngram.train_ngram import NGramConfig, NGramTrainingConfig
 from tasks.scoring.evaluate_asr import ScoringConfig
 from tasks.text.tokenizer import TokenizerConfig
 from tasks.training.optimizer import FitConfig
+from tasks.training.parameter_groups import check_patterns
 from tasks.training.train_asr import TrainingConfig
 from tasks.training.train_classifier import ClassifierTrainingConfig
 from tasks.training.train_language_model import LMTrainingConfig
@@ -91,7 +92,9 @@ class Recipe:
                 raise ValueError(f"features.{name} would shift the times of what is recognized; it is for classifiers")
         self.features.check_filters()
         self.augment.check(self.features.kind)
-        self.adapt.check(dry_run_search(self.model, self.features, self.beam, self.transcript_model.unit))
+        model = dry_run_search(self.model, self.features, self.beam, self.transcript_model.unit)
+        self.adapt.check(model)
+        check_patterns(model, self.fit)
 
     @property
     def training(self) -> TrainingConfig:
@@ -103,6 +106,20 @@ class Recipe:
             fit=self.fit,
             adapt=self.adapt,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTuningRecipe:
+    """What a training that starts from a model (--from) has of its own: network, front end, tokenizer, beam and
+    adaptation are the model's.
+    """
+
+    ingest: IngestConfig = field(default_factory=IngestConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    batching: BatchingConfig = field(default_factory=BatchingConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+    transcript_model: TranscriptLMConfig = field(default_factory=TranscriptLMConfig)
+    scoring: ScoringConfig = field(default_factory=ScoringConfig)
 
 
 @dataclass(frozen=True, kw_only=True)

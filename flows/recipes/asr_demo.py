@@ -15,24 +15,37 @@ from tasks.corpora.corpus_uri import IngestConfig
 from tasks.features.augment import AugmentConfig
 from tasks.features.front_end import FrontEnd
 
+VARIED = AugmentConfig(
+    time_masks=2,
+    time_mask_frames=20,
+    frequency_masks=2,
+    frequency_mask_bins=6,
+    speed=0.12,
+    warp=0.12,
+    tilt=0.5,
+    gain=0.5,
+    from_epoch=3,
+)
+
 
 def deep_speech_2_demo() -> Recipe:
-    """A small Deep Speech 2 for the generated demo corpus: minutes on two cores."""
+    """A small Deep Speech 2 for the generated demo corpus: minutes on two cores.
+
+    It hears utterances joined with silence between, so that it reads hours of them as well as single ones.
+    """
+    return replace(
+        _short_utterances(),
+        augment=replace(VARIED, snr_db=(20, 70), from_epoch=2, concatenate=0.4, silence_frames=200),
+    )
+
+
+def _short_utterances() -> Recipe:
+    """The same on the clips as they are."""
     return Recipe(
         ingest=IngestConfig(shard_mb=4),
         features=FrontEnd(mels=40),
         model=small_network(hidden_size=128, layers=2),
-        augment=AugmentConfig(
-            time_masks=2,
-            time_mask_frames=20,
-            frequency_masks=2,
-            frequency_mask_bins=6,
-            speed=0.12,
-            warp=0.12,
-            tilt=0.5,
-            gain=0.5,
-            from_epoch=3,
-        ),
+        augment=VARIED,
         batching=BatchingConfig(frames_per_batch=4000, utterances_per_batch=16, sorted_epochs=1),
         fit=one_cycle(epochs=8, learning_rate=2e-3, batches_per_step=2),
         beam=Beam(width=8),
@@ -41,18 +54,18 @@ def deep_speech_2_demo() -> Recipe:
 
 def wav2letter_demo() -> Recipe:
     """A small Wav2Letter for the demo corpus, under CTC: convolutions that see 0.6 s."""
-    return replace(deep_speech_2_demo(), model=letters(criterion="ctc"), fit=one_cycle(epochs=12, learning_rate=2e-3))
+    return replace(_short_utterances(), model=letters(criterion="ctc"), fit=one_cycle(epochs=12, learning_rate=2e-3))
 
 
 def wav2letter_asg_demo() -> Recipe:
     """The same under the auto segmentation criterion, with transitions and without blank."""
-    return replace(deep_speech_2_demo(), model=letters(criterion="asg"), fit=one_cycle(epochs=20, learning_rate=2e-3))
+    return replace(_short_utterances(), model=letters(criterion="asg"), fit=one_cycle(epochs=20, learning_rate=2e-3))
 
 
 def deep_speech_demo() -> Recipe:
     """A small Deep Speech for the demo corpus."""
     return replace(
-        deep_speech_2_demo(),
+        _short_utterances(),
         model=deep_speech.Config(hidden_size=320, context=7, stride=2, dropout=0.1),
         fit=one_cycle(epochs=16, learning_rate=1e-3),
     )
@@ -61,7 +74,7 @@ def deep_speech_demo() -> Recipe:
 def tdnn_ctc_demo() -> Recipe:
     """A small time-delay network for the demo corpus."""
     return replace(
-        deep_speech_2_demo(),
+        _short_utterances(),
         model=tdnn_ctc.Config(channels=(256,) * 5, dropout=0.1),
         fit=one_cycle(epochs=16, learning_rate=2e-3),
     )
@@ -82,7 +95,7 @@ def tdnn_ctc_waveform_demo() -> Recipe:
 def rnn_transducer_demo() -> Recipe:
     """A small transducer for the generated demo corpus: minutes on two cores."""
     return replace(
-        deep_speech_2_demo(),
+        _short_utterances(),
         model=rnn_transducer.Config(
             stride=3,
             encoder=Recurrent(layers=2, hidden_size=128, bidirectional=True),
@@ -99,7 +112,7 @@ def rnn_transducer_demo() -> Recipe:
 
 def listen_attend_spell_demo() -> Recipe:
     """A small speller with a CTC head for the generated demo corpus: test WER 0.0 %, 8 minutes of one core."""
-    shared = deep_speech_2_demo()
+    shared = _short_utterances()
     return replace(
         shared,
         model=listen_attend_spell.Config(

@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from flows.command_line.parsers import PARSERS
-from flows.shared.validate_inputs import check_workers, resolve_recipe, resolve_recipes
+from flows.shared.validate_inputs import check_workers, resolve_recipes
 from infra import tracking
 from infra.artifacts.artifact_root import check_root
 from infra.errors import FAILED, WRONG_USE, one_line_errors
@@ -22,9 +22,9 @@ from tasks.corpora.corpus_uri import parse_corpus
 GOES_ON = "interrupted; the same command goes on where this one stopped"
 
 
-def training_arguments(flow: str, module: ModuleType) -> argparse.Namespace:
-    """The parsed command line of a training flow, corpus and recipe checked."""
-    return _parsed(flow, lambda given: resolve_recipe(given.corpus, given.recipe, given.settings, module))
+def training_arguments(flow: str, check: Callable[[argparse.Namespace], object]) -> argparse.Namespace:
+    """The parsed command line of a training flow. check: of corpus and recipe, raises UserError."""
+    return _parsed(flow, check)
 
 
 def comparison_arguments(modules: Iterable[ModuleType]) -> argparse.Namespace:

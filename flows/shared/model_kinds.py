@@ -5,7 +5,7 @@ share alike, so that a model is scored by either.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -20,10 +20,13 @@ from flows.shared.evaluation_plan import (
     search_plan,
     text_plan,
 )
+from flows.shared.fine_tuning import fine_tuned
+from flows.shared.run_context import RunContext, flat_settings
 from infra.artifact_store import Artifact
 from infra.errors import UserError
 from tasks.batches.tokenize_text import fit_text_tokenizer, tokenize_text
 from tasks.bundles.add_decoding_resources import DecodingResources, add_decoding_resources, transcripts_as_text
+from tasks.bundles.bundle_files import TRAINING
 from tasks.bundles.fit_classifier_vocabulary import fit_classifier_vocabulary
 from tasks.bundles.model_bundle import (
     bundle_front_end,
@@ -41,6 +44,7 @@ from tasks.ingest.ingest_corpus import count_splits, ingest_corpus, list_splits
 from tasks.ingest.ingest_text import ingest_text
 from tasks.ngram.text_lines import LineSplitConfig
 from tasks.ngram.train_ngram import NGramTrainingConfig, train_ngram
+from tasks.publishing.find_baselines import find_baselines
 from tasks.publishing.publish_model import RunOutcome
 from tasks.reports.report_asr import ASRPage, ReportInputs, report_asr
 from tasks.reports.report_classifier import ClassifierPage, report_classifier
@@ -49,6 +53,7 @@ from tasks.scoring.evaluate_asr import evaluate_asr
 from tasks.scoring.evaluate_classifier import evaluate_classifier
 from tasks.scoring.evaluate_language_model import LMScoringConfig, evaluate_language_model
 from tasks.steps.pipeline_step import Step
+from tasks.text.grow_tokenizer import grow_tokenizer
 from tasks.text.tokenizer import fit_tokenizer
 from tasks.training.leaderboard import Ranking
 from tasks.training.train_asr import train_asr
@@ -78,31 +83,34 @@ class Scored(NamedTuple):
 class ModelKind:
     """recipes: their module. ranking: what its models are compared by.
 
-    By a recipe: data of a corpus, whose examples and tokenizer `train_asr` takes; finish: a trained bundle with what
+    By a recipe: data of a corpus, whose examples and tokenizer `train_asr` takes, and for a training that starts from a
+    bundle its tokenizer with what the corpus needs beyond; fine_tuned (recipe, settings, bundle): the recipe of such a
+    training, None where there are none; finish: a trained bundle with what
     the recipe gives it. For a bundle: plan: what may be replaced of it; ready: the bundle with what a plan gives it
     (raises UserError for a plan that it does not go with); read: one split of a corpus. By either: score (bundle,
-    examples, recipe or plan, split); page (bundle, data, scores by split, recipe or plan, title).
+    examples, recipe or plan, split); page (bundle, data, scores by split, recipe or plan, context of the run).
     """
 
     recipes: ModuleType
     ranking: Ranking
-    data: Callable[[Corpus, Any], Data]
+    data: Callable[[Corpus, Any, Artifact | None], Data]
     train: Step[...]
     finish: Callable[[Artifact, Data, Any], Artifact]
+    fine_tuned: Callable[[Any, Sequence[str], Artifact], Any] | None = field(default=None, kw_only=True)
     plan: Callable[[Artifact], Any]
     ready: Callable[[Artifact, Any], Artifact]
     read: Callable[[Artifact, Corpus, str, Any], Data]
     score: Callable[[Artifact, Artifact, Any, str], Scored]
-    page: Callable[[Artifact, Data, dict[str, Scored], Any, str], Artifact]
+    page: Callable[[Artifact, Data, dict[str, Scored], Any, RunContext], Artifact]
 
     def dev_scores(self, data: Data, recipe: Any, trained: Artifact) -> Artifact:
         """Of a model that was trained by a recipe on this data."""
         return self.score(self.finish(trained, data, recipe), data.examples, recipe, "dev").scores
 
-    def outcome(self, bundle: Artifact, data: Data, plan: Any, splits: Sequence[str], title: str) -> RunOutcome:
+    def outcome(self, bundle: Artifact, data: Data, plan: Any, splits: Sequence[str], run: RunContext) -> RunOutcome:
         """What a bundle comes to on splits of the data: scores and page."""
         found = {split: self.score(bundle, data.examples, plan, split) for split in splits}
-        page, scores = self.page(bundle, data, found, plan, title), tuple(one.scores for one in found.values())
+        page, scores = self.page(bundle, data, found, plan, run), tuple(one.scores for one in found.values())
         data_used = (data.corpus, data.examples, *found[splits[0]].said)
         return RunOutcome(
             bundle=bundle, page=page, splits=tuple(splits), scores=scores, data=data_used, ranking=self.ranking
@@ -145,9 +153,9 @@ def read_shards(bundle: Artifact, place: Corpus, split: str, plan: EvaluationPla
 # Speech
 
 
-def speech_data(place: Corpus, recipe: Recipe) -> Data:
+def speech_data(place: Corpus, recipe: Recipe, source: Artifact | None) -> Data:
     shards = ingest_corpus(place, fingerprint(place), recipe.ingest, SPLITS)
-    tokenizer = fit_tokenizer(shards, recipe.tokens)
+    tokenizer = grow_tokenizer(shards, bundle_tokenizer(source)) if source else fit_tokenizer(shards, recipe.tokens)
     return Data(shards, extract_features(shards, tokenizer, recipe.features, recipe.ingest.error_budget), tokenizer)
 
 
@@ -169,19 +177,29 @@ def score_transcripts(bundle: Artifact, features: Artifact, plan: Recipe | Searc
 
 
 def speech_page(
-    bundle: Artifact, data: Data, found: dict[str, Scored], plan: Recipe | SearchPlan, title: str
+    bundle: Artifact, data: Data, found: dict[str, Scored], plan: Recipe | SearchPlan, run: RunContext
 ) -> Artifact:
     transcripts = tuple(artifact for one in found.values() for artifact in one.said)
     scores = tuple(one.scores for one in found.values())
     names = {"architecture": model_architecture(bundle), "lm_architecture": lm_architecture(bundle)}
-    page = ASRPage(title=title, splits=tuple(found), adapt=plan.adapt, **names)
-    return report_asr(ReportInputs(bundle, data.corpus, data.examples, transcripts, scores), page)
+    told = {"scoring": plan.scoring, "settings": flat_settings(plan)}
+    page = ASRPage(title=run.title, splits=tuple(found), adapt=plan.adapt, **names, **told)
+    baselines = find_baselines(bundle, scores[0].read_json("scores.json")["data"], run.model_name, run.training_key)
+    inputs = (bundle, data.corpus, data.examples, transcripts, scores, training_features(bundle), baselines)
+    return report_asr(ReportInputs(*inputs), page, run.facts())
+
+
+def training_features(bundle: Artifact) -> Artifact | None:
+    """What a bundle was trained on, None where this store does not have it."""
+    digest = bundle.read_json(TRAINING).get("features")
+    features = Artifact("features", digest) if digest else None
+    return features if features and features.exists() else None
 
 
 # Language
 
 
-def language_data(place: Corpus, recipe: LanguageRecipe) -> Data:
+def language_data(place: Corpus, recipe: LanguageRecipe, _source: Artifact | None) -> Data:
     text = ingest_text(place, fingerprint(place), recipe.ingest)
     tokenizer = fit_text_tokenizer(text, recipe.tokens)
     return Data(text, tokenize_text(text, tokenizer), tokenizer)
@@ -199,16 +217,16 @@ def score_text(bundle: Artifact, stream: Artifact, plan: LanguageRecipe | TextPl
     return Scored(evaluate_language_model(bundle, stream, how))
 
 
-def language_page(bundle: Artifact, data: Data, found: dict[str, Scored], _plan: Any, title: str) -> Artifact:
+def language_page(bundle: Artifact, data: Data, found: dict[str, Scored], plan: Any, run: RunContext) -> Artifact:
     ((split, one),) = found.items()
-    page = LanguagePage(title=title, split=split)
-    return report_language_model(bundle, data.corpus, data.examples, one.scores, page)
+    page = LanguagePage(title=run.title, split=split, settings=flat_settings(plan))
+    return report_language_model(bundle, data.corpus, data.examples, one.scores, page, run.facts())
 
 
 # Classification
 
 
-def classification_data(place: Corpus, recipe: ClassificationRecipe) -> Data:
+def classification_data(place: Corpus, recipe: ClassificationRecipe, _source: Artifact | None) -> Data:
     shards = ingest_corpus(place, fingerprint(place), recipe.ingest, SPLITS)
     vocabularies = fit_classifier_vocabulary(shards, recipe.labels, recipe.features)
     return Data(
@@ -223,9 +241,10 @@ def score_predictions(
     return Scored(evaluate_classifier(predictions, bundle_tokenizer(bundle), plan.scoring), (predictions,))
 
 
-def classifier_page(bundle: Artifact, data: Data, found: dict[str, Scored], _plan: Any, title: str) -> Artifact:
-    scores, page = tuple(one.scores for one in found.values()), ClassifierPage(title=title, splits=tuple(found))
-    return report_classifier(bundle, data.corpus, data.examples, scores, page)
+def classifier_page(bundle: Artifact, data: Data, found: dict[str, Scored], plan: Any, run: RunContext) -> Artifact:
+    scores = tuple(one.scores for one in found.values())
+    page = ClassifierPage(title=run.title, splits=tuple(found), settings=flat_settings(plan))
+    return report_classifier(bundle, data.corpus, data.examples, scores, page, run.facts())
 
 
 SPEECH = ModelKind(
@@ -239,6 +258,7 @@ SPEECH = ModelKind(
     read=read_shards,
     score=score_transcripts,
     page=speech_page,
+    fine_tuned=fine_tuned,
 )
 LANGUAGE = ModelKind(
     recipes=language_model,

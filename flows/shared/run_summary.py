@@ -9,6 +9,7 @@ from infra.artifact_store import Artifact
 from infra.errors import UserError, redact_url
 from infra.settings import settings
 from tasks.publishing.publish_model import RunOutcome
+from tasks.steps.progress import log_in_run
 
 COLUMNS = {
     "wer": ("WER", "{:.2%}"),
@@ -80,7 +81,16 @@ def build_result(
         "tracking": redact_url(settings().tracking_uri),
     } | ({} if failed is None else {"failed": failed})
     create_markdown_artifact(markdown(result), key="summary", description="the numbers and where to look")
+    log_in_run(f"the result\n{text_table(result)}")  # what `prefect deployment run --watch` ends with
     return result
+
+
+def report_link(result: dict[str, Any]) -> str:
+    """Where a browser may read the report, which no page of a server may send it to as a file; "" where nowhere."""
+    *_, kind, digest, name = result["report"].split("/")
+    if reports := settings().reports:
+        return f"{reports.rstrip('/')}/{kind}/{digest}/{name}"
+    return tracking.run_page(result["run_id"], f"{kind}/{name}")
 
 
 def registered_as(told: dict[str, str]) -> dict[str, str]:
@@ -115,15 +125,18 @@ def summary_rows(result: dict[str, Any]) -> list[list[str]]:
 
 
 def markdown(result: dict[str, Any]) -> str:
+    """For Prefect's UI: a paragraph each for what is said below the table."""
     head, *cells = ("| " + " | ".join(row) + " |" for row in summary_rows(result))
-    line = "|---" * head.count(" | ") + "|---|"
-    report = result["report"]
-    link = report if storage.is_s3(report) else f"file://{report}"
-    model = f", model `{result['model']}`" if result["model"] else ""
-    model += f", {result['registry']}" if result["registry"] else ""
-    failed = [f"failed: {label}: {line}" for label, line in result.get("failed", {}).items()]
-    below = ["", *failed, f"[report]({link})", f"MLflow run `{result['run_id']}`{model}"]
-    return "\n".join([head, line, *cells, *below])
+    line = "|---" + "|---:" * (head.count(" | ")) + "|"
+    page = tracking.run_page(result["run_id"])
+    link, run = report_link(result), f"`{result['run_id']}`"
+    report = f"**[Report]({link})**, at `{result['report']}`" if link else f"**Report** `{result['report']}`"
+    below = [f"failed: {label}: {reason}" for label, reason in result.get("failed", {}).items()]
+    below += [report, f"**MLflow run** [{result['run_id']}]({page})" if page else f"**MLflow run** {run}"]
+    if result["version"]:
+        told = (f"`{result['model']}`" if result["model"] else "", f"version {result['version']}", result["registry"])
+        below.append(f"**Model** {', '.join(filter(None, told))}")
+    return "\n\n".join(["\n".join([head, line, *cells]), *below]) + "\n"
 
 
 def text_table(result: dict[str, Any]) -> str:

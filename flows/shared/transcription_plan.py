@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 
 from flows.shared.evaluation_plan import SearchPlan, add_search_resources, require_recognizer, search_plan
 from flows.shared.overrides import override
-from infra import tracking
+from infra import model_registry
+from infra.errors import UserError
 from models.interface import Beam
+from tasks.audio.audio_blocks import Channels
 from tasks.batches.batch_sampler import BatchingConfig
 from tasks.bundles.model_bundle import import_model, load_on_device
 from tasks.steps.in_process import run_in_process
@@ -17,11 +19,12 @@ from tasks.transcription.windows import WindowConfig
 
 @dataclass(frozen=True, kw_only=True)
 class TranscriptionPlan:
-    """beam, lm, lexicon, hotwords: as for `flows.evaluate`, by default the bundle's. vad, windows: how long recordings
-    are cut.
+    """beam, lm, lexicon, hotwords: as for `flows.evaluate`, by default the bundle's. channels: mix,
+    separate, or a number from 0 on. vad, windows: how long recordings are cut.
     """
 
     beam: Beam
+    channels: str = "mix"
     lm: str = ""
     lexicon: str = ""
     hotwords: tuple[str, ...] = ()
@@ -30,17 +33,32 @@ class TranscriptionPlan:
     batching: BatchingConfig = field(default_factory=BatchingConfig)
 
 
+def parse_channels(written: str) -> Channels:
+    """Raises UserError for what is neither "mix" nor "separate" nor a number."""
+    if written in ("mix", "separate"):
+        return written
+    if written.isdecimal():
+        return int(written)
+    raise UserError(f"channels={written}: mix, separate, or the number of one, from 0 on")
+
+
 def load_transcriber(model: str, settings: Sequence[str] = ()) -> Transcriber:
     """A recognizer, NAME@ALIAS or the path of a bundle, with settings as `--set` takes them.
 
     Raises UserError for another kind of model, and for a setting that it does not take.
     """
-    bundle = require_recognizer(import_model(tracking.resolve_model(model)))
+    bundle = require_recognizer(import_model(model_registry.resolve_model(model)))
     plan = override(TranscriptionPlan(beam=search_plan(bundle).beam), settings)
     search = SearchPlan(beam=plan.beam, lm=plan.lm, lexicon=plan.lexicon, hotwords=plan.hotwords)
     with run_in_process():
         ready = add_search_resources(bundle, search, plan.beam)
     loaded, _ = load_on_device(ready)
-    how = TranscriptionConfig(beam=plan.beam, vad=plan.vad, windows=plan.windows, batching=plan.batching)
+    how = TranscriptionConfig(
+        beam=plan.beam,
+        channels=parse_channels(plan.channels),
+        vad=plan.vad,
+        windows=plan.windows,
+        batching=plan.batching,
+    )
     check_installed(plan.vad)
     return Transcriber(loaded, how)

@@ -37,7 +37,7 @@ def describe(found: Inventory) -> list[dict[str, Any]]:
             "bytes": one.size,
             "age_days": round((now - one.made) / DAY, 2),
             "made_by": ", ".join(sorted(one.steps)),
-            "needed_by": [f"model {needed[name]}" for name in {one.name} & needed.keys()]
+            "needed_by": [needed[name] for name in {one.name} & needed.keys()]
             + sorted(map(str, found.dependents(one.name))),
             "state": "whole" if one.whole else "unfinished",
         }
@@ -57,7 +57,7 @@ def remove(found: Inventory, wanted: list[str]) -> list[StoredArtifact]:
     needed = found.registered()
     for one in chosen.values():
         if one.name in needed:
-            raise UserError(f"{one}: the registered model {needed[one.name]} needs it; nothing was removed")
+            raise UserError(f"{one}: the registered {needed[one.name]} needs it; nothing was removed")
         if others := [other for other in found.dependents(one.name) if other.name not in chosen]:
             more = f" and {len(others) - 1} more" * (len(others) > 1)
             raise UserError(f"{one}: {others[0]}{more} was made from it; remove that as well, or nothing is removed")

@@ -13,6 +13,7 @@ from infra.settings import settings
 
 PLACE = re.compile(r"(?!mlflow/)([a-z][a-z0-9_-]{0,63})/([0-9a-f]{16})/(.+)", re.DOTALL)  # MLflow's own lies there too
 PUBLICATION = "publication"
+DATASETS = ".datasets"  # <root>/.datasets/<name>.json: the newest version of each data set (tasks/datasets/)
 
 Name = tuple[str, str]  # kind, the first 16 digits of the digest
 
@@ -20,7 +21,7 @@ Name = tuple[str, str]  # kind, the first 16 digits of the digest
 @dataclass
 class StoredArtifact:
     """One artifact, or a ruin of one, without a manifest. made, used: seconds since 1970. inputs: what it was made of.
-    models: the registered ones whose versions name it.
+    models: the registered ones whose versions name it. datasets: those whose newest version it is.
     """
 
     name: Name
@@ -32,6 +33,7 @@ class StoredArtifact:
     inputs: set[Name] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
     models: list[str] = field(default_factory=list)
+    datasets: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         return "/".join(self.name)
@@ -66,16 +68,16 @@ class Inventory:
         return found
 
     def registered(self) -> dict[Name, str]:
-        """What versions of registered models need, by one that does."""
+        """What versions of registered models and data sets need, by one that does: "model asr/1", "data set cv"."""
         needed = dict[Name, str]()
         for one in self.artifacts.values():
-            for model in one.models:
-                needed |= {name: model for name in self.reach({one.name}) if name not in needed}
+            for user in (*(f"model {name}" for name in one.models), *(f"data set {name}" for name in one.datasets)):
+                needed |= {name: user for name in self.reach({one.name}) if name not in needed}
         return needed
 
 
 def take_inventory() -> Inventory:
-    """Without what is registered, which `mark_registered` adds."""
+    """With what data sets need; without what is registered, which `mark_registered` adds."""
     root = settings().root
     found = Inventory({}, {})
     for path, entry in storage.list_files(root, partial=True).items():
@@ -89,6 +91,11 @@ def take_inventory() -> Inventory:
             one.made = max(one.made, entry.modified)
     for path in storage.list_files(storage.join(root, NOTES)):
         _read_note(found, storage.join(root, NOTES, path))
+    for path in storage.list_files(storage.join(root, DATASETS)):
+        place = storage.join(root, DATASETS, path)
+        told = parse_json(storage.read(place), place)
+        if one := found.artifacts.get(_name("dataset", str(told.get("digest", "")))):
+            one.datasets.append(path.removesuffix(".json"))
     return found
 
 

@@ -115,7 +115,7 @@ def open_sound(data: bytes, *, kept: bool = False) -> Iterator[soundfile.SoundFi
     """A file whose header is complete, to be read once from its start to its end. Raises BadClip, within as well."""
     opened = False
     try:
-        with _memory_file(data, kept=kept) as descriptor, _Forward(descriptor, closefd=False) as file:
+        with _memory_file(data, kept=kept) as descriptor, ForwardSoundFile(descriptor, closefd=False) as file:
             opened = True
             if not 0 <= file.frames * file.channels <= LARGEST_SAMPLES:
                 raise BadClip("not audio", "its header announces more samples than any recording has")
@@ -139,7 +139,7 @@ def _scratch(samples: int) -> np.ndarray:
     return np.empty(samples, np.float32)
 
 
-class _Forward(soundfile.SoundFile):
+class ForwardSoundFile(soundfile.SoundFile):
     """Read once from its start to its end. Of a file that can be sought in, soundfile seeks to where it is after every
     read, for which an mp3 is decoded anew from some frames before.
     """

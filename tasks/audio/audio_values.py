@@ -6,11 +6,19 @@ from typing import Any
 import numpy as np
 
 from infra.errors import UserError
+from tasks.audio.audio_blocks import AudioSource
 from tasks.audio.audio_io import CEPSTRA
 from tasks.audio.live_audio_input import AudioInput
 from tasks.audio.read_recording import decode_recording, read_recording
 
 Audio = str | os.PathLike[str] | bytes | np.ndarray
+
+
+def to_samples_or_file(audio: Audio, rate: int | None = None) -> AudioSource:
+    """What is read block by block (audio_blocks.py); samples as `to_audio_input` has them."""
+    if isinstance(audio, bytes | bytearray | memoryview):
+        return bytes(audio)
+    return os.fspath(audio) if isinstance(audio, str | os.PathLike) else to_audio_input(audio, rate)
 
 
 def to_audio_input(audio: Audio, rate: int | None = None) -> AudioInput:

@@ -19,7 +19,8 @@ TAGS = (b"TAG", b"ID3", b"APETAGEX", b"LYRICS", b"3DI", b"LIST", b"id3 ", b"iXML
 
 
 def complete_header(data: bytes) -> bytes:
-    """The file, with the length in its header set to what follows where the header was written before it was known.
+    """The file (bytes, or FileBytes, which act like them), with the length in its header set to what follows where the
+    header was written before it was known.
 
     Raises BadClip: "truncated" where the file ends before what its header announces, or goes on after it, "damaged"
     where a part in the middle is not what its format says, "joined" where another recording follows.
@@ -49,7 +50,9 @@ def _checked(data: bytes, sound: SoundData) -> bytes:
     if sound.size is None or sound.size >= PIPED or (sound.size <= 0 < present and not _may_follow(data, sound, 0)):
         return _with_size(data, sound, present)
     if sound.size > present:
-        raise BadClip("truncated", f"{max(present, 0)} bytes of sound, where the header says {sound.size}")
+        there = max(present, 0)
+        detail = f"{there} bytes of sound, where the header says {sound.size}"
+        raise BadClip("truncated", detail, (there, sound.size))
     end = sound.start + sound.size
     if data[end : end + 4] in sound.again or data[end + 1 : end + 5] in sound.again:
         raise BadClip("joined", f"another recording begins at byte {end}")
@@ -80,7 +83,6 @@ def _may_follow(data: bytes, sound: SoundData, size: int) -> bool:
 
 
 def _with_size(data: bytes, sound: SoundData, size: int) -> bytes:
-    patched = bytearray(data)
     for field in sound.fields:
-        patched[field.place : field.place + field.width] = field.encoded(size)
-    return bytes(patched)
+        data = data[: field.place] + field.encoded(size) + data[field.place + field.width :]
+    return data

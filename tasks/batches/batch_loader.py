@@ -18,9 +18,13 @@ import torch
 from infra import storage
 from infra.artifact_store import Artifact
 from models.interface import Batch, Padded
-from tasks.features.augment import AugmentConfig, generator, mask, reshape
+from models.special_tokens import UNK
+from tasks.features.augment import MOST_CONCATENATED, AugmentConfig, generator, mask, reshape
 from tasks.features.front_end import CMVN
+from tasks.features.silence import concatenate_utterances
 from tasks.ingest import tar
+from tasks.ingest.shard_index import shard_file
+from tasks.text.tokenizer import TextTokenizer
 
 AHEAD = 4  # batches that wait ready
 WINDOW = 32  # batches ahead of those, whose shards are fetched from S3 into the bounded cache meanwhile
@@ -41,6 +45,10 @@ class Dataset(Protocol):
     def tokens(self) -> Any: ...
     @property
     def shard_numbers(self) -> Any: ...
+    @property
+    def weights(self) -> Any:
+        """(rows,) how often each comes in an epoch, None where each comes once."""
+        ...
 
     def keys(self, rows: Sequence[int] | np.ndarray) -> tuple[str, ...]: ...
     def first(self, count: int) -> dict[str, np.ndarray]:
@@ -58,13 +66,16 @@ class Dataset(Protocol):
 
 @dataclass(frozen=True)
 class UtteranceDataset:
-    """Rows of a feature index, with what reads and prepares them. Row numbers are those of `index`."""
+    """Rows of a feature index, with what reads and prepares them. Row numbers are those of `index`. tokenizer: spells
+    the transcripts of utterances that are augmented to one, None where none are.
+    """
 
     features: Artifact
     index: pa.Table
     normalizer: CMVN
     augment: AugmentConfig = AugmentConfig()
     seed: int = 0
+    tokenizer: TextTokenizer | None = None
 
     @cached_property
     def frames(self) -> np.ndarray:
@@ -79,8 +90,14 @@ class UtteranceDataset:
         return np.unique(np.asarray(self.index["shard"].to_pylist(), dtype=str), return_inverse=True)[1]
 
     @cached_property
+    def weights(self) -> np.ndarray | None:
+        """(rows,) of the mix that the features were put together for, None where there is none."""
+        return self.index["weight"].to_numpy() if "weight" in self.index.column_names else None
+
+    @cached_property
     def _columns(self) -> dict[str, list]:
-        return {name: self.index[name].to_pylist() for name in ("key", "shard", "offset", "size", "steps_needed")}
+        names = ("key", "shard", "offset", "size", "steps_needed", "text", "token_ids")
+        return {name: self.index[name].to_pylist() for name in names if name in self.index.column_names}
 
     def keys(self, rows: Sequence[int] | np.ndarray) -> tuple[str, ...]:
         return tuple(self._columns["key"][i] for i in rows)
@@ -90,8 +107,11 @@ class UtteranceDataset:
         at = {name: column[row] for name, column in self._columns.items()}
         with self._open(at["shard"]) as opened:
             region = os.pread(opened.fileno(), at["size"], at["offset"])
-        (_, frames), (_, ids) = tar.members(io.BytesIO(region))
-        return np.load(io.BytesIO(frames), allow_pickle=False), np.load(io.BytesIO(ids), allow_pickle=False)
+        (_, frames), *tokens = tar.members(io.BytesIO(region))
+        found = np.load(io.BytesIO(frames), allow_pickle=False)
+        if "token_ids" in at:  # the index knows better: a transcript may have been mended since
+            return found, np.asarray(at["token_ids"], np.int32)
+        return found, np.load(io.BytesIO(tokens[0][1]), allow_pickle=False)
 
     def first(self, count: int) -> dict[str, np.ndarray]:
         return {self.keys([row])[0]: self.read(row)[0] for row in range(min(count, len(self.index)))}
@@ -99,32 +119,52 @@ class UtteranceDataset:
     def _open(self, shard: str) -> FileIO:
         for _ in range(3):
             with contextlib.suppress(FileNotFoundError):  # left the bounded cache between being fetched and opened
-                return FileIO(self.features.file(shard))
-        return FileIO(self.features.file(shard))
+                return FileIO(shard_file(self.features, shard))
+        return FileIO(shard_file(self.features, shard))
 
     def fetch(self, rows: np.ndarray) -> None:
         """Bring the shards of these rows into the local cache."""
         for shard in sorted({self._columns["shard"][row] for row in rows.tolist()}):
-            self.features.file(shard)
+            shard_file(self.features, shard)
 
     def batch(self, rows: np.ndarray, epoch: int | None, reduction: int = 1) -> Batch:
         """Rows as one batch; augmented when an epoch is given, keeping steps enough for CTC at this reduction."""
         frames, targets = [], []
         for row in rows.tolist():
-            raw, ids = self.read(row)
-            frames.append(self._prepared(raw, row, epoch, reduction))
+            prepared, ids = self._prepared(row, epoch, reduction)
+            frames.append(torch.from_numpy(prepared))
             targets.append(torch.from_numpy(ids.astype(np.int64)))
-        return Batch(self.keys(rows), Padded.stack([torch.from_numpy(f) for f in frames]), Padded.stack(targets))
+        return Batch(self.keys(rows), Padded.stack(frames), Padded.stack(targets))
 
-    def _prepared(self, raw: np.ndarray, row: int, epoch: int | None, reduction: int) -> np.ndarray:
+    def _prepared(self, row: int, epoch: int | None, reduction: int) -> tuple[np.ndarray, np.ndarray]:
+        """The source of a row and its token ids."""
+        raw, ids = self.read(row)
         if raw.dtype == np.int32:  # tokens are neither normalized nor augmented
-            return raw.astype(np.int64)
+            return raw.astype(np.int64), ids
         if epoch is None or epoch < self.augment.from_epoch or self.augment.nothing:
-            return self.normalizer(raw)
+            return self.normalizer(raw), ids
         random = generator(self.seed, epoch, self._columns["key"][row])
-        least = min(len(raw), self._columns["steps_needed"][row] * reduction)
-        shaped = reshape(raw.astype(np.float32), self.augment, random, least)
-        return mask(self.normalizer(shaped), self.augment, random)
+        steps, raw = self._columns["steps_needed"][row], raw.astype(np.float32)
+        if self.augment.concatenate or self.augment.silence_frames:
+            others = self._others(random)
+            heard = [(raw, ids), *(self.read(other) for other in others)]
+            frames = [one.astype(np.float32) for one, _ in heard]
+            raw = concatenate_utterances(frames, self.augment.silence_frames, random)
+            if others and self.tokenizer is not None:
+                texts = [self._columns["text"][one] for one in (row, *others)]
+                ids = np.asarray(self.tokenizer.encode(" ".join(filter(None, texts))), np.int32)
+                if UNK in ids:  # no space in the alphabet
+                    ids = np.concatenate([one for _, one in heard])
+                steps = sum(self._columns["steps_needed"][one] + 2 for one in (row, *others))  # a space, and a blank
+        shaped = reshape(raw, self.augment, random, min(len(raw), steps * reduction))
+        return mask(self.normalizer(shaped), self.augment, random), ids
+
+    def _others(self, random: np.random.Generator) -> list[int]:
+        """The rows that follow one, as it is augmented."""
+        found = list[int]()
+        while self.tokenizer and len(found) < MOST_CONCATENATED - 1 and random.random() < self.augment.concatenate:
+            found.append(int(random.integers(0, len(self.index))))
+        return found
 
 
 def prefetch(

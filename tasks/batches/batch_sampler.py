@@ -31,13 +31,31 @@ class BatchingConfig:
         return max(1, min(self.utterances_per_batch, self.frames_per_batch // length))
 
 
+def draw_rows(weights: np.ndarray, seed: int, epoch: int) -> np.ndarray:
+    """The rows of an epoch in their order, one that is drawn several times as often. weights: (rows,) how often each
+    comes in an epoch on average: after any number of epochs it has come that often, but for less than one.
+    """
+    phase = np.random.default_rng(seed).random(len(weights))
+    times = np.floor(weights * (epoch + 1) + phase) - np.floor(weights * epoch + phase)
+    return np.repeat(np.arange(len(weights)), times.astype(np.int64))
+
+
 def plan_batches(
-    frames: np.ndarray, shards: np.ndarray, batching: BatchingConfig, seed: int, epoch: int
+    frames: np.ndarray,
+    shards: np.ndarray,
+    batching: BatchingConfig,
+    seed: int,
+    epoch: int,
+    weights: np.ndarray | None = None,
 ) -> list[np.ndarray]:
     """The batches of an epoch, each the row numbers of its utterances.
 
-    frames: (rows,) the length of each utterance. shards: (rows,) the number of the shard it lies in.
+    frames: (rows,) the length of each utterance. shards: (rows,) the number of the shard it lies in. weights: (rows,)
+    how often each comes, once where None.
     """
+    if weights is not None:
+        rows = draw_rows(weights, seed, epoch)
+        return [rows[batch] for batch in plan_batches(frames[rows], shards[rows], batching, seed, epoch)]
     if epoch < batching.sorted_epochs:
         return bucket_by_length(frames, batching)
     random = np.random.default_rng([seed, epoch])

@@ -86,6 +86,11 @@ class ChunkDataset:
     def tokens(self) -> np.ndarray:
         return self.frames
 
+    @property
+    def weights(self) -> None:
+        """Every chunk comes once in an epoch."""
+        return None
+
     @cached_property
     def shard_numbers(self) -> np.ndarray:
         return np.searchsorted(self.starts, self.rows, side="right") - 1

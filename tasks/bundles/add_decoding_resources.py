@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from infra import tracking
+from infra import model_registry
 from infra.artifact_store import Artifact, file_sha256, new_draft
 from infra.errors import UserError
 from models.interface import Beam, LanguageModel
@@ -97,7 +97,7 @@ def load_language_model(place: str) -> Artifact | None:
         return None
     if Path(place).is_file():
         return import_arpa(str(Path(place).absolute()), file_sha256(Path(place)))
-    found = import_model(tracking.resolve_model(place), ("ngram", "bundle"))
+    found = import_model(model_registry.resolve_model(place), ("ngram", "bundle"))
     if found.kind == "bundle" and not isinstance(load_bundle(found).model, LanguageModel):
         raise UserError(f"{place}: not a language model; give one that train_ngram or train_language_model made")
     return found

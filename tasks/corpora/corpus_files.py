@@ -36,7 +36,8 @@ Location = tuple[str, int, int]  # URI, offset, size
 class CorpusFiles:
     """uri: what messages name. files: name to (URI, offset, size), the URI empty where it is the name's own.
     asked: the one file that the corpus names, such as a manifest. texts: the contents of small files that were read
-    while their archive was listed. surveys: what a reader has found out about a table, which it need not read again.
+    while their archive was listed. versions: of files, as `storage.FileStat` has them, where they are known.
+    surveys: what a reader has found out about a table, which it need not read again.
     """
 
     uri: str
@@ -44,6 +45,7 @@ class CorpusFiles:
     archive: bool = False
     asked: str = ""
     texts: dict[str, bytes] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict, compare=False)
     surveys: dict[str, Any] = field(default_factory=dict, compare=False)
     spellings: dict[str, str] = field(init=False)  # normalized path to name, where they differ
 
@@ -100,6 +102,11 @@ class CorpusFiles:
         uri, offset, size = self.files[name]
         return uri or storage.join(self.uri, name), offset, size
 
+    def version(self, name: str) -> str:
+        """Changes whenever the file may have; "" where nothing tells."""
+        found = self._resolve(name)
+        return self.versions.get(found[0], "") if found else ""
+
     def read(self, name: str) -> bytes:
         """The content of one of the files."""
         return self.texts[name] if name in self.texts else storage.read(*self._place(name))
@@ -146,11 +153,13 @@ def open_corpus(corpus: Corpus, draft: Draft) -> CorpusFiles:
         source = CorpusFiles(corpus.uri, _without_leftovers(files), archive=True)
     else:
         uri = corpus.uri.rpartition("/")[0] if single else corpus.uri
-        files = dict[str, Location]()
+        files, versions = dict[str, Location](), dict[str, str]()
         for name, entry in storage.list_files(uri).items():
             told = readable_name(name)
             files[told] = ("" if told == name else storage.join(uri, name), 0, entry.size)
-        source = CorpusFiles(uri, _without_leftovers(files), asked=corpus.uri if single else "")
+            versions[told] = entry.version
+        asked = corpus.uri if single else ""
+        source = CorpusFiles(uri, _without_leftovers(files), asked=asked, versions=versions)
     if not source.files:
         raise UserError(f"corpus {corpus}: nothing is there")
     return source

@@ -48,13 +48,13 @@ def write_file(path: Path, content: str) -> None:
         raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
-def ctm(aligned: AlignedTranscript, name: str) -> str:
-    """Blanks in a name become underscores, for they separate the columns."""
+def ctm(aligned: AlignedTranscript, name: str, channel: int = 1) -> str:
+    """Blanks in a name become underscores, for they separate the columns. channel: from 1 on."""
     recording = "_".join(name.split()) or "-"
     lines = []
     for word in aligned.words:
         begin, length = f"{word.begin:.3f}", f"{word.end - word.begin:.3f}"
-        lines.append(f"{recording} 1 {begin} {length} {'_'.join(word.text.split())} {word.confidence:.3f}\n")
+        lines.append(f"{recording} {channel} {begin} {length} {'_'.join(word.text.split())} {word.confidence:.3f}\n")
     return "".join(lines)
 
 

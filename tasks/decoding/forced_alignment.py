@@ -25,7 +25,7 @@ from tasks.bundles.model_bundle import Bundle, load_bundle
 from tasks.decoding.streaming_recognizer import check_finite, frame_timing, stored_frames
 from tasks.decoding.word_timestamps import TimedToken, WordTimestamps
 from tasks.ingest.shard_format import read_sample
-from tasks.ingest.shard_index import list_shards, read_index
+from tasks.ingest.shard_index import list_shards, read_index, shard_file
 from tasks.steps.parquet_parts import read_parts, write_parts
 from tasks.steps.pipeline_step import step
 from tasks.steps.ray_jobs import Job
@@ -152,7 +152,7 @@ class ShardAligner:
     def __call__(self, job: Job) -> list[dict[str, Any]]:
         """Rows of ALIGNMENTS."""
         rows = []
-        with self.shards.file(job["shard"]).open("rb") as file:
+        with shard_file(self.shards, job["shard"]).open("rb") as file:
             for row in read_index(self.shards, self.split, job["shard"]).to_pylist():
                 file.seek(row["offset"])
                 rows.append(self._row(row, file.read(row["size"])))

@@ -19,7 +19,7 @@ from models.interface import Beam, Hypothesis, State, Transducer
 from tasks.bundles.model_bundle import Bundle
 from tasks.decoding.streaming_features import FrameStream, check_kind, needs_whole
 from tasks.decoding.word_timestamps import FrameTiming, TimedToken, WordTimestamps
-from tasks.features.front_end import extract_frames, given_frames
+from tasks.features.front_end import FrontEnd, extract_frames, given_frames
 
 FIRST_SECONDS, GROWTH = 1.0, 1.25  # a whole reading first, and how much longer the next one is
 
@@ -123,10 +123,10 @@ class RecomputingRecognizer:
         return PartialTranscript(words, len(words) if last else 0, len(self.best.tokens), self.best.truncated)
 
 
-def stored_frames(samples: np.ndarray, rate: int, bundle: Bundle) -> np.ndarray:
-    """Samples, or given frames, to frames (T, D) as feature shards hold them. Raises UserError for NaN."""
-    check_kind(samples, bundle.front_end)
-    end = bundle.front_end
+def stored_frames(samples: np.ndarray, rate: int, of: Bundle | FrontEnd) -> np.ndarray:
+    """Samples, or given frames, to frames (T, D) as shards of features hold them. Raises UserError for NaN."""
+    end = of if isinstance(of, FrontEnd) else of.front_end
+    check_kind(samples, end)
     frames = given_frames(samples, end) if samples.ndim > 1 else extract_frames(samples, rate, end)
     return check_finite(frames.astype(np.float16))
 

@@ -1,5 +1,6 @@
 """Tokens with their output steps to words with their times."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -30,13 +31,13 @@ class FrameTiming(NamedTuple):
 class WordTimestamps:
     """Words of a tokenizer's tokens; spaces are in none."""
 
-    def __init__(self, tokenizer: TextTokenizer) -> None:
-        """Raises UserError for labels, which are no text."""
-        self.texts = token_texts(tokenizer)
+    def __init__(self, tokenizer: TextTokenizer, pause: float = math.inf) -> None:
+        """pause: so many steps without a token end a word. Raises UserError for labels, which are no text."""
+        self.texts, self.pause = token_texts(tokenizer), pause
         self.parts = any(text and not text[0].isspace() for text in self.texts)  # whether words are made of them
 
-    def spoken(self, tokens: Sequence[int]) -> list[list[int]]:
-        """For each word which of the tokens it is made of, those that are only space left out."""
+    def spoken(self, tokens: Sequence[int], spans: Sequence[tuple[int, int]] = ()) -> list[list[int]]:
+        """For each word which of the tokens it is made of, those that are only space left out. spans: their steps."""
         words: list[list[int]] = []
         apart = True
         for place, token in enumerate(tokens):
@@ -45,6 +46,7 @@ class WordTimestamps:
                 continue  # of a special token nothing is written
             apart = apart or text[0].isspace()
             if text.strip():
+                apart = apart or bool(spans and spans[place][0] - spans[words[-1][-1]][1] >= self.pause)
                 words.append([]) if apart else None
                 words[-1].append(place)
                 apart = text[-1].isspace()
@@ -57,7 +59,7 @@ class WordTimestamps:
         """
         spans = found.spans or ((0, 0),) * len(found.tokens)
         words = []
-        for places in self.spoken(found.tokens):
+        for places in self.spoken(found.tokens, found.spans):
             text = "".join(self.texts[found.tokens[k]] for k in places).strip()
             begin, end = (clock.seconds(spans[k][side]) for k, side in ((places[0], 0), (places[-1], 1)))
             words.append(TimedToken(text, begin, end, _mean([sure[k] for k in places]) if sure else 1.0))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 SPECTRUM_POINTS, SPECTRUM_DEVIATION = 5, 2.0  # of a noise: nats of power, free at so many places in between
+MOST_CONCATENATED = 4  # utterances
 BAND_CELLS = 3.0  # of an STFT that a band sums over, about: a steady noise varies from frame to frame accordingly
 
 
@@ -21,6 +22,11 @@ class AugmentConfig:
     added to the normalized features is drawn from [0, noise]. snr_db: (lowest, highest) ratio of an utterance's power
     to that of a steady noise with a random spectrum that is added to it, for log-mel. from_epoch: earlier epochs see
     clean features.
+
+    concatenate: how probable it is that another utterance of the corpus follows, up to MOST_CONCATENATED in all, their
+    transcripts as one (lhotse's CutConcatenate). silence_frames: before, after and between utterances stands silence of
+    up to so many frames, at the noise floor of the utterance or below, see silence.py. Both are for log power: a
+    recognizer that never hears silence around speech writes letters into that of a long recording.
     """
 
     time_masks: int = 0
@@ -35,16 +41,25 @@ class AugmentConfig:
     noise: float = 0.0
     snr_db: tuple[float, ...] = ()
     from_epoch: int = 0
+    concatenate: float = 0.0
+    silence_frames: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "snr_db", tuple(self.snr_db))  # JSON brings lists
         if self.snr_db and (len(self.snr_db) != 2 or self.snr_db[0] > self.snr_db[1]):
             raise ValueError(f"augment.snr_db is a lowest and a highest ratio, not {self.snr_db}")
 
-        for name in ("time_mask_share", "speed", "warp"):
+        for name in ("time_mask_share", "speed", "warp", "concatenate"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"augment.{name} is a share in [0, 1], not {getattr(self, name)}")
-        for name in ("time_masks", "time_mask_frames", "frequency_masks", "frequency_mask_bins", "from_epoch"):
+        for name in (
+            "time_masks",
+            "time_mask_frames",
+            "frequency_masks",
+            "frequency_mask_bins",
+            "from_epoch",
+            "silence_frames",
+        ):
             if getattr(self, name) < 0:
                 raise ValueError(f"augment.{name} is not negative, as {getattr(self, name)} is")
         for name in ("gain", "tilt", "noise"):
@@ -54,7 +69,8 @@ class AugmentConfig:
     @property
     def nothing(self) -> bool:
         of_bands = (self.warp, self.gain, self.tilt, self.noise, self.snr_db)
-        return not any((self.time_masks, self.frequency_masks, self.speed, *of_bands))
+        of_length = (self.speed, self.concatenate, self.silence_frames)
+        return not any((self.time_masks, self.frequency_masks, *of_length, *of_bands))
 
     def check(self, kind: str) -> None:
         """Raises ValueError for what features of this kind cannot be done to: samples are no spectra."""
@@ -62,6 +78,9 @@ class AugmentConfig:
         for name in names:
             if getattr(self, name):
                 raise ValueError(f"augment.{name} is for spectra: leave it out with features.kind=waveform")
+        for name in ("concatenate", "silence_frames"):
+            if getattr(self, name) and kind not in {"log_mel", "log_spectrogram"}:
+                raise ValueError(f"augment.{name} is for log power: leave it out with features.kind={kind}")
 
 
 def generator(seed: int, epoch: int, key: str) -> np.random.Generator:

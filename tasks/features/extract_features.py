@@ -86,7 +86,7 @@ def extract_shard_features(job: Job) -> Job:
             if not (row := rows.get(sample.key)):  # the same clip is elsewhere in the corpus
                 continue
             text = normalize_text(row["text"], tokens.text)
-            if reason := _unusable(text, row, tokens):
+            if reason := unusable_text(text, row, tokens):
                 rejects.append(_reject(row, *reason))
                 continue
             frames = _stored(source_of(sample))
@@ -106,7 +106,8 @@ def statistics_name(shard: str) -> str:
     return f"parts/{shard}.statistics.json"
 
 
-def _unusable(text: str, row: dict[str, Any], tokens: TextTokenizer) -> tuple[str, str] | None:
+def unusable_text(text: str, row: dict[str, Any], tokens: TextTokenizer) -> tuple[str, str] | None:
+    """Why a model cannot learn from a row with this text: reason and detail."""
     if not text and row["text"].strip():  # of silence nothing was written
         return "empty transcript", "nothing is left after text normalization"
     foreign = characters_outside(text, tokens.text)
@@ -121,16 +122,25 @@ def _reader(job: Job, tokenizer: Artifact) -> Callable[[Sample], np.ndarray]:
     """What makes of a sample its frames (T, D), or its tokens (T,) int32."""
     if told := json.loads(job["front_end"]):
         front_end = FrontEnd(**told)
-        return lambda sample: _frames(sample, front_end)
+        return lambda sample: clip_frames(sample, front_end)
     spelling = load_source_tokenizer(tokenizer)
     assert spelling is not None  # fitted with the labels, which found only texts
     return lambda sample: np.asarray(spelling.encode(sample.data.decode()), np.int32)
 
 
-def _frames(sample: Sample, front_end: FrontEnd) -> np.ndarray:
+def clip_frames(sample: Sample, front_end: FrontEnd) -> np.ndarray:
+    return sound_frames(sample, *decode_sound(sample), front_end)
+
+
+def decode_sound(sample: Sample) -> tuple[np.ndarray, int]:
+    """Samples, or cepstra, and their rate. Raises UserError for a text."""
     if sample.extension == TEXT:
         raise UserError("this corpus has texts, and the recipe or model reads sound; choose one that reads text")
-    content, rate = decode_clip(sample.data, sample.extension)
+    return decode_clip(sample.data, sample.extension)
+
+
+def sound_frames(sample: Sample, content: np.ndarray, rate: int, front_end: FrontEnd) -> np.ndarray:
+    """The frames (T, D) float32 of a decoded sample. Raises UserError for one that the front end is not for."""
     if sample.extension != "mfc":
         return extract_frames(content, rate, front_end)
     if front_end.kind != "given":
@@ -147,7 +157,7 @@ def _append(
     shard: tar.SampleWriter, row: dict[str, Any], text: str, frames: np.ndarray, ids: list[int]
 ) -> dict[str, Any]:
     arrays = {"npy": frames, "tokens.npy": np.asarray(ids, np.int32)}
-    offset, size = shard.write(row["key"], {name: _npy(array) for name, array in arrays.items()})
+    offset, size = shard.write(row["key"], {name: to_npy(array) for name, array in arrays.items()})
     same = {name: row[name] for name in ("key", "split", "shard", "seconds", "speaker", "source")}
     return same | {
         "offset": offset,
@@ -170,7 +180,8 @@ def _reject(row: dict[str, Any], reason: str, detail: str) -> dict[str, Any]:
     return same | {"stage": "features", "reason": reason, "detail": detail}
 
 
-def _npy(array: np.ndarray) -> bytes:
+def to_npy(array: np.ndarray) -> bytes:
+    """The content of a .npy file."""
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     return buffer.getvalue()
@@ -184,7 +195,7 @@ def _merge(out: Draft, shards: list[str], error_budget: float) -> Artifact:
         parts = [from_parquet(out.read(f"parts/{name}.{part}.parquet")) for name in shards]
         tables[table] = pa.concat_tables(parts) if parts else schema.empty_table()
         out.put(f"{table}.parquet", to_parquet(tables[table]))
-    _charge(tables["index"], tables["quarantine"], error_budget)
+    charge_rejects(tables["index"], tables["quarantine"], error_budget)
     sums: dict[str, Any] = {}
     for name in shards:
         for key, value in json.loads(out.read(statistics_name(name))).items():
@@ -196,7 +207,8 @@ def _merge(out: Draft, shards: list[str], error_budget: float) -> Artifact:
     return out.commit({*shards, "index.parquet", "quarantine.parquet", "statistics.json"})
 
 
-def _charge(index: pa.Table, quarantine: pa.Table, error_budget: float) -> None:
+def charge_rejects(index: pa.Table, quarantine: pa.Table, error_budget: float) -> None:
+    """Raises UserError where more of a split is in the quarantine than the budget allows."""
     kept, rejected = (Counter(table["split"].to_pylist()) for table in (index, quarantine))
     for split, count in rejected.items():
         if count > error_budget * (count + kept[split]):

@@ -56,11 +56,12 @@ def finalize_ingest(
     out: Draft,
     names: list[str],
     corpus: Corpus,
-    options: IngestConfig,
+    options: IngestConfig | None,
     splits: tuple[str, ...],
     told: dict[str, Any],
 ) -> Artifact:
-    """The artifact of the finished jobs. told: what splits and speakers were taken from, for the summary.
+    """The artifact of the finished jobs. options: None where the caller holds the rows to an error budget. told: what
+    splits and speakers were taken from, for the summary.
 
     Raises UserError where a split has passed the error budget or has nothing.
     """
@@ -72,7 +73,8 @@ def finalize_ingest(
             leaks = _join(out, ordered, (good, bad), counts, spoken=corpus.verb == "utterances")
         numbers = {split: _numbers(count) for split, count in counts.items() if count.rows}
         summary = {"splits": numbers, "shared_with_train": leaks, **told}
-        _charge(counts, corpus, options, partial(_keep_tables, index, quarantine, summary))
+        if options:
+            _charge(counts, corpus, options, partial(_keep_tables, index, quarantine, summary))
         _put_tables(out, index, quarantine, summary)
     used = {f"{name}.tar" for name in names}.intersection(out.finished())
     for name in SCRATCH:

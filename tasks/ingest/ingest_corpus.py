@@ -57,17 +57,27 @@ def ingest_corpus(corpus: Corpus, fingerprint: str, options: IngestConfig, split
 
 
 def _ingested(out: Draft, corpus: Corpus, options: IngestConfig, splits: tuple[str, ...]) -> Artifact:
-    reader = importlib.import_module(f"tasks.corpora.readers.{corpus.kind}")
-    source = _source(corpus, options, out, reader)
-    read = getattr(reader, corpus.verb)
-    rows = split_corpus(lambda wanted: _checked(read(source, options, wanted)), options, splits)
+    source = open_source(corpus, options, out)
+    rows = split_corpus(lambda wanted: read_rows(source, corpus, options, wanted), options, splits)
     origins = Origins()
+    names = write_shards(origins.count(rows), source, options, out)
+    return finalize_ingest(out, names, corpus, options, splits, origins.told())
+
+
+def read_rows(source: CorpusFiles, corpus: Corpus, options: IngestConfig, splits: tuple[str, ...]) -> Iterator[Row]:
+    """What the corpus' reader says of these splits, and of rows without one; rows that cannot be used as rejects."""
+    reader = importlib.import_module(f"tasks.corpora.readers.{corpus.kind}")
+    return _checked(getattr(reader, corpus.verb)(source, options, splits))
+
+
+def write_shards(rows: Iterator[Row], source: CorpusFiles, options: IngestConfig, out: Draft) -> list[str]:
+    """Shards of these rows in the draft, each with a table of what is in it; their names, for `finalize_ingest`."""
     limits = {"out": out.uri, "min_seconds": options.min_seconds, "max_seconds": options.max_seconds}
-    jobs = [limits | place for place in _write_jobs(origins.count(rows), source, options, out)]
+    jobs = [limits | place for place in _write_jobs(rows, source, options, out)]
     jobs.reverse()  # the small ones end last
     for _ in run_jobs(ingest_shard, _unfinished(jobs, out), "ingest"):
         pass
-    return finalize_ingest(out, [job["name"] for job in jobs], corpus, options, splits, origins.told())
+    return [job["name"] for job in jobs]
 
 
 def list_splits(shards: Artifact) -> tuple[str, ...]:
@@ -78,15 +88,16 @@ def list_splits(shards: Artifact) -> tuple[str, ...]:
 
 def count_splits(corpus: Corpus, options: IngestConfig) -> dict[str, int]:
     """How many rows the corpus itself gives each split, "" for none, by reading its tables alone."""
-    reader, out = importlib.import_module(f"tasks.corpora.readers.{corpus.kind}"), open_draft("shards")
+    out = open_draft("shards")
     try:
-        rows = getattr(reader, corpus.verb)(_source(corpus, options, out, reader), options, SPLITS)
-        return dict(Counter(row.split for row in rows))
+        return dict(Counter(row.split for row in read_rows(open_source(corpus, options, out), corpus, options, SPLITS)))
     finally:
         out.discard()
 
 
-def _source(corpus: Corpus, options: IngestConfig, out: Draft, reader: Any) -> CorpusFiles:
+def open_source(corpus: Corpus, options: IngestConfig, out: Draft) -> CorpusFiles:
+    """The corpus' files; those of a generated one are made in the draft."""
+    reader = importlib.import_module(f"tasks.corpora.readers.{corpus.kind}")
     if not hasattr(reader, "generate"):
         return open_corpus(corpus, out)
     with tempfile.TemporaryDirectory() as folder:

@@ -5,9 +5,10 @@ from dataclasses import asdict
 
 from infra import tracking
 from infra.artifact_store import Artifact, new_draft
-from tasks.publishing.publish_model import flatten_params
+from tasks.publishing.publish_model import single_rows
 from tasks.reports.report_comparison import Comparison
 from tasks.steps.pipeline_step import step
+from tasks.steps.read_config import flatten_params
 from tasks.training.leaderboard import LeaderboardEntry, entry_metrics
 from tasks.training.run_training import history_rows
 
@@ -38,8 +39,9 @@ def _publish_entry(entry: LeaderboardEntry, comparison: Comparison, parent: str)
     told = {"corpus": comparison.corpus, "recipe": entry.recipe, "seed": str(entry.seed)}
     run_id = tracking.open_run(key, entry.label, told | {PARENT_TAG: parent})
     tracking.log_params(run_id, told | flatten_params(asdict(entry.training)))
-    tracking.log_metrics(run_id, history_rows(entry.bundle.read_json("training.json")["history"]))
-    tracking.log_metrics(run_id, [(name, float(value), 0) for name, value in entry_metrics(entry).items()])
+    history = entry.bundle.read_json("training.json")["history"]
+    tracking.log_metrics(run_id, history_rows(history))
+    tracking.log_metrics(run_id, single_rows(entry_metrics(entry), history))
     tracking.log_dataset(run_id, "bundle", entry.bundle.digest, entry.bundle.uri)
     tracking.finish(run_id, "FINISHED")
     return run_id

@@ -7,8 +7,8 @@ from typing import Any
 from markupsafe import Markup
 
 from infra.artifact_store import Artifact
-from tasks.reports.html_page import html_heading, html_image, html_table, join_html, put_page
-from tasks.reports.plot_comparison import Curve, plot_overlay, plot_panels
+from tasks.reports.html_page import html_figure, html_section, html_table, join_html, put_page
+from tasks.reports.plots.plot_comparison import Curve, plot_overlay, plot_panels
 from tasks.steps.pipeline_step import step
 from tasks.training.leaderboard import LeaderboardEntry, Ranking, Row, entry_metrics, rank_recipes
 
@@ -33,16 +33,13 @@ def report_comparison(entries: tuple[LeaderboardEntry, ...], comparison: Compari
     ranking, found = comparison.ranking, [(entry, entry_metrics(entry)) for entry in entries]
     board = rank_recipes(((entry.recipe, row) for entry, row in found), ranking)
     curves = _curves(entries, board, ranking)
+    overlay, panels = (plot(curves, ranking.curve_label) for plot in (plot_overlay, plot_panels))
     body = [
-        html_heading("Leaderboard"),
-        _leaderboard(board, comparison.columns),
+        html_section("Leaderboard", _leaderboard(board, comparison.columns)),
         *_failures(comparison.failed),
-        html_heading("Learning curves"),
-        html_image(plot_overlay(curves, ranking.curve_label), "learning curves of all recipes, the best in color"),
-        html_heading("Each among all"),
-        html_image(plot_panels(curves, ranking.curve_label), "a panel for each recipe"),
-        html_heading("Every training"),
-        _leaderboard({entry.label: row for entry, row in found}, comparison.columns),
+        html_section("Learning curves", html_figure(overlay, "learning curves of all recipes, the best in color")),
+        html_section("Each among all", html_figure(panels, "a panel for each recipe")),
+        html_section("Every training", _leaderboard({entry.label: row for entry, row in found}, comparison.columns)),
     ]
     told: dict[str, Any] = {"title": comparison.title, "failed": dict(comparison.failed)}
     told |= {"recipes": [{"recipe": recipe} | row for recipe, row in board.items()]}
@@ -67,4 +64,4 @@ def _leaderboard(board: dict[str, Row], columns: tuple[tuple[str, str, str], ...
 
 def _failures(failed: tuple[tuple[str, str], ...]) -> list[Markup]:
     lines = join_html(Markup("<li>{}: {}").format(label, line) for label, line in failed)
-    return [html_heading("Failed"), Markup("<ul>{}</ul>").format(lines)] if failed else []
+    return [html_section("Failed", Markup("<ul>{}</ul>").format(lines))] if failed else []

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from infra.artifact_store import Artifact
 from tasks.ngram.train_ngram import SUMMARY
-from tasks.reports.html_page import as_json, html_heading, html_table, put_page
+from tasks.reports.html_page import as_json, html_section, html_table, put_page
 from tasks.reports.token_heatmap import legend, render_tokens
 from tasks.steps.pipeline_step import step
 
@@ -26,17 +26,14 @@ def report_ngram(model: Artifact, text: Artifact, scores: Artifact, page: NGramP
     corpus = text.read_json("summary.json") | {"counted": made["text"], "vocabulary": made["ngrams"][0]}
     body = [
         _numbers(numbers),
-        html_heading("n-grams"),
-        _orders(made),
-        html_heading("The most surprising lines"),
-        legend(),
-        *_ranked(reading["oddest"]),
-        html_heading("The surest lines"),
-        *_ranked(reading["surest"]),
-        html_heading("How probable it held each token of lines that were not counted"),
-        *(render_tokens(line) for line in reading["passages"]),
-        html_heading("Corpus"),
-        as_json(corpus),
+        html_section("n-grams", _orders(made)),
+        html_section("The most surprising lines", legend(), *_ranked(reading["oddest"])),
+        html_section("The surest lines", *_ranked(reading["surest"])),
+        html_section(
+            "How probable it held each token of lines that were not counted",
+            *(render_tokens(line) for line in reading["passages"]),
+        ),
+        html_section("Corpus", as_json(corpus)),
     ]
     told = {"ngrams": made["ngrams"], "orders": made["orders"], "config": made["config"]}
     told = {"title": page.title, "scores": numbers, "corpus": corpus, "model": told}
@@ -77,5 +74,5 @@ def _orders(made: dict[str, Any]) -> Markup:
 
 
 def _ranked(lines: list[tuple[float, list[tuple[str, float]]]]) -> list[Markup]:
-    section = Markup("<section><small>{:.2f} bits a token</small>{}</section>")
+    section = Markup("<article><small>{:.2f} bits a token</small>{}</article>")
     return [section.format(bits, render_tokens(line)) for bits, line in lines]

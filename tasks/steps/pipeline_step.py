@@ -1,15 +1,16 @@
 """`@step`: a Prefect task whose result is an Artifact, skipped while inputs and code are those of an earlier run.
 
 Prefect's own cache key holds the run's id, and its TASK_SOURCE sees only the task's own lines; ours is a hash of the
-inputs (digests of artifacts, values of configs) and of the project modules that the task really imports, but for the
-machinery. What a key made is noted beside the artifacts, so the memory is wherever they are. Comments, docstrings
-and layout do not count as code.
+inputs (digests of artifacts, values of configs), of the project modules that the task really imports, but for the
+machinery, and of the files beside these that they name. What a key made is noted beside the artifacts, so the memory is
+wherever they are. Comments, docstrings and layout do not count as code.
 """
 
 import ast
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from functools import cache, cached_property, update_wrapper
@@ -20,6 +21,7 @@ from infra.artifact_store import Artifact, find_result, record_result
 from infra.errors import UserError, explain_full_disk, redact_url
 from infra.lock import hold_lock
 from tasks.steps.in_process import is_in_process
+from tasks.steps.progress import tell_if_silent
 
 P = ParamSpec("P")
 ROOT = Path(__file__).parents[2]
@@ -57,7 +59,7 @@ class Step(Generic[P]):
     def _made(self, key: str, *arguments: Any) -> Artifact:
         """What an earlier run made, or what is made and remembered now."""
         function: Callable[..., Artifact] = self.fn  # P does not reach in here
-        with hold_lock(key, self.fn.__name__), explain_full_disk():
+        with hold_lock(key, self.fn.__name__), explain_full_disk(), tell_if_silent(self.fn.__name__):
             if found := find_result(key):  # of a run that had the lock until now, too
                 return found
             artifact = function(*arguments)
@@ -155,7 +157,16 @@ def source_digest(module: str) -> str:
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
             node.body = node.body[1:]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    return hashlib.sha256("".join([ast.dump(tree), *_named_files(module, tree)]).encode()).hexdigest()
+
+
+def _named_files(module: str, tree: ast.Module) -> list[str]:
+    """The content of the files beside a module, a style or a script, whose names stand in it."""
+    path = _path(module)
+    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    names = sorted(text for text in texts if re.fullmatch(r"[\w-]+\.(?!py$)\w+", text))
+    files = [path.with_name(name) for name in names] if path else []
+    return [file.read_text() for file in files if file.is_file()]
 
 
 def _source(module: str) -> str:

@@ -35,7 +35,7 @@ def run_jobs(
         mapped = ray.data.from_items(jobs, override_num_blocks=len(jobs)).map(actor, num_cpus=1, compute=pool)
     else:
         mapped = ray.data.from_items(jobs, override_num_blocks=len(jobs)).map(_guarded, fn_args=(work,), num_cpus=1)
-    with Progress(label, len(jobs)) as progress:
+    with Progress(label, len(jobs), "parts") as progress:
         for result in mapped.iter_rows():
             if problem := result.pop("problem", None):
                 raise UserError(problem)

@@ -42,3 +42,15 @@ def _fits(hint: Any, value: Any) -> bool:
     if hint is int:
         return type(value) is int and abs(value) <= LARGEST
     return type(value) is hint
+
+
+def flatten_params(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`{"fit": {"epochs": 3}}` as `{"fit.epochs": 3}`."""
+    rows: dict[str, Any] = {}
+    for name, value in tree.items():
+        rows |= (
+            flatten_params(value, f"{prefix}{name}.")
+            if isinstance(value, dict) and value
+            else {f"{prefix}{name}": value}
+        )
+    return rows

@@ -19,7 +19,8 @@ def finalize_training(
     key: str, job: TrainJob, workers: Workers, told: dict[str, Any], sound: AudioConfig | None, quarantine: bytes = b""
 ) -> Artifact:
     """The bundle. key: of the training step. told: goes into its training.json beside the history."""
-    with mlflow_run(key, workers) as run_id:
+    begun = {"init_from": job.init_from.digest} if job.init_from else {}
+    with mlflow_run(key, workers, {f"scriptorium.{name}": digest for name, digest in begun.items()}) as run_id:
         run_training(job, workers, run_id)
         stored = training_checkpoints.latest(job.draft)
         if stored is None:
@@ -36,7 +37,7 @@ def finalize_training(
             tokenizer=job.tokenizer,
             sound=sound,
             beam=Beam(),
-            training={"history": standing["history"], "best": standing["best"]} | told,
+            training={"history": standing["history"], "best": standing["best"]} | begun | told,
             golden=job.dev.first(GOLDEN),
             quarantine=quarantine,
         )

@@ -41,6 +41,8 @@ def fit_closed_form(job: TrainJob, worker: WorkerRank) -> None:
     """Read the training text for the sums, solve, and read it again for its loss. Raises UserError for more epochs."""
     if job.fit.epochs != 1:
         raise UserError(f"fit.epochs={job.fit.epochs}: a read-out in closed form is found in one; set fit.epochs=1")
+    if job.init_from or job.fit.freeze or job.fit.rate_factors:
+        raise UserError("a read-out in closed form begins from nothing: leave out --from, fit.freeze, fit.rate_factors")
     if training_checkpoints.latest(job.draft):
         return
     torch.manual_seed(job.fit.seed)

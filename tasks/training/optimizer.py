@@ -24,8 +24,11 @@ class FitConfig:
     which the workers share: more workers than these have nothing to do. checkpoint_steps: updates between checkpoints,
     which come after each epoch too. best_by: the dev metric that picks the weights. average_last: instead, the mean of
     the last so many epochs' weights, 0 for the best. patience: epochs without a better dev metric before stopping, 0
-    never. error_budget: the share of training utterances that may be too short for their transcript. trail: store the
-    keys of every update (tests and audits). The defaults are those of Amodei et al. 2015 (Deep Speech 2, section 3).
+    never. error_budget: the share of training utterances that may be too short for their transcript. freeze: modules or
+    parameters that stay as they are, patterns of their names such as encoder.*; in them nothing is dropped, and running
+    statistics stay too. rate_factors: the same patterns with what multiplies the learning rate of each, such as
+    {"encoder": 0.1}. trail: store the keys of every update (tests and audits). The defaults are those of Amodei et al.
+    2015 (Deep Speech 2, section 3).
     """
 
     epochs: int = 20
@@ -44,6 +47,8 @@ class FitConfig:
     average_last: int = 0
     patience: int = 0
     error_budget: float = 0.05
+    freeze: tuple[str, ...] = ()
+    rate_factors: dict[str, float] = field(default_factory=dict)
     seed: int = 0
     trail: bool = False
 
@@ -58,6 +63,11 @@ class FitConfig:
             raise ValueError("fit.learning_rate is above 0, clip_norm not negative, and both are finite")
         if min(self.warmup_steps, self.average_last, self.patience) < 0 or not 0 <= self.error_budget <= 1:
             raise ValueError("fit.warmup_steps, average_last, patience are not negative, error_budget is in [0, 1]")
+        for pattern, factor in self.rate_factors.items():
+            if type(factor) not in (int, float) or not 0 < factor < math.inf:
+                raise ValueError(
+                    f"fit.rate_factors: {pattern!r} takes a number above 0, not {factor!r}; see fit.freeze"
+                )
         if not 0 <= self.seed < 1 << 63:
             raise ValueError(f"fit.seed is a whole number from 0 to {(1 << 63) - 1}, not {self.seed}")
         try:
@@ -67,7 +77,8 @@ class FitConfig:
             raise ValueError(f"fit.optimizer_options or schedule_options: {error}") from error
 
 
-def make_optimizer(parameters: Iterable[nn.Parameter], fit: FitConfig) -> torch.optim.Optimizer:
+def make_optimizer(parameters: Iterable[nn.Parameter] | list[dict[str, Any]], fit: FitConfig) -> torch.optim.Optimizer:
+    """parameters: or groups of them, each with a rate of its own."""
     return getattr(torch.optim, fit.optimizer)(parameters, lr=fit.learning_rate, **fit.optimizer_options)
 
 
@@ -81,6 +92,10 @@ def make_schedule(optimizer: torch.optim.Optimizer, fit: FitConfig, steps: int) 
             options[name] = fit.epochs if fit.schedule_every == "epoch" else steps
     if fit.schedule == "OneCycleLR":
         options.setdefault("max_lr", fit.learning_rate)
+    factors = [group["lr"] / fit.learning_rate for group in optimizer.param_groups]
+    for name in ("max_lr", "base_lr"):  # rates that are given as such; other schedules multiply those of the groups
+        if isinstance(options.get(name), int | float) and any(factor != 1 for factor in factors):
+            options[name] = [options[name] * factor for factor in factors]
     return kind(optimizer, **options)
 
 

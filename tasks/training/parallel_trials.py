@@ -61,7 +61,7 @@ def run_trials(trainings: Sequence[Trial], key: str, run_name: str) -> dict[str,
     todo = [one for one in trainings if find_result(one.key) is None]
     if not todo:
         return {}
-    with mlflow_run(key, Workers(run_name=run_name)):
+    with mlflow_run(key, Workers(run_name=run_name), {}):
         failed = _outcomes(todo)
         if len(failed) == len(trainings):
             label, line = next(iter(failed.items()))
@@ -73,7 +73,7 @@ def _outcomes(todo: list[Trial]) -> dict[str, str]:
     ray, failed = connect(), {}
     worker = ray.remote(num_cpus=1)(train_trial)
     waiting = {worker.remote(one): one for one in todo}
-    with Progress("train", len(todo)) as progress:
+    with Progress("train", len(todo), "models") as progress:
         note = f"0 of {len(todo)} trained"
         while waiting:
             for done in ray.wait(list(waiting), num_returns=1, timeout=POLL_SECONDS)[0]:

@@ -20,7 +20,7 @@ from infra.ray_cluster import connect
 from infra.retry import attempt
 from infra.settings import settings
 from tasks.steps.pipeline_step import Resources
-from tasks.steps.progress import Progress
+from tasks.steps.progress import Progress, format_seconds, tell
 from tasks.training.fit_closed_form import fit_closed_form, in_closed_form
 from tasks.training.optimizer import FitConfig
 from tasks.training.train_loop import Row, TrainJob, WorkerRank, train_loop
@@ -29,6 +29,7 @@ from tasks.training.training_duration import save_time
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0  # rank 0 writes every two seconds
+BEFORE_UPDATES = "before the first update"
 PROBLEM = "problem.txt"  # in the draft: what a worker found wrong, for the driver to raise
 
 
@@ -44,15 +45,16 @@ class Workers(Resources):
 
 
 @contextmanager
-def mlflow_run(key: str, workers: Workers) -> Iterator[str]:
+def mlflow_run(key: str, workers: Workers, tags: dict[str, str]) -> Iterator[str]:
     """The id of the MLflow run of this key, "" for none; marked as failed or killed if the block is."""
-    run_id = tracking.open_run(key, workers.run_name, {}) if workers.run_name else ""
+    run_id = tracking.open_run(key, workers.run_name, tags) if workers.run_name else ""
     try:
         yield run_id
     except BaseException as error:
         if run_id:
             status = "FAILED" if isinstance(error, Exception) else "KILLED"
-            attempt(lambda: tracking.finish(run_id, status))
+            reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+            attempt(lambda: tracking.finish(run_id, status, reason))
         raise
 
 
@@ -60,7 +62,7 @@ def run_training(job: TrainJob, workers: Workers, run_id: str) -> None:
     """The whole loop, from wherever the job's draft stands. Raises the UserError that any worker found."""
     with ProgressMonitor(job, run_id), raise_worker_errors(job.draft):
         train_in_process(job) if workers.count == 0 else train_on_ray(job, busy_workers(workers.count, job.fit))
-    save_time(job.draft)
+    save_time(job.draft, workers.count)
 
 
 def busy_workers(count: int, fit: FitConfig) -> int:
@@ -157,7 +159,11 @@ class ProgressMonitor:
 
     def __init__(self, job: TrainJob, run_id: str) -> None:
         self.draft, self.run_id, self.fit, self.sent = job.draft, run_id, job.fit, 0
-        self.progress = Progress("train", 1.0)
+        self.before = self._told()  # by a process that was killed
+        start = self.before["step"] / max(self.before["updates"], 1) if self.before else 0.0
+        self.progress = Progress("train", 1.0, start=start)
+        self.progress.reach(start, BEFORE_UPDATES)
+        self.epochs, self.seconds = len(self.before.get("history", ())), self.before.get("seconds", 0.0)
         self.ended = threading.Event()
         # In the context of the Prefect run, without which the thread could not update its progress artifact.
         self.thread = threading.Thread(target=copy_context().run, args=(self._watch,), daemon=True)
@@ -180,17 +186,42 @@ class ProgressMonitor:
         attempt(self._show)
 
     def _show(self) -> None:
-        told = json.loads(_told(self.draft, "progress.json") or b"{}")
-        if not told:
+        told = self._told()
+        if told == self.before:
             return
-        history, shown = told["history"], dict.fromkeys(("dev_loss", f"dev_{self.fit.best_by}"))
-        dev = "".join(f", {name.replace('_', ' ')} {history[-1][name]:.3f}" for name in shown if history)
-        estimate = f", estimated {told['estimated_seconds'] / 60:.0f} min in all" if not history else ""
+        history = told["history"]
+        dev = f", {self._dev(history[-1])}" if history else ""
+        estimate = f", estimated {format_seconds(told['estimated_seconds'])} in all" if not history else ""
         note = f"epoch {min(told['epoch'] + 1, self.fit.epochs)}, loss {told['loss']:.3f}{dev}{estimate}"
+        before_updates = self.progress.note == BEFORE_UPDATES
         self.progress.reach(told["step"] / max(told["updates"], 1), note)
+        if before_updates:
+            self.progress.restart()  # to start the workers is none of the pace
+        self._tell_epochs(told)
+        self.before = told
         if self.run_id and len(history) > self.sent:
             tracking.log_metrics(self.run_id, history_rows(history[self.sent :]))
             self.sent = len(history)
+
+    def _tell_epochs(self, told: dict[str, Any]) -> None:
+        """A line for each epoch that has ended since the last look, with the mean of the seconds that they took."""
+        ended = told["history"][self.epochs :]
+        if not ended:
+            return
+        seconds = (told["seconds"] - self.seconds) / len(ended)
+        left = self.progress.seconds_left() or 0.0
+        to_go = f", about {format_seconds(left)} to go" if left else ""
+        for row in ended:
+            epoch = f"epoch {row['epoch']} of {self.fit.epochs}: loss {row['loss']:.3f}, {self._dev(row)}"
+            tell(f"{epoch}, trained in {format_seconds(seconds)}{to_go}")
+        self.epochs, self.seconds = len(told["history"]), told["seconds"]
+
+    def _dev(self, row: Row) -> str:
+        names = dict.fromkeys(("dev_loss", f"dev_{self.fit.best_by}"))
+        return ", ".join(f"{name.replace('_', ' ')} {row[name]:.3f}" for name in names)
+
+    def _told(self) -> dict[str, Any]:
+        return json.loads(_told(self.draft, "progress.json") or b"{}")
 
 
 def history_rows(history: list[Row]) -> list[tuple[str, float, int]]:

@@ -13,6 +13,7 @@ from models.interface import EmissionModel
 from tasks.batches.batch_loader import UtteranceDataset
 from tasks.batches.batch_sampler import BatchingConfig
 from tasks.bundles.model_bundle import AudioConfig
+from tasks.bundles.pretrained_model import source_normalizer
 from tasks.bundles.speaker_batch_norm import AdaptationConfig
 from tasks.corpora.utterance import QUARANTINE
 from tasks.features.augment import AugmentConfig
@@ -31,7 +32,7 @@ from tasks.training.train_loop import TrainJob
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
     """What is trained, and how. model: the Config of a file in models/. adapt: how the model is to be used, which its
-    bundle remembers.
+    bundle remembers. init_from: the bundle that it begins with, whose front end, normalizer and network it has.
     """
 
     model: Any
@@ -40,6 +41,7 @@ class TrainingConfig:
     batching: BatchingConfig
     fit: FitConfig
     adapt: AdaptationConfig = AdaptationConfig()
+    init_from: Artifact | None = None
 
 
 @step
@@ -58,7 +60,7 @@ def prepare_asr(
     statistics, fit = features.read_json("statistics.json"), training.fit
     if not statistics:
         raise UserError(f"{features}: the training split is empty")
-    normalizer = fit_cmvn(statistics, training.front_end)
+    normalizer = source_normalizer(training.init_from) or fit_cmvn(statistics, training.front_end)
     sizes = (len(statistics["sum"]), len(load_tokenizer(tokenizer)))
     with torch.device("meta"):
         model = training.model.build(*sizes)
@@ -78,7 +80,7 @@ def prepare_asr(
             )
     if not len(rows):
         raise UserError(f"{features}: no training utterance is long enough for its transcript")
-    heard = UtteranceDataset(features, rows, normalizer, training.augment, fit.seed)
+    heard = UtteranceDataset(features, rows, normalizer, training.augment, fit.seed, load_tokenizer(tokenizer))
     held_out = UtteranceDataset(features, dev, normalizer)
     data = {
         "train": heard,
@@ -86,7 +88,8 @@ def prepare_asr(
         "batching": training.batching,
         "measure": check_metric(TranscriptionMetrics(), fit),
     }
-    return TrainJob(draft=draft, model=training.model, sizes=sizes, tokenizer=tokenizer, fit=fit, **data), rejects
+    data |= {"tokenizer": tokenizer, "fit": fit, "init_from": training.init_from}
+    return TrainJob(draft=draft, model=training.model, sizes=sizes, **data), rejects
 
 
 def too_short(rows: pa.Table, steps: np.ndarray) -> pa.Table:

@@ -11,6 +11,7 @@ from models.interface import Classifier, Model
 from tasks.batches.batch_loader import UtteranceDataset
 from tasks.batches.batch_sampler import BatchingConfig
 from tasks.bundles.model_bundle import AudioConfig
+from tasks.bundles.pretrained_model import source_normalizer
 from tasks.bundles.speaker_batch_norm import AdaptationConfig
 from tasks.features.augment import AugmentConfig
 from tasks.features.front_end import CMVN, FrontEnd, feature_size, fit_cmvn
@@ -20,6 +21,7 @@ from tasks.text.tokenizer import TokenizerConfig, load_source_tokenizer, load_to
 from tasks.training.dev_metrics import ClassificationMetrics, check_metric
 from tasks.training.finalize_training import finalize_training
 from tasks.training.optimizer import FitConfig
+from tasks.training.parameter_groups import check_patterns
 from tasks.training.run_training import Workers
 from tasks.training.train_loop import TrainJob
 
@@ -28,6 +30,7 @@ from tasks.training.train_loop import TrainJob
 class ClassifierTrainingConfig:
     """What is trained, and how. model: the Config of a file in models/ that is a `Classifier`. features: the front end
     of clips, or how texts are cut into tokens. adapt: how the model is to be used, which its bundle remembers.
+    init_from: the bundle that it begins with, whose front end, normalizer and network it has.
     """
 
     model: Any
@@ -36,6 +39,7 @@ class ClassifierTrainingConfig:
     batching: BatchingConfig
     fit: FitConfig
     adapt: AdaptationConfig = AdaptationConfig()
+    init_from: Artifact | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError for what cannot be honored, before anything is read."""
@@ -48,6 +52,7 @@ class ClassifierTrainingConfig:
         if not isinstance(model, Classifier):
             raise ValueError(f"model: {type(model).__name__} is no classifier")
         self.adapt.check(model)
+        check_patterns(model, self.fit)
         if isinstance(self.features, FrontEnd):
             self.features.check_filters()
             self.augment.check(self.features.kind)
@@ -84,6 +89,7 @@ def prepare_classifier(
         assert isinstance(training.features, FrontEnd)  # as the config has checked
         statistics = features.read_json("statistics.json")
         source_size, normalizer = len(statistics["sum"]), fit_cmvn(statistics, training.features)
+        normalizer = source_normalizer(training.init_from) or normalizer
     return TrainJob(
         draft=draft,
         model=training.model,
@@ -94,4 +100,5 @@ def prepare_classifier(
         batching=training.batching,
         fit=training.fit,
         measure=check_metric(ClassificationMetrics(), training.fit),
+        init_from=training.init_from,
     )

@@ -20,13 +20,16 @@ from tasks.training.train_loop import TrainJob
 
 @dataclass(frozen=True, kw_only=True)
 class LMTrainingConfig:
-    """What is trained, and how. model: the Config of a file in models/. prompt: of the sample after each epoch."""
+    """What is trained, and how. model: the Config of a file in models/. prompt: of the sample after each epoch.
+    init_from: the bundle that it begins with, whose network it has.
+    """
 
     model: Any
     chunks: ChunkConfig = field(default_factory=ChunkConfig)
     batching: BatchingConfig = field(default_factory=BatchingConfig)
     fit: FitConfig = field(default_factory=FitConfig)
     prompt: Prompt = field(default_factory=Prompt)
+    init_from: Artifact | None = None
 
 
 @step
@@ -60,4 +63,5 @@ def prepare_language_model(draft: Draft, stream: Artifact, tokenizer: Artifact, 
         fit=training.fit,
         measure=check_metric(LanguageModelMetrics(training.prompt, carried=chunks.carried), training.fit),
         reach=chunks.reach if chunks.carried else 0,
+        init_from=training.init_from,
     )

@@ -29,9 +29,11 @@ from models.interface import Batch, Model
 from tasks.batches.batch_loader import Dataset, prefetch
 from tasks.batches.batch_sampler import BatchingConfig, largest_batch, plan_batches, plan_streams
 from tasks.bundles import training_checkpoints
+from tasks.bundles.pretrained_model import build_model
 from tasks.bundles.training_checkpoints import TrainState
 from tasks.training.optimizer import FitConfig, advance, cool_down, make_optimizer, make_schedule, warm_up
-from tasks.training.train_module import RunningStatistics, Stored, TrainModule
+from tasks.training.parameter_groups import freeze_parameters, parameter_groups, set_training_mode
+from tasks.training.train_module import RunningStatistics, Stored, TrainModule, in_bfloat16
 
 WILD_UPDATES = 20  # so many in a row without a finite gradient end the run
 
@@ -52,6 +54,7 @@ class TrainJob:
     fit: FitConfig
     measure: "DevMetrics"
     reach: int = 0  # chunks that a gradient goes back over, where streams carry their state; 0 where none do
+    init_from: Artifact | None = None  # the bundle whose weights it begins with
 
 
 Row = dict[str, Any]  # the metrics of an epoch, and perhaps a "sample" of what the model writes
@@ -84,9 +87,9 @@ class DevMetrics(Protocol):
 def train_loop(job: TrainJob, worker: WorkerRank) -> None:
     fit = job.fit
     torch.manual_seed(fit.seed)
-    model: Model = job.model.build(*job.sizes).to(worker.device)
+    model = freeze_parameters(build_model(job.model, job.sizes, job.init_from), fit).to(worker.device)
     learner = TrainModule(model, worker.workers, job.reach)
-    optimizer = make_optimizer(model.parameters(), fit)
+    optimizer = make_optimizer(parameter_groups(model, fit), fit)
     stored = training_checkpoints.latest(job.draft) or {}
     now = TrainState(**stored.get("standing", {"group": fit.batches_per_step}))
     updates = sum(-(-len(_plan(job, epoch, now.group)) // now.group) for epoch in range(fit.epochs))
@@ -100,7 +103,7 @@ def train_loop(job: TrainJob, worker: WorkerRank) -> None:
     bar = Reporter(job, worker, updates, preflight(job, model, worker) / worker.workers)
 
     while now.epoch < fit.epochs and not should_stop(now, fit):
-        model.train()
+        set_training_mode(model, fit)
         groups = groups_of(job, now)
         mine = prefetch(job.train, worker_batches(groups, worker), now.epoch, model.reduction)
         for group in groups:
@@ -196,11 +199,6 @@ def should_stop(now: TrainState, fit: FitConfig) -> bool:
     return bool(fit.patience and now.epoch - now.best.get("epoch", 0) >= fit.patience)
 
 
-def in_bfloat16(device: torch.device) -> torch.autocast:
-    """Where there is a GPU."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
-
-
 def resume_streams(learner: TrainModule, reached: Stored, job: TrainJob, now: TrainState, worker: WorkerRank) -> None:
     """The streams where a checkpoint left them."""
 
@@ -230,7 +228,7 @@ def preflight(job: TrainJob, model: Model, worker: WorkerRank) -> float:
     batch_rows = largest_batch(_plan(job, job.batching.sorted_epochs, 1), job.train.frames)
     size, longest = len(batch_rows), int(job.train.frames[batch_rows].max())
     before = {name: value.clone() for name, value in model.named_buffers()}
-    model.train()
+    set_training_mode(model, job.fit)
     try:
         batch = job.train.batch(batch_rows, job.fit.epochs - 1, model.reduction).to(worker.device)
         begun = time.monotonic()
@@ -289,7 +287,7 @@ def _plan(job: TrainJob, epoch: int, group: int) -> list[np.ndarray]:
     frames, seed = job.train.frames, job.fit.seed
     if job.reach:
         return plan_streams(len(frames), job.batching.rows_of(int(frames[0])), group, seed, epoch)
-    return plan_batches(frames, job.train.shard_numbers, job.batching, seed, epoch)
+    return plan_batches(frames, job.train.shard_numbers, job.batching, seed, epoch, job.train.weights)
 
 
 def _trail(job: TrainJob, now: TrainState, group: list[np.ndarray], worker: WorkerRank) -> None:

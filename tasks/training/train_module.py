@@ -112,3 +112,8 @@ class TrainModule:
         self.model.train()  # a state may hold what is drawn in training only
         like = cast("LanguageModel", self.model).start(None, 1)
         return tree_map(lambda leaf: leaf.to(device), tree_fill(like, tensors))
+
+
+def in_bfloat16(device: torch.device) -> torch.autocast:
+    """Where there is a GPU."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")

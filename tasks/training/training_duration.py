@@ -4,12 +4,14 @@
 """
 
 import json
-from dataclasses import asdict, dataclass
-from typing import Any
+import time
+from dataclasses import asdict, dataclass, fields
+from typing import Any, NamedTuple
 
 from infra import storage
 from infra.artifact_store import Draft, open_draft
 from infra.settings import settings
+from tasks.steps.run_facts import describe_machine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,19 +25,40 @@ class TrainingTime:
     updates: int
 
 
-def save_time(draft: Draft) -> None:
-    """Keep what a training's last `progress.json` tells of its time."""
+class TrainingRecord(NamedTuple):
+    """ended: seconds since 1970. machine: that of the run in which it ended. workers: of that run, 0 for none of Ray's.
+    Earlier notes say none of this.
+    """
+
+    clock: TrainingTime
+    ended: float = 0.0
+    machine: str = ""
+    workers: int | None = None
+
+
+def save_time(draft: Draft, workers: int | None = None) -> None:
+    """Keep what a training's last `progress.json` tells of its time, with when and where it ended."""
     told = json.loads(draft.read("progress.json"))
     clock = TrainingTime(seconds=told["seconds"], core_seconds=told["core_seconds"], updates=told["step"])
-    storage.write(_place(draft), json.dumps(asdict(clock)).encode())
+    where = {"ended": time.time(), "machine": describe_machine(), "workers": workers}
+    storage.write(_place(draft), json.dumps(asdict(clock) | where).encode())
 
 
 def load_time(key: str) -> TrainingTime | None:
     """The clock of the training step with this key; None where somebody has taken it away."""
+    record = load_record(key)
+    return record and record.clock
+
+
+def load_record(key: str) -> TrainingRecord | None:
+    """The same with when and where it ended."""
     try:
-        return TrainingTime(**json.loads(storage.read(_place(open_draft("training", key[:32])))))
+        told = json.loads(storage.read(_place(open_draft("training", key[:32]))))
     except FileNotFoundError:
         return None
+    clock = TrainingTime(**{field.name: told[field.name] for field in fields(TrainingTime)})
+    where = {name: told[name] for name in TrainingRecord._fields if name in told}
+    return TrainingRecord(clock, **where)
 
 
 def load_progress(key: str) -> dict[str, Any]:

@@ -13,21 +13,26 @@ SLACK = 0.5  # seconds that the times of one word in two windows may differ by
 
 
 def join_words(before: Sequence[Word], after: Sequence[Word], shared: tuple[float, float]) -> list[Word]:
-    """The words of two windows that share these seconds of the recording, as those of one.
+    """The words of two windows that share these seconds of the recording, as those of one."""
+    kept, first = find_seam(before, after, shared)
+    return [*before[:kept], *after[first:]]
+
+
+def find_seam(before: Sequence[Word], after: Sequence[Word], shared: tuple[float, float]) -> tuple[int, int]:
+    """So many words of the first window are kept, and those of the second from this one on.
 
     Where words have no times, the windows are joined at the longest run of words that both have.
     """
     middle = (shared[0] + shared[1]) / 2
     if any(word.start is None for word in (*before, *after)):
-        return _join_untimed(before, after)
+        return _untimed_seam(before, after)
     first = next((i for i in reversed(range(len(before))) if _middle(before[i]) < shared[0] - SLACK), -1) + 1
     head = [word for word in after if _middle(word) <= shared[1] + SLACK]
     same = align_timed(before[first:], head)
     if same:
         i, j = min(same, key=lambda pair: abs(_middle(before[first + pair[0]]) - middle))
-        return [*before[: first + i + 1], *after[j + 1 :]]
-    kept = [word for word in before if _middle(word) < middle]
-    return [*kept, *(word for word in after if _middle(word) >= middle)]
+        return first + i + 1, j + 1
+    return sum(_middle(word) < middle for word in before), sum(_middle(word) < middle for word in after)
 
 
 def align_timed(one: Sequence[Word], other: Sequence[Word]) -> list[tuple[int, int]]:
@@ -61,10 +66,10 @@ def _middle(word: Word) -> float:
     return ((word.start or 0.0) + (word.end or 0.0)) / 2
 
 
-def _join_untimed(before: Sequence[Word], after: Sequence[Word]) -> list[Word]:
+def _untimed_seam(before: Sequence[Word], after: Sequence[Word]) -> tuple[int, int]:
     tail = before[-len(after) :] if after else []
     matcher = SequenceMatcher(None, [word.text for word in tail], [word.text for word in after], autojunk=False)
     same = matcher.find_longest_match()
     if not same.size:
-        return [*before, *after]
-    return [*before[: len(before) - len(tail) + same.a], *after[same.b :]]
+        return len(before), 0
+    return len(before) - len(tail) + same.a, same.b

@@ -6,6 +6,7 @@ BBC's and Netflix's guidelines). It ends before a pause of PAUSE_MS, and where t
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from heapq import merge
 from typing import NamedTuple
 
 from tasks.transcription.transcript import Segment, Transcript, Word
@@ -47,9 +48,12 @@ def vtt(transcript: Transcript) -> str:
 
 
 def make_cues(transcript: Transcript) -> list[Cue]:
-    """All words in order, each in one cue."""
+    """All words in order, each in one cue. Who speaks in different channels is not in one cue, and where they speak at
+    once the later one waits.
+    """
+    heard = [list(_groups(_pieces(timed_words(transcript.of_channel(one))))) for one in transcript.channels]
     found, free = list[Cue](), 0
-    for pieces in _groups(_pieces(timed_words(transcript))):
+    for pieces in merge(*heard, key=lambda group: group[0].begin):
         begin = max(free, pieces[0].begin)
         end = min(max(pieces[-1].end, begin + SHORTEST_MS), begin + LONGEST_MS)
         found.append(Cue(begin, end, balance_lines([piece.text for piece in pieces])))

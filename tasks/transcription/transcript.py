@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from tasks.transcription.coverage import Interval
 from tasks.transcription.windows import Span
 
 
@@ -28,8 +29,10 @@ class Alternative(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Segment:
-    """What was said from `start` to `end` (seconds). n_best: the readings, best first; where it was put together of
-    windows, that one alone. truncated: a search came to its limit of length in it, and more may have been said.
+    """What was said from `start` to `end` (seconds) in a channel: one window that was decoded, as far as it is not the
+    next one's. n_best: the readings, best first; where some words are the next one's, that one alone. truncated: the
+    search came to its limit of length, and more may have been said. flags: why it is doubtful, see
+    suspicious_readings.py.
     """
 
     start: float
@@ -37,6 +40,8 @@ class Segment:
     words: tuple[Word, ...]
     n_best: tuple[Alternative, ...]
     truncated: bool = False
+    channel: int = 0
+    flags: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -50,14 +55,39 @@ class Segment:
 
 @dataclass(frozen=True, kw_only=True)
 class Transcript:
-    """A whole recording. seconds: its length. rate: of its samples. spans: which of them were decoded as speech and
-    which left out as silence; they add up to the recording.
+    """A whole recording. seconds: its length. rate: of its samples. coverage: what became of each of them; of each
+    channel the intervals add up to the recording. sha256: of the file, "" for samples. flaw: what was wrong with it.
     """
 
     segments: tuple[Segment, ...]
-    spans: tuple[Span, ...]
+    coverage: tuple[Interval, ...]
     seconds: float
     rate: int
+    sha256: str = ""
+    flaw: str = ""
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """Of the first channel: speech as it was found, silence, and what could not be read."""
+        found = list[Span]()
+        for interval in (i for i in self.coverage if i.channel == self.channels[0]):
+            fate = "speech" if interval.fate == "decoded" else interval.fate
+            if found and found[-1].end == interval.begin and found[-1].fate == fate:
+                found[-1] = Span(found[-1].begin, interval.end, fate)
+            else:
+                found.append(Span(interval.begin, interval.end, fate))
+        return tuple(found)
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """That were heard one by one; of a mix the first alone."""
+        heard = {one.channel for one in (*self.segments, *self.coverage)}
+        return tuple(sorted(heard)) or (0,)
+
+    def of_channel(self, channel: int) -> "Transcript":
+        """What was said in one of them."""
+        segments = tuple(segment for segment in self.segments if segment.channel == channel)
+        return replace(self, segments=segments, coverage=tuple(i for i in self.coverage if i.channel == channel))
 
     @property
     def text(self) -> str:
@@ -89,6 +119,10 @@ class Transcript:
             "n_best": [reading._asdict() for reading in self.n_best],
             "segments": [_segment(segment) for segment in self.segments],
             "spans": [{"begin": s.begin / self.rate, "end": s.end / self.rate, "fate": s.fate} for s in self.spans],
+            "coverage": [interval._asdict() for interval in self.coverage],
+            "rate": self.rate,
+            "sha256": self.sha256,
+            "flaw": self.flaw,
         }
 
 
@@ -97,5 +131,7 @@ def mean_confidence(words: Sequence[Word]) -> float | None:
 
 
 def _segment(segment: Segment) -> dict[str, Any]:
-    told = {name: getattr(segment, name) for name in ("start", "end", "text", "confidence", "truncated")}
+    told = {
+        name: getattr(segment, name) for name in ("channel", "start", "end", "text", "confidence", "truncated", "flags")
+    }
     return told | {"n_best": [reading._asdict() for reading in segment.n_best]}

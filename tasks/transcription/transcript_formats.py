@@ -25,13 +25,23 @@ def _json(transcript: Transcript, name: str) -> str:
 
 
 def _ctm(transcript: Transcript, name: str) -> str:
-    return ctm(AlignedTranscript(_timed(transcript), [], transcript.seconds), name)
+    return "".join(
+        ctm(AlignedTranscript(_timed(transcript.of_channel(channel)), [], transcript.seconds), name, channel + 1)
+        for channel in transcript.channels
+    )
 
 
 def _textgrid(transcript: Transcript, _name: str) -> str:
-    """Times in tenths of milliseconds, as they are written: what is shorter is no interval there."""
-    segments = [TimedToken(s.text, round(s.start, 4), round(s.end, 4)) for s in transcript.segments]
-    return textgrid_tiers({"words": _timed(transcript), "segments": segments}, round(transcript.seconds, 4))
+    """Times in tenths of milliseconds, as they are written: what is shorter is no interval there. Tiers of each channel
+    where there are several.
+    """
+    tiers = {}
+    for channel in transcript.channels:
+        heard = transcript.of_channel(channel)
+        suffix = f" {channel + 1}" if len(transcript.channels) > 1 else ""
+        segments = [TimedToken(s.text, round(s.start, 4), round(s.end, 4)) for s in heard.segments]
+        tiers |= {f"words{suffix}": _timed(heard), f"segments{suffix}": segments}
+    return textgrid_tiers(tiers, round(transcript.seconds, 4))
 
 
 def _timed(transcript: Transcript) -> list[TimedToken]:

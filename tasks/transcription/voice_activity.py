@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
-from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -24,11 +23,11 @@ import torch.nn.functional as F
 from infra.errors import UserError
 from tasks.decoding.streaming_features import ResampleStream
 from tasks.transcription.silero_network import PIECE, SileroNetwork
+from tasks.transcription.speech_runs import RunPadding, SpeechRuns
 from tasks.transcription.windows import Span
 
 RATE = 16000  # hertz, what both detectors hear at
 BLOCK = 1 << 18  # samples that are resampled at a time
-HYSTERESIS = 0.15  # as in silero-vad's own `get_speech_timestamps`
 PACKAGES = {"silero": "silero_vad", "webrtc": "webrtcvad"}
 
 
@@ -39,7 +38,7 @@ class VadConfig:
     kind: Literal["none", "silero", "webrtc"] = "none"
     threshold: float = 0.5
     min_speech_ms: int = 250
-    min_silence_ms: int = 500
+    min_silence_ms: int = 200
     pad_ms: int = 100
     aggressiveness: int = 3
 
@@ -61,80 +60,152 @@ def check_installed(config: VadConfig) -> None:
 
 
 def find_speech(blocks: Iterable[np.ndarray], rate: int, config: VadConfig) -> Iterator[Span]:
-    """Spans of speech in samples at `rate`, in order and apart from one another, each once the next is known.
+    """Spans of speech in samples at `rate`, in order and apart from one another, each as soon as it is known.
 
     blocks: the samples (n,) in [-1, 1] of a recording, one block after the other, of which only the last is held.
     Raises UserError where the detector is not installed.
     """
+    found = detect_speech(rate, config)
+    for block in blocks:
+        yield from found.hear(block)
+    yield from found.finish()
+
+
+class SpeechSpans(Protocol):
+    """Speech in a recording that comes block by block. heard: samples so far. open_span: of speech that goes on, from
+    where to where it is known to be; None where there is none. settled: no span to come begins before this sample.
+    """
+
+    heard: int
+
+    def hear(self, samples: np.ndarray) -> list[Span]:
+        """The next samples (n,); the spans that are known now, whole."""
+        ...
+
+    def finish(self) -> list[Span]: ...
+    @property
+    def open_span(self) -> tuple[int, int] | None: ...
+    @property
+    def settled(self) -> int: ...
+
+
+def detect_speech(rate: int, config: VadConfig) -> SpeechSpans:
+    """For one channel of one recording. Raises UserError where the detector is not installed."""
+    if config.kind == "none":
+        return WholeRecording()
     check_installed(config)
-    detector = DETECTORS[config.kind](config)
-    heard = _Counter(blocks)
-    seconds = detector.piece / RATE
-    scores = chain.from_iterable(map(detector, _pieces(heard, rate, detector.piece)))
-    runs = speech_runs(scores, seconds, config)
-    for begin, end in pad_runs(runs, config.pad_ms / 1000 / seconds):
-        first, last = (min(round(at * seconds * rate), heard.size) for at in (begin, end))
-        if first < last:
-            yield Span(first, last)
+    return VoiceActivity(rate, config)
+
+
+class WholeRecording:
+    """All is taken for speech."""
+
+    def __init__(self) -> None:
+        self.heard = 0
+
+    def hear(self, samples: np.ndarray) -> list[Span]:
+        self.heard += len(samples)
+        return []
+
+    def finish(self) -> list[Span]:
+        return [Span(0, self.heard)] if self.heard else []
+
+    @property
+    def open_span(self) -> tuple[int, int] | None:
+        return 0, self.heard
+
+    @property
+    def settled(self) -> int:
+        return 0
+
+
+class VoiceActivity:
+    """By a detector."""
+
+    def __init__(self, rate: int, config: VadConfig) -> None:
+        self.detector, self.rate = DETECTORS[config.kind](config), rate
+        self.seconds = self.detector.piece / RATE
+        self.runs, self.padding = _runs(self.seconds, config), RunPadding(config.pad_ms / 1000 / self.seconds)
+        self.pieces, self.heard = _Pieces(rate, self.detector.piece), 0
+
+    def hear(self, samples: np.ndarray) -> list[Span]:
+        self.heard += len(samples)
+        found = list[tuple[float, float]]()
+        for pieces in self.pieces.hear(samples):
+            found += self._padded(self.runs.hear(self.detector(pieces)))
+        return self._spans(found)
+
+    def finish(self) -> list[Span]:
+        found = list[tuple[float, float]]()
+        for pieces in self.pieces.finish():
+            found += self._padded(self.runs.hear(self.detector(pieces)))
+        found += self._padded(self.runs.finish())
+        return self._spans([*found, *self.padding.finish()])
+
+    def _padded(self, runs: Iterable[tuple[int, int]]) -> list[tuple[float, float]]:
+        found = [span for run in runs for span in self.padding.hear(*run)]
+        quiet = self.runs.number if self.runs.begin is None else self.runs.begin
+        return found + self.padding.settle(quiet)
+
+    def _spans(self, found: Iterable[tuple[float, float]]) -> list[Span]:
+        return [Span(a, b) for a, b in ((self._sample(begin), self._sample(end)) for begin, end in found) if a < b]
+
+    def _sample(self, piece: float) -> int:
+        return min(round(piece * self.seconds * self.rate), self.heard)
+
+    @property
+    def open_span(self) -> tuple[int, int] | None:
+        if self.runs.begin is None or not self.runs.sure:
+            return None
+        return self._sample(self.padding.begin(self.runs.begin)), self._sample(self.runs.end)
+
+    @property
+    def settled(self) -> int:
+        if self.padding.held:
+            return self._sample(self.padding.held[0])
+        first = self.runs.number if self.runs.begin is None else self.runs.begin
+        return self._sample(self.padding.begin(first))
 
 
 def speech_runs(scores: Iterable[float], seconds: float, config: VadConfig) -> Iterator[tuple[int, int]]:
     """Runs of pieces [first, last) that are speech. scores: how probable it is in each piece of so many seconds."""
-    begin, quiet, number = None, None, 0
-    least = config.min_speech_ms / 1000 / seconds
-    patience = config.min_silence_ms / 1000 / seconds
-    for number, score in enumerate(scores, 1):  # noqa: B007  (counted beyond the loop)
-        piece = number - 1
-        if score >= config.threshold:
-            begin, quiet = piece if begin is None else begin, None
-        elif begin is not None and score < config.threshold - HYSTERESIS:
-            quiet = piece if quiet is None else quiet
-            if number - quiet >= patience:
-                if quiet - begin >= least:
-                    yield begin, quiet
-                begin = quiet = None
-    end = number if quiet is None else quiet
-    if begin is not None and end - begin >= least:
-        yield begin, end
+    runs = _runs(seconds, config)
+    yield from runs.hear(scores)
+    yield from runs.finish()
 
 
 def pad_runs(runs: Iterable[tuple[int, int]], pad: float) -> Iterator[tuple[float, float]]:
     """Each run with so much before and after it, or half of what lies between two; the last may go beyond the end."""
-    begin, end = 0.0, None
-    for first, last in runs:
-        before = first - pad if end is None else first - min(pad, (first - end) / 2)
-        if end is not None:
-            yield begin, end + min(pad, (first - end) / 2)
-        begin, end = max(0.0, before), last
-    if end is not None:
-        yield begin, end + pad
+    padding = RunPadding(pad)
+    for run in runs:
+        yield from padding.hear(*run)
+    yield from padding.finish()
 
 
-class _Counter:
-    """Blocks as they come, and how many samples they had so far."""
-
-    def __init__(self, blocks: Iterable[np.ndarray]) -> None:
-        self.blocks, self.size = blocks, 0
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        for block in self.blocks:
-            self.size += len(block)
-            yield block
+def _runs(seconds: float, config: VadConfig) -> SpeechRuns:
+    least, patience = (ms / 1000 / seconds for ms in (config.min_speech_ms, config.min_silence_ms))
+    return SpeechRuns(config.threshold, least, patience)
 
 
-def _pieces(blocks: Iterable[np.ndarray], rate: int, size: int) -> Iterator[torch.Tensor]:
-    """(N, size) at RATE, as they come, the last one filled up with zeros."""
-    resampled, held = ResampleStream(rate, RATE), torch.empty(0)
-    for block in blocks:
-        for begin in range(0, len(block), BLOCK):
-            held = torch.cat((held, resampled(_tensor(block[begin : begin + BLOCK]), last=False)))
-            whole = len(held) // size * size
+class _Pieces:
+    """Samples to pieces (N, size) at RATE, as they come, the last one filled up with zeros."""
+
+    def __init__(self, rate: int, size: int) -> None:
+        self.resampled, self.held, self.size = ResampleStream(rate, RATE), torch.empty(0), size
+
+    def hear(self, samples: np.ndarray) -> Iterator[torch.Tensor]:
+        for begin in range(0, len(samples), BLOCK):
+            heard = self.resampled(_tensor(samples[begin : begin + BLOCK]), last=False)
+            self.held = torch.cat((self.held, heard))
+            whole = len(self.held) // self.size * self.size
             if whole:
-                yield held[:whole].view(-1, size)
-            held = held[whole:]
-    held = torch.cat((held, resampled(torch.empty(0), last=True)))
-    if len(held):
-        yield F.pad(held, (0, -len(held) % size)).view(-1, size)
+                yield self.held[:whole].view(-1, self.size)
+            self.held = self.held[whole:]
+
+    def finish(self) -> Iterator[torch.Tensor]:
+        held = torch.cat((self.held, self.resampled(torch.empty(0), last=True)))
+        if len(held):
+            yield F.pad(held, (0, -len(held) % self.size)).view(-1, self.size)
 
 
 def _tensor(samples: np.ndarray) -> torch.Tensor:

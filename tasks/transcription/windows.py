@@ -1,11 +1,12 @@
 """Where a long recording is cut: spans of speech and silence that add up to it, and the windows that are decoded."""
 
-import math
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-Fate = Literal["speech", "silence"]
+import numpy as np
+
+QUIET_SECONDS = 0.2  # the closure of a stop in the middle of a word is shorter
+Fate = Literal["speech", "silence", "failed"]
 
 
 class Span(NamedTuple):
@@ -18,8 +19,8 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class WindowConfig:
-    """max_seconds: speech of up to so many seconds is decoded as one window; what is longer is cut into windows of
-    equal length that share overlap_seconds, so that a word at a seam is whole in one of two.
+    """max_seconds: speech of up to so many seconds is decoded as one window; what is longer is cut where it is quietest
+    into windows that share overlap_seconds, so that a word at a seam is whole in one of two.
     """
 
     max_seconds: float = 20.0
@@ -30,29 +31,45 @@ class WindowConfig:
             raise ValueError("windows.max_seconds is at least 1, and overlap_seconds at most half of it")
 
 
-def split_span(span: Span, rate: int, config: WindowConfig) -> list[Span]:
-    """Windows that cover a span, neighbors sharing at least overlap_seconds; one where it is short enough."""
-    size, longest = span.end - span.begin, max(1, int(config.max_seconds * rate))
-    if size <= longest:
-        return [span]
-    shared = min(int(config.overlap_seconds * rate), longest - 1)
-    count = math.ceil((size - shared) / (longest - shared))
-    begins = [span.begin + k * (size - shared) // count for k in range(count + 1)]
-    return [Span(begin, after + shared, span.fate) for begin, after in zip(begins, begins[1:], strict=False)]
-
-
-def fill_silence(speech: Iterable[Span], size: int) -> Iterator[Span]:
-    """The spans with silence between them: they follow one another from 0 to the recording's size.
-
-    speech: in order, none overlapping the next. Raises ValueError for others.
+class WindowCutter:
+    """Cuts speech of any length as it comes, in the middle of the quietest QUIET_SECONDS that leave windows of half
+    their longest length at least (a quarter, where two are enough); neighbors share what lies around the cut.
     """
-    at = 0
-    for span in speech:
-        if not at <= span.begin < span.end <= size:
-            raise ValueError(f"span {span} does not follow {at} within {size}")
-        if span.begin > at:
-            yield Span(at, span.begin, "silence")
-        yield span
-        at = span.end
-    if at < size:
-        yield Span(at, size, "silence")
+
+    def __init__(self, rate: int, config: WindowConfig) -> None:
+        self.longest = max(2, int(config.max_seconds * rate))
+        self.shared = min(int(config.overlap_seconds * rate), self.longest // 2)
+        self.hop, self.quiet = max(1, rate // 100), max(1, round(QUIET_SECONDS * 100))
+
+    @property
+    def awaited(self) -> int:
+        """Samples of speech that has not ended: with more, a window is cut off."""
+        return 2 * self.longest
+
+    def cut(self, samples: np.ndarray, *, ended: bool) -> tuple[list[tuple[int, int]], int]:
+        """Windows [begin, end) of speech (n,), or given frames (n, D), and where among them the next one begins."""
+        found, at, half = list[tuple[int, int]](), 0, self.shared // 2
+        while len(samples) - at > (self.longest if ended else self.awaited):
+            left = len(samples) - at
+            low, high = self.longest // 2, self.longest - self.shared + half
+            if left <= 2 * self.longest - self.shared:
+                quarter = self.longest // 4
+                low, high = max(quarter, left - self.longest + half), min(high, left - quarter)
+            low = max(low, half + 1)
+            place = at + self._quietest(samples[at + low : at + max(low, high) + 1]) + low
+            found.append((at, min(place + self.shared - half, at + self.longest)))
+            at = place - half
+        if ended and at < len(samples):
+            found.append((at, len(samples)))
+            at = len(samples)
+        return found, at
+
+    def _quietest(self, samples: np.ndarray) -> int:
+        """The middle of the quietest stretch, of several the last. Of cepstra the first is the log energy."""
+        power = (samples.astype(np.float64) - samples.mean()) ** 2 if samples.ndim == 1 else np.exp(samples[:, 0])
+        edges = np.arange(0, max(1, len(power) - self.hop + 1), self.hop)
+        hops = np.add.reduceat(power, edges)[: max(1, len(power) // self.hop)]
+        width = min(self.quiet, len(hops))
+        smooth = np.convolve(hops, np.ones(width), "valid")
+        last = len(smooth) - 1 - int(smooth[::-1].argmin())
+        return min((2 * last + width) * self.hop // 2, len(samples) - 1)

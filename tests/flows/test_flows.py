@@ -84,11 +84,17 @@ def the_whole_way(corpus, root):
     from infra.artifact_store import artifact_at
 
     name = "s3" if storage.is_s3(root) else "local"
-    call = {"corpus": corpus, "recipe": "deep_speech_2_demo", "settings": SMALL, "workers": 0, "model_name": name}
+    call = {"corpus": corpus, "recipe": "auto", "settings": SMALL, "workers": 0, "model_name": name}
     result, first = states_of(train_asr, **call)
-    assert set(first.values()) == {"Completed"}
+    assert sorted(first.values()) == ["Cached", *["Completed"] * (len(first) - 1)], "it is ingested once"
+    assert result["recipe"] == "asr_small"
+    assert result["recipe_reason"].startswith("0.0 h of training audio")
     assert result["report"].startswith(root)
-    assert storage.read(result["report"]).startswith(b"<!doctype html>")
+    html = storage.read(result["report"]).decode()
+    assert html.startswith("<!doctype html>")
+    assert f"scriptorium train-asr --corpus {corpus} --recipe deep_speech_2_demo --set model.hidden_size=24" in html
+    assert all(f'<section id="{name}"' in html for name in ("comparison-test", "errors-test", "corpus", "run"))
+    assert "dev shares 3 of its 3 speakers with train" in html
     assert set(result["metrics"]) == {"test", "dev"}
     assert result["metrics"]["test"]["utterances"] == 6
     shards = artifact_at(result["paths"]["shards"])
@@ -108,8 +114,25 @@ def test_on_a_local_folder(prefect_server, tmp_path, monkeypatch):
     monkeypatch.setenv("SCRIPTORIUM_ARTIFACTS", str(tmp_path / "artifacts"))
     monkeypatch.setenv("SCRIPTORIUM_CORES", "2")
     result, call = the_whole_way(f"manifest:{tones(tmp_path / 'corpus')}", str(tmp_path / "artifacts"))
+    it_goes_on_from_the_champion(result, call)
     the_registry_has_the_last_word(result, call)
     what_is_in_the_folder_is_measured(result, call["corpus"], tmp_path)
+
+
+def it_goes_on_from_the_champion(result, call):
+    """Fine-tuned: recorded with what it started from."""
+    from flows.train_asr import train_asr
+    from infra.artifact_store import artifact_at
+    from infra.mlflow_client import client
+
+    settings = (f"init_from={call['model_name']}@champion", "fit.epochs=1", "fit.freeze=members.*.convolutions")
+    tuned = train_asr(**call | {"settings": settings, "model_name": "tuned"})
+    assert tuned["recipe"] == "asr_fine_tune"
+    told, source = artifact_at(tuned["paths"]["bundle"]).read_json("training.json"), result["digests"]["bundle"]
+    assert told["init_from"] == source
+    assert told["fit"]["freeze"] == ["members.*.convolutions"]
+    run = client().get_run(tuned["run_id"]).data
+    assert (run.tags["scriptorium.init_from"], run.params["recipe"]) == (source, "asr_fine_tune")
 
 
 def the_registry_has_the_last_word(result, call):
@@ -154,7 +177,7 @@ def test_the_search_is_tuned_with_a_model_of_the_transcripts(prefect_server, tmp
     from flows.evaluate import evaluate_model
     from flows.train_asr import train_asr
     from flows.tune_decoding import tune_decoding
-    from infra import storage, tracking
+    from infra import model_registry, storage
     from infra.artifact_store import artifact_at
     from infra.errors import UserError
     from tasks.bundles.model_bundle import load_bundle
@@ -169,12 +192,12 @@ def test_the_search_is_tuned_with_a_model_of_the_transcripts(prefect_server, tmp
     other, states = states_of(train_asr, settings=[*SMALL, *fused[:1], "beam.lm_weight=0.9"], **call)
     assert [name for name, state in states.items() if state == "Completed" and name.startswith("train")] == []
     assert other["run_id"] != trained["run_id"], "what was registered first stays as it was"
-    assert artifact_at(tracking.resolve_model("tuned/1")).digest == trained["digests"]["bundle"]
+    assert artifact_at(model_registry.resolve_model("tuned/1")).digest == trained["digests"]["bundle"]
 
     grid = ("grid.lm_weight=0,0.5,1", "grid.word_bonus=0,1")
     tuned = tune_decoding(model="tuned@champion", corpus=corpus, settings=grid, model_name="tuned")
     page = storage.read(tuned["report"]).decode()
-    assert page.count("data:image/png;base64") == 1
+    assert page.count("<svg") == 1
     told = artifact_at(tuned["paths"]["bundle"]).read_json("decode.json")
     assert told["lm_weight"] in {0, 0.5, 1}
     assert tuned["metrics"]["dev"]["wer"] <= trained["metrics"]["dev"]["wer"]

@@ -25,7 +25,7 @@ def _store(tmp_path, monkeypatch):
 def test_the_whole_way(prefect_server, tmp_path, capsys):
     from flows.generate import generate
     from flows.train_ngram import train_ngram
-    from infra import storage, tracking
+    from infra import model_registry, storage, tracking
     from infra.artifact_store import artifact_at
     from tasks.decoding.generate_text import Prompt
     from tasks.ngram.arpa_file import read_arpa
@@ -49,7 +49,7 @@ def test_the_whole_way(prefect_server, tmp_path, capsys):
     assert set(second.values()) == {"Cached"}
     assert len(second) == len(first)
 
-    place = tracking.resolve_model("ngram@champion")
+    place = model_registry.resolve_model("ngram@champion")
     stored, data = load_ngram(Path(place, "ngram.bin")), tracking.client().get_run(result["run_id"]).data
     read = read_arpa(Path(place, "ngram.arpa.gz"), stored.spellings)
     for ours, theirs in zip(stored.model.levels, read.levels, strict=True):

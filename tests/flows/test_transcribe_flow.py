@@ -60,6 +60,42 @@ def test_one_file_goes_to_standard_output(artifact_root, folder, monkeypatch, ca
     assert len(greedy["n_best"]) == 1 <= len(json.loads(capfd.readouterr().out)["n_best"])
 
 
+def test_of_a_damaged_file_what_can_be_read_is_written(artifact_root, tmp_path, monkeypatch, capsys):
+    """And what cannot is an interval of it, a line, and the exit status."""
+    whole = clip(tmp_path / "whole.wav", 30.0).read_bytes()
+    (tmp_path / "cut.wav").write_bytes(whole[: len(whole) * 2 // 3])
+    with pytest.raises(SystemExit) as ended:
+        run(monkeypatch, tmp_path, "--model", bundle_of(CTC).uri, "--out", tmp_path / "out", "--format", "json")
+    assert ended.value.code == 1
+    (line,) = [line for line in capsys.readouterr().err.replace("\r", "\n").splitlines() if "cut.wav" in line]
+    assert "cut.wav: truncated (" in line
+    told = {name: json.loads((tmp_path / "out" / f"{name}.json").read_text()) for name in ("whole", "cut")}
+    assert told["cut"]["seconds"] == told["whole"]["seconds"] == 30
+    for name, flaw in (("whole", ""), ("cut", "truncated")):
+        assert told[name]["flaw"].startswith(flaw)
+        edges = [(interval["begin"], interval["end"]) for interval in told[name]["coverage"]]
+        assert [0, *(end for _, end in edges)] == [*(begin for begin, _ in edges), 240_000]
+    assert [interval["fate"] for interval in told["cut"]["coverage"]] == ["decoded", "failed"]
+    assert told["cut"]["coverage"][1]["begin"] == pytest.approx(160_000, abs=50)
+
+
+def test_channels(artifact_root, tmp_path, monkeypatch, capfd):
+    wave = 0.2 * np.random.default_rng(0).standard_normal((8000, 2))
+    soundfile.write(tmp_path / "a.wav", wave, 8000)
+    soundfile.write(tmp_path / "right.wav", wave[:, 1], 8000)
+    model = bundle_of(CTC).uri
+    found = {}
+    for how in ("mix", "separate", "1"):
+        run(monkeypatch, tmp_path / "a.wav", "--model", model, "--set", f"channels={how}", "--format", "json")
+        found[how] = json.loads(capfd.readouterr().out)
+    run(monkeypatch, tmp_path / "right.wav", "--model", model, "--format", "json")
+    assert [segment["channel"] for segment in found["separate"]["segments"]] == [0, 1]
+    assert found["separate"]["segments"][1]["text"] == found["1"]["text"] == json.loads(capfd.readouterr().out)["text"]
+    with pytest.raises(SystemExit):
+        run(monkeypatch, tmp_path / "a.wav", "--model", model, "--set", "channels=both", "--format", "json")
+    assert "channels=both: mix, separate, or the number" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(("arguments", "says"), [
     (["nowhere.wav"], "nowhere.wav: no such file, folder or pattern"),
     (["*.wav"], "*.wav: no file matches"),

@@ -55,12 +55,13 @@ def test_deployments_name_flows_and_parameters_that_exist():
         "flows/compare.py:compare",
         "flows/evaluate.py:evaluate_model",
         "flows/tune_decoding.py:tune_decoding",
+        "flows/transcribe_archive.py:transcribe_archive",
     }
     for deployment in config["deployments"]:
         file, _, function = deployment["entrypoint"].partition(":")
         source = (ROOT / file).read_text()
         signature = source.partition(f"def {function}(")[2].partition(") ->")[0]
-        for name in deployment["parameters"]:
+        for name in deployment.get("parameters", ()):
             assert re.search(rf"\b{name}: ", signature), name
         assert deployment["work_pool"]["name"] == "local"
 

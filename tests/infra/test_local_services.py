@@ -31,10 +31,10 @@ def free_ports(count):
 @pytest.fixture
 def environment(tmp_path):
     (tmp_path / ".scriptorium").mkdir()  # where state is kept, of what is called from here or below
-    names = ("SCRIPTORIUM_PREFECT_PORT", "SCRIPTORIUM_MLFLOW_PORT", "SCRIPTORIUM_RAY_PORT")
+    names = [f"SCRIPTORIUM_{name}_PORT" for name in ("PREFECT", "MLFLOW", "RAY", "REPORTS")]
     mine = ("PREFECT_", "RAY_", "MLFLOW_", "SCRIPTORIUM_")
     plain = {name: value for name, value in os.environ.items() if not name.startswith(mine)}
-    return plain | dict(zip(names, free_ports(3), strict=True)) | {"PREFECT_HOME": str(tmp_path / "home")}
+    return plain | dict(zip(names, free_ports(4), strict=True)) | {"PREFECT_HOME": str(tmp_path / "home")}
 
 
 def local(verb, folder, environment):
@@ -93,7 +93,7 @@ def test_an_id_used_again_is_not_taken_for_ours():
     assert processes.find_processes([Process(os.getpid(), own.started - 1)], "no-such-mark") == set()
 
 
-@pytest.mark.parametrize(("name", "number"), [("prefect", 0), ("mlflow", 1), ("ray", 2)])
+@pytest.mark.parametrize(("name", "number"), [("prefect", 0), ("mlflow", 1), ("ray", 2), ("reports", 3)])
 def test_a_port_that_is_taken_is_named_with_its_variable(tmp_path, environment, name, number):
     variable = f"SCRIPTORIUM_{name.upper()}_PORT"
     with socket.socket() as taken:
@@ -123,7 +123,7 @@ def test_up_runs_a_deployment_and_down_leaves_nothing(tmp_path, environment):
     assert done.returncode == 0, done.stderr
     try:
         note = json.loads((tmp_path / ".scriptorium" / "services.json").read_text())
-        assert set(note["services"]) == {"prefect", "mlflow", "ray", "worker"}
+        assert set(note["services"]) == {"prefect", "mlflow", "reports", "ray", "worker"}
         again = local("up", tmp_path, environment)
         assert again.stdout.startswith("it is up already")
         prefect = [str(Path(sys.executable).with_name("prefect"))]
@@ -131,13 +131,14 @@ def test_up_runs_a_deployment_and_down_leaves_nothing(tmp_path, environment):
             [*prefect, "deployment", "ls"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
         )
         assert "train-asr/local" in listed.stdout, listed.stderr
-        assert "evaluate/local" in listed.stdout
+        assert "evaluate/evaluate" in listed.stdout
         # The run is refused by the flow itself: the whole way to the worker, without an hour of training.
-        command = [*prefect, "deployment", "run", "train-asr/local", "--watch", "--param", "corpus=nonsense:"]
+        command = [*prefect, "deployment", "run", "train-asr/local", "--watch", "--param", "corpus=an4:/nowhere"]
         run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
         assert run.returncode == 1
         assert "finished in state 'Failed'" in run.stdout
-        assert "nonsense" in (tmp_path / ".scriptorium" / "log" / "worker.log").read_text()
+        assert "/nowhere does not exist" in run.stdout, "the log is shown"
+        assert "/nowhere" in (tmp_path / ".scriptorium" / "log" / "worker.log").read_text()
         command = [*prefect, "deployment", "schedule", "create", "train-asr/local", "--cron", "0 2 * * *"]
         subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, timeout=120)
         assert _a_scheduled_run_appears(environment["SCRIPTORIUM_PREFECT_PORT"])

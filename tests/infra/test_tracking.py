@@ -1,13 +1,21 @@
 """MLflow in a sqlite file: what is logged can be found again, and mistakes are named in one line."""
 
+import getpass
 import json
+import os
+import signal
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from infra import model_registry, tracking
 from infra.errors import UserError
 from infra.retry import attempt
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +47,54 @@ def test_a_run_is_found_by_its_key(run_id, tmp_path):
     assert run.data.tags["corpus"] == "demo:"
     assert run.data.tags["recipe"] == "r"
     assert run.info.artifact_uri.startswith(str(tmp_path / "artifacts" / "mlflow"))
+
+
+def test_a_run_says_where_it_comes_from(run_id, monkeypatch):
+    tags = tracking.client().get_run(run_id).data.tags
+    assert tags["mlflow.user"] == getpass.getuser()
+    assert "pytest" in tags["mlflow.source.name"]
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert tags.get("mlflow.source.git.commit", "") == head.stdout.strip()
+    typed = ["/venv/bin/python", "/venv/bin/scriptorium", "train-asr", "--corpus", "manifest:http://me:secret@host/a b"]
+    monkeypatch.setattr(sys, "orig_argv", typed)
+    tracking.open_run("key-1", "a run", {})
+    name = tracking.client().get_run(run_id).data.tags["mlflow.source.name"]
+    assert name == "scriptorium train-asr --corpus 'manifest:http://me:***@host/a b'"
+
+
+def test_the_experiment_opens_in_its_view_of_trainings(run_id, monkeypatch):
+    client = tracking.client()
+    kind = {"mlflow.experimentKind": "custom_model_development"}
+    assert client.get_experiment_by_name("tests").tags.items() >= kind.items()
+    client.create_experiment("of-before")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "of-before")
+    tracking.open_run("key-3", "a run", {})
+    assert client.get_experiment_by_name("of-before").tags.items() >= kind.items()
+
+
+def test_a_failed_run_says_why_until_it_goes_on(run_id):
+    tracking.finish(run_id, "FAILED", "s3://me:secret@bucket is away")
+    run = tracking.client().get_run(run_id)
+    assert (run.info.status, run.data.tags["failure"]) == ("FAILED", "s3://me:***@bucket is away")
+    assert tracking.open_run("key-1", "a run", {}) == run_id
+    run = tracking.client().get_run(run_id)
+    assert run.info.status == "RUNNING"
+    assert "failure" not in run.data.tags
+
+
+def test_a_killed_run_is_not_running_for_ever():
+    code = "from infra import tracking; print(tracking.open_run('killed', 'a run', {}), flush=True); input()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": ROOT}
+    with subprocess.Popen([sys.executable, "-c", code], env=os.environ, **pipes) as child:
+        killed = child.stdout.readline().strip()
+        tracking.open_run("other", "a run", {})
+        assert tracking.client().get_run(killed).info.status == "RUNNING"
+        child.send_signal(signal.SIGKILL)
+    tracking.open_run("other", "a run", {})
+    run = tracking.client().get_run(killed)
+    assert (run.info.status, run.data.tags["failure"]) == ("KILLED", "its process ended without a word")
+    assert tracking.open_run("killed", "a run", {}) == killed
+    assert tracking.client().get_run(killed).info.status == "RUNNING"
 
 
 def test_parameters_in_any_number_and_length(run_id):
@@ -85,13 +141,13 @@ def test_a_registered_model_comes_back_byte_for_byte(run_id, tmp_path):
     tracking.log_files(second, [("model.json", b"[]")], "bundle")
     assert register(second, "asr", "champion", {}) == "2"
     for name, content in (("asr/1", b"{}"), ("asr@champion", b"[]"), ("asr/2", b"[]")):
-        with open(f"{tracking.resolve_model(name)}/model.json", "rb") as file:
+        with open(f"{model_registry.resolve_model(name)}/model.json", "rb") as file:
             assert file.read() == content
-    with open(f"{tracking.resolve_model('asr/1')}/deep/weights.pt", "rb") as file:
+    with open(f"{model_registry.resolve_model('asr/1')}/deep/weights.pt", "rb") as file:
         assert file.read() == bytes(range(256))
     assert tracking.client().get_model_version("asr", "1").tags == {"bundle": "ab"}
-    assert tracking.resolve_model(str(tmp_path)) == str(tmp_path)
-    assert tracking.resolve_model("s3://bucket/bundle") == "s3://bucket/bundle"
+    assert model_registry.resolve_model(str(tmp_path)) == str(tmp_path)
+    assert model_registry.resolve_model("s3://bucket/bundle") == "s3://bucket/bundle"
 
 
 @pytest.mark.parametrize("name", ["asr@challenger", "nobody@champion", "asr/7"])
@@ -99,22 +155,22 @@ def test_an_unknown_model_is_told_what_there_is(run_id, name):
     tracking.log_files(run_id, [("model.json", b"{}")], "bundle")
     register(run_id, "asr", "champion", {})
     with pytest.raises(UserError, match=r"asr@champion$") as caught:
-        tracking.resolve_model(name)
+        model_registry.resolve_model(name)
     assert name in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_no_model_yet_and_a_name_that_is_none():
     with pytest.raises(UserError, match="none is registered yet"):
-        tracking.resolve_model("asr@champion")
+        model_registry.resolve_model("asr@champion")
     with pytest.raises(UserError, match="write NAME@ALIAS"):
-        tracking.resolve_model("asr")
+        model_registry.resolve_model("asr")
 
 
 def test_registered_files_that_are_gone(run_id):
     register(run_id, "asr", "champion", {})
     with pytest.raises(UserError, match="is registered, but"):
-        tracking.resolve_model("asr@champion")
+        model_registry.resolve_model("asr@champion")
 
 
 def test_a_server_that_is_away(monkeypatch):

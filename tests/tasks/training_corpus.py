@@ -25,22 +25,25 @@ LETTERS = "abcde"
 SIZE = 8
 
 
-def made(folder: Path, utterances: int, frames_a_letter: int = 6) -> tuple[Artifact, Artifact]:
-    """Features (train and dev) and tokenizer."""
+def made(
+    folder: Path, utterances: int, frames_a_letter: int = 6, letters: str = LETTERS, gain: float = 1.0
+) -> tuple[Artifact, Artifact]:
+    """Features (train and dev) and tokenizer. gain: what all frames are multiplied by."""
     random, kept, sums = np.random.default_rng(0), [], {}
     with new_draft("tokenizer") as out:
-        out.put_json("tokenizer.json", {"kind": "characters", "text": {}, "symbols": list(LETTERS)})
+        out.put_json("tokenizer.json", {"kind": "characters", "text": {}, "symbols": list(letters)})
     with new_draft("features") as made_features:
         for split, count in (("train", utterances), ("dev", 8)):
             name = f"{split}-00000.tar"
             with (folder / name).open("wb") as file, tar.SampleWriter(file) as shard:
                 for i in range(count):
-                    jumps = random.integers(1, len(LETTERS), random.integers(2, 7))  # no letter twice in a row
-                    ids = (jumps.cumsum() % len(LETTERS)).tolist()
-                    text = "".join(LETTERS[j] for j in ids)
+                    jumps = random.integers(1, len(letters), random.integers(2, 7))  # no letter twice in a row
+                    ids = (jumps.cumsum() % len(letters)).tolist()
+                    text = "".join(letters[j] for j in ids)
                     frames = np.eye(SIZE, dtype=np.float32)[ids].repeat(
                         frames_a_letter if i % 2 else max(4, frames_a_letter), 0
                     )
+                    frames = gain * frames
                     frames += 0.1 * random.standard_normal(frames.shape).astype(np.float32)
                     told = {"key": f"{split}{i:04}", "split": split, "shard": name, "speaker": "s", "source": text}
                     row = told | {"seconds": len(frames) / 100}

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -10,7 +11,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from training_corpus import made, training
 
-from infra.artifact_store import open_draft
+from infra.artifact_store import artifact_at, open_draft
 from tasks.bundles import training_checkpoints
 from tasks.training.train_asr import prepare_asr
 from tasks.training.train_loop import TrainJob, WorkerRank, train_loop
@@ -25,12 +26,16 @@ def work(rank: int, workers: int, job: TrainJob, meeting: str) -> None:
         dist.destroy_process_group()
 
 
-def main(place: Path, counts: list[int]) -> None:
+def main(place: Path, counts: list[int], source: str) -> None:
     features, tokenizer = made(place, 44)
-    config = training(2, batches_per_step=2, optimizer="SGD", optimizer_options={"momentum": 0.9}, learning_rate=0.1)
+    how = {"batches_per_step": 2, "optimizer": "SGD", "optimizer_options": {"momentum": 0.9}, "learning_rate": 0.1}
+    config = training(2, **how)
+    if source:
+        frozen = training(2, **how, freeze=("members.0.recurrent",))
+        config = replace(frozen, init_from=artifact_at(source))
     found = {}
     for workers in counts:
-        job, _ = prepare_asr(open_draft("training", f"on-{workers}"), features, tokenizer, config)
+        job, _ = prepare_asr(open_draft("training", f"on-{workers}{source[-8:]}"), features, tokenizer, config)
         meeting = str(place / f"meeting-{workers}")
         mp.start_processes(work, (workers, job, meeting), nprocs=workers, start_method="fork")  # pyright: ignore
         stored = training_checkpoints.latest(job.draft)
@@ -41,4 +46,5 @@ def main(place: Path, counts: list[int]) -> None:
 
 if __name__ == "__main__":
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    main(Path(sys.argv[1]), [int(count) for count in sys.argv[2:]])
+    given, _, init = " ".join(sys.argv[2:]).partition(" --from ")
+    main(Path(sys.argv[1]), [int(count) for count in given.split()], init)

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_corpora import index_of, summary
 
+from tasks.ingest.describe_corpus import describe_corpus
 from tasks.ingest.speaking_rate import LONG, SHORT, fit_speaking_rate, log_rates
-from tasks.reports.report_asr import _flagged
 
 RATE = 8000
 
@@ -56,6 +56,5 @@ def test_ingest_flags_counts_and_keeps_them(tmp_path, ingested):
     assert {row["source"]: row["flag"] for row in index_of(shards) if row["flag"]} == {"4.raw": LONG, "7.raw": SHORT}
     assert summary(shards)["train"]["flagged"] == {LONG: 1, SHORT: 1}
     assert summary(shards)["dev"]["flagged"] == {}
-    said = "".join(_flagged(shards))
-    assert f"{LONG}<td>1, first 4.raw" in said
-    assert f"{SHORT}<td>1, first 7.raw" in said
+    told = {row["flag"]: (row["count"], row["first"]) for row in describe_corpus(shards, shards)["flagged"]}
+    assert told == {LONG: (1, ["4.raw"]), SHORT: (1, ["7.raw"])}

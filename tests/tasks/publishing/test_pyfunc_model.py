@@ -66,7 +66,7 @@ def test_a_recognizer(recognizer, place, clip):
     import mlflow
 
     (bundle, uri), (path, wave, text) = recognizer, clip
-    assert import_model(tracking.resolve_model("asr@champion")) == bundle, "as it was before MLflow knew of it"
+    assert import_model(model_registry.resolve_model("asr@champion")) == bundle, "as it was before MLflow knew of it"
     model = mlflow.pyfunc.load_model(uri)
     names = [column.name for column in model.metadata.get_output_schema()]
     assert names == ["text", "confidence", "words", "n_best"]

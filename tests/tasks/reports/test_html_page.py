@@ -13,10 +13,10 @@ from models import char_rnn
 from models.registry import describe_config
 from tasks.corpora.utterance import QUARANTINE
 from tasks.ngram.train_ngram import SUMMARY
-from tasks.reports.html_page import as_json, html_heading, html_image, html_page, html_table
-from tasks.reports.plot_comparison import Curve, plot_overlay, plot_panels
-from tasks.reports.plot_confusion import plot_confusion
-from tasks.reports.plot_utterance import UtterancePanels, plot_utterance
+from tasks.reports.html_page import as_json, html_cards, html_figure, html_page, html_section, html_table
+from tasks.reports.plots.plot_comparison import Curve, plot_overlay, plot_panels
+from tasks.reports.plots.plot_confusion import plot_confusion
+from tasks.reports.plots.plot_utterance import UtterancePanels, plot_utterance
 from tasks.reports.report_classifier import ClassifierPage, report_classifier
 from tasks.reports.report_comparison import Comparison, report_comparison
 from tasks.reports.report_language_model import LanguagePage, report_language_model
@@ -30,6 +30,9 @@ from tasks.training.leaderboard import LeaderboardEntry, Ranking
 HISTORY = [{"epoch": e, "step": e, "loss": 2.0, "dev_loss": 2.0, "dev_error": 0.5, "sample": EVIL} for e in (1, 2)]
 SUMMARY_JSON = poison({"corpus": "manifest:/x", "splits": {"train": {"kept": 1}}})
 READING = [[EVIL, 0.5], ["<", 0.1], ["'", 0.2], ["\n", 1.0]]
+
+
+MODEL = {"architecture": "char_rnn", "options": {}, "source_size": 5, "target_size": 5}
 
 
 def made(kind, **files):
@@ -52,10 +55,11 @@ def test_a_classifier_s_page(taken_in, tmp_path):
     found = rows_of([(EVIL, f"{EVIL}2", 0.99), (f"{EVIL}2", f"{EVIL}2", 0.8)])
     found = [row | {"key": "t_jsonl_1", "source": EVIL, "speaker": f"<b>{i}"} for i, row in enumerate(found)]
     scores = made("scores", scores=score_predictions(found, [EVIL, f"{EVIL}2"], ScoringConfig()))
-    bundle = made("bundle", training={"history": HISTORY})
+    bundle = made("bundle", training={"history": HISTORY}, model=MODEL, features=None)
     page = report_classifier.fn(bundle, shards, features, (scores,), ClassifierPage(title=EVIL, splits=(EVIL,)))
-    # Title and heading, four of the split, its row, two labels, and of the miss both labels, its place and its text.
-    assert count(html_of(page)) == 2 + 4 + 1 + 2 + 4
+    # Title and heading; four sections and four links to them, the split's card and row; two labels in a table, twice
+    # two in a drawing, shortened; and of the miss both labels, its place and its text.
+    assert count(html_of(page)) == 2 + 8 + 2 + 2 + 4
     assert "<b>0" in shown(html_of(page))
     assert page.read_json("report.json")["title"] == EVIL
 
@@ -63,13 +67,13 @@ def test_a_classifier_s_page(taken_in, tmp_path):
 def test_a_language_model_s_page(artifact_root):
     numbers = dict.fromkeys(("loss", "perplexity", "bits_per_token", "bits_per_character", "accuracy", "tokens"), 1)
     page = report_language_model.fn(
-        made("bundle", training={"history": HISTORY}),
+        made("bundle", training={"history": HISTORY}, model=MODEL, features=None),
         made("text", summary=SUMMARY_JSON),
         made("stream", stream={"vocabulary": 3}),
         made("scores", scores=numbers, reading=[READING, READING]),
         LanguagePage(title=EVIL, split=EVIL),
     )
-    assert count(html_of(page)) == 2 + 1 + 2 + 2, "title, heading, split, two samples, two passages"
+    assert count(html_of(page)) == 2 + 3 + 2 + 2, "title, heading, split twice on a card, two samples, two passages"
     assert json.dumps(EVIL, ensure_ascii=False) in shown(html_of(page))
 
 
@@ -116,14 +120,15 @@ def test_a_comparison_s_page(artifact_root):
 def test_a_tuning_s_page(artifact_root):
     rows = [{"point": {EVIL: x, "other": y}, "wer": x + y, "cer": 0.1, "seconds": 1.0} for x in (0, 1) for y in (0, 1)]
     page = html_of(report_tuning.fn(made("tuning", tuning={"split": EVIL, "rows": rows}), EVIL))
-    assert count(page) == 2 + 1 + 1 + 1 + 1, "title, heading, split, best point, plot's heading, column"
+    assert count(page) == 2 + 1 + 1 + 2 + 1 + 1, "title, heading, split, best point, plot's heading, its axis, column"
 
 
 @pytest.mark.parametrize("attack", [*ATTACKS, EVIL])
 def test_what_pages_are_made_of(attack):
-    body = [html_heading(attack), html_table([attack], [[attack, attack]]), as_json({attack: attack})]
-    page = html_page(attack, [*body, html_image(b"x", attack), attack]).decode()
-    assert shown(page).count(attack) >= 6, "even what was put into a page as a text"
+    body = [html_section(attack, html_table([attack], [[attack, attack]])), as_json({attack: attack})]
+    body += [html_cards([(attack, attack, attack)]), html_section("b", html_figure(Markup("<svg></svg>"), attack))]
+    page = html_page(attack, [*body, attack]).decode()
+    assert shown(page).count(attack) >= 10, "even what was put into a page as a text"
     assert shown(html_page("t", [f"{Markup('<b>')}{attack}"]).decode()).endswith(f"<b>{attack}"), "as a text is"
 
 
@@ -143,4 +148,5 @@ def test_plots_take_labels_as_they_are(label):
         plot_confusion([(label, label, 1), (label, "b", 2)]),
     ]
     pictures.append(plot_utterance(UtterancePanels(np.ones((20, 4)), 0.2, 0.01, [token, token], np.full((20, 5), 0.2))))
-    assert all(picture.startswith(b"\x89PNG") for picture in pictures)
+    assert all(shown(html_page("t", [html_figure(picture, label)]).decode()) for picture in pictures)
+    assert all(label in shown(html_page("t", [picture]).decode()) for picture in pictures[:3] if len(label) < 24)

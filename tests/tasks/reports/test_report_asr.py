@@ -1,15 +1,13 @@
 """The page of a recognizer: what it shows of an LAS, of a transducer and of a CTC model, each in its own way."""
 
-import base64
 import re
-import struct
 from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from hostile_html import EVIL, shown
+from hostile_html import EVIL, embedded, shown
 from training_corpus import LETTERS, SIZE, made, training
 
 from infra.artifact_store import new_draft
@@ -20,8 +18,8 @@ from tasks.bundles.model_bundle import AudioConfig, BundleContents, load_bundle,
 from tasks.decoding.decode_speech import TRANSCRIPTS, DecodingConfig, decode_speech
 from tasks.features.front_end import CMVN, FrontEnd
 from tasks.ingest.shard_format import INDEX
-from tasks.reports.plot_reliability import plot_reliability
-from tasks.reports.plot_utterance import LatticePanel, UtterancePanels, plot_utterance
+from tasks.reports.plots.plot_reliability import plot_reliability
+from tasks.reports.plots.plot_utterance import LatticePanel, UtterancePanels, plot_utterance
 from tasks.reports.report_asr import PARTS, ASRPage, ReportInputs, report_asr
 from tasks.reports.report_utterances import build_panels
 from tasks.scoring.evaluate_asr import ScoringConfig, evaluate_asr
@@ -56,7 +54,7 @@ def corpus(artifact_root, tmp_path):
     index = pq.read_table(features.file("index.parquet")).to_pylist()
     none = dict.fromkeys(INDEX.names)
     with new_draft("shards") as out:
-        rows = [none | {"key": row["key"], "split": row["split"], "extension": "npy"} for row in index]
+        rows = [none | {"key": row["key"], "split": row["split"], "extension": "mfc"} for row in index]
         out.put("index.parquet", to_parquet(to_table(rows, INDEX)))
         out.put_json("summary.json", {"utterances": len(rows)})
     return out.result(), features, tokenizer
@@ -86,9 +84,9 @@ def decoded(bundle, features, beam=WIDE):
                                                     batching=training(1).batching))  # fmt: skip
 
 
-def size_of(png):
-    assert png.startswith(b"\x89PNG\r\n\x1a\n")
-    return struct.unpack(">II", png[16:24])
+def size_of(svg):
+    """Width and height in points."""
+    return [float(number) for number in re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg).groups()]
 
 
 @pytest.mark.parametrize("kind", OFFERS)
@@ -104,18 +102,25 @@ def test_the_page_shows_what_the_model_offers(corpus, kind):
     meanings = {"posteriors": "posteriors", "attention": "attention, a row", "lattice": "the lattice of frames"}
     for name, meaning in meanings.items():
         assert html.count(meaning) == (8 if name in offered else 0), "one for each utterance of the split"
-    assert "<th>oracle WER<th>substitutions" in html
-    counts = "".join(f"<td class=n>{told['words'][name]}" for name in PARTS)
-    assert f"<td class=n>{told['oracle_wer']:.2%}{counts}<td class=n>{told['utterances']}" in html
+    cells = [f"{told['oracle_wer']:.2%}", *(told["words"][name] for name in PARTS), told["utterances"]]
+    assert "".join(f'<td class="number">{cell}</td>' for cell in cells) in html
     assert told["oracle_wer"] <= told["wer"]
     assert f"expected calibration error <b>{told['calibration_error']:.3f}" in html
     assert sum(row["utterances"] for row in told["reliability"]) <= told["utterances"] == 8
-    pictures = [base64.b64decode(found) for found in re.findall(r"src='data:image/png;base64,([^']*)'", html)]
-    assert len(pictures) == 10, "a learning curve, a reliability diagram, eight utterances"
-    for png in pictures:
-        width, height = size_of(png)
-        assert 200 < width < 1200
-        assert 100 < height < 1400
+    pictures = re.findall(r"<svg.*?</svg>", html, re.DOTALL)
+    assert len(pictures) == 11, "two learning curves, a reliability diagram, eight utterances"
+    for svg in pictures:
+        width, height = size_of(svg)
+        assert 200 < width < 1100
+        assert 100 < height < 1300
+    names = re.findall(r' id="([^"]*)"', html)
+    assert len(names) == len(set(names)), "no two of a page have the same name"
+    ((table,),) = [[data["rows"] for data in embedded(html)]]
+    assert sorted(table["key"]) == [row["key"] for row in read_parts(transcripts)]
+    found = "".join(table["edits"])
+    for name, operation in (("substitutions", "S"), ("deletions", "D"), ("insertions", "I")):
+        assert sum(map(int, re.findall(rf"(\d+){operation}", found))) == told["words"][name]
+    assert table["sound"] == [0] * 8, "cepstra have none"
 
 
 def test_what_was_said_and_heard_is_text(corpus):
@@ -133,10 +138,13 @@ def test_what_was_said_and_heard_is_text(corpus):
         ReportInputs(bundle, shards, features, (out.result(),), (scores,)),
         ASRPage(title=EVIL, architecture="rnn_transducer", splits=("dev",)),
     )
-    text = shown(page.read("report.html").decode())
-    assert all(text.count(f"{EVIL}{i}") == 2 for i in range(len(rows))), "among the worst and among those shown"
-    assert text.count(EVIL) == 2 + 2 * 2 * len(rows)
+    html = page.read("report.html").decode()
+    text = shown(html)
+    assert all(text.count(f"{EVIL}{i}") == 1 for i in range(len(rows))), "among those shown"
+    assert text.count(EVIL) == 2 + 2 * len(rows)
     assert "<b onclick=x>0" in text
+    (table,) = (data["rows"] for data in embedded(html))
+    assert sorted(table["reference"]) == sorted(" ".join(f"{EVIL}{i}".split()) for i in range(len(rows)))
 
 
 @pytest.mark.parametrize("kind", OFFERS)
@@ -190,7 +198,7 @@ def test_pictures_of_any_length_are_of_a_sane_size(tokens):
     look = UtterancePanels(np.zeros((4 * steps, 8)), 0.04 * steps, 0.04, said, np.full((steps, 5), 0.2),
                 np.full((tokens + 1, steps), 1 / steps), LatticePanel(occupancy, path))  # fmt: skip
     width, height = size_of(plot_utterance(look))
-    assert 300 < width < 1200
-    assert 300 < height < 1400
+    assert 200 < width < 1100
+    assert 200 < height < 1300
     bins = [{"from": 0.3, "to": 0.4, "utterances": 1, "confidence": 0.31, "right": 1.0}]
-    assert min(size_of(plot_reliability(bins))) > 300
+    assert min(size_of(plot_reliability(bins))) > 200

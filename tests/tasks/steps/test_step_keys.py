@@ -111,3 +111,32 @@ def test_a_change_makes_only_the_work_again_that_it_decides(change, package, aga
 def test_what_is_only_said_makes_no_work_again(change):
     assert change("tasks", "# a comment") == set()
     assert change("tasks.ingest", "def x(): return 1") >= {"ingest_corpus", "ingest_text"}
+
+
+def test_a_file_beside_a_module_that_it_names_is_its_code(tmp_path, monkeypatch):
+    """And neither another file there nor one that only its docstring names."""
+    monkeypatch.setattr(pipeline_step, "ROOT", tmp_path)
+    folder = tmp_path / "tasks"
+    folder.mkdir()
+    (folder / "a.py").write_text('"""As told in told.css."""\nSTYLE = "a.css"\nMISSING = "none.css"\nMODULE = "b.py"\n')
+    caches = (pipeline_step._path, source_digest, pipeline_step.direct_imports, pipeline_step.import_closure)
+
+    def version(**files):
+        for name, text in files.items():
+            (folder / name.replace("_", ".")).write_text(text)
+        for cached in caches:
+            cached.cache_clear()
+        return code_version(frozenset({"tasks.a"}))
+
+    first = version(a_css="one", b_css="one", told_css="one", b_py="x = 1")
+    again = version(b_css="two", told_css="two", b_py="x = 2")
+    other = version(a_css="two")
+    for cached in caches:
+        cached.cache_clear()
+    assert first == again != other
+
+
+def test_style_and_script_are_part_of_a_report():
+    folder = ROOT / "tasks/reports"
+    found = pipeline_step._named_files("tasks.reports.html_page", ast.parse((folder / "html_page.py").read_text()))
+    assert found == [(folder / "page.css").read_text(), (folder / "page.js").read_text()]

@@ -92,3 +92,9 @@ def test_the_workers_sums_are_those_of_one(stream, carried):
 def test_what_is_found_in_one_pass_takes_one_epoch(stream):
     with pytest.raises(UserError, match=r"set fit\.epochs=1"):
         train_language_model.fn(*stream, training(carried=False, epochs=2), Workers(count=0))
+
+
+@pytest.mark.parametrize("fit", [{"freeze": ("output",)}, {"rate_factors": {"output": 0.1}}])
+def test_nothing_is_frozen_in_what_is_found_at_once(stream, fit):
+    with pytest.raises(UserError, match="a read-out in closed form begins from nothing"):
+        train_language_model.fn(*stream, training(carried=False, **fit), Workers(count=0))

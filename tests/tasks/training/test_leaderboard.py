@@ -1,19 +1,29 @@
 """The ranking of a comparison by hand; its pictures; and that one recipe's fault stays its own."""
 
+import json
 import math
+import time
 
 import pytest
 
 from infra.artifact_store import Artifact, find_result, new_draft, open_draft
 from infra.errors import UserError
-from tasks.reports.plot_comparison import Curve, plot_overlay, plot_panels
+from tasks.reports.plots.plot_comparison import Curve, plot_overlay, plot_panels
 from tasks.steps.in_process import is_in_process, run_in_process
 from tasks.steps.pipeline_step import step
 from tasks.steps.ray_jobs import run_jobs
+from tasks.steps.run_facts import describe_machine
 from tasks.training.leaderboard import Ranking, rank_recipes
 from tasks.training.parallel_trials import Trial, train_trial
 from tasks.training.run_training import Workers
-from tasks.training.training_duration import TrainingTime, load_progress, load_time, save_time
+from tasks.training.training_duration import (
+    TrainingRecord,
+    TrainingTime,
+    load_progress,
+    load_record,
+    load_time,
+    save_time,
+)
 
 LOSS = Ranking(metric="loss", curve="dev_loss", curve_label="nats")
 
@@ -59,13 +69,13 @@ def test_pictures_of_few_and_many(count):
     ]
     assert curves[0].best == pytest.approx(1.1)
     for drawn in (plot_overlay, plot_panels):
-        assert drawn(curves, "nats").startswith(b"\x89PNG")
+        assert drawn(curves, "nats").startswith("<svg ")
 
 
 def test_a_picture_of_runs_that_are_no_numbers():
     curves = [Curve("a", (((1, 2), (2.0, 1.0)),)), Curve("b", (((1, 2), (math.nan, math.nan)),))]
-    assert plot_overlay(curves, "nats").startswith(b"\x89PNG")
-    assert plot_panels(curves[1:], "nats").startswith(b"\x89PNG")
+    assert plot_overlay(curves, "nats").startswith("<svg ")
+    assert plot_panels(curves[1:], "nats").startswith("<svg ")
 
 
 def test_the_clock_of_a_training(artifact_root):
@@ -75,9 +85,18 @@ def test_the_clock_of_a_training(artifact_root):
     training = open_draft("training", key[:32])
     training.put_json("progress.json", {"step": 40, "updates": 40, "seconds": 8.0, "core_seconds": 5.0, "epoch": 2})
     assert load_progress(key)["step"] == 40
-    save_time(training)
+    before = time.time()
+    save_time(training, workers=2)
     training.discard()
-    assert load_time(key) == TrainingTime(seconds=8.0, core_seconds=5.0, updates=40)
+    clock = TrainingTime(seconds=8.0, core_seconds=5.0, updates=40)
+    assert load_time(key) == clock
+    record = load_record(key)
+    assert record is not None
+    assert (record.clock, record.workers, record.machine) == (clock, 2, describe_machine())
+    assert before <= record.ended <= time.time()
+    (place,) = (artifact_root / ".clocks").iterdir()
+    place.write_text(json.dumps({"seconds": 8.0, "core_seconds": 5.0, "updates": 40}))  # as it was noted before
+    assert load_record(key) == TrainingRecord(clock)
 
 
 calls: list[str] = []

@@ -1,6 +1,7 @@
 """A language model is trained, measured and asked to write; its numbers are those of the definition."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -161,3 +162,8 @@ def test_no_context_is_a_beginning_that_the_text_has(artifact_root, text, begin)
 def test_a_prompt_that_cannot_be_is_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Prompt(**wrong)
+
+
+def test_a_pattern_of_nothing_is_one_line(stream):
+    with pytest.raises(UserError, match=r"fit\.freeze: 'encoder' is no module or parameter of this model, which has"):
+        train_language_model.fn(*stream, training(fit=replace(training().fit, freeze=("encoder",))), Workers(count=0))

@@ -1,9 +1,11 @@
 """Every word once in every format, times that rise, and cues as broadcasters want them."""
 
 import html
+import itertools
 import json
 import re
 import string
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -13,7 +15,6 @@ from textgrid_reader import read_textgrid
 from tasks.transcription.subtitles import LINE, make_cues, timed_words
 from tasks.transcription.transcript import Alternative, Segment, Transcript, Word
 from tasks.transcription.transcript_formats import FORMATS, format_transcript
-from tasks.transcription.windows import Span
 
 LETTERS = string.ascii_letters + "&<>\"'é漢-" + string.digits
 TEXT = st.text(LETTERS, min_size=1, max_size=12) | st.text("ab<&", min_size=30, max_size=150)
@@ -33,7 +34,7 @@ def transcripts(draw, timed=True):
         at += 0.1
         readings = (Alternative(" ".join(texts), -1.0),)
         segments.append(Segment(start=begin, end=at, words=tuple(words), n_best=readings))
-    return Transcript(segments=tuple(segments), spans=(Span(0, round(at * 100)),), seconds=at, rate=100)
+    return Transcript(segments=tuple(segments), coverage=(), seconds=at, rate=100)
 
 
 ANY = transcripts() | transcripts(timed=False)
@@ -87,13 +88,30 @@ def test_vtt(transcript):
     check_cues(read_cues(plain), transcript)
 
 
+@given(transcripts(), transcripts())
+def test_two_channels(one, other):
+    """No cue holds words of both, none overlaps; CTM numbers them, and a TextGrid has tiers of each."""
+    moved = tuple(replace(segment, channel=1) for segment in other.segments)
+    both = replace(one, segments=one.segments + moved, seconds=max(one.seconds, other.seconds, 0.1))
+    cues = make_cues(both)
+    assert all(1000 <= cue.end - cue.begin <= 7000 for cue in cues)
+    assert all(first.end <= second.begin for first, second in itertools.pairwise(cues))
+    alone = [cue.lines for heard in (one, other) for cue in make_cues(heard)]
+    assert sorted(cue.lines for cue in cues) == sorted(alone)
+    rows = [line.split(" ") for line in format_transcript(both, "a", "ctm").splitlines()]
+    assert [row[4] for row in rows if row[1] == "2"] == [word.text for word in other.words]
+    tiers, _ = read_textgrid(format_transcript(both, "a", "textgrid"))
+    assert set(tiers) == ({"words 1", "segments 1", "words 2", "segments 2"} if one.segments and moved else
+                          {"words", "segments"})  # fmt: skip
+
+
 def test_cues_are_where_words_are_said():
     def words(texts, begin, each):
         return tuple(Word(t, begin + k * each, begin + k * each + each * 0.9, 1.0) for k, t in enumerate(texts.split()))
 
     said = words("one two three four five six seven eight nine ten eleven twelve", 0.0, 0.3) + words("yes", 9.0, 0.3)
     segment = Segment(start=0.0, end=10.0, words=said, n_best=(Alternative("", 0.0),))
-    transcript = Transcript(segments=(segment,), spans=(), seconds=10.0, rate=100)
+    transcript = Transcript(segments=(segment,), coverage=(), seconds=10.0, rate=100)
     first, second = make_cues(transcript)
     assert (first.begin, first.end) == (0, 3570)
     assert first.lines == ("one two three four five six seven", "eight nine ten eleven twelve")

@@ -9,33 +9,44 @@ from hypothesis import strategies as st
 
 from tasks.transcription.merge_windows import join_words
 from tasks.transcription.transcript import Word
-from tasks.transcription.windows import Span, WindowConfig, fill_silence, split_span
+from tasks.transcription.windows import WindowConfig, WindowCutter
 
 
-@given(st.integers(1, 400_000), st.integers(0, 10_000), st.sampled_from([100, 8000, 44100]), st.integers(2, 30))
-def test_windows_cover_a_span(size, begin, rate, longest):
-    config = WindowConfig(max_seconds=longest, overlap_seconds=longest / 5)
-    span = Span(begin, begin + size)
-    windows = split_span(span, rate, config)
-    assert (windows[0].begin, windows[-1].end) == (span.begin, span.end)
-    assert all(0 < window.end - window.begin <= longest * rate + 1 for window in windows)
-    for one, other in itertools.pairwise(windows):
-        assert one.begin < other.begin
-        assert one.end - other.begin >= int(config.overlap_seconds * rate)
-    assert len({window.end - window.begin for window in windows}) <= 2, "of equal length, but for rounding"
+def cut_windows(size, rate, config, seed=0, blocks=1):
+    """Of noise that is quieter here and there, and comes in blocks."""
+    random, cutter = np.random.default_rng(seed), WindowCutter(rate, config)
+    loud = np.repeat(random.random(size // 50 + 1), 50)[:size]
+    samples = (loud * random.standard_normal(size)).astype(np.float32)
+    found, at = [], 0
+    for heard in [size * (k + 1) // blocks for k in range(blocks)]:
+        windows, rest = cutter.cut(samples[at:heard], ended=heard == size)
+        found, at = found + [(at + begin, at + end) for begin, end in windows], at + rest
+    return found, samples
 
 
-@given(st.lists(st.integers(1, 50), max_size=20), st.integers(0, 50))
-def test_spans_add_up(lengths, rest):
-    edges = np.cumsum([0, *lengths]).tolist()
-    speech = [Span(a, b) for a, b in itertools.pairwise(edges)][::2]
-    size = edges[-1] + rest
-    spans = list(fill_silence(speech, size))
-    assert [span for span in spans if span.fate == "speech"] == speech
-    assert sum(span.end - span.begin for span in spans) == size
-    assert all(one.end == other.begin for one, other in itertools.pairwise(spans))
-    with pytest.raises(ValueError, match="does not follow"):
-        list(fill_silence([Span(0, size + 1)], size))
+@given(st.integers(1, 60_000), st.sampled_from([100, 1000]), st.integers(1, 30), st.floats(0, 0.5), st.integers(1, 60))
+def test_windows_cover_a_span(size, rate, longest, share, blocks):
+    config = WindowConfig(max_seconds=longest, overlap_seconds=longest * share)
+    windows, _ = cut_windows(size, rate, config, blocks=blocks)
+    assert (windows[0][0], windows[-1][1]) == (0, size)
+    assert all(0 < end - begin <= longest * rate for begin, end in windows)
+    for (begin, end), (following, _) in itertools.pairwise(windows):
+        assert begin < following
+        assert end - following == int(config.overlap_seconds * rate)
+    if blocks == 1 and size <= longest * rate:
+        assert len(windows) == 1
+
+
+def test_the_cut_is_where_it_is_quietest():
+    rate, random = 8000, np.random.default_rng(3)
+    samples = (0.1 * random.standard_normal(50 * rate)).astype(np.float32)
+    pauses = [int(at * rate) for at in (13.0, 27.5, 40.0)]
+    for at in pauses:
+        samples[at - rate // 8 : at + rate // 8] *= 0.01
+    windows, _ = WindowCutter(rate, WindowConfig(max_seconds=20, overlap_seconds=4)).cut(samples, ended=True)
+    cuts = [(one[1] + other[0]) / 2 for one, other in itertools.pairwise(windows)]
+    assert len(cuts) == 3
+    assert all(min(abs(cut - at) for at in pauses) < rate / 20 for cut in cuts)
 
 
 def cut(words, begin, end):
@@ -59,8 +70,8 @@ def test_no_word_is_doubled_or_lost_at_a_seam(seed, jitter):
         words.append(Word(str(random.choice(list("abcdefgh") + ["yes", "no"])), at, at + length, 1.0))
         at += length + (random.exponential(0.2) if random.random() < 0.8 else random.uniform(0.5, 3))
     joined, last = [], None
-    for window in split_span(Span(0, 60_000), 1000, WindowConfig(max_seconds=12, overlap_seconds=3)):
-        begin, end = window.begin / 1000, window.end / 1000
+    for window in cut_windows(60_000, 1000, WindowConfig(max_seconds=12, overlap_seconds=3), seed)[0]:
+        begin, end = window[0] / 1000, window[1] / 1000
         moved = [
             w._replace(start=w.start + d, end=w.end + d)
             for w, d in ((w, random.uniform(0, jitter) / 2) for w in cut(words, begin, end))

@@ -4,15 +4,16 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from tasks.reports.plot_learning_curve import short_label, to_png
+from tasks.reports.plots.svg_figure import DENSITY, INK, short_label, to_svg
 
 MOST_DRAWN = 40  # labels; of more, those that are missed most often
 COUNTED = 20  # labels up to which every cell has its number
 
 
-def plot_confusion(confusion: Sequence[tuple[str, str, int]]) -> bytes:
+def plot_confusion(confusion: Sequence[tuple[str, str, int]]) -> Markup:
     """(reference, label, rows) as a matrix: a row for each reference, colored by the share of it that went there."""
     labels = drawn_labels(confusion)
     at = {label: i for i, label in enumerate(labels)}
@@ -27,7 +28,7 @@ def plot_confusion(confusion: Sequence[tuple[str, str, int]]) -> bytes:
     side = min(12.0, 2.2 + 0.42 * len(labels))
     figure = Figure((side + 0.8, side), layout="constrained")
     axes = figure.subplots()
-    picture = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    picture = axes.imshow(shares, cmap=DENSITY, vmin=0, vmax=1)
     names = [short_label(label) for label in labels]
     ticks = range(len(labels))
     axes.set_xticks(ticks, names, rotation=45, ha="right", rotation_mode="anchor")
@@ -35,10 +36,9 @@ def plot_confusion(confusion: Sequence[tuple[str, str, int]]) -> bytes:
     axes.set(xlabel="predicted", ylabel="true")
     if len(labels) <= COUNTED:
         for i, j in zip(*counts.nonzero(), strict=True):
-            color = "white" if shares[i, j] > 0.6 else "black"
-            axes.text(j, i, str(counts[i, j]), ha="center", va="center", color=color, fontsize=9)
+            axes.text(j, i, str(counts[i, j]), ha="center", va="center", color=INK, fontsize=9)
     figure.colorbar(picture, ax=axes, shrink=0.8, label="share of the row")
-    return to_png(figure)
+    return to_svg(figure)
 
 
 def drawn_labels(confusion: Sequence[tuple[str, str, int]]) -> list[str]:

@@ -1,0 +1,34 @@
+"""Versions of data sets as the data of a recognizer: gated against leaks, mixed, features made of what is new only."""
+
+from dataclasses import dataclass, field
+
+from flows.recipes import Recipe
+from flows.shared.model_kinds import Data
+from infra.artifact_store import Artifact
+from tasks.datasets.assemble_features import assemble_features, extract_version_features
+from tasks.datasets.exclude_leaks import LeakConfig, exclude_leaks
+from tasks.datasets.mix_corpora import NO_MIX, MixConfig
+from tasks.text.tokenizer import fit_tokenizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetPlan:
+    """training: versions whose training rows are mixed. measured: the version whose dev and test rows are frozen.
+    tokenizer: of the model that is gone on with; None to fit one.
+    """
+
+    training: tuple[Artifact, ...]
+    measured: Artifact
+    tokenizer: Artifact | None = None
+    leaks: LeakConfig = field(default_factory=LeakConfig)
+    mix: MixConfig = NO_MIX
+
+
+def dataset_data(plan: DatasetPlan, recipe: Recipe) -> Data:
+    """Raises UserError where more leaks than the plan allows."""
+    made = (extract_version_features(version, recipe.features) for version in (*plan.training, plan.measured))
+    frames = tuple(dict.fromkeys(one for several in made for one in several))
+    chosen = exclude_leaks(plan.training, plan.measured, frames, plan.leaks)
+    tokenizer = plan.tokenizer or fit_tokenizer(chosen, recipe.tokens)
+    features = assemble_features(chosen, frames, tokenizer, recipe.ingest.error_budget, plan.mix)
+    return Data(chosen, features, tokenizer)

@@ -1,0 +1,196 @@
+"""How much an archive is and how long it will take: lengths as headers tell them, speed as a sample of it takes.
+
+Both are found by a process of its own: a file that kills who reads it does not end the run before it begins.
+"""
+
+import io
+import multiprocessing
+import os
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+
+import numpy as np
+import soundfile
+
+from infra import storage
+from infra.errors import UserError, tell_user
+from tasks.archives.archive_job import ArchiveJob, ReadPart
+from tasks.archives.plan_work import Work
+from tasks.archives.work_list import Part, WorkItem, readable
+
+HEADERS, HEADER_SECONDS = 200, 10.0  # files whose headers are read, evenly over the list, and for how long at most
+SAMPLE_FILES, SAMPLE_SECONDS = 3, 20.0  # what the speed is measured on, and for how long at most
+REQUEST_BYTES, MOST_BYTES = 1 << 16, 1 << 22  # of a header: at a time, and of what lies on a server in all
+
+
+class Measured(NamedTuple):
+    """seconds: of sound in all. rate: seconds of it that a worker does in one."""
+
+    seconds: float = 0.0
+    rate: float = 0.0
+
+
+def estimate_archive(job: ArchiveJob, work: Work, workers: int, cost_per_hour: float) -> dict[str, Any]:
+    """files, bytes, seconds of sound, hours and cost of the run; nothing is written."""
+    items = [item for item in work.items if not item.problem]
+    seconds, rate = _measure_apart(job, items) if items else Measured()
+    hours = seconds / rate / workers / 3600 if rate else 0.0
+    return {
+        "source": readable(work.source),
+        "files": len(work.items),
+        "bytes": sum(item.size for item in items),
+        "seconds": seconds,
+        "parts": len(work.parts),
+        "problems": len(work.items) - len(items),
+        "known": work.known,
+        "ignored": dict(work.ignored.most_common()),
+        "resumed": work.resumed,
+        "workers": workers,
+        "audio_seconds_a_second": rate * workers,
+        "hours": hours,
+        "cost": hours * workers * cost_per_hour,
+    }
+
+
+def _measure_apart(job: ArchiveJob, items: Sequence[WorkItem]) -> Measured:
+    try:
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            return pool.submit(measure, job, items).result()
+    except BrokenProcessPool:
+        tell_user("a file of the sample ended the process that measured it; the time is not known before")
+        return Measured()
+
+
+def measure(job: ArchiveJob, items: Sequence[WorkItem]) -> Measured:
+    """By the headers of some files, and the work on a few of middle length."""
+    chosen = [items[i] for i in np.unique(np.linspace(0, len(items) - 1, min(HEADERS, len(items))).astype(int))]
+    known, limit = dict[WorkItem, float](), time.monotonic() + HEADER_SECONDS
+    for item in chosen:
+        if time.monotonic() < limit and (seconds := header_seconds(item)):
+            known[item] = seconds
+    by_length = sorted(known, key=lambda item: (known[item], item.file)) or chosen
+    middle = len(by_length) // 2
+    sample = by_length[middle : middle + SAMPLE_FILES]
+    rate, seconds = measure_speed(job, by_length[0], sample)
+    if not known and seconds:
+        known = {sample[0]: seconds * sample[0].size / max(1, sum(item.size for item in sample))}
+    return Measured(_total_seconds(items, known), rate)
+
+
+def _total_seconds(items: Sequence[WorkItem], known: dict[WorkItem, float]) -> float:
+    """Of all, by the seconds a byte, of files with the same suffix, of those that are known."""
+    sizes, lengths = defaultdict[str, float](float), defaultdict[str, float](float)
+    for item, seconds in known.items():
+        for kind in (_suffix(item), ""):
+            sizes[kind] += item.size
+            lengths[kind] += seconds
+
+    def of(item: WorkItem) -> float:
+        kind = _suffix(item) if _suffix(item) in sizes else ""
+        return known.get(item) or item.size * lengths[kind] / max(sizes[kind], 1.0)
+
+    return sum(map(of, items))
+
+
+def _suffix(item: WorkItem) -> str:
+    return item.file.rpartition(".")[2].lower()
+
+
+def header_seconds(item: WorkItem) -> float:
+    """0 where the header does not tell, or no header is."""
+    try:
+        with io.BufferedReader(_ItemFile(item), REQUEST_BYTES) as file:
+            return soundfile.info(file).duration
+    except (soundfile.SoundFileError, OSError, UserError, EOFError):
+        return _container_seconds(item) if find_spec("av") else 0.0
+
+
+def _container_seconds(item: WorkItem) -> float:
+    av: Any = import_module("av")
+    try:
+        with io.BufferedReader(_ItemFile(item), REQUEST_BYTES) as file, av.open(file) as container:
+            return (container.duration or 0) / 1e6
+    except (av.FFmpegError, OSError, UserError, EOFError):
+        return 0.0
+
+
+class _ItemFile(io.RawIOBase):
+    """The bytes of an item, wherever it lies; on a server no more of them than a header has."""
+
+    def __init__(self, item: WorkItem) -> None:
+        self.item, self.at, self.read_bytes = item, 0, 0
+        self.most = MOST_BYTES if storage.is_s3(item.place) else item.size + MOST_BYTES
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self.at = max(0, offset + {os.SEEK_SET: 0, os.SEEK_CUR: self.at, os.SEEK_END: self.item.size}[whence])
+        return self.at
+
+    def tell(self) -> int:
+        return self.at
+
+    def readinto(self, buffer: Any) -> int:
+        size = max(0, min(len(buffer), self.item.size - self.at))
+        self.read_bytes += size
+        if self.read_bytes > self.most:
+            raise OSError("no header is so long")
+        data = storage.read(self.item.place, max(0, self.item.offset) + self.at, size)
+        buffer[: len(data)] = data
+        self.at += len(data)
+        return len(data)
+
+
+def measure_speed(job: ArchiveJob, first: WorkItem, sample: Sequence[WorkItem]) -> tuple[float, float]:
+    """Seconds of sound that one worker does in a second, and those of the sample. first: worked on before, for what is
+    compiled at its first use is no matter of speed.
+    """
+    model = job.load()
+    for made in job.read(Part(0, (first,))):
+        if not isinstance(made, ReadPart):
+            model(made)
+            break
+    begun, done, whole = time.monotonic(), 0.0, 0.0
+    for made in job.read(Part(0, tuple(sample))):
+        if isinstance(made, ReadPart):
+            whole = made.amount
+        else:
+            model(made)
+            done += made.amount
+        if time.monotonic() - begun > SAMPLE_SECONDS:
+            break
+    seconds = whole or done
+    return seconds / max(time.monotonic() - begun, 1e-6), seconds
+
+
+def text_estimate(told: dict[str, Any]) -> str:
+    """For a terminal."""
+    known = [f"{told['known']:,} known" if told["known"] and not told["resumed"] else ""]
+    known.append(f"{told['resumed']:,} parts done by an earlier run" if told["resumed"] else "")
+    known.append(f"{told['problems']:,} that cannot be read" if told["problems"] else "")
+    more = "".join(f", {one}" for one in known if one)
+    lines = [f"source      {told['source']}"]
+    lines.append(f"files       {told['files']:,}, {told['bytes'] / 1e6:,.1f} MB in {told['parts']:,} parts{more}")
+    if told["ignored"]:
+        shown = ", ".join(f"{count:,} {suffix}" for suffix, count in list(told["ignored"].items())[:6])
+        lines.append(f"ignored     {shown}")
+    lines.append(f"audio       about {told['seconds'] / 3600:,.2f} h")
+    if told["audio_seconds_a_second"]:
+        cost = f", cost {told['cost']:,.2f}" if told["cost"] else ""
+        speed = f"{told['audio_seconds_a_second']:,.0f} s of audio a second on {told['workers']} workers"
+        lines.append(f"time        about {told['hours'] * 3600:,.0f} s = {told['hours']:,.2f} h at {speed}{cost}")
+    return "".join(_printable(line) + "\n" for line in lines).rstrip("\n")
+
+
+def _printable(line: str) -> str:
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)

@@ -1,0 +1,226 @@
+"""The files that a source names: a folder, pattern, s3:// prefix, list, manifest or archive; and what is wrong there.
+
+Nothing is passed over silently: what cannot be looked at is an item with a problem, and what is no recording by its
+name is counted by its suffix.
+"""
+
+import errno
+import glob
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from infra import storage
+from infra.artifact_store import open_draft
+from infra.errors import UserError, explain_bad_file
+from tasks.archives.work_list import WorkItem, readable
+from tasks.corpora.archive_format import NAMED_SO, archive_format
+from tasks.corpora.archive_index import unpack_archive
+from tasks.corpora.archive_members import index_plain_tar
+from tasks.corpora.column_names import find_columns
+from tasks.corpora.corpus_files import LEFTOVERS, CorpusFiles
+from tasks.corpora.table_rows import read_rows
+
+LISTS, TABLES = (".txt", ".list", ".lst"), (".csv", ".tsv", ".jsonl", ".json")
+REASONS = {
+    errno.EACCES: "no permission",
+    errno.EPERM: "no permission",
+    errno.ELOOP: "link loop",
+    errno.ENOENT: "not there",
+}
+
+
+@dataclass
+class Found:
+    """ignored: files that no suffix says to be wanted, by their own suffix."""
+
+    items: list[WorkItem] = field(default_factory=list)
+    ignored: Counter[str] = field(default_factory=Counter)
+
+
+def find_files(source: str, suffixes: Collection[str]) -> Found:
+    """suffixes: of the files in folders and archives that are wanted, in lower case without a dot; a file that is named
+    itself may be called anything.
+
+    Raises UserError for a source that is not there, and where nothing is wanted in it.
+    """
+    found = Found()
+    for item in _listed(source, suffixes, found.ignored):
+        found.items.append(item)
+    if not found.items:
+        seen = f" beside {sum(found.ignored.values())} other files" if found.ignored else ""
+        raise UserError(f"{readable(source)}: no file to work on is there{seen}; they end in .wav, .flac, .mp3, ...")
+    return found
+
+
+def _listed(source: str, suffixes: Collection[str], ignored: Counter[str]) -> Iterator[WorkItem]:
+    if not storage.is_s3(source) and os.path.isdir(source):
+        yield from _wanted(_walk(os.path.abspath(source)), suffixes, ignored)
+    elif not storage.is_s3(source) and glob.has_magic(source) and not os.path.lexists(source):
+        yield from _wanted(_matching(source), suffixes, ignored)
+    elif entry := storage.stat(source):
+        yield from _in_file(source, entry, suffixes, ignored)
+    elif storage.is_s3(source):
+        there = storage.list_files(source).items()
+        named = (
+            WorkItem(storage.join(source, n), storage.join(source, n), e.size, e.version, name=n) for n, e in there
+        )
+        yield from _wanted(named, suffixes, ignored)
+    else:
+        raise UserError(f"{readable(source)}: no such file, folder or pattern")
+
+
+def _in_file(
+    source: str, entry: storage.FileStat, suffixes: Collection[str], ignored: Counter[str]
+) -> Iterator[WorkItem]:
+    """What one file names: itself, the lines of a list, the rows of a manifest, the members of an archive."""
+    lower, name = source.lower(), source.rpartition("/")[2]
+    if lower.endswith((*LISTS, *TABLES, ".parquet")):
+        folder = source.rpartition("/")[0] or ("" if storage.is_s3(source) else ".")
+        for line in dict.fromkeys(_named_in(source)):
+            yield _one(line if line.startswith(("/", "s3://")) else storage.join(folder, line), line)
+    elif lower.rpartition(".")[2] in suffixes:
+        yield _whole(source, entry, name)
+    elif archive_format(source):
+        yield from _wanted(_members(source, entry, name), suffixes, ignored)
+    else:
+        yield _whole(source, entry, name)
+
+
+def _wanted(items: Iterable[WorkItem], suffixes: Collection[str], ignored: Counter[str]) -> Iterator[WorkItem]:
+    """Those with such a suffix or a problem, and the members of archives among them."""
+    for item in items:
+        base = item.name.rpartition("/")[2]
+        suffix = base.rpartition(".")[2].lower() if "." in base.lstrip(".") else ""
+        if item.problem:
+            yield item
+        elif base.startswith(".") or LEFTOVERS.search(item.name):
+            ignored[base if base.startswith(".") and not base.startswith("._") else "(left by macOS)"] += 1
+        elif suffix in suffixes:
+            yield item
+        elif item.offset < 0 and NAMED_SO.search(base):
+            yield from _opened(item, suffixes, ignored)
+        else:
+            ignored[f".{readable(suffix)}" if suffix else "(no suffix)"] += 1
+
+
+def _opened(item: WorkItem, suffixes: Collection[str], ignored: Counter[str]) -> Iterator[WorkItem]:
+    """The members of an archive that lies beside other files; one that cannot be read is a problem, not the end."""
+    try:
+        members = list(_members(item.place, storage.FileStat(item.size, item.version), item.name))
+    except (UserError, OSError) as error:
+        yield _problem(item.place, item.name, _reason(error))
+        return
+    yield from _wanted(members, suffixes, ignored)
+
+
+def _members(place: str, entry: storage.FileStat, name: str) -> Iterator[WorkItem]:
+    """Of a plain tar where they lie; of a packed archive as pieces in a draft, which is the same for the same file."""
+    plain = archive_format(place) == "tar"
+    if plain:
+        located: dict[str, tuple[str, int, int]] = {n: found for n, found, _ in index_plain_tar(place)}
+    else:
+        located = unpack_archive(place, open_draft("pieces", _key(place, entry)))
+    for member, (uri, offset, size) in located.items():
+        whole, told = f"{name}/{member}", f"{readable(place)}/{readable(member)}"
+        yield WorkItem(told, uri, size, entry.version, offset, name=whole)
+
+
+def _key(place: str, entry: storage.FileStat) -> str:
+    return hashlib.sha256(f"{readable(place)} {entry.version}".encode()).hexdigest()[:32]
+
+
+def _named_in(source: str) -> Iterator[str]:
+    """The paths in a list, one a line, or in the column of a table that names files."""
+    lower = source.lower()
+    if lower.endswith(LISTS):
+        for line in storage.read(source).removeprefix(b"\xef\xbb\xbf").split(b"\n"):
+            if line.strip():
+                yield os.fsdecode(line.removesuffix(b"\r"))
+        return
+    folder, _, name = source.rpartition("/")
+    rows: Iterable[Any] = (
+        _parquet_rows(source)
+        if lower.endswith(".parquet")
+        else read_rows(CorpusFiles(folder or ".", {name: (source, 0, len(storage.read(source)))}), name)
+    )
+    for number, row in rows:
+        columns = () if isinstance(row, str) else find_columns(tuple(row)).audio
+        value = None if isinstance(row, str) or not columns else row[columns[0]]
+        if not isinstance(value, str) or not value:
+            what = row if isinstance(row, str) else "no file in it; a column audio_filepath, audio, path or file has it"
+            raise UserError(f"{readable(source)}, row {number}: {what}")
+        yield value
+
+
+def _parquet_rows(source: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    with explain_bad_file(readable(source)), storage.open_binary(source) as file:
+        names = pq.ParquetFile(file).schema_arrow.names
+        columns = find_columns(tuple(names)).audio[:1]
+        table = pq.ParquetFile(file).read(list(columns))
+    yield from enumerate(table.to_pylist(), 1)
+
+
+def _walk(folder: str, below: str = "", above: tuple[tuple[int, int], ...] = ()) -> Iterator[WorkItem]:
+    """Every file under a folder, those behind links too, but no folder inside itself."""
+    try:
+        here = os.stat(folder)
+        above = (*above, (here.st_dev, here.st_ino))
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        yield _problem(folder, below.rstrip("/"), _reason(error))
+        return
+    for entry in entries:
+        name = below + entry.name
+        try:
+            status = entry.stat()
+            if entry.is_dir():
+                if (status.st_dev, status.st_ino) in above:
+                    yield _problem(entry.path, name, "link loop")
+                else:
+                    yield from _walk(entry.path, f"{name}/", above)
+            elif entry.is_file():
+                if not entry.name.startswith(storage.PARTIAL):
+                    yield _one(entry.path, name)
+            else:
+                yield _problem(entry.path, name, "no file")
+        except OSError as error:
+            yield _problem(entry.path, name, _reason(error))
+
+
+def _matching(pattern: str) -> Iterator[WorkItem]:
+    paths = sorted(os.path.abspath(path) for path in glob.glob(pattern, recursive=True) if not os.path.isdir(path))
+    top = os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else ""
+    for path in paths:
+        yield _one(path, os.path.relpath(path, top))
+
+
+def _one(place: str, name: str) -> WorkItem:
+    """A file that is named, with a problem where it is not there."""
+    try:
+        entry = None if "\0" in place else storage.stat(place)
+    except OSError as error:
+        return _problem(place, name, _reason(error))
+    return _whole(place, entry, name) if entry else _problem(place, name, "not there")
+
+
+def _whole(place: str, entry: storage.FileStat, name: str) -> WorkItem:
+    return WorkItem(readable(_absolute(place)), _absolute(place), entry.size, entry.version, name=name)
+
+
+def _absolute(place: str) -> str:
+    return place if storage.is_s3(place) else os.path.abspath(place)
+
+
+def _problem(place: str, name: str, reason: str) -> WorkItem:
+    return WorkItem(readable(_absolute(place)), _absolute(place).replace("\0", ""), problem=reason, name=name)
+
+
+def _reason(error: Exception) -> str:
+    known = REASONS.get(error.errno or 0) if isinstance(error, OSError) else None
+    return known or (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -1,0 +1,155 @@
+"""What a run is to do, frozen before it begins: every file with its size and version, in an order that never changes.
+
+The list is divided into parts, by bytes and by count, so that ten thousand files of a second and one of three hours
+both come to parts of some minutes' work. A part is what is committed; its number says its place for good.
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+
+from infra.errors import UserError
+from tasks.steps.parquet_io import from_parquet, to_parquet
+
+SCHEMA = pa.schema(
+    {
+        "file": pa.string(),  # what tables call it
+        "name": pa.string(),  # of what is written of it, without a suffix
+        "place": pa.binary(),  # path or URI of what it lies in, in the bytes that the file system has
+        "offset": pa.int64(),  # in there, -1 for all of it
+        "size": pa.int64(),
+        "version": pa.string(),  # mtime and size, or the ETag, when it was listed
+        "problem": pa.string(),  # why it cannot be read, known from listing
+        "part": pa.int32(),
+    }
+)
+LONGEST_NAME = 200  # bytes of one part of a path that is written: file systems take 255, with a suffix
+
+
+@dataclass(frozen=True, slots=True)
+class WorkItem:
+    """A file, or a range of one that is an archive. Fields: see SCHEMA."""
+
+    file: str
+    place: str
+    size: int = 0
+    version: str = ""
+    offset: int = -1
+    problem: str = ""
+    name: str = ""
+    part: int = -1
+
+    @property
+    def known_as(self) -> tuple[str, int, str]:
+        """The same for what need not be done again."""
+        return self.file, self.size, self.version
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Files whose results are committed together. killers: those that have killed their workers, by number in the part,
+    with what was seen; they are not read again. apart: no batch holds windows of two files.
+    """
+
+    number: int
+    items: tuple[WorkItem, ...]
+    killers: tuple[tuple[int, str], ...] = ()
+    apart: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it; half a surrogate pair, an undecodable byte of a path, is an escape there."""
+        items = [[getattr(item, name) for name in WorkItem.__slots__] for item in self.items]
+        return {"number": self.number, "items": items, "killers": self.killers, "apart": self.apart}
+
+    @classmethod
+    def from_dict(cls, told: dict[str, Any]) -> "Part":
+        items = tuple(WorkItem(*fields) for fields in told["items"])
+        killers = tuple((number, reason) for number, reason in told["killers"])
+        return cls(told["number"], items, killers, told["apart"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartConfig:
+    """A part ends at so many megabytes or files, whichever comes first; a larger file is one alone."""
+
+    max_mb: int = 64
+    max_files: int = 200
+
+    def __post_init__(self) -> None:
+        if min(self.max_mb, self.max_files) < 1:
+            raise ValueError("parts.max_mb and parts.max_files are at least 1")
+
+
+def readable(path: str) -> str:
+    """A path as tables may have it: bytes that are no UTF-8 as backslash escapes."""
+    return path.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+def number_parts(items: Iterable[WorkItem], first: int, config: PartConfig, taken: Iterable[str]) -> list[WorkItem]:
+    """The files in their order with the numbers of their parts, from `first` on, and names that no two have.
+
+    taken: names that earlier lists have used.
+    """
+    used, numbered = {name.lower() for name in taken}, list[WorkItem]()
+    part, size, count = first, 0, 0
+    for item in sorted(items, key=lambda item: (item.file, item.offset)):
+        if count and (size + item.size > config.max_mb << 20 or count >= config.max_files):
+            part, size, count = part + 1, 0, 0
+        size, count = size + item.size, count + 1
+        numbered.append(replace(item, part=part, name=_unused(safe_name(item.name or item.file), used)))
+    return numbered
+
+
+def _unused(name: str, used: set[str]) -> str:
+    """Also where upper and lower case are the same."""
+    found, count = name, 1
+    while found.lower() in used:
+        count += 1
+        found = f"{name}~{count}"
+    used.add(found.lower())
+    return found
+
+
+def safe_name(path: str) -> str:
+    """A relative path that any file system takes with a suffix: no control characters, no '..', no part too long."""
+    parts = (part for part in readable(path).split("/") if part not in {"", "."})
+    return "/".join(_safe_part(part) for part in parts) or "_"
+
+
+def _safe_part(part: str) -> str:
+    plain = re.sub(r"[\x00-\x1f\x7f\\]", "_", part)
+    plain = "_" * len(plain) if set(plain) == {"."} else plain
+    if len(plain.encode()) <= LONGEST_NAME:
+        return plain
+    digest = hashlib.sha256(part.encode(errors="surrogateescape")).hexdigest()[:8]
+    return f"{plain.encode()[: LONGEST_NAME - 9].decode(errors='ignore')}~{digest}"
+
+
+def to_list(items: Sequence[WorkItem], source: str) -> bytes:
+    """The frozen list as a file. source: what was listed."""
+    columns = {name: [getattr(item, name) for item in items] for name in SCHEMA.names}
+    columns["place"] = [os.fsencode(item.place) for item in items]
+    return to_parquet(pa.table(columns, SCHEMA.with_metadata({"source": os.fsencode(source)})))
+
+
+def from_list(data: bytes) -> tuple[list[WorkItem], str]:
+    """What `to_list` was given. Raises UserError for another table."""
+    table = from_parquet(data)
+    if table.schema.names != SCHEMA.names:
+        raise UserError(f"a list of work has the columns {', '.join(SCHEMA.names)}; use the version that made it")
+    rows = table.to_pylist()
+    source = os.fsdecode((table.schema.metadata or {}).get(b"source", b""))
+    return [WorkItem(**(row | {"place": os.fsdecode(row["place"])})) for row in rows], source
+
+
+def group_parts(items: Sequence[WorkItem]) -> dict[int, Part]:
+    """By number."""
+    grouped = dict[int, list[WorkItem]]()
+    for item in items:
+        grouped.setdefault(item.part, []).append(item)
+    return {number: Part(number, tuple(found)) for number, found in grouped.items()}

@@ -1,0 +1,110 @@
+"""Release after release: exactly the difference is ingested, and the index has exactly the rows that it should."""
+
+import os
+from pathlib import Path
+
+import pytest
+from three_releases import generated_clips, persian_clips, write_three
+
+from infra.artifact_store import file_sha256
+from tasks.corpora.corpus_uri import IngestConfig, parse_corpus
+from tasks.datasets import release_rows
+from tasks.datasets.dataset_head import find_version, update_dataset
+from tasks.datasets.release import find_release
+from tasks.datasets.version_index import describe_version, list_versions, read_changes, read_version
+from tasks.ingest import ingest_shard
+from tasks.ingest.shard_format import read_sample
+from tasks.ingest.shard_index import shard_file
+
+REAL = Path(os.environ.get("SCRIPTORIUM_CORPORA", ""), "commonvoice_fa")
+needs_real = pytest.mark.skipif(not os.environ.get("SCRIPTORIUM_CORPORA"), reason="SCRIPTORIUM_CORPORA")
+
+
+def update(place, name="cv", **told):
+    return update_dataset(name, find_release(parse_corpus(place), **told), IngestConfig(error_budget=0.05))
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """How many clips were hashed, and how many decoded by ingest."""
+    counts = {"hashed": 0, "decoded": 0}
+    decode, digest = ingest_shard.decode_clip, release_rows._file_digest
+
+    def decoding(*arguments, **named):
+        counts["decoded"] += 1
+        return decode(*arguments, **named)
+
+    def hashing(place):
+        counts["hashed"] += 1
+        return digest(place)
+
+    monkeypatch.setattr(ingest_shard, "decode_clip", decoding)
+    monkeypatch.setattr(release_rows, "_file_digest", hashing)
+    return counts
+
+
+@pytest.fixture
+def releases(tmp_path, in_this_process):
+    (tmp_path / "clips").mkdir()
+    return write_three(tmp_path, *generated_clips(tmp_path / "clips"))
+
+
+def test_each_release_is_ingested_as_far_as_it_is_new(releases, counted):
+    check_releases(releases, counted)
+
+
+@needs_real
+def test_the_same_of_persian(tmp_path, in_this_process, counted):
+    check_releases(write_three(tmp_path, *persian_clips(REAL)), counted)
+
+
+def check_releases(releases, counted):
+    for number, place in enumerate(releases.places):
+        before = counted["decoded"]
+        update_of = update(place)
+        version = update_of.version
+        rows = read_version(version)
+        assert update_of.changed
+        found = {row["source"].rpartition("/")[2]: (row["split"], row["text"]) for row in rows}
+        assert found == releases.rows[number]
+        about = describe_version(version)
+        assert about["changes"] == releases.changes[number]
+        assert (about["number"], about["release"]["delta"]) == (number + 1, number == 2)
+        assert counted["decoded"] - before == releases.new[number]
+        assert about["retracted_speakers"] == ([releases.retracted] if number == 1 else [])
+        assert len({row["key"] for row in rows}) == len(rows)
+    assert releases.retracted not in {row["speaker"] for row in rows}
+    assert [describe_version(one)["number"] for one in list_versions(version)] == [3, 2, 1]
+    for row in rows[:: max(1, len(rows) // 20)]:
+        data = read_sample(shard_file(version, row["shard"]).read_bytes()[row["offset"] :][: row["size"]]).data
+        roots = [Path(place.partition(":")[2]) / row["source"] for place in releases.places]
+        assert file_sha256(next(path for path in roots if path.exists())) == row["clip_sha256"]
+        assert data == next(path for path in roots if path.exists()).read_bytes()
+
+
+def test_nothing_new_reads_nothing(releases, counted):
+    first = update(releases.places[0])
+    seen = dict(counted)
+    assert update(releases.places[0]) == (first.version, first.version, update(releases.places[0]).told)
+    assert "is in already" in update(releases.places[0]).told
+    assert counted == seen
+    root = Path(releases.places[0].partition(":")[2])
+    root.rename(root.with_name("the-same"))
+    again = update(f"commonvoice:{root.with_name('the-same')}")
+    assert not again.changed
+    assert "has nothing that cv has not" in again.told
+    assert counted == seen, "clips are known by name, size and time"
+    assert find_version("cv") == first.version
+
+
+def test_what_changed_is_listed(releases):
+    update(releases.places[0])
+    version = update(releases.places[1]).version
+    changes = read_changes(version)
+    texts = [row for row in changes if row["change"] == "text changed"]
+    assert [row["after"] for row in texts] == [f"{row['before']} mended" for row in texts]
+    assert {(row["before"], row["after"]) for row in changes if row["change"] == "moved"} == {("train", "dev")}
+    copies = [row for row in changes if row["change"] == "duplicate"]
+    assert [row["after"] for row in copies] == [f"again_{row['before']}" for row in copies]
+    gone = [row for row in changes if row["change"] == "retracted"]
+    assert {row["speaker"] for row in gone} == {releases.retracted}
