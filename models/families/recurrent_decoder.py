@@ -43,17 +43,20 @@ class RecurrentDecoder(SequenceToSequence):
         return self.embed(tokens).unbind(1)
 
     def predict(self, memory: Memory, read: Padded) -> Tensor:
+        return self._logits(self.features(memory, read, self.sampled_share))
+
+    def features(self, memory: Memory, read: Padded, share: float) -> Tensor:
+        """z (B, U, F) of tokens (B, U) that begin with BOS, of which such a share is drawn: 0 none, 1 all but BOS."""
         state, parts, features = self.start(memory, len(read.lengths)), self.parts(memory), []
-        share = self.sampled_share
         for e in [] if share else self.embed_all(read.data):
             z, state, _ = self.write(e, state, parts)
             features.append(z)
         drawn = None
         for truth in read.data.unbind(1) if share else ():
-            z, state, _ = self.write(self.embed(self._mixed(truth, drawn)), state, parts)
+            z, state, _ = self.write(self.embed(self._mixed(truth, drawn, share)), state, parts)
             drawn = self._drawn(z.detach())
             features.append(z)
-        return self._logits(torch.stack(features, 1))
+        return torch.stack(features, 1)
 
     def sampled(self, memory: Memory, read: Padded) -> Padded:  # noqa: ARG002  (its samples are drawn a step at a time)
         return read
@@ -70,8 +73,9 @@ class RecurrentDecoder(SequenceToSequence):
         """A token (N,) from what the features z (N, F) make of p."""
         return draw_tokens(self._logits(z))
 
-    def _mixed(self, truth: Tensor, drawn: Tensor | None) -> Tensor:
-        return truth if drawn is None else mix_tokens(truth, drawn, self.sampled_share)
+    def _mixed(self, truth: Tensor, drawn: Tensor | None, share: float | None = None) -> Tensor:
+        """share: of the drawn; by default that of training now."""
+        return truth if drawn is None else mix_tokens(truth, drawn, self.sampled_share if share is None else share)
 
     def step(self, tokens: Tensor, state: State, memory: Memory | None) -> Step:
         """Tokens (N,) to the log-probabilities (N, V) of their successors."""
