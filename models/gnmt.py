@@ -80,7 +80,7 @@ class GNMT(RecurrentDecoder):
         self.embedding = nn.Embedding(target_size, config.embedding_size)
         self.encoder = Stack(config.encoder, config.embedding_size)
         self.attention = Attention("additive", hidden, hidden, config.attention_size)
-        below = [config.embedding_size] + [hidden] * (config.decoder_layers - 1)
+        below = (hidden if k else config.embedding_size for k in range(config.decoder_layers))
         self.decoder = nn.ModuleList(recurrent_layer(one, size + hidden) for size in below)
         self.output = nn.Linear(hidden, target_size)
         self.dropout = nn.Dropout(config.dropout)

@@ -158,9 +158,11 @@ class Stack(nn.Module):
     def __init__(self, config: Recurrent, input_size: int) -> None:
         super().__init__()
         self.config, self.output_size = config, config.output_size
-        alone = [config.layer(k) if config.bidirectional_first else config for k in range(config.layers)]
-        sizes = [input_size] + [layer.output_size * config.pyramid for layer in alone[:-1]]
-        self.layers = nn.ModuleList(recurrent_layer(*pair) for pair in zip(alone, sizes, strict=True))
+        self.layers = nn.ModuleList()
+        for k in range(config.layers):
+            alone = config.layer(k) if config.bidirectional_first else config
+            self.layers.append(recurrent_layer(alone, input_size))
+            input_size = alone.output_size * config.pyramid
         self.dropout = nn.Dropout(config.dropout)
         self.register_load_state_dict_pre_hook(rename_earlier)
 
