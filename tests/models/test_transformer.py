@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from models.bahdanau import Config as Bahdanau
 from models.interface import Batch, Beam, Decoder, Padded
 from models.layers.decoder.scheduled_sampling import Scheduled
+from models.search.attention.ensemble_decoder import EnsembleDecoder
 from models.special_tokens import BOS, EOS
 from models.transformer import Config, big
 
@@ -136,6 +138,42 @@ def test_an_empty_source_has_its_end():
     batch = Batch(("a",), Padded(torch.zeros(1, 0, dtype=torch.long), torch.tensor([0])), sentences().target)
     assert model.score(Batch(("a",), batch.source, Padded(torch.tensor([[4]]), torch.tensor([1])))).isfinite().all()
     assert model.search(batch.source, Beam(width=2))[0]
+
+
+def test_a_target_is_completed():
+    """From tokens of its own for each source; and what is found has the score of the pair."""
+    model, batch = small(), sentences()
+    model.embedding.weight.data[EOS] *= 3
+    prefixes = Padded.stack([torch.tensor([6, 6]), torch.tensor([], dtype=torch.long), torch.tensor([5])])
+    found = model.complete(batch.source, prefixes, Beam(width=3))
+    for b, nbest in enumerate(found):
+        begin = tuple(prefixes.data[b, : prefixes.lengths[b]].tolist())
+        source = Padded(batch.source.data[b : b + 1, : batch.source.lengths[b]], batch.source.lengths[b : b + 1])
+        for h in nbest:
+            assert h.tokens[: len(begin)] == begin
+            if not h.truncated:
+                pair = Batch(
+                    ("a",), source, Padded(torch.tensor([h.tokens], dtype=torch.long), torch.tensor([len(h.tokens)]))
+                )
+                assert h.score == pytest.approx(float(model.score(pair)), abs=1e-9)
+    assert any(not h.truncated for nbest in found for h in nbest)
+
+
+def test_an_ensemble_with_another_architecture():
+    """Memories of unlike trees, and sources that end one after the other."""
+    model, batch = small(), sentences()
+    torch.manual_seed(1)
+    sizes = {"embedding_size": 8, "hidden_size": 8, "attention_size": 8, "maxout_size": 8, "initial_deviation": 0.5}
+    other = Bahdanau(**sizes).build(9, 8).double().eval()
+    for m in (model.embedding.weight, other.output.weight):
+        m.data[EOS] *= 3
+    ensemble, beam = EnsembleDecoder([model, other]), Beam(width=2)
+    together = ensemble.search(batch.source, beam)
+    for b, nbest in enumerate(together):
+        source = Padded(batch.source.data[b : b + 1, : batch.source.lengths[b]], batch.source.lengths[b : b + 1])
+        (alone,) = ensemble.search(source, beam)
+        assert [h.tokens for h in nbest] == [h.tokens for h in alone]
+        assert [h.score for h in nbest] == pytest.approx([h.score for h in alone], abs=1e-9)
 
 
 def test_a_search_ends():
