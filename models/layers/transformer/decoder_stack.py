@@ -78,10 +78,10 @@ class DecoderStack(nn.Module):
         for k, layer in enumerate(self.layers):
 
             def attend(h: Tensor, k: int = k, attention: MultiHeadAttention = layer.attention) -> Tensor:  # pyright: ignore[reportArgumentType]
-                q, (keys, values) = attention.queries(h), attention.keys_values(h)
+                q, known = attention.queries(h), attention.joined(h)
                 if how.angles is not None:
-                    q, keys = rotate(q, how.angles), rotate(keys, how.angles)
-                known = torch.stack((keys, values), 2)
+                    keys, values = known.unbind(2)
+                    q, known = rotate(q, how.angles), torch.stack((rotate(keys, how.angles), values), 2)
                 known = known if how.past is None else torch.cat((how.past[k], known), 1)
                 seen.append(known)
                 return attention(q, KeysValues(*known.unbind(2)), how.seen, causal=how.causal)

@@ -35,9 +35,12 @@ class MultiHeadAttention(nn.Module):
         """x (B, T, size) to (B, T, M, d)."""
         return self.query(x).unflatten(-1, (self.heads, -1))
 
+    def joined(self, x: Tensor) -> Tensor:
+        """x (B, T, size) to keys and values in one (B, T, 2, M, d)."""
+        return self.key_value(x).unflatten(-1, (2, self.heads, -1))
+
     def keys_values(self, x: Tensor) -> KeysValues:
-        keys, values = self.key_value(x).unflatten(-1, (2, self.heads, -1)).unbind(2)
-        return KeysValues(keys, values)
+        return KeysValues(*self.joined(x).unbind(2))
 
     def forward(
         self, queries: Tensor, known: KeysValues, seen: Tensor | None = None, *, causal: bool = False
