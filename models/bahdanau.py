@@ -14,7 +14,7 @@ With vocabularies of 30,001 that is 80,453,741 parameters.
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,8 @@ from models.layers.rnn_stack import Recurrent, Stack
 from models.layers.weight_init import WeightInit, initialize_weights
 from models.registry import restore_config
 
+Reset = Literal["inside", "outside"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
@@ -43,7 +45,7 @@ class Config:
     hidden_size: int = 1000
     attention_size: int = 1000
     maxout_size: int = 500
-    reset: str = "inside"
+    reset: Reset = "inside"
     dropout: float = 0.0
     label_smoothing: float = 0.0
     sampling: Sampling = Sampling()
@@ -59,7 +61,7 @@ class Config:
 
     @property
     def gru(self) -> GRUOptions:
-        return GRUOptions(reset=self.reset)  # pyright: ignore[reportArgumentType]  (it checks it)
+        return GRUOptions(reset=self.reset)
 
     @property
     def initialize(self) -> WeightInit:

@@ -92,15 +92,15 @@ class SequenceToSequence(Model):
         self, source: Padded, prefixes: Padded, beam: Beam, lm: Decoder | None = None
     ) -> list[list[Hypothesis]]:
         """The same of the targets that begin with given tokens (B, P); these are part of each hypothesis."""
-        return prefix_constrained_beam(
-            self, self.encode(source), beam, prefixes, lm, self.limits(source) + prefixes.lengths
-        )
+        return prefix_constrained_beam(self, self.encode(source), beam, prefixes, lm, self.limits(source))
 
 
 def read_tokens(source: Padded | None) -> Padded:
-    """Tokens (B, T) with EOS after them (B, T + 1), whatever the padding was. Raises ValueError for None."""
+    """Tokens (B, T) with EOS after them (B, T + 1), whatever the padding was. Raises ValueError for anything else."""
     if source is None:
         raise ValueError("a translation needs a source: tokens (B, T)")
+    if source.data.dim() != 2 or source.data.is_floating_point():
+        raise ValueError("this model translates: its source is tokens (B, T), and frames of sound are for a recognizer")
     return append_eos(Padded(source.data.masked_fill(~source.mask(), PAD), source.lengths))
 
 

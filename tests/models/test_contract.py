@@ -173,6 +173,14 @@ def test_stepping_equals_the_teacher_forced_pass(model, batch):
     torch.testing.assert_close(chosen[:2], every[rows[:2]], rtol=1e-9, atol=1e-9)
 
 
+def test_a_model_of_text_takes_no_sound(model, batch):
+    if not isinstance(model, SequenceToSequence) or model.reads != "tokens":
+        pytest.skip("it reads no source text")
+    sound = Batch(batch.keys, Padded(torch.randn(3, 4, FRAME), batch.source.lengths), batch.target)
+    with pytest.raises(ValueError, match="its source is tokens"):
+        model.loss(sound)
+
+
 def test_no_sources_are_no_hypotheses(model, batch):
     """Also without memory for them, as a dry run asks."""
     if not isinstance(model, SequenceToSequence):
