@@ -18,11 +18,11 @@ from typing import Annotated, Any
 
 from prefect import flow
 
+from flows.command_line.form_fields import MODEL_NAME, form_field, recipe_field, settings_field, workers_field
 from flows.command_line.parsers import PARSERS
 from flows.retraining.retrain_model import Retraining
 from flows.retraining.retrain_plan import RetrainRequest, plan_retraining
 from flows.shared.command_line import GOES_ON, start_flow
-from flows.shared.form_fields import MODEL_NAME, form_field, recipe_field, settings_field, workers_field
 from flows.shared.run_summary import summarize_promotion, text_table
 from infra.artifacts.artifact_root import check_root
 from infra.errors import FAILED, WRONG_USE, one_line_errors

@@ -16,9 +16,8 @@ from typing import Annotated, Any
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
-from prefect.deployments import run_deployment
 
-from flows.shared.form_fields import MODEL_NAME, form_field
+from flows.command_line.form_fields import MODEL_NAME, form_field
 from infra.errors import one_line_errors
 from tasks.datasets.dataset_head import read_training_note
 from tasks.datasets.find_releases import find_new_releases, parse_watched
@@ -65,10 +64,13 @@ def _start(tag: str, given: dict[str, Any]) -> str:
     """The id of the run that is started, "" where one goes on, has ended well, or has ended TRIES times."""
     with get_client(sync_client=True) as client:
         found = client.read_flow_runs(flow_run_filter=FlowRunFilter(tags=FlowRunFilterTags(all_=[tag])))
-    if len(found) >= TRIES or any(run.state and not (run.state.is_failed() or run.state.is_crashed()) for run in found):
-        return ""
-    key = f"{tag}-{len(found)}"  # two looks at the same time start one run
-    return str(run_deployment(DEPLOYMENT, given, timeout=0, tags=[tag], idempotency_key=key, as_subflow=False).id)
+        over = [run for run in found if run.state and (run.state.is_failed() or run.state.is_crashed())]
+        if len(found) >= TRIES or len(over) < len(found):
+            return ""
+        key = f"{tag}-{len(found)}"  # two looks at the same time start one run
+        deployment = client.read_deployment_by_name(DEPLOYMENT).id
+        made = client.create_flow_run_from_deployment(deployment, parameters=given, tags=[tag], idempotency_key=key)
+    return str(made.id)
 
 
 def main() -> None:
