@@ -212,9 +212,20 @@ def check_registration(name: str, alias: str) -> None:
 
 
 def register(run_id: str, name: str, tags: dict[str, str]) -> str:
-    """The run's bundle as a new version of a registered model; the version."""
+    """The run's bundle as a new version of a registered model; the version. One that has these tags already is of a
+    process that died before it could say so, and is not made again.
+    """
     before = run_versions(run_id, name)
-    return _register(run_id, name, tags, before)
+    return _find_tagged(name, before, tags) or _register(run_id, name, tags, before)
+
+
+@waiting
+def _find_tagged(name: str, versions: set[str], tags: dict[str, str]) -> str:
+    """The latest of these versions that has all of the tags, "" for none, and where there are no tags."""
+    for version in sorted(versions, key=int, reverse=True) if tags else ():
+        if tags.items() <= dict(client().get_model_version(name, version).tags).items():
+            return version
+    return ""
 
 
 @waiting

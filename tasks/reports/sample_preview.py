@@ -29,6 +29,8 @@ Row = dict[str, Any]
 
 def find_samples(shards: Artifact, keys: Collection[str]) -> dict[str, Row]:
     """The rows of the index that say where the samples with these keys lie, by key."""
+    if not keys:  # of which Arrow knows no type
+        return {}
     columns = ["key", "shard", "offset", "size", "extension"]
     table = pq.read_table(shards.file("index.parquet"), columns=columns, filters=[("key", "in", list(keys))])
     return {row["key"]: row for row in table.to_pylist()}

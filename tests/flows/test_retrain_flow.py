@@ -126,10 +126,10 @@ def test_three_releases(three, drop, retraining, tmp_path):
     drop(1)
     (tmp_path / "watched" / "README").write_text("of no release")
     with pytest.raises(UserError, match="no MLflow answers at http://127.0.0.1:9") as problem:
-        retraining("fit.epochs=30", "fit.learning_rate=1e-2", kind=retraining.cut)
+        retraining("fit.epochs=15", "fit.learning_rate=1e-2", kind=retraining.cut)
     assert "\n" not in str(problem.value)
     assert champion() == "1", "nothing is promoted"
-    better = retraining("fit.epochs=30", "fit.learning_rate=1e-2")
+    better = retraining("fit.epochs=15", "fit.learning_rate=1e-2")
     assert [one["version"] for one in model_registry.list_models("toy")] == ["1", "2"], "it went on where that stopped"
     found = better.page.read_json("decision.json")
     assert describe_version(find_version("toy"))["changes"] == three.changes[1]
@@ -149,7 +149,7 @@ def test_three_releases(three, drop, retraining, tmp_path):
     after = decoded()
     assert after != before
 
-    assert retraining("fit.epochs=30", "fit.learning_rate=1e-2").challenger is None, "nothing is new"
+    assert retraining("fit.epochs=15", "fit.learning_rate=1e-2").challenger is None, "nothing is new"
     noise = retraining("fit.epochs=1", "fit.learning_rate=1e-9")
     assert noise.page.read_json("decision.json")["reason"].startswith("not clearly better")
     worse = retraining("fit.epochs=1", recipe="asr_small")

@@ -91,3 +91,26 @@ def test_the_command():
     wrong = run("rollback", "nobody")
     assert (wrong.returncode, wrong.stdout) == (1, "")
     assert wrong.stderr.count("\n") == 1
+
+
+def test_a_decision_is_applied_once_and_only_against_the_champion_it_was_made_for():
+    (_, first), (_, second) = publish(0.5), publish(0.6)
+    found = model_registry.Decision("champion", "better", first, "file:/evidence")
+    for _ in range(2):
+        assert model_registry.apply_decision("asr", second, found) == found
+        assert model_registry.list_champions("asr") == [first, second]
+    assert json.loads(model_registry.version_tags("asr", second)[model_registry.DECISION_TAG]) == found._asdict()
+    _, third = publish(0.7)
+    late = model_registry.apply_decision("asr", third, model_registry.Decision("champion", "better", first))
+    assert late.alias == "challenger"
+    assert "the champion is version 2 now, and was version 1 when they were compared" in late.reason
+    assert model_registry.find_aliases("asr", third) == ["challenger"]
+    assert champion() == second
+
+
+def test_what_a_process_registered_before_it_died_is_not_registered_again():
+    run_id = tracking.open_run("key", "name", {})
+    tags = {"bundle": "ab", "scriptorium.score.dev": "x"}
+    version = tracking.register(run_id, "asr", tags)
+    assert tracking.register(run_id, "asr", tags) == version
+    assert tracking.register(run_id, "asr", tags | {"bundle": "cd"}) != version
