@@ -166,12 +166,15 @@ class OutputStore:
         tables = (name for name in unnamed if not name.startswith(f"{LISTS}/"))
         return [name for name in tables if TABLE.fullmatch(name) or of_item(*name.partition("/")[::2])]
 
-    def tables(self, table: str) -> Iterator[bytes]:
-        """The Parquet files of a table, part by part."""
+    def numbered_tables(self, table: str) -> Iterator[tuple[int, bytes]]:
+        """The Parquet files of a table, part by part, with the parts' numbers."""
         for note in self.notes():
             for name in note["files"]:
                 if name.startswith(f"{table}/"):
-                    yield storage.read(storage.join(self.uri, name))
+                    yield note["part"], storage.read(storage.join(self.uri, name))
+
+    def tables(self, table: str) -> Iterator[bytes]:
+        return (data for _, data in self.numbered_tables(table))
 
     def write_report(self, name: str, content: bytes) -> None:
         """One of OF_A_RUN."""
