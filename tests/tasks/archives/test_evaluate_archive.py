@@ -109,7 +109,7 @@ def test_which_recording_a_reference_is_of(files, names, expected, lost):
 
 
 @pytest.mark.parametrize(("files", "names", "says"), [
-    (["/c/1/a.wav", "/c/2/a.wav"], ["a"], "reference 'a' may be of /c/1/a.wav and of /c/2/a.wav; give it with its folders"),
+    (["/c/1/a.wav", "/c/2/a.wav"], ["a"], "reference 'a' may be of /c/1/a.wav and of /c/2/a.wav; give it with its"),
     (["/c/x.wav"], ["x", "dev/x.wav"], "references 'x' and 'dev/x.wav' are both of /c/x.wav; leave one out"),
 ])  # fmt: skip
 def test_references_that_may_be_of_several(files, names, says):
