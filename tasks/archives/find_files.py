@@ -51,6 +51,8 @@ def find_files(source: str, suffixes: Collection[str]) -> Found:
 
     Raises UserError for a source that is not there, and where nothing is wanted in it.
     """
+    if not source:
+        raise UserError("the source is empty; give a folder, pattern, s3:// prefix, list, manifest or archive")
     found = Found()
     unique = dict[tuple[str, int], WorkItem]()  # a list may name a file in several ways
     for item in _listed(source, suffixes, found.ignored):

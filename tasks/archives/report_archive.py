@@ -45,8 +45,8 @@ def report_archive(store: OutputStore, work: Work, summary: RunSummary, error_bu
     share = counts.get("quarantined", 0) / max(1, counts.get("files", 0))
     rate = summary.amount / max(summary.seconds, 1e-9)
     result = {
-        "output": store.uri,
-        "report": storage.join(store.uri, "report.html"),
+        "output": readable(store.uri),
+        "report": storage.join(readable(store.uri), "report.html"),
         "parts": told["parts"],
         "parts_done": summary.parts,
         "parts_resumed": work.resumed,

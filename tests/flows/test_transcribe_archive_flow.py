@@ -136,6 +136,8 @@ def test_what_cannot_be_is_one_line_and_an_estimate_writes_nothing(artifact_root
         ((folder, "--output", out, "--formats", "doc"), 2, "--formats doc: write some of"),
         ((tmp_path / "no", "--output", out), 1, "no such file, folder or pattern"),
         ((folder, "--output", folder), 1, "give an empty --output"),
+        ((folder, "--output", ""), 1, "output '': give a folder or s3:// prefix"),
+        (("", "--output", out), 1, "the source is empty"),
         ((folder, "--output", out, "--workers", 99), 2, "workers 99: this machine has 2"),
         ((folder, "--output", out, "--set", "error_budget=2"), 1, "error_budget is a share, from 0 to 1"),
     ]

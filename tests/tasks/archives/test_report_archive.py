@@ -1,5 +1,7 @@
 """The page of an archive: what failed and why, names that no page may be upset by, and what can be played."""
 
+import json
+import os
 from collections import Counter
 
 import pytest
@@ -25,13 +27,14 @@ def test_a_page(tmp_path):
     failed = {"file": "/in/x.wav", "name": "x", "status": "quarantined", "stage": "read", "reason": "empty file"}
     files = [transcribed(str(here)), transcribed("/in/c.zip/in it.wav"), transcribed("s3://in/c.wav"),
              transcribed("/in/\u202ef\n<script>.wav"), FileTranscript(failed, None)]  # fmt: skip
-    store = store_at(tmp_path / "out")
+    out = tmp_path / os.fsdecode(b"out \xff")
+    store = store_at(out)
     store.open()
     store.commit(0, build_tables(files, {"model": "m", "decoding": "d"}, ()))
     work = Work("/in/\u202e", {}, ignored=Counter())
     with pytest.raises(TooManyFailures):
         report_archive(store, work, RunSummary(), 0.1)
-    page = (tmp_path / "out" / "report.html").read_text()
+    page = (out / "report.html").read_text()
     assert f'src="file://{tmp_path}/a%20%231%3F.wav#t=0.00,2.00"' in page
     assert page.count("<audio") == 1
     assert page.count("not played here") == 3
@@ -40,3 +43,4 @@ def test_a_page(tmp_path):
     (row,) = (line for line in page.split("<tr>") if "/in/x.wav" in line)
     assert ">quarantined<" in row
     assert ">empty file<" in row
+    assert json.loads((out / "run.json").read_text())["output"] == f"{tmp_path}/out \\xff"
