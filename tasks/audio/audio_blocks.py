@@ -71,6 +71,8 @@ class AudioBlocks:
         for begin, samples in self.source.blocks():
             chosen = mix_channels(samples)[:, None] if self.mixed else samples[:, list(self.channels)]
             yield from _finite(Block(begin, chosen), self.source.loudest, self.source.flaws)
+        if self.file is not None and not self.frames and not self.source.flaws:
+            self.source.flaws.append("no samples")
         if self.file is not None and _version(self.file) != self.found:
             self.source.flaws.append("changed while it was read")
 

@@ -18,6 +18,7 @@ BLOCK_SECONDS = 10  # that are handed on together
 STEP_SECONDS = 0.25  # that are decoded at a time: what lies before a fault is not lost with it
 SKIP_SECONDS, SKIP_GROWTH, SKIPS = 0.5, 1.5, 24  # over a place that does not decode: at first, and each time more
 NEEDS_AV = "m4a, mp4 and webm need PyAV: pip install 'scriptorium[containers]'"
+UNKNOWN_FORMAT = 1  # libsndfile's number for it
 MISSING_SHARE = 0.02  # of a container's length that may not decode: encoders pad, and some lengths are rounded
 
 
@@ -71,7 +72,8 @@ class SoundFileDecoder:
             self.file = self._open()
         except soundfile.SoundFileError as error:
             cause = str(getattr(error, "error_string", "")) or "libsndfile does not know the format"
-            raise fault or BadClip("not audio", cause) from error
+            # Of a format that it does not know, what was taken for a fault is chance: bytes that look like MPEG's.
+            raise BadClip("not audio", cause) if _is_unknown(error) or not fault else fault from error
         self.rate, self.channels = self.file.samplerate, self.file.channels
         if not 0 <= self.file.frames * self.channels <= LARGEST_SAMPLES:
             raise BadClip("not audio", "its header announces more samples than any recording has")
@@ -143,6 +145,10 @@ class SoundFileDecoder:
         unit = there // max(1, self.file.frames)  # bytes of a frame
         whole = unit and unit * self.file.frames <= there < unit * (self.file.frames + 1)
         return said // unit if whole and said > there else self.file.frames
+
+
+def _is_unknown(error: soundfile.SoundFileError) -> bool:
+    return getattr(error, "code", 0) == UNKNOWN_FORMAT
 
 
 class FFmpegDecoder:
