@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, NamedTuple, Protocol, Self, cast
 import numpy as np
 import soundfile
 
-from tasks.audio.audio_io import LARGEST_SAMPLES, LOUDEST, ForwardSoundFile, samples_spared
+from tasks.audio.audio_io import LARGEST_SAMPLES, LOUDEST, UNKNOWN_FORMAT, ForwardSoundFile, samples_spared
 from tasks.audio.bad_clip import BadClip
 from tasks.audio.container import fault_in
 from tasks.audio.file_bytes import FileBytes, FileBytesReader
@@ -18,7 +18,6 @@ BLOCK_SECONDS = 10  # that are handed on together
 STEP_SECONDS = 0.25  # that are decoded at a time: what lies before a fault is not lost with it
 SKIP_SECONDS, SKIP_GROWTH, SKIPS = 0.5, 1.5, 24  # over a place that does not decode: at first, and each time more
 NEEDS_AV = "m4a, mp4 and webm need PyAV: pip install 'scriptorium[containers]'"
-UNKNOWN_FORMAT = 1  # libsndfile's number for it
 MISSING_SHARE = 0.02  # of a container's length that may not decode: encoders pad, and some lengths are rounded
 
 

@@ -147,6 +147,7 @@ def test_bytes_in_a_container_that_look_like_another_format(tmp_path, name, code
     found, opened = read(path)
     assert opened.flaw == ""
     np.testing.assert_array_equal(found, expected)
+    np.testing.assert_allclose(read_recording(str(path)).samples, expected[:, 0], atol=1e-6)
 
 
 def test_a_recording_of_no_length(tmp_path):
