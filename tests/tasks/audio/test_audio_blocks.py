@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import struct
 
 import numpy as np
@@ -148,6 +149,13 @@ def test_bytes_in_a_container_that_look_like_another_format(tmp_path, name, code
     assert opened.flaw == ""
     np.testing.assert_array_equal(found, expected)
     np.testing.assert_allclose(read_recording(str(path)).samples, expected[:, 0], atol=1e-6)
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.wav")
+    for place in (tmp_path / "a.wav", tmp_path, "/dev/zero"):
+        with pytest.raises(UserError, match="cannot be read .a folder, pipe or device; give a file"):
+            read(place)
 
 
 def test_a_recording_of_no_length(tmp_path):
