@@ -16,7 +16,9 @@ from untrained import CTC, bundle_of
 from flows import transcribe_archive
 from flows.shared.archive_plan import plan_archive
 from flows.shared.audio_files import EXTENSIONS
+from flows.shared.command_line import start_flow
 from infra import storage
+from infra.errors import UserError
 from tasks.archives.output_store import OF_A_RUN
 from tasks.archives.plan_work import plan_work
 from tasks.archives.run_parts import ArchiveRun
@@ -153,3 +155,9 @@ def test_what_cannot_be_is_one_line_and_an_estimate_writes_nothing(artifact_root
     assert found["seconds"] == pytest.approx(sum(lengths), rel=0.02)
     assert found["cost"] == pytest.approx(found["hours"] * 2 * 36000)
     assert not out.exists()
+
+
+@pytest.mark.parametrize("given", [{"source": "/in/\udcff"}, {"settings": ("a=1", "lm=/\udce9.arpa")}])
+def test_a_path_that_prefect_cannot_keep_is_one_line(given):
+    with pytest.raises(UserError, match=r"(source|settings) .*\\x(ff|e9).*: is not UTF-8; name the folder above it"):
+        start_flow(None, given)
