@@ -2,9 +2,10 @@
 
     python -m tests.benchmarks.archive speed        1: as fast as the loop, with one worker and with two
     python -m tests.benchmarks.archive memory       the job's processes on 100 short files, 10,000, and one of 3 hours
+    python -m tests.benchmarks.archive coverage     300 recordings of all formats and more that are broken: every frame
     python -m tests.benchmarks.archive chaos        workers, actors, the driver and the S3 server die at random moments
 
-The network is that of the demo's recipe, untrained: it costs the same.
+The network is that of the demo's recipe, untrained: it costs the same. MODEL=path of a bundle takes another.
 """
 
 import itertools
@@ -18,9 +19,7 @@ import threading
 import time
 from pathlib import Path
 
-import numpy as np
 import psutil
-import soundfile
 import torch
 
 sys.path += [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "tasks")]
@@ -38,29 +37,18 @@ from tasks.archives.run_parts import ArchiveRun
 from tasks.bundles.model_bundle import load_bundle
 from tasks.steps.in_process import run_in_process
 from tasks.transcription.transcribe_audio import Transcriber
+from tests.benchmarks.archive_audio import mixed_archive, noise_archive
+from tests.benchmarks.archive_check import check_output
 
 FOLDER = tempfile.TemporaryDirectory(prefix="scriptorium-bench-")
-RATE = 16000
 
 
 def recordings(name: str, seconds: list[float]) -> Path:
-    """Noise that rises and falls as syllables do."""
-    top = Path(FOLDER.name, name)
-    top.mkdir()
-    for k, length in enumerate(seconds):
-        drawn, size = np.random.default_rng(k), round(length * RATE)
-        with soundfile.SoundFile(top / f"{k:05}.wav", "w", RATE, 1) as file:
-            for begin in range(0, size, 60 * RATE):
-                count = min(60 * RATE, size - begin)
-                loud = np.interp(
-                    np.arange(count), np.linspace(0, count, count // 1000 + 2), drawn.random(count // 1000 + 2)
-                )
-                file.write(0.3 * loud * drawn.standard_normal(count))
-    return top
+    return noise_archive(Path(FOLDER.name, name), seconds)
 
 
 def make_bundle() -> str:
-    return bundle_of(deep_speech_2_demo().model).uri
+    return os.environ.get("MODEL") or bundle_of(deep_speech_2_demo().model).uri
 
 
 def run(source: Path, output: str, workers: int, *settings: str):
@@ -111,6 +99,15 @@ def memory() -> None:
         watching.join()
         hours = summary.amount / 3600
         print(f"{name:<14}{largest[0] / 2**20:8.0f} MB, {summary.seconds / hours:8.1f} s an hour of sound")
+
+
+def coverage() -> None:
+    """The command on recordings of all kinds, some of each broken: all is accounted for, frame by frame."""
+    source, output = Path(FOLDER.name, "mixed"), f"{FOLDER.name}/mixed-out"
+    expected = mixed_archive(source, count=300, hours=3)
+    command = [sys.executable, "-m", "flows.transcribe_archive", "--source", str(source), "--output", output]
+    subprocess.run([*command, "--model", make_bundle(), "--workers", "2", "--set", "error_budget=1"], check=True)
+    print("all is accounted for:", dict(check_output(output, expected)))
 
 
 def watch(largest: list[float], ended: threading.Event) -> None:
@@ -180,4 +177,4 @@ def disturb(child: subprocess.Popen, url: str, drawn: random.Random) -> bool:
 if __name__ == "__main__":
     os.environ |= {"SCRIPTORIUM_ARTIFACTS": f"{FOLDER.name}/artifacts", "SCRIPTORIUM_CORES": "2"}
     torch.set_num_threads(1)
-    {"speed": speed, "memory": memory, "chaos": chaos}[sys.argv[1]]()
+    {"speed": speed, "memory": memory, "coverage": coverage, "chaos": chaos}[sys.argv[1]]()
