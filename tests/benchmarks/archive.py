@@ -3,6 +3,7 @@
     python -m tests.benchmarks.archive speed        1: as fast as the loop, with one worker and with two
     python -m tests.benchmarks.archive memory       the job's processes on 100 short files, 10,000, and one of 3 hours
     python -m tests.benchmarks.archive coverage     300 recordings of all formats and more that are broken: every frame
+    python -m tests.benchmarks.archive cluster      two Ray nodes on this machine: the same bytes as in one process
     python -m tests.benchmarks.archive chaos        workers, actors, the driver and the S3 server die at random moments
 
 The network is that of the demo's recipe, untrained: it costs the same. MODEL=path of a bundle takes another.
@@ -11,6 +12,7 @@ The network is that of the demo's recipe, untrained: it costs the same. MODEL=pa
 import contextlib
 import os
 import random
+import secrets
 import signal
 import subprocess
 import sys
@@ -32,6 +34,7 @@ from flows.recipes.asr_demo import deep_speech_2_demo
 from flows.shared.archive_plan import plan_archive
 from flows.shared.audio_files import EXTENSIONS
 from infra import storage
+from infra.ray_cluster import ENVIRONMENT, ON_THIS_MACHINE
 from tasks.archives.output_store import OF_A_RUN
 from tasks.archives.plan_work import plan_work
 from tasks.archives.run_parts import ArchiveRun
@@ -211,8 +214,8 @@ def disturbed(
 
 
 def remove_committed(notes: set[Path], source: Path) -> None:
-    for note in notes:
-        number = int(note.stem)
+    """But of the first part: a folder without recordings is refused."""
+    for number in {int(note.stem) for note in notes} - {0}:
         for k in range(10 * number, 10 * number + 10):
             (source / f"{k:05}.wav").unlink(missing_ok=True)
 
@@ -238,7 +241,35 @@ def disturb(child: subprocess.Popen, what: str, port: str) -> None:
     print("killed:" if what != "server" else "stopped for 20 s:", what, flush=True)
 
 
+def cluster() -> None:
+    """A worker fits on each node; the decoders of both are counted, as the system lists processes."""
+    from ray.cluster_utils import Cluster
+
+    source, output = recordings("cluster", [3.0 + k % 7 for k in range(300)]), f"{FOLDER.name}/on-two"
+    run(source, f"{FOLDER.name}/on-one", 0, "parts.max_files=10")
+    token = Path(FOLDER.name, "token")
+    token.write_text(secrets.token_hex(32))
+    os.environ |= ENVIRONMENT | ON_THIS_MACHINE | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        nodes.add_node(num_cpus=1)
+        os.environ["RAY_ADDRESS"] = nodes.address
+        command = [sys.executable, "-m", "flows.transcribe_archive", "--source", str(source), "--output", output]
+        command += ["--model", make_bundle(), "--workers", "2", "--set", "parts.max_files=10"]
+        child, decoders = subprocess.Popen(command), dict[int, set[int]]()
+        while child.poll() is None:
+            time.sleep(0.2)
+            for process in psutil.process_iter(["pid", "ppid", "cmdline"]):
+                if (process.info["cmdline"] or [""])[0].startswith("ray::MapWorker"):
+                    decoders.setdefault(process.info["ppid"], set()).add(process.info["pid"])
+        same = child.wait() == 0 and results(output) == results(f"{FOLDER.name}/on-one")
+        mine = {n.all_processes["raylet"][0].process.pid for n in nodes.list_all_nodes()}
+        print(f"the same bytes: {same}; decoders of each node: {[len(decoders.get(pid, ())) for pid in mine]}")
+    finally:
+        nodes.shutdown()
+
+
 if __name__ == "__main__":
     os.environ |= {"SCRIPTORIUM_ARTIFACTS": f"{FOLDER.name}/artifacts", "SCRIPTORIUM_CORES": "2"}
     torch.set_num_threads(1)
-    {"speed": speed, "memory": memory, "coverage": coverage, "chaos": chaos}[sys.argv[1]]()
+    {"speed": speed, "memory": memory, "coverage": coverage, "chaos": chaos, "cluster": cluster}[sys.argv[1]]()
