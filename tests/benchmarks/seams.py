@@ -1,11 +1,15 @@
 """An hour of spoken sentences with pauses between, against the same sentences one by one: what cutting costs in words.
 
-    python -m tests.benchmarks.seams MODEL [SECONDS]
+    python -m tests.benchmarks.seams MODEL [SECONDS [PYTHON]]
 
 MODEL: NAME@ALIAS or the path of a bundle, of the recipe deep_speech_2_demo. The sentences and voices are those of the
-demo corpus that no training has; the pauses, of 0.1 to 3 s, are zeros or faint noise.
+demo corpus that no training has; the pauses, of 0.1 to 3 s, are zeros or faint noise. PYTHON: of an environment
+with faster-whisper, such as .venv-peers/bin/python, which then reads the same recording on one thread too.
 """
 
+import json
+import re
+import subprocess
 import sys
 import tempfile
 import time
@@ -41,7 +45,7 @@ def speak(seconds: float) -> tuple[list[str], list[np.ndarray], list[np.ndarray]
     return said, clips, pauses, rate
 
 
-def main(model: str, seconds: float) -> None:
+def main(model: str, seconds: float, peer: str = "") -> None:
     torch.set_num_threads(1)
     texts, clips, pauses, rate = speak(seconds)
     whole = np.concatenate([part for pair in zip(clips, pauses, strict=True) for part in pair])
@@ -60,6 +64,18 @@ def main(model: str, seconds: float) -> None:
                 speed = len(whole) / rate / (time.process_time() - begun)
                 check_coverage(found.coverage, len(whole))
                 report(f"pauses of {pause}", way, [" ".join(texts)], [found.text], f"{speed:6.0f} s of sound a second")
+        if peer:
+            read_by_whisper(peer, path, [" ".join(texts)], len(whole) / rate)
+
+
+def read_by_whisper(python: str, path: Path, texts: list[str], seconds: float) -> None:
+    program = Path(__file__).with_name("whisper_peer.py")
+    done = subprocess.run([python, str(program), str(path)], check=True, capture_output=True, text=True)
+    for line in done.stdout.splitlines():
+        told = json.loads(line)
+        words = " ".join(re.findall("[a-z']+", told["text"].lower()))
+        speed = f"{seconds / told['seconds']:6.0f} s of sound a second"
+        report("faster-whisper", f"beam {told['beam']}", texts, [words], speed)
 
 
 def report(what: str, way: str, texts: list[str], found: list[str], more: str = "") -> None:
@@ -69,4 +85,4 @@ def report(what: str, way: str, texts: list[str], found: list[str], more: str = 
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], float(sys.argv[2]) if len(sys.argv) > 2 else 3600.0)
+    main(sys.argv[1], float(sys.argv[2]) if len(sys.argv) > 2 else 3600.0, *sys.argv[3:])
