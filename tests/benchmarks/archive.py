@@ -170,7 +170,7 @@ def chaos() -> None:
     """At most three restarts. The recordings of what is committed are removed at once: who read them again would find
     none, and the bytes would differ.
     """
-    source, seed = recordings("chaos", [3.0 + k % 7 for k in range(600)]), int(time.time())
+    source, seed = recordings("chaos", [3.0 + k % 7 for k in range(400)]), int(time.time())
     print("seed", seed, flush=True)
     drawn, settings = random.Random(seed), ("parts.max_files=10",)
     run(source, f"{FOLDER.name}/whole", 0, *settings)
@@ -191,7 +191,7 @@ def chaos() -> None:
             print("status", status, "restart", restarts, flush=True)
             assert restarts <= 3, "it does not end"
         same = results(output) == expected
-        removed = 600 - len(list(source.iterdir()))
+        removed = 400 - len(list(source.iterdir()))
         print(f"the same bytes: {same} after {restarts} restarts; {removed} recordings were gone after their commit")
 
 
