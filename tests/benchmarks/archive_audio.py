@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -116,7 +117,7 @@ def broken(sound: np.ndarray) -> dict[str, tuple[bytes, str, int]]:
     return found
 
 
-def encoded(sound: np.ndarray, suffix: str, **how: str) -> bytes:
+def encoded(sound: np.ndarray, suffix: str, **how: Any) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f"x.{suffix}")
         soundfile.write(path, sound, RATE, **how)

@@ -65,7 +65,7 @@ def main(model: str, seconds: float, peer: str = "") -> None:
                 check_coverage(found.coverage, len(whole))
                 report(f"pauses of {pause}", way, [" ".join(texts)], [found.text], f"{speed:6.0f} s of sound a second")
         if peer:
-            read_by_whisper(peer, path, [" ".join(texts)], len(whole) / rate)
+            read_by_whisper(peer, Path(folder, "noise.wav"), [" ".join(texts)], len(whole) / rate)
 
 
 def read_by_whisper(python: str, path: Path, texts: list[str], seconds: float) -> None:
