@@ -88,7 +88,7 @@ def speed() -> None:
     print(f"load {os.getloadavg()[0]:.1f}; bare loop {loop[0]:8.1f} s of sound a second, {loop[1]:8.1f} of a core's")
     for workers in (1, 2):
         output = f"{FOLDER.name}/speed-{workers}"
-        with ProcessWatch() as watch:
+        with ProcessWatch(memory=False) as watch:
             run(source, output, workers, "parts.max_files=20")
         times = commit_times(output)
         sound = 5 * 20 * (len(times) - 1)  # what came after the first result
@@ -108,7 +108,7 @@ def memory() -> None:
     """And whether the last files take as long as the first: a part is of a hundred."""
     for name, seconds in {"100 files": [1.0] * 100, "10,000 files": [1.0] * 10_000, "3 hours": [3 * 3600.0]}.items():
         source, output = recordings(name, seconds), f"{FOLDER.name}/out {name}"
-        with ProcessWatch() as watch:
+        with ProcessWatch(memory=True) as watch:
             run(source, output, 1, "parts.max_files=100")
         print(f"{name:<14}{watch.largest / 2**20:8.0f} MB, the driver {watch.largest_driver / 2**20:.0f}", flush=True)
         times = commit_times(output)
@@ -120,10 +120,11 @@ def memory() -> None:
 
 class ProcessWatch:
     """Of this process and all that it starts, Ray's own too: how much memory they had at once (bytes, shared pages
-    once), and how much processor time they have used.
+    once), and how much processor time they have used. memory: whether that is looked at, which itself takes time.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, memory: bool) -> None:
+        self.memory = memory
         self.largest = self.largest_driver = 0.0
         self.used, self.by_process = list[tuple[float, float]](), dict[int, float]()
         self.ended = threading.Event()
@@ -148,7 +149,7 @@ class ProcessWatch:
             total = 0.0
             for process in (me, *me.children(recursive=True)):
                 try:
-                    held = process.memory_full_info().pss
+                    held = process.memory_full_info().pss if self.memory else 0
                     self.by_process[process.pid] = sum(process.cpu_times()[:2])
                 except psutil.Error:  # it has ended meanwhile
                     continue
