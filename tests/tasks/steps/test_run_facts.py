@@ -7,8 +7,8 @@ from importlib import metadata
 
 import pytest
 
+from infra import processes
 from infra.artifact_store import Artifact, new_draft
-from tasks.steps import run_facts
 from tasks.steps.pipeline_step import step
 from tasks.steps.run_facts import RunFacts, code_revision, command_text, describe_machine, environment_facts
 
@@ -53,7 +53,7 @@ def repository(tmp_path, monkeypatch):
     (tmp_path / "code.py").write_text("x = 1\n")
     git("add", "-A")
     git("commit", "-qm", "one")
-    monkeypatch.setattr(run_facts, "ROOT", tmp_path)
+    monkeypatch.setattr(processes, "CODE", tmp_path)
     code_revision.cache_clear()
     yield tmp_path, git("rev-parse", "HEAD")
     code_revision.cache_clear()
@@ -64,13 +64,13 @@ def test_the_commit_of_the_code_and_whether_it_was_changed(repository):
     assert code_revision() == f"commit {commit}"
     (folder / "code.py").write_text("x = 2\n")
     code_revision.cache_clear()
-    assert code_revision() == f"commit {commit}, changed since"
+    assert code_revision() == f"commit {commit}, with changes that are not committed"
 
 
 def test_code_installed_below_somebody_elses_repository_has_a_version(repository, monkeypatch):
     folder, commit = repository
     (folder / "venv" / "site-packages").mkdir(parents=True)
-    monkeypatch.setattr(run_facts, "ROOT", folder / "venv" / "site-packages")
+    monkeypatch.setattr(processes, "CODE", folder / "venv" / "site-packages")
     code_revision.cache_clear()
     told = code_revision()
     assert commit not in told
