@@ -7,10 +7,10 @@ from infra import tracking
 from infra.artifact_store import Artifact, new_draft
 from tasks.publishing.publish_model import single_rows
 from tasks.reports.report_comparison import Comparison
+from tasks.steps.mlflow_run import history_rows
 from tasks.steps.pipeline_step import step
 from tasks.steps.read_config import flatten_params
 from tasks.training.leaderboard import LeaderboardEntry, entry_metrics
-from tasks.training.run_training import history_rows
 
 PARENT_TAG = "mlflow.parentRunId"  # by which MLflow nests runs
 

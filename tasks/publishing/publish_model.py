@@ -9,11 +9,11 @@ from typing import Any
 from infra import model_registry, storage, tracking
 from infra.artifact_store import MANIFEST, Artifact, find_result, new_draft
 from infra.model_registry import Score
+from tasks.steps.mlflow_run import history_rows, mlflow_run
 from tasks.steps.pipeline_step import step
 from tasks.steps.progress import MEGABYTES, Progress
 from tasks.steps.read_config import flatten_params
 from tasks.training.leaderboard import Ranking
-from tasks.training.run_training import Workers, history_rows, mlflow_run
 
 TRAINING = "training.json"  # of a bundle whose model was trained in epochs
 
@@ -75,7 +75,7 @@ def track_training(key: str, publication: Registration, config: Any, data: Seque
     if bundle or not run_id and find_result(key):  # nothing is left to track but perhaps the publication
         yield
         return
-    with mlflow_run(key, Workers(run_name=publication.run_name), {}) as run_id:
+    with mlflow_run(key, publication.run_name, {}) as run_id:
         tracking.log_params(run_id, _params(publication, config))
         _log_data(run_id, publication.corpus, data)
         yield

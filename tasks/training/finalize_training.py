@@ -11,7 +11,8 @@ from infra.errors import UserError
 from models.interface import Beam
 from tasks.bundles import training_checkpoints
 from tasks.bundles.model_bundle import GOLDEN, AudioConfig, BundleContents, write_bundle
-from tasks.training.run_training import Workers, mlflow_run, run_training
+from tasks.steps.mlflow_run import mlflow_run
+from tasks.training.run_training import Workers, run_training
 from tasks.training.train_loop import TrainJob
 
 
@@ -20,7 +21,7 @@ def finalize_training(
 ) -> Artifact:
     """The bundle. key: of the training step. told: goes into its training.json beside the history."""
     begun = {"init_from": job.init_from.digest} if job.init_from else {}
-    with mlflow_run(key, workers, {f"scriptorium.{name}": digest for name, digest in begun.items()}) as run_id:
+    with mlflow_run(key, workers.run_name, {f"scriptorium.{name}": digest for name, digest in begun.items()}) as run_id:
         run_training(job, workers, run_id)
         stored = training_checkpoints.latest(job.draft)
         if stored is None:

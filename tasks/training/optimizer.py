@@ -94,6 +94,9 @@ def make_schedule(optimizer: torch.optim.Optimizer, fit: FitConfig, steps: int) 
             options[name] = fit.epochs if fit.schedule_every == "epoch" else steps
     if fit.schedule == "OneCycleLR":
         options.setdefault("max_lr", fit.learning_rate)
+        total, rise = options.get("total_steps"), options.get("pct_start", 0.3)
+        if total and rise * total == 1:  # torch divides by the steps of the rise but one
+            options["pct_start"] = rise * (1 + 1e-6)
     factors = [group["lr"] / fit.learning_rate for group in optimizer.param_groups]
     for name in ("max_lr", "base_lr"):  # rates that are given as such; other schedules multiply those of the groups
         if isinstance(options.get(name), int | float) and any(factor != 1 for factor in factors):

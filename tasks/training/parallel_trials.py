@@ -13,10 +13,11 @@ from infra.artifact_store import Artifact, find_result
 from infra.errors import UserError
 from infra.ray_cluster import connect
 from tasks.steps.in_process import run_in_process
+from tasks.steps.mlflow_run import mlflow_run
 from tasks.steps.pipeline_step import Step
 from tasks.steps.progress import Progress
 from tasks.training.leaderboard import LeaderboardEntry
-from tasks.training.run_training import Workers, mlflow_run
+from tasks.training.run_training import Workers
 from tasks.training.training_duration import load_progress, load_time
 
 POLL_SECONDS = 3.0  # a training tells of itself every two
@@ -61,7 +62,7 @@ def run_trials(trainings: Sequence[Trial], key: str, run_name: str) -> dict[str,
     todo = [one for one in trainings if find_result(one.key) is None]
     if not todo:
         return {}
-    with mlflow_run(key, Workers(run_name=run_name), {}):
+    with mlflow_run(key, run_name, {}):
         failed = _outcomes(todo)
         if len(failed) == len(trainings):
             label, line = next(iter(failed.items()))

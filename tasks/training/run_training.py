@@ -19,6 +19,7 @@ from infra.errors import UserError, explain_full_disk
 from infra.ray_cluster import connect
 from infra.retry import attempt
 from infra.settings import settings
+from tasks.steps.mlflow_run import history_rows
 from tasks.steps.pipeline_step import Resources
 from tasks.steps.progress import Progress, format_seconds, tell
 from tasks.training.fit_closed_form import fit_closed_form, in_closed_form
@@ -42,20 +43,6 @@ class Workers(Resources):
 
     count: int = 1
     run_name: str = ""
-
-
-@contextmanager
-def mlflow_run(key: str, workers: Workers, tags: dict[str, str]) -> Iterator[str]:
-    """The id of the MLflow run of this key, "" for none; marked as failed or killed if the block is."""
-    run_id = tracking.open_run(key, workers.run_name, tags) if workers.run_name else ""
-    try:
-        yield run_id
-    except BaseException as error:
-        if run_id:
-            status = "FAILED" if isinstance(error, Exception) else "KILLED"
-            reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-            attempt(lambda: tracking.finish(run_id, status, reason))
-        raise
 
 
 def run_training(job: TrainJob, workers: Workers, run_id: str) -> None:
@@ -222,12 +209,6 @@ class ProgressMonitor:
 
     def _told(self) -> dict[str, Any]:
         return json.loads(_told(self.draft, "progress.json") or b"{}")
-
-
-def history_rows(history: list[Row]) -> list[tuple[str, float, int]]:
-    """The numbers of a history by name and epoch."""
-    numbers = [(row, {name: value for name, value in row.items() if not isinstance(value, str)}) for row in history]
-    return [(name, float(value), int(row["epoch"])) for row, found in numbers for name, value in found.items()]
 
 
 def _told(draft: Draft, name: str) -> bytes:

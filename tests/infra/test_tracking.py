@@ -3,6 +3,7 @@
 import getpass
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -52,7 +53,7 @@ def test_a_run_is_found_by_its_key(run_id, tmp_path):
 def test_a_run_says_where_it_comes_from(run_id, monkeypatch):
     tags = tracking.client().get_run(run_id).data.tags
     assert tags["mlflow.user"] == getpass.getuser()
-    assert "pytest" in tags["mlflow.source.name"]
+    assert tags["mlflow.source.name"] == shlex.join([Path(sys.orig_argv[0]).name, *sys.orig_argv[1:]])
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert tags.get("mlflow.source.git.commit", "") == head.stdout.strip()
     typed = ["/venv/bin/python", "/venv/bin/scriptorium", "train-asr", "--corpus", "manifest:http://me:secret@host/a b"]

@@ -246,6 +246,20 @@ def test_schedules_are_told_their_length():
     )
 
 
+@pytest.mark.parametrize("updates", [1, 2, 9, 10, 11, 40])
+def test_a_rate_rises_and_falls_in_any_number_of_updates(updates):
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    fit = FitConfig(schedule="OneCycleLR", schedule_options={"pct_start": 0.1}, schedule_every="step")
+    optimizer = torch.optim.SGD([parameter], lr=fit.learning_rate)
+    schedule, rates = make_schedule(optimizer, fit, updates), []
+    for _ in range(updates):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        if len(rates) < updates:
+            schedule.step()
+    assert all(0 < rate <= fit.learning_rate * (1 + 1e-9) for rate in rates)
+
+
 # -- killed ------------------------------------------------------------------------------------------------------------
 
 
