@@ -20,11 +20,21 @@ State = Any  # a tree (tuple, NamedTuple, dict) of tensors whose axis 0 is the b
 
 
 @dataclass(frozen=True, slots=True)
-class Padded:
+class Memory:
+    """What a decoder knows of its sources: `data`, a tree of tensors whose axis 0 is the batch, as it wishes.
+
+    lengths: (B,) the steps of each that it can attend to, or has read.
+    """
+
+    data: State
+    lengths: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Padded(Memory):
     """A batch of right-padded sequences: `data` (B, T, ...) and the true `lengths` (B,)."""
 
     data: Tensor
-    lengths: Tensor
 
     @classmethod
     def stack(cls, sequences: Sequence[Tensor], fill: float = 0) -> "Padded":
@@ -46,7 +56,7 @@ class Batch:
     """Aligned sources and targets.
 
     source: audio frames (B, T, D), source tokens (B, T), pixel rows (B, T, W, 3), or None for the sentences of a
-        language model. target: token ids (B, U) without BOS and EOS.
+        language model. target: token ids (B, U). Tokens of both come without BOS and EOS.
     """
 
     keys: tuple[str, ...]
@@ -104,8 +114,9 @@ class Beam:
 
     width: so many hypotheses are kept and returned; 1 is the greedy search. length_norm, coverage, lm_weight,
     ctc_weight, insertion_bonus: the weights of these terms. word_bonus, unknown_bonus, hotword_weight: nats for each
-    word, for one outside the lexicon, for one that is listened for. max_length: tokens at most, 0 for no limit
-    but that of a search which may not end without (models/search/length_limit.py). lexicon_only: only words of the
+    word, for one outside the lexicon, for one that is listened for. max_length: tokens at most, 0 for no limit but that
+    of a search which may not end without (models/search/length_limit.py). groups, diversity: so many beams of width /
+    groups, each kept from what those before it take (models/search/attention/beam.py). lexicon_only: only words of the
     lexicon, and hotwords. skip_blank: a CTC search reads a step whose blank is more probable than this as blank; 1
     skips none. A search refuses a non-zero term it does not implement, rather than ignore it.
     """
@@ -122,6 +133,8 @@ class Beam:
     hotword_weight: float = 0.0
     lexicon_only: bool = False
     skip_blank: float = 1.0
+    groups: int = 1
+    diversity: float = 0.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -131,6 +144,9 @@ class Beam:
                     raise ValueError(f"beam.{field.name} is a finite number, not {value}")
         if not 0 < self.skip_blank <= 1:
             raise ValueError(f"beam.skip_blank is a probability above 0 and at most 1, not {self.skip_blank}")
+        if self.groups < 1 or self.width % self.groups or (self.groups > 1) != (self.diversity > 0):
+            groups = f"{self.groups}, {self.width}, {self.diversity}"
+            raise ValueError(f"beam.groups divides beam.width, and 2 or more have a beam.diversity above 0: {groups}")
         if self.width < 1 or self.max_length < 0:
             raise ValueError(f"beam.width is 1 or more, beam.max_length 0 or more: {self.width}, {self.max_length}")
 
@@ -201,9 +217,9 @@ class Decoder(Protocol):
     A memory of B rows serves N = B K hypotheses, the first K of them row 0, and so on: it is not repeated for each.
     """
 
-    def encode(self, source: Padded | None) -> Padded | None: ...
-    def start(self, memory: Padded | None, batch_size: int) -> State: ...
-    def step(self, tokens: Tensor, state: State, memory: Padded | None) -> Step: ...
+    def encode(self, source: Padded | None) -> Memory | None: ...
+    def start(self, memory: Memory | None, batch_size: int) -> State: ...
+    def step(self, tokens: Tensor, state: State, memory: Memory | None) -> Step: ...
 
 
 @runtime_checkable

@@ -19,6 +19,7 @@ by a softmax over h. Only a model with this head is an `EmissionModel`.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -26,9 +27,10 @@ import torch
 from torch import Tensor, nn
 
 from models.criteria.ctc import ctc
-from models.criteria.token_cross_entropy import append_eos, cross_entropy, prepend_bos
-from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Model, Padded, Step
+from models.families.recurrent_decoder import RecurrentDecoder
+from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Memory, Padded
 from models.layers.attention import AttendedMemory, Attention, Score
+from models.layers.decoder.scheduled_sampling import Sampling
 from models.layers.rnn_layer import concatenate_steps
 from models.layers.rnn_stack import Recurrent, recurrent_layer
 from models.registry import restore_config
@@ -102,10 +104,13 @@ class SpellerState(NamedTuple):
     context: Tensor  # (N, 2 listener_size)
 
 
-class ListenAttendSpell(Model):
+class ListenAttendSpell(RecurrentDecoder):
+    reads = "frames"
+
     def __init__(self, config: Config, source_size: int, target_size: int) -> None:
         super().__init__()
         self.config, heard = config, 2 * config.listener_size
+        self.sampling = Sampling(rate=config.sampling_rate)
         self.reduction = math.prod(config.reductions)
         listener = Recurrent(hidden_size=config.listener_size, bidirectional=True)
         below = [source_size] + [heard] * (len(config.reductions) - 1)
@@ -129,42 +134,28 @@ class ListenAttendSpell(Model):
             h = Padded(self.dropout(h.data), h.lengths)
         return h
 
-    def loss(self, batch: Batch) -> Loss:
-        return self.spelled(self.listen(batch.given), batch.target)
-
     def spelled(self, h: Padded, target: Padded) -> Loss:
         """The cross-entropy of a target (B, U) and EOS, from what was listened to."""
-        memory, read = self.attention.prepare(h), prepend_bos(target)
-        state, features, drawn = self.start(memory, len(h.lengths)), [], None
-        parts = self.attention.parts(memory)
-        for truth in read.data.unbind(1):
-            tokens = truth if drawn is None else self._mixed(truth, drawn)
-            z, state, _ = self._spell(tokens, state, parts)
-            features.append(z)
-            if self.training and self.config.sampling_rate:
-                drawn = self._drawn(z.detach())
-        return cross_entropy(self._logits(torch.stack(features, 1)), append_eos(target), self.config.label_smoothing)
+        return self.decode_loss(self.attention.prepare(h), target)
 
-    @torch.no_grad()
-    def _drawn(self, z: Tensor) -> Tensor:
-        """A token (N,) from what the features z (N, F) make of p; by Gumbel's maximum, from torch's own generator."""
-        logits = self._logits(z)
-        return (logits - torch.empty_like(logits).exponential_().log()).argmax(-1)
+    def embed(self, tokens: Tensor) -> Tensor:
+        return self.embedding(tokens)
 
-    def _mixed(self, truth: Tensor, drawn: Tensor) -> Tensor:
-        coin = torch.rand(truth.shape, device=truth.device)
-        return torch.where(coin < self.config.sampling_rate, drawn, truth)
+    def embed_all(self, tokens: Tensor) -> Sequence[Tensor]:
+        """A step at a time: characters are few, and the sum of their gradients keeps the order that it always had."""
+        return [self.embed(token) for token in tokens.unbind(1)]
 
-    def _spell(
-        self, tokens: Tensor, state: SpellerState, memory: AttendedMemory
-    ) -> tuple[Tensor, SpellerState, Tensor]:
-        """Tokens y_{i-1} (N,) to [s_i, c_i] (N, F), the state after them, and alpha_i (N, T)."""
-        x, layers = torch.cat((self.embedding(tokens), state.context), -1), []
+    def parts(self, memory: Memory) -> AttendedMemory:
+        return self.attention.parts(Padded(memory.data, memory.lengths))
+
+    def write(self, e: Tensor, state: SpellerState, parts: AttendedMemory) -> tuple[Tensor, SpellerState, Tensor]:
+        """E y_{i-1} (N, E) to [s_i, c_i] (N, F), the state after it, and alpha_i (N, T)."""
+        x, layers = torch.cat((e, state.context), -1), []
         for cell, before in zip(self.speller, state.layers, strict=True):
             after = SpellerLayerState(*cell(x, tuple(before)))
             x = self.dropout(after.h)
             layers.append(after)
-        context, weights = self.attention(x, memory)
+        context, weights = self.attention(x, parts)
         return torch.cat((x, context), -1), SpellerState(tuple(layers), context), weights
 
     def _logits(self, z: Tensor) -> Tensor:
@@ -176,22 +167,15 @@ class ListenAttendSpell(Model):
             raise ValueError("listen_attend_spell needs a source: audio frames (B, T, D)")
         return self.attention.prepare(self.listen(source))
 
-    def start(self, memory: Padded | None, batch_size: int) -> SpellerState:
+    def start(self, memory: Memory | None, batch_size: int) -> SpellerState:
         assert memory is not None, "a speller attends to a memory"
         zero = memory.data.new_zeros(batch_size, self.config.speller_size)
         context = zero.new_zeros(batch_size, self.attention.context_size)
         return SpellerState(tuple(SpellerLayerState(zero, zero) for _ in self.speller), context)
 
-    def step(self, tokens: Tensor, state: SpellerState, memory: Padded | None) -> Step:
-        """Tokens (N,) to the log-probabilities (N, V) of their successors."""
-        assert memory is not None, "a speller attends to a memory"
-        z, state, weights = self._spell(tokens, state, self.attention.parts(memory))
-        return Step(self._logits(z).log_softmax(-1), state, weights)
-
-    @torch.no_grad()
-    def search(self, source: Padded, beam: Beam, lm: Decoder | None = None) -> list[list[Hypothesis]]:
-        """A hypothesis has at most a token for each `FRAMES_A_TOKEN` frames: one that never ends costs no more."""
-        return attention_beam(self, self.encode(source), beam, lm, limits=max_output_length(source))
+    def limits(self, source: Padded) -> Tensor:
+        """(B,) a token for each `FRAMES_A_TOKEN` frames: a hypothesis that never ends costs no more."""
+        return (source.lengths + FRAMES_A_TOKEN - 1) // FRAMES_A_TOKEN
 
 
 class JointListenAttendSpell(ListenAttendSpell):
@@ -220,9 +204,4 @@ class JointListenAttendSpell(ListenAttendSpell):
     def search(self, source: Padded, beam: Beam, lm: Decoder | None = None) -> list[list[Hypothesis]]:
         h = self.listen(source)
         memory = self.attention.prepare(h)
-        return attention_beam(self, memory, beam, lm, self._emitted(h), max_output_length(source))
-
-
-def max_output_length(source: Padded) -> Tensor:
-    """(B,) the most tokens that a search writes for frames (B, T, D)."""
-    return (source.lengths + FRAMES_A_TOKEN - 1) // FRAMES_A_TOKEN
+        return attention_beam(self, memory, beam, lm, self._emitted(h), self.limits(source))

@@ -19,7 +19,7 @@ without projection: encoder.lstm.layer_norm):
     prediction=Recurrent(layers=2, hidden_size=2048, projection=640), linear_size=0, joint_size=640
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -75,6 +75,8 @@ class Config:
             raise ValueError("normalize and encoder.norm=input normalize the same: set one of them")
         if self.encoder.pyramid > 1:
             raise ValueError("encoder.pyramid: a transducer has time_reduction instead; leave it at 1")
+        if self.encoder.bidirectional_first or self.encoder.residual:
+            raise ValueError("a transducer's encoder has layers of one kind: no bidirectional_first, no residual")
         if not self.prediction.streams:
             raise ValueError("the prediction network reads forward, step by step: not bidirectional, pyramid 1")
 
@@ -103,7 +105,7 @@ class RNNTransducer(Model):
         for k in range(config.encoder.layers):
             size *= config.time_reduction if k == config.reduce_after else 1
             self.norms.append(SequenceNorm(size) if config.normalize else nn.Identity())
-            self.encoder.append(Stack(encoder_layer(config.encoder, k), size))
+            self.encoder.append(Stack(config.encoder.layer(k), size))
             size = config.encoder.output_size
         self.norms.append(SequenceNorm(size) if config.normalize else nn.Identity())
         inputs = config.embedding_size or target_size - 1
@@ -191,11 +193,6 @@ class RNNTransducer(Model):
     @torch.no_grad()
     def search(self, source: Padded, beam: Beam, lm: Decoder | None = None) -> list[list[Hypothesis]]:
         return transducer_beam(self, source, beam, lm, symbols=self.config.symbols_per_step)
-
-
-def encoder_layer(encoder: Recurrent, k: int) -> Recurrent:
-    """Layer k alone: dropout is between layers, and noise on the input of the first."""
-    return replace(encoder, layers=1, dropout=0.0, input_noise=0.0 if k else encoder.input_noise)
 
 
 def stack_frames(seen: Tensor, lengths: Tensor, left: int, stride: int) -> Padded:

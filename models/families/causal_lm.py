@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from models.criteria.token_cross_entropy import cross_entropy, shift_targets
-from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Model, Padded, State, Step
+from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Memory, Model, Padded, State, Step
 from models.search.attention.continuation_beam import continuation_beam
 
 
@@ -48,11 +48,11 @@ class CausalLM(Model):
     def encode(self, source: Padded | None) -> None:
         """A language model has no memory: every source is as good as none."""
 
-    def start(self, memory: Padded | None, batch_size: int) -> State:
+    def start(self, memory: Memory | None, batch_size: int) -> State:
         assert memory is None, "a language model has no memory"
         return self.begin(batch_size)
 
-    def step(self, tokens: Tensor, state: State, memory: Padded | None) -> Step:
+    def step(self, tokens: Tensor, state: State, memory: Memory | None) -> Step:
         """Tokens (N,) to the log-probabilities (N, V) of their successors."""
         assert memory is None, "a language model has no memory"
         logits, state = self.next_logits(tokens, state)

@@ -12,7 +12,7 @@ for each training sequence, never for each step).
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, cast, get_args
 
 import torch
@@ -32,6 +32,7 @@ from models.cells.lstm import Config as LSTMOptions
 from models.cells.zoneout import ZoneOut
 from models.interface import Padded, State
 from models.layers.earlier_weight_names import rename_earlier
+from models.layers.rnn.option_checks import default_option, is_chosen, refuse_options, torch_kernel
 from models.layers.rnn_layer import (
     Bidirectional,
     Fused,
@@ -81,6 +82,8 @@ class Recurrent:
     gru, transition, echo: options of the cell; those of another cell cannot be set. The cell
     elman_rtrl is Elman's with the gradient of models/layers/rtrl.py.
 
+    bidirectional_first: the first layer alone has two directions. residual: from this layer on, counted from 1, the
+    input of a layer is added to its output (Wu et al. 2016, https://arxiv.org/abs/1609.08144, section 3.1), 0 for none.
     merge: how two directions become one vector. share_input: both directions read one product W x + b. norm: what is
     normalized over all real steps of the batch, a layer's input x or its product W x, whose bias is then that of the
     normalization; in place of W x + b the latter also replaces a cell's layer normalization of it. Neither a shared
@@ -94,6 +97,8 @@ class Recurrent:
     layers: int = 1
     hidden_size: int = 64
     bidirectional: bool = False
+    bidirectional_first: bool = False
+    residual: int = 0
     merge: Merge = "concat"
     share_input: bool = False
     norm: Norm = "none"
@@ -118,48 +123,10 @@ class Recurrent:
         for name, known in (("cell", CellName), ("merge", Merge), ("norm", Norm), ("weight_noise_draw", Draw)):
             if getattr(self, name) not in get_args(known):
                 raise ValueError(f"{name} is one of {', '.join(get_args(known))}, not {getattr(self, name)!r}")
-        if min(self.layers, self.hidden_size, self.pyramid) < 1:
-            raise ValueError("layers, hidden_size and pyramid are at least 1")
-        if not 0 <= self.dropout < 1 or not 0 <= self.zoneout <= 1 or not 0 <= self.zoneout_cell <= 1:
-            raise ValueError("dropout is in [0, 1), zoneout and zoneout_cell are in [0, 1]")
-        if min(self.input_noise, self.weight_noise) < 0:
-            raise ValueError("input_noise and weight_noise are not negative")
-        if self.weight_noise and self.norm != "none" and self.weight_noise_draw == "sequence":
-            raise ValueError("weight_noise_draw=sequence runs each alone, and norm is over a batch: draw for the batch")
-        if self.zoneout_cell and self.cell != "lstm":
-            raise ValueError(f"zoneout_cell is for an lstm's c, which {self.cell} has not")
-        if self.dropout and self.layers == 1 and not self.drops_elsewhere:
-            raise ValueError("recurrent.dropout is between layers, and there is one: set it to 0")
-        beside = self.bidirectional or self.learn_start or self.zoneout or self.share_input or self.norm != "none"
-        if self.cell == "elman_rtrl" and (self.layers > 1 or beside):
-            only = "layers=1, not bidirectional, no learn_start, zoneout, share_input or norm"
-            raise ValueError(f"elman_rtrl carries the influence of one cell's weights forward: {only}")
-        self._refuse_of_other_cells()
-        self._refuse_of_other_inputs()
-
-    def _refuse_of_other_cells(self) -> None:
-        if not 0 <= self.projection < self.hidden_size:
-            raise ValueError(f"projection is below hidden_size, and 0 for none, not {self.projection}")
-        if self.projection and (self.cell != "lstm" or _kernel(self, 1) is None):
-            raise ValueError("projection is for the plain lstm: without options of its cell, zoneout, or norm=product")
         for name in sorted(set(OPTIONS.values()) - {OPTIONS[self.cell]}):
-            if self._chosen(name):
+            if is_chosen(self, name):
                 raise ValueError(f"{name} holds options of another cell than {self.cell}")
-        if self.cell == "echo_state" and self.initialize != WeightInit():
-            raise ValueError("initialize: an echo state has its own; see echo")
-
-    def _refuse_of_other_inputs(self) -> None:
-        for name, of_two in (("merge", "sum"), ("share_input", True)):
-            if not self.bidirectional and getattr(self, name) == of_two and self._chosen(name):
-                raise ValueError(f"{name} is for two directions: set bidirectional too")
-        if self.cell == "echo_state" and self.own_product:
-            raise ValueError("share_input and norm=product learn W x, and an echo state's is fixed: norm=input or none")
-        if self.norm == "product" and (self.initialize.bias, self.initialize.bias_scale) != ("lecun", 1.0):
-            raise ValueError("initialize.bias: with norm=product the bias is the normalization's and begins at 0")
-
-    def _chosen(self, name: str) -> bool:
-        """Whether a value is another than the default of its architecture."""
-        return getattr(self, name) != next(field.default for field in fields(self) if field.name == name)
+        refuse_options(self)
 
     @property
     def own_product(self) -> bool:
@@ -174,15 +141,28 @@ class Recurrent:
     @property
     def streams(self) -> bool:
         """Whether step t of the output depends on steps 1 .. t of the input alone, one for one."""
-        return not self.bidirectional and self.pyramid == 1
+        return not (self.bidirectional or self.bidirectional_first) and self.pyramid == 1
+
+    def layer(self, k: int) -> "Recurrent":
+        """Layer k alone, counted from 0: dropout is between layers, and noise on the input of the first."""
+        both = self.bidirectional or (self.bidirectional_first and not k)
+        noise = 0.0 if k else self.input_noise
+        merge = self.merge if both else default_option(self, "merge")
+        alone: dict[str, Any] = {"bidirectional_first": False, "residual": 0, "layers": 1, "dropout": 0.0}
+        return replace(
+            self, **alone, bidirectional=both, merge=merge, input_noise=noise, share_input=self.share_input and both
+        )
 
 
 class Stack(nn.Module):
     def __init__(self, config: Recurrent, input_size: int) -> None:
         super().__init__()
         self.config, self.output_size = config, config.output_size
-        sizes = [input_size] + [config.output_size * config.pyramid] * (config.layers - 1)
-        self.layers = nn.ModuleList(recurrent_layer(config, size) for size in sizes)
+        self.layers = nn.ModuleList()
+        for k in range(config.layers):
+            alone = config.layer(k) if config.bidirectional_first else config
+            self.layers.append(recurrent_layer(alone, input_size))
+            input_size = alone.output_size * config.pyramid
         self.dropout = nn.Dropout(config.dropout)
         self.register_load_state_dict_pre_hook(rename_earlier)
 
@@ -203,22 +183,27 @@ class Stack(nn.Module):
             if k:
                 x = Padded(self.dropout(x.data), x.lengths)
                 x = concatenate_steps(x, self.config.pyramid) if self.config.pyramid > 1 else x
-            before = None if state is None else state[k]
+            before, read = None if state is None else state[k], x
             if self.training and self.config.weight_noise:
                 noise = self.config.weight_noise, self.config.weight_noise_draw
                 x, ended = run_with_weight_noise(cast("Layer", layer), *noise, x, before, own_ends=own_ends)
             else:
                 x, ended = layer(x, before, own_ends=own_ends)
+            x = Padded(x.data + read.data, x.lengths) if self._adds(k) else x
             after.append(ended)
         return x, tuple(after)
+
+    def _adds(self, k: int) -> bool:
+        return 0 < self.config.residual <= k + 1
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """One step x (B, D) to y (B, H), for evaluation. Raises ValueError where a step needs more than the past."""
         if not self.config.streams:
             raise ValueError("bidirectional and pyramidal layers have no single steps")
         after = []
-        for layer, before in zip(cast("Iterable[Unroll | Fused]", self.layers), state, strict=True):
-            x, ended = layer.step(x, before)
+        for k, (layer, before) in enumerate(zip(cast("Iterable[Unroll | Fused]", self.layers), state, strict=True)):
+            y, ended = layer.step(x, before)
+            x = x + y if self._adds(k) else y
             after.append(ended)
         return x, tuple(after)
 
@@ -237,7 +222,7 @@ def recurrent_layer(config: Recurrent, input_size: int) -> Layer:
 
 def _direction(config: Recurrent, input_size: int) -> Layer:
     product = _product(config, input_size) if config.own_product and not config.share_input else None
-    kernel = _kernel(config, input_size)
+    kernel = torch_kernel(config, input_size)
     if kernel is not None:
         layer = Fused(kernel, learn_start=config.learn_start)
     else:
@@ -280,16 +265,3 @@ def _joint_scan(config: Recurrent) -> JointScan | None:
     if config.cell == "elman" and config.elman.nonlinearity == "clipped_relu":
         return scan_clipped
     return scan_gru if config.cell == "gru" and config.gru == GRUOptions() and config.share_input else None
-
-
-def _kernel(config: Recurrent, input_size: int) -> nn.RNNBase | None:
-    """torch's own, where it computes what the config says."""
-    if config.zoneout or config.zoneout_cell or config.own_product:
-        return None
-    if config.cell == "elman" and config.elman.nonlinearity != "clipped_relu":
-        return nn.RNN(input_size, config.hidden_size, nonlinearity=config.elman.nonlinearity, batch_first=True)
-    if config.cell == "lstm" and config.lstm.plain and not config.lstm.layer_norm:
-        return nn.LSTM(input_size, config.hidden_size, batch_first=True, proj_size=config.projection)
-    if config.cell == "gru" and config.gru == GRUOptions():
-        return nn.GRU(input_size, config.hidden_size, batch_first=True)
-    return None

@@ -3,7 +3,7 @@
 A search over frames (CTC, ASG, transducer) ends with them, and needs no limit. One that writes until EOS may wait for
 it for ever, so its limit follows from the source's length T where `Beam.max_length` says none:
 
-    attention       a token a step of the memory, or what the model says is more than anybody speaks
+    attention       a token a step of the memory, or what the model says is more than anybody speaks or translates
     continuation    T + MORE_TOKENS
 """
 

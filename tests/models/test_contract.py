@@ -11,6 +11,8 @@ import pytest
 import torch
 
 import models
+from models.criteria.token_cross_entropy import append_eos, prepend_bos
+from models.families.sequence_to_sequence import SequenceToSequence
 from models.interface import (
     Batch,
     Beam,
@@ -20,6 +22,7 @@ from models.interface import (
     LanguageModel,
     Padded,
 )
+from models.layers.decoder.scheduled_sampling import Sampling
 from models.registry import build, describe_config
 from models.search.state_pytree import select_rows
 from models.special_tokens import BOS
@@ -145,6 +148,65 @@ def test_stepping_equals_the_parallel_pass(model, stream):
     chosen, _, _ = model.step(torch.tensor([5, 5, 6]), select_rows(state, rows), None)
     every, _, _ = model.step(torch.tensor([5, 5, 5]), state, None)
     torch.testing.assert_close(chosen[:2], every[rows[:2]], rtol=1e-9, atol=1e-9)
+
+
+def test_stepping_equals_the_teacher_forced_pass(model, batch):
+    """Two hypotheses a source, side by side; and what pairs score is what their steps say."""
+    if not isinstance(model, SequenceToSequence) or model.reads != "tokens":
+        pytest.skip("it reads no source text, or writes none")
+    model = model.double()
+    memory, read, ends = model.encode(batch.source), prepend_bos(batch.target), append_eos(batch.target)
+    together = model.predict(memory, read).log_softmax(-1)
+    state, told = model.start(memory, 6), torch.zeros(3, dtype=torch.float64)
+    for u in range(read.data.shape[1]):
+        tokens = torch.stack((read.data[:, u], read.data[:, u] * 0 + 5), 1)  # beside each, one that reads 5 always
+        step = model.step(tokens.flatten(), state, memory)
+        state, real = step.state, read.lengths > u
+        torch.testing.assert_close(step.log_probs[::2][real], together[real, u], rtol=1e-9, atol=1e-9)
+        told += step.log_probs[::2].gather(1, ends.data[:, u : u + 1])[:, 0] * real
+        if step.attention is not None:
+            torch.testing.assert_close(step.attention.sum(1), torch.ones(6).double())
+    torch.testing.assert_close(model.score(batch), told, rtol=1e-9, atol=1e-9)
+    rows = torch.tensor([4, 0, 0])
+    chosen, _, _ = model.step(torch.tensor([5, 5, 6]), select_rows(state, rows), select_rows(memory, rows // 2))
+    every, _, _ = model.step(torch.tensor([5, 5, 5, 5, 5, 5]), state, memory)
+    torch.testing.assert_close(chosen[:2], every[rows[:2]], rtol=1e-9, atol=1e-9)
+
+
+def test_a_model_of_text_takes_no_sound(model, batch):
+    if not isinstance(model, SequenceToSequence) or model.reads != "tokens":
+        pytest.skip("it reads no source text")
+    sound = Batch(batch.keys, Padded(torch.randn(3, 4, FRAME), batch.source.lengths), batch.target)
+    with pytest.raises(ValueError, match="its source is tokens"):
+        model.loss(sound)
+
+
+def test_no_sources_are_no_hypotheses(model, batch):
+    """Also without memory for them, as a dry run asks."""
+    if not isinstance(model, SequenceToSequence):
+        pytest.skip("it writes no target")
+    for device in ("cpu", "meta"):
+        none = Padded(batch.source.data[:0].to(device), batch.source.lengths[:0])
+        assert model.to(device).search(none, Beam(width=2)) == []
+
+
+def test_sampled_training_is_the_seed_s_and_ends_with_training(model, batch):
+    if not isinstance(model, SequenceToSequence):
+        pytest.skip("it writes no target")
+    truth = model.loss(batch).total.detach()
+    model.sampling = Sampling(rate=1.0, decay="linear", slope=0.5)
+    for dropout in (m for m in model.modules() if isinstance(m, torch.nn.Dropout)):
+        dropout.p = 0.0
+
+    def loss(updates, seed=1):
+        torch.manual_seed(seed)
+        model.set_updates(updates)
+        return model.train().loss(batch).total.detach()
+
+    torch.testing.assert_close(loss(0), truth)
+    assert loss(1) == loss(1) != loss(0)
+    assert len({float(loss(2, seed)) for seed in range(4)}) > 1
+    torch.testing.assert_close(model.eval().loss(batch).total.detach(), truth, rtol=0, atol=0)
 
 
 def test_loss_counts_targets_not_padding(model, batch):

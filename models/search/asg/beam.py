@@ -28,8 +28,9 @@ def asg_beam(emissions: Padded, transitions: Tensor, beam: Beam, lm: Decoder | N
 
     emissions: scores (B, T, V). transitions: (V, V). score: log p(y|x), of the paths that were kept, plus
     lm_weight * log p_lm(y, EOS) and insertion_bonus * |y|; for width 1 log p(path|x), and a text ends after max_length
-    tokens. lm: a model of the emissions' tokens whose state has one size. confidence: the geometric mean of the highest
-    p(symbol at a step | x) on each token's span. Raises ValueError for a term this search does not have.
+    tokens. lm: a model of the emissions' tokens whose state has one size or is a `GrowingState`. confidence: the
+    geometric mean of the highest p(symbol at a step | x) on each token's span. Raises ValueError for a term this search
+    does not have.
     """
     _refuse(beam, lm)
     if not len(emissions.lengths):

@@ -9,22 +9,32 @@ https://aclanthology.org/P17-1048, section 3.2. In every step the `width` best o
 are kept, by their score without length norm and coverage; those that EOS ends leave the beam (Sutskever et al. 2014,
 https://arxiv.org/abs/1409.3215, section 3.2). A source is done, and costs no more time, as soon as nothing live can
 come among its best `width`.
+
+groups G > 1: each of them is a beam of width / G, and keeps in every step what is best after
+
+    diversity * how many prefixes of the groups before it took the same token in this step
+
+is taken off; the scores themselves have no such term (Vijayakumar et al. 2018, https://arxiv.org/abs/1610.02424,
+algorithm 1 with Hamming diversity). A source is done when all its groups are; texts that several found count once.
 """
 
 import math
 from bisect import insort
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from models.interface import Beam, Decoder, Hypothesis, Padded, State, Step
+from models.interface import Beam, Decoder, Hypothesis, Memory, Padded, State, Step
+from models.search.attention.candidates import choose, score_candidates
 from models.search.ctc.prefix_score import CTCPrefixScorer
 from models.search.length_limit import length_limits, mark_truncated
-from models.search.state_pytree import select_rows
-from models.special_tokens import BLANK, BOS, EOS
+from models.search.state_pytree import select_rows, tree_leaves
+from models.special_tokens import BOS, EOS
 
+TERMS = ("length_norm", "coverage", "lm_weight", "insertion_bonus", "ctc_weight", "groups", "diversity")
 UNSEEN = 1e-9  # the least attention that a step of the memory is taken to have, so that cp stays finite
 
 
@@ -32,7 +42,7 @@ class Scorer(NamedTuple):
     """A decoder and the weight of its log-probability. The first voice is the model itself."""
 
     decoder: Decoder
-    memory: Padded | None
+    memory: Memory | None
     weight: float
 
 
@@ -49,17 +59,25 @@ class ActiveHypotheses(NamedTuple):
 
 @dataclass(frozen=True)
 class AttentionSearch:
-    """One search. limits: the most tokens of each source. ended: the best that have ended of each."""
+    """One search. limits: the most tokens of each source. ended: the best of each source and group that have ended."""
 
     beam: Beam
     limits: list[int]
-    ended: list[list[Hypothesis]]
+    ended: dict[tuple[int, int], list[Hypothesis]] = field(default_factory=lambda: defaultdict(list))
+
+    def found(self, row: int) -> list[Hypothesis]:
+        """Of all groups, best first, each text once; the empty one where there is none."""
+        every = [h for group in range(self.beam.groups) for h in self.ended[row, group]]
+        texts: dict[tuple[int, ...], Hypothesis] = {}
+        for hypothesis in sorted(every, key=lambda h: -h.score):
+            texts.setdefault(hypothesis.tokens, hypothesis)
+        return list(texts.values()) or [Hypothesis((), -math.inf, (), 0.0)]
 
 
 @torch.no_grad()
 def attention_beam(
     model: Decoder,
-    memory: Padded,
+    memory: Memory,
     beam: Beam,
     lm: Decoder | None = None,
     emissions: Padded | None = None,
@@ -67,7 +85,7 @@ def attention_beam(
 ) -> list[list[Hypothesis]]:
     """For each source its hypotheses, best first, `beam.width` of them at most; width 1 is greedy.
 
-    memory: what model.encode gives (B, T, C). emissions: CTC's log-probabilities (B, T', V), for ctc_weight. limits:
+    memory: what model.encode gives of B sources. emissions: CTC's log-probabilities (B, T', V), for ctc_weight. limits:
     (B,) the most tokens of each, by default as many as its memory has steps (ESPnet's maxlenratio 1); beam.max_length
     may say less. A prefix that long is scored as it is, without EOS. BLANK and BOS are never written.
 
@@ -77,26 +95,36 @@ def attention_beam(
     is possible, the empty one with score -inf is all there is.
     Raises ValueError for a term that this search does not have or has nothing to work on, and for NaN.
     """
+    voices = fused_voices(model, memory, beam, lm, emissions)
+    return search_voices(voices, beam, length_limits(beam, memory.lengths if limits is None else limits, limits))
+
+
+def fused_voices(
+    model: Decoder, memory: Memory, beam: Beam, lm: Decoder | None = None, emissions: Padded | None = None
+) -> list[Scorer]:
+    """What `attention_beam` listens to. Raises ValueError as it does."""
     _refuse(beam, lm, emissions)
-    batch = len(memory.lengths)
-    if not batch:
-        return []
     voices = [Scorer(model, memory, 1.0)]
     if lm is not None and beam.lm_weight:
         voices.append(Scorer(lm, None, beam.lm_weight))
     if emissions is not None and beam.ctc_weight:
         ctc = CTCPrefixScorer()
         voices.append(Scorer(ctc, ctc.encode(emissions), beam.ctc_weight))
-    read = torch.full((batch,), BOS, device=memory.data.device)
-    live = empty_prefixes(read, tuple(voice.decoder.start(voice.memory, batch) for voice in voices))
-    if beam.coverage:
-        live = live._replace(covered=(~memory.mask())[:, None].double())  # as if padding had been seen
-    most = length_limits(beam, memory.lengths if limits is None else limits, limits)
-    return beam_search(voices, live, AttentionSearch(beam, most, [[] for _ in range(batch)]))
+    return voices
+
+
+def search_voices(voices: list[Scorer], beam: Beam, limits: list[int]) -> list[list[Hypothesis]]:
+    """The best texts by the voices' weighted sum, the first of which has a memory. limits: the most tokens of each."""
+    if not limits:
+        return []
+    device = tree_leaves(voices[0].memory)[0].device
+    read = torch.full((len(limits),), BOS, device=device)
+    live = empty_prefixes(read, tuple(voice.decoder.start(voice.memory, len(limits)) for voice in voices))
+    return beam_search(voices, live, AttentionSearch(beam, limits))
 
 
 def _refuse(beam: Beam, lm: Decoder | None, emissions: Padded | None) -> None:
-    for name in beam.beyond("length_norm", "coverage", "lm_weight", "insertion_bonus", "ctc_weight"):
+    for name in beam.beyond(*TERMS):
         raise ValueError(f"attention_beam has no {name}: leave beam.{name} out")
     for name in ("coverage", "lm_weight", "ctc_weight"):
         if getattr(beam, name) < 0:
@@ -118,65 +146,68 @@ def beam_search(voices: list[Scorer], live: ActiveHypotheses, search: AttentionS
     """For each source the best that its prefixes in `live` grow into."""
     rows = list(range(len(search.limits)))
     while rows:
-        live = _grow(voices, live, rows, search)
+        before, (live, parents) = live.scores.numel(), _grow(voices, live, rows, search)
         going = [i for i, open_ in enumerate(_open(live, rows, search)) if open_]
         if len(going) < len(rows):
             rows = [rows[i] for i in going]
-            live, voices = _kept(live, voices, torch.tensor(going, dtype=torch.long, device=live.tokens.device))
-    nothing = Hypothesis((), -math.inf, (), 0.0)
-    return mark_truncated([nbest or [nothing] for nbest in search.ended], search.limits)
+            kept = torch.tensor(going, dtype=torch.long, device=parents.device)
+            states, live = live.states, select_rows(live._replace(states=None), kept)
+            live, parents = live._replace(states=states), parents.index_select(0, kept)
+            voices = [voice._replace(memory=select_rows(voice.memory, kept)) for voice in voices]
+        if not torch.equal(
+            parents.flatten(), torch.arange(before, device=parents.device)
+        ):  # as a greedy search has them
+            live = live._replace(states=select_rows(live.states, parents.flatten()))
+    return mark_truncated([search.found(row) for row in range(len(search.limits))], search.limits)
 
 
-def _grow(voices: list[Scorer], live: ActiveHypotheses, rows: list[int], search: AttentionSearch) -> ActiveHypotheses:
-    """One more token for the best prefixes; those that it ends, and those of full length, go to `search.ended`."""
+def _grow(
+    voices: list[Scorer], live: ActiveHypotheses, rows: list[int], search: AttentionSearch
+) -> tuple[ActiveHypotheses, Tensor]:
+    """One more token for the best prefixes; those that it ends, and those of full length, go to `search.ended`.
+
+    The states are those after the prefixes without it; (A, W) which of these rows each of the new ones has.
+    """
     count, width = live.scores.shape
     last = live.tokens[..., -1].flatten()
     steps = [v.decoder.step(last, s, v.memory) for v, s in zip(voices, live.states, strict=True)]
-    totals, size = _totals(steps, voices, live, search.beam), steps[0].log_probs.shape[1]
-    scores, best = totals.flatten(1).topk(min(search.beam.width, width * size), dim=1)
-    if bool(scores.isnan().any()):  # which topk puts before all numbers
-        raise ValueError("the model's log-probabilities hold NaN")
-    origin, added = best // size, best % size
-    parents = (origin + width * torch.arange(count, device=origin.device)[:, None]).flatten()
-    own = steps[0].log_probs.flatten()[parents * size + added.flatten()].view_as(scores)
-    covered, peak = _attended(steps[0], live, search.beam, origin)
+    weights = [voice.weight for voice in voices]
+    scores, origin, added = choose(score_candidates(steps, weights, live.scores, search.beam), search.beam)
+    parents = origin + width * torch.arange(count, device=origin.device)[:, None]
+    own = steps[0].log_probs[parents, added]
+    covered, peak = _attended(steps[0], live, voices[0], search.beam, origin)
     grown = ActiveHypotheses(
         tokens=torch.cat((_of(live.tokens, origin), added[..., None]), 2),
         scores=scores,
         log_probs=live.log_probs.gather(1, origin) + own,
-        states=tuple(select_rows(step.state, parents) for step in steps),
+        states=tuple(step.state for step in steps),
         covered=covered,
         peaks=torch.cat((_of(live.peaks, origin), peak), 2),
     )
     full = torch.tensor([search.limits[row] for row in rows], device=scores.device) < grown.tokens.shape[2]
     done = (scores > -torch.inf) & ((added == EOS) | full[:, None])
     _end(grown, done, rows, search)
-    return grown._replace(scores=scores.masked_fill(done, -torch.inf))
+    return grown._replace(scores=scores.masked_fill(done, -torch.inf)), parents
 
 
-def _totals(steps: list[Step], voices: list[Scorer], live: ActiveHypotheses, beam: Beam) -> Tensor:
-    """(A, K, V) float64: the scores of all prefixes with one more token. Raises ValueError unless all voices have V."""
-    told = steps[0].log_probs
-    totals = (live.scores + beam.insertion_bonus)[..., None] + told.unflatten(0, live.scores.shape)
-    for step, voice in zip(steps[1:], voices[1:], strict=True):
-        if step.log_probs.shape != told.shape:
-            sizes = f"{step.log_probs.shape[1]} tokens, the model {told.shape[1]}"
-            raise ValueError(f"the language model or CTC head knows {sizes}: use one tokenizer")
-        totals.add_(step.log_probs.unflatten(0, live.scores.shape), alpha=voice.weight)
-    totals[..., EOS] -= beam.insertion_bonus
-    totals[..., BLANK] = totals[..., BOS] = -torch.inf
-    return totals
-
-
-def _attended(step: Step, live: ActiveHypotheses, beam: Beam, origin: Tensor) -> tuple[Tensor, Tensor]:
+def _attended(step: Step, live: ActiveHypotheses, voice: Scorer, beam: Beam, origin: Tensor) -> tuple[Tensor, Tensor]:
     """The attention (A, K, T) summed for the grown prefixes, and the step (A, K, 1) that each attended to most."""
     if step.attention is None:
         if beam.coverage:
             raise ValueError(f"beam.coverage is {beam.coverage}, but the model gives no attention: set it to 0")
         return _of(live.covered, origin), _of(live.peaks, origin)
     paid = step.attention.view(*live.scores.shape, -1)
-    covered = live.covered + paid if beam.coverage else live.covered
+    covered = live.covered
+    if beam.coverage:
+        covered = (covered if covered.shape[2] else _padding(voice.memory, paid)) + paid
     return _of(covered, origin), paid.argmax(-1).gather(1, origin)[..., None]
+
+
+def _padding(memory: Memory | None, paid: Tensor) -> Tensor:
+    """(A, 1, T) as if all steps beyond each source's own had been seen, and no other, for attention (A, K, T)."""
+    assert memory is not None, "attention is paid to a memory"
+    steps = torch.arange(paid.shape[2], device=paid.device)
+    return (steps >= memory.lengths.to(paid.device)[:, None])[:, None].double()
 
 
 def _of(x: Tensor, origin: Tensor) -> Tensor:
@@ -189,17 +220,18 @@ def _end(live: ActiveHypotheses, done: Tensor, rows: list[int], search: Attentio
     i, k = done.nonzero().unbind(1)
     if not len(i):
         return
-    beam, peaks = search.beam, live.peaks[i, k]
+    beam, peaks, places = search.beam, live.peaks[i, k], done.shape[1] // search.beam.groups
     latest = peaks.cummax(1).values if peaks.shape[1] else peaks
     cp = live.covered[i, k].clamp(UNSEEN, 1).log().sum(1)
-    numbers = (live.tokens[i, k, 1:], latest, live.scores[i, k], live.log_probs[i, k], cp)
-    for at, written, steps, score, log_prob, cover in zip(i.tolist(), *(n.tolist() for n in numbers), strict=True):
+    numbers = (k // places, live.tokens[i, k, 1:], latest, live.scores[i, k], live.log_probs[i, k], cp)
+    ended = zip(i.tolist(), *(n.tolist() for n in numbers), strict=True)
+    for at, group, written, steps, score, log_prob, cover in ended:
         y = written[:-1] if written[-1] == EOS else written
         score += log_prob * (_norm(len(y), beam) - 1) + beam.coverage * cover
         spans = tuple((t, t + 1) for t in steps[: len(y)])
-        nbest = search.ended[rows[at]]
+        nbest = search.ended[rows[at], group]
         insort(nbest, Hypothesis(tuple(y), score, spans, math.exp(log_prob / len(written))), key=lambda h: -h.score)
-        del nbest[beam.width :]
+        del nbest[beam.width // beam.groups :]
 
 
 def _norm(length: int, beam: Beam) -> float:
@@ -208,7 +240,7 @@ def _norm(length: int, beam: Beam) -> float:
 
 
 def _open(live: ActiveHypotheses, rows: list[int], search: AttentionSearch) -> list[bool]:
-    """For each source that is not done whether something live can still come among its best `width`."""
+    """For each source that is not done whether something live can still come among the best of its group."""
     beam, length = search.beam, live.tokens.shape[2] - 1
     most = [search.limits[row] for row in rows]
     now = _norm(length, beam)
@@ -216,24 +248,11 @@ def _open(live: ActiveHypotheses, rows: list[int], search: AttentionSearch) -> l
     hopes = [max(0.0, beam.insertion_bonus * (n - length)) for n in most]
     norm, hope = live.scores.new_tensor([norms, hopes])
     best = live.scores + live.log_probs * (norm[:, None] - 1)
-    ceilings = best.masked_fill(live.scores == -torch.inf, -torch.inf).amax(1) + hope
-    still = []
-    for row, ceiling in zip(rows, ceilings.tolist(), strict=True):
-        nbest = search.ended[row]
-        still.append(ceiling > (nbest[-1].score if len(nbest) == beam.width else -torch.inf))
-    return still
+    best = best.masked_fill(live.scores == -torch.inf, -torch.inf).unflatten(1, (beam.groups, -1)).amax(2)
 
+    def open_(row: int, group: int, ceiling: float) -> bool:
+        nbest = search.ended[row, group]
+        return ceiling > (nbest[-1].score if len(nbest) == beam.width // beam.groups else -torch.inf)
 
-def _kept(live: ActiveHypotheses, voices: list[Scorer], going: Tensor) -> tuple[ActiveHypotheses, list[Scorer]]:
-    """The search of those sources alone that go on."""
-    width = live.scores.shape[1]
-    places = (going[:, None] * width + torch.arange(width, device=going.device)).flatten()
-    states = select_rows(live.states, places)
-    live = ActiveHypotheses(*select_rows(live._replace(states=None), going))._replace(states=states)
-    return live, [voice._replace(memory=_part(voice.memory, going)) for voice in voices]
-
-
-def _part(memory: Padded | None, going: Tensor) -> Padded | None:
-    if memory is None:
-        return None
-    return Padded(memory.data.index_select(0, going), memory.lengths[going.to(memory.lengths.device)])
+    ceilings = (best + hope[:, None]).tolist()
+    return [any(open_(row, *of) for of in enumerate(groups)) for row, groups in zip(rows, ceilings, strict=True)]

@@ -26,7 +26,7 @@ def continuation_beam(
     """
     if beam.coverage or beam.lm_weight or lm is not None:
         raise ValueError("continuation has no coverage and no lm_weight: it searches a language model; set both to 0")
-    for name in beam.beyond("length_norm", "insertion_bonus"):
+    for name in beam.beyond("length_norm", "insertion_bonus", "groups", "diversity"):
         raise ValueError(f"continuation has no {name}: leave beam.{name} out")
     batch = len(source.lengths)
     if not batch:
@@ -34,7 +34,7 @@ def continuation_beam(
     if int(source.lengths.min()) < 1:
         raise ValueError("a language model continues what it has read: each source has one token or more (BOS)")
     last, state = _read(model, source)
-    search = AttentionSearch(beam, length_limits(beam, source.lengths + MORE_TOKENS), [[] for _ in range(batch)])
+    search = AttentionSearch(beam, length_limits(beam, source.lengths + MORE_TOKENS))
     return beam_search([Scorer(model, None, 1.0)], empty_prefixes(last, (state,)), search)
 
 

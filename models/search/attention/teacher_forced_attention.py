@@ -20,7 +20,7 @@ def teacher_forced_attention(model: Decoder, source: Padded, tokens: Sequence[in
         return None
     state, rows = model.start(memory, 1), list[Tensor]()
     for token in (BOS, *tokens):
-        step = model.step(torch.tensor([token], device=memory.data.device), state, memory)
+        step = model.step(torch.tensor([token], device=source.data.device), state, memory)
         if step.attention is None:
             return None
         rows.append(step.attention[0, : int(memory.lengths[0])])

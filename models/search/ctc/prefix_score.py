@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from models.interface import Padded, Step
+from models.interface import Memory, Padded, Step
 from models.special_tokens import BLANK, BOS, EOS
 
 
@@ -39,7 +39,7 @@ class CTCPrefixScorer:
         log_y = source.data.double().masked_fill(~source.mask()[..., None], -torch.inf)
         return Padded(torch.cat((log_y, log_y.exp()), -1), source.lengths)
 
-    def start(self, memory: Padded | None, batch_size: int) -> PrefixState:
+    def start(self, memory: Memory | None, batch_size: int) -> PrefixState:
         """Before BOS is read. N is a multiple of the memory's rows."""
         assert memory is not None, "a CTC prefix needs emissions"
         silent = memory.data[..., BLANK].cumsum(1).repeat_interleave(batch_size // len(memory.lengths), 0)
@@ -48,7 +48,7 @@ class CTCPrefixScorer:
             torch.full_like(blank[:, 0], BOS, dtype=torch.long), blank, blank, torch.zeros_like(blank[:, 0])
         )
 
-    def step(self, tokens: Tensor, state: PrefixState, memory: Padded | None) -> Step:
+    def step(self, tokens: Tensor, state: PrefixState, memory: Memory | None) -> Step:
         """Read `tokens` (N,), BOS first; the log-probabilities (N, V) of the next."""
         assert memory is not None, "a CTC prefix needs emissions"
         each = len(tokens) // len(memory.lengths)

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.interface import Beam, Decoder, Padded, State, Step
+from models.interface import Beam, Decoder, Memory, Padded, State, Step
 from models.search.language import ctc_fusion_automaton
 from models.search.language.ctc_fusion_automaton import ROOT, Automaton, Floats, Ints
 from models.search.language.ngram_lm import NATS, NGram
@@ -122,12 +122,12 @@ class LexiconAndHotwords:
     def encode(self, source: Padded | None) -> Padded | None:  # noqa: ARG002  (the protocol's)
         return None
 
-    def start(self, memory: Padded | None, batch_size: int) -> State:
+    def start(self, memory: Memory | None, batch_size: int) -> State:
         if self.tokens is not None:
             return self.tokens.start(memory, batch_size)
         return torch.zeros((batch_size, ctc_fusion_automaton.state_size(_automaton(self)[0])), dtype=torch.long)
 
-    def step(self, tokens: Tensor, state: State, memory: Padded | None) -> Step:
+    def step(self, tokens: Tensor, state: State, memory: Memory | None) -> Step:
         if self.tokens is not None:
             return self.tokens.step(tokens, state, memory)
         machine, held = _automaton(self)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from models.interface import Padded, Step
+from models.interface import Memory, Padded, Step
 from models.special_tokens import BOS, EOS
 
 ABSENT = -1
@@ -55,11 +55,11 @@ class NGram:
     def encode(self, source: Padded | None) -> Padded | None:  # noqa: ARG002  (the protocol's)
         return None
 
-    def start(self, memory: Padded | None, batch_size: int) -> Tensor:  # noqa: ARG002  (the protocol's)
+    def start(self, memory: Memory | None, batch_size: int) -> Tensor:  # noqa: ARG002  (the protocol's)
         """(N, order - 1), before anything is read."""
         return torch.full((batch_size, self.order - 1), ABSENT, device=self.levels[0].keys.device)
 
-    def step(self, tokens: Tensor, state: Tensor, memory: Padded | None) -> Step:  # noqa: ARG002  (the protocol's)
+    def step(self, tokens: Tensor, state: Tensor, memory: Memory | None) -> Step:  # noqa: ARG002  (the protocol's)
         """Read `tokens` (N,); the log-probabilities of the next, (N, V) float64 in nats."""
         state = self.advance(tokens, state)
         return Step(self.log_probs(state), state)
@@ -144,5 +144,5 @@ class NGramGenerator:
             rows.append(log_probs)
         return Padded(torch.stack(rows, 1), tokens.lengths), state
 
-    def step(self, tokens: Tensor, state: Tensor, memory: Padded | None) -> Step:
+    def step(self, tokens: Tensor, state: Tensor, memory: Memory | None) -> Step:
         return self.model.step(tokens.masked_fill(tokens == EOS, BOS), state, memory)

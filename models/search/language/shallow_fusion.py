@@ -17,7 +17,8 @@ class ShallowFusion:
     """The fusion terms of the (B, W) live prefixes of one search; all empty at first.
 
     held: (B, W) fused(y) without EOS. The language model's ids are the emissions' ids, and its state has
-    one size whatever it has read (recurrent networks, n-grams): a ValueError says when either does not hold.
+    one size whatever it has read (recurrent networks, n-grams), or is a `GrowingState` (Transformers): a ValueError
+    says when either does not hold.
     """
 
     def __init__(self, lm: Decoder | None, beam: Beam, emissions: Tensor) -> None:

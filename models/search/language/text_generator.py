@@ -12,7 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from models.interface import Padded, State, Step
+from models.interface import Memory, Padded, State, Step
 from models.search.state_pytree import select_rows
 
 
@@ -20,7 +20,7 @@ class TextGenerator(Protocol):
     """What is asked of a model that writes: a `LanguageModel` has it, and an n-gram."""
 
     def predict(self, tokens: Padded, state: State | None) -> tuple[Padded, State]: ...
-    def step(self, tokens: Tensor, state: State, memory: Padded | None) -> Step: ...
+    def step(self, tokens: Tensor, state: State, memory: Memory | None) -> Step: ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.interface import Padded, State, Step
+from models.interface import Memory, Padded, State, Step
 from models.special_tokens import EOS, SPECIALS
 
 RARE = -20.0  # nats, of a token that the language model does not have
@@ -36,11 +36,11 @@ class VocabMappedLM(nn.Module):
     def encode(self, source: Padded | None) -> None:
         """A language model has no memory."""
 
-    def start(self, memory: Padded | None, batch_size: int) -> State:
+    def start(self, memory: Memory | None, batch_size: int) -> State:
         """The state before BOS."""
         return self.model.start(memory, batch_size)
 
-    def step(self, tokens: Tensor, state: State, memory: Padded | None) -> Step:
+    def step(self, tokens: Tensor, state: State, memory: Memory | None) -> Step:
         """Tokens (N,) to the log-probabilities (N, V) of their successors."""
         found = self.model.step(self.read[tokens], state, memory)
         log_probs = found.log_probs[:, self.said.clamp(min=0)].masked_fill(self.said < 0, RARE)

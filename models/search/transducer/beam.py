@@ -63,8 +63,9 @@ def transducer_beam(
 ) -> list[list[Hypothesis]]:
     """For each utterance its hypotheses, best first, `beam.width` of them at most.
 
-    source: (B, T, D). spans and confidence are those of the best alignment. lm: a model of the model's tokens whose
-    states have one size. Raises ValueError for a term this search does not have or has nothing to work on, and for NaN.
+    source: (B, T, D). spans and confidence are those of the best alignment. lm: a model of the model's tokens
+    whose states have one size, or grow as `GrowingState` does. Raises ValueError for a term this search does not have
+    or has nothing to work on, and for NaN.
     """
     check_beam(beam, lm)
     if not len(source.lengths):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from models.interface import Decoder, State, Transducer
-from models.search.state_pytree import select_rows, tree_map
+from models.search.state_pytree import align_steps, select_rows, tree_map
 from models.special_tokens import BOS
 
 
@@ -61,9 +61,12 @@ class PredictorCache:
         def put(held: Tensor, new: Tensor) -> None:
             if held.shape[1:] != new.shape[1:]:
                 sizes = f"{tuple(held.shape[1:])} to {tuple(new.shape[1:])}"
-                raise ValueError(f"a state grew from {sizes} a row: this search needs states of one size")
+                raise ValueError(
+                    f"a state grew from {sizes} a row: this search needs states of one size, or a GrowingState"
+                )
             held[begin : self.used] = new
 
+        self.said, said = align_steps(self.said, said)
         for held, new in zip(self.said, said, strict=True):
             tree_map(put, held, new)
         return torch.arange(begin, self.used, device=said.join.device)

@@ -180,3 +180,45 @@ def test_dropout_is_between_layers():
     above = [net(x)[0].data for _ in range(2)]
     torch.testing.assert_close(*below)
     assert not torch.allclose(*above)
+
+
+@pytest.mark.parametrize("merge", ["concat", "sum"])
+def test_a_bidirectional_first_layer_and_residuals(merge):
+    """Layer by layer: two directions, one, and from the third on each with its input added; steps of what streams."""
+    torch.manual_seed(2)
+    options = {"layers": 4, "hidden_size": 5, "bidirectional_first": True, "residual": 3, "merge": merge}
+    stack = Stack(Recurrent(**options), 6).double()
+    x = Padded.stack(sequences(*LENGTHS))
+    h, _ = stack.layers[0](x)
+    assert h.data.shape[2] == (10 if merge == "concat" else 5)
+    h, _ = stack.layers[1](h)
+    for layer in stack.layers[2:]:
+        h = Padded(h.data + layer(h)[0].data, h.lengths)
+    y, _ = stack(x)
+    assert y.data.shape[2] == stack.output_size == 5
+    torch.testing.assert_close(y.data, h.data, rtol=1e-12, atol=1e-12)
+    with pytest.raises(ValueError, match="no single steps"):
+        stack.step(x.data[:, 0], stack.begin(4))
+    ahead = Stack(Recurrent(layers=3, hidden_size=5, residual=2), 6).double()
+    y, _ = ahead(x)
+    state = ahead.begin(4)
+    for t in range(7):
+        told, state = ahead.step(x.data[:, t], state)
+        real = x.lengths > t
+        torch.testing.assert_close(told[real], y.data[real, t], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"layers": 3, "bidirectional_first": True, "residual": 2}, "3 to 3"),
+        ({"layers": 3, "residual": 1}, "2 to 3"),
+        ({"layers": 3, "residual": 4}, "2 to 3"),
+        ({"layers": 3, "residual": 2, "pyramid": 2}, "pyramid=1"),
+        ({"layers": 1, "bidirectional_first": True}, "several layers"),
+        ({"layers": 2, "bidirectional_first": True, "bidirectional": True}, "several layers"),
+    ],
+)
+def test_layers_that_cannot_be_added_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        Recurrent(**options)

@@ -11,6 +11,8 @@ from models.criteria.ctc import ctc
 from models.interface import Beam, Decoder, Hypothesis, Padded, Step
 from models.search.attention import beam as module
 from models.search.attention.beam import attention_beam
+from models.search.attention.ensemble_decoder import EnsembleDecoder
+from models.search.attention.prefix_constraint import prefix_constrained_beam
 from models.search.ctc.beam import ctc_beam
 from models.search.ctc.prefix_score import CTCPrefixScorer
 from models.special_tokens import BLANK, BOS, EOS
@@ -251,6 +253,95 @@ def test_what_cannot_be_searched_is_refused():
 
     with pytest.raises(ValueError, match="NaN"):
         attention_beam(Broken(1), MEMORY, Beam())
+
+
+@pytest.mark.parametrize("limit", [4, 7])
+def test_diverse_groups(limit):
+    """Groups of one without a limit to what they differ by write texts that share no token in the same place; one
+    group's part of the n-best is a search of its own; each source is searched as if alone.
+    """
+    apart = Beam(width=3, groups=3, diversity=1e6, max_length=limit)
+    for nbest in attention_beam(MODEL, MEMORY, apart):
+        for one, other in itertools.combinations([h.tokens for h in nbest], 2):
+            assert not any(a == b for a, b in zip(one, other, strict=False))
+    first = attention_beam(MODEL, MEMORY, Beam(width=2, max_length=limit))
+    found = attention_beam(MODEL, MEMORY, Beam(width=4, groups=2, diversity=0.5, max_length=limit))
+    for nbest, alone in zip(found, first, strict=True):
+        assert {h.tokens for h in alone} <= {h.tokens for h in nbest}
+        assert len({h.tokens for h in nbest}) == len(nbest) <= 4
+        assert [h.score for h in nbest] == sorted((h.score for h in nbest), reverse=True)
+    beam = Beam(width=6, groups=3, diversity=0.5, max_length=limit)
+    for b, nbest in enumerate(attention_beam(MODEL, MEMORY, beam)):
+        (alone,) = attention_beam(MODEL, row(MEMORY, b), beam)
+        assert [h.tokens for h in nbest] == [h.tokens for h in alone]
+        for h in nbest:
+            written = h.tokens if len(h.tokens) == limit else (*h.tokens, EOS)
+            assert h.score == pytest.approx(sum(read(MODEL, written, row(MEMORY, b))[0]), abs=1e-9)
+
+
+@pytest.mark.parametrize("options", [{"groups": 2}, {"diversity": 0.5}, {"groups": 3, "diversity": 0.5}])
+def test_groups_that_cannot_be_are_refused(options):
+    with pytest.raises(ValueError, match="groups divides"):
+        Beam(width=4, **options)
+
+
+def test_other_searches_refuse_groups():
+    with pytest.raises(ValueError, match="no groups"):
+        ctc_beam(EMISSIONS, Beam(width=4, groups=2, diversity=0.5))
+
+
+PREFIXES = ((3, 5), (), (4,))
+
+
+@pytest.mark.parametrize("terms", [t for t in TERMS if "ctc_weight" not in t], ids=lambda t: "-".join(t) or "plain")
+def test_a_prefix_is_kept_to(terms):
+    """All texts that begin with what is given, and no others, with the scores that they have without it."""
+    beam = Beam(width=200, max_length=3, **terms)
+    prefixes = Padded.stack([torch.tensor(p, dtype=torch.long) for p in PREFIXES])
+    found = prefix_constrained_beam(MODEL, MEMORY, beam, prefixes, LM)
+    for nbest, free, prefix in zip(found, attention_beam(MODEL, MEMORY, beam, LM), PREFIXES, strict=True):
+        truth = [h for h in free if h.tokens[: len(prefix)] == prefix]
+        assert [h.tokens for h in nbest] == [h.tokens for h in truth]
+        assert [h.score for h in nbest] == pytest.approx([h.score for h in truth], abs=1e-9)
+        assert len(nbest) > 3
+
+
+def test_prefixes_that_cannot_be_are_refused():
+    for prefix, message in (((3, EOS), "not blank"), ((3,) * 5, "cannot begin with 5")):
+        prefixes = Padded.stack([torch.tensor(prefix)] * 3)
+        with pytest.raises(ValueError, match=message):
+            prefix_constrained_beam(MODEL, MEMORY, Beam(max_length=5), prefixes)
+
+
+@pytest.mark.parametrize("mean", ["probabilities", "log_probs"])
+def test_an_ensemble_is_the_enumeration(mean):
+    """Of two models of unlike memories, a step at a time."""
+    other = Toy(8)
+    ensemble = EnsembleDecoder([MODEL, other], mean)
+    assert isinstance(ensemble, Decoder)
+    memory = ensemble.encode(MEMORY)
+    for b, nbest in enumerate(attention_beam(ensemble, memory, Beam(width=200, max_length=2))):
+        own, truth = row(MEMORY, b), {}
+        for y in ((), *((v,) for v in LETTERS), *itertools.product(LETTERS, repeat=2)):
+            written, states, score = y if len(y) == 2 else (*y, EOS), [m.start(own, 1) for m in (MODEL, other)], 0.0
+            for before, token in zip([BOS, *written], written, strict=False):
+                steps = [m.step(torch.tensor([before]), s, own) for m, s in zip((MODEL, other), states, strict=True)]
+                states, told = [step.state for step in steps], torch.cat([step.log_probs for step in steps])
+                p = told.exp().mean(0) if mean == "probabilities" else told.mean(0).exp() / told.mean(0).exp().sum()
+                score += math.log(p[token])
+            truth[y] = score
+        assert {h.tokens: h.score for h in nbest} == pytest.approx(truth, abs=1e-9)
+
+
+def test_an_ensemble_of_one_is_that_model():
+    alone, found = attention_beam(MODEL, MEMORY, Beam(width=3)), EnsembleDecoder([MODEL])
+    assert [[h.tokens for h in n] for n in attention_beam(found, found.encode(MEMORY), Beam(width=3))] == [
+        [h.tokens for h in n] for n in alone
+    ]
+    with pytest.raises(ValueError, match="language model"):
+        EnsembleDecoder([MODEL, LM]).encode(MEMORY)
+    with pytest.raises(ValueError, match="a model or more"):
+        EnsembleDecoder([])
 
 
 def test_no_sources_are_no_hypotheses():

@@ -1,0 +1,1 @@
+"""What autoregressive decoders attend with and are trained with."""

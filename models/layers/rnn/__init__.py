@@ -1,0 +1,1 @@
+"""What belongs to the options of recurrent layers."""

@@ -1,0 +1,1 @@
+"""What Transformers are made of: attention of several heads, its cache, positions, layers."""
