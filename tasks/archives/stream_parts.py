@@ -136,11 +136,7 @@ def find_killers(job: ArchiveJob, part: Part) -> tuple[tuple[int, str], ...]:
     found, groups = list[tuple[int, str]](), [list(range(len(part.items)))]
     while groups:
         numbers = groups.pop()
-        seen = ""
-        for _ in range(RETRIES + 1 if len(numbers) == 1 else 1):
-            seen = _end_of(job, part, numbers)
-            if not seen:
-                break
+        seen = _end_of(job, part, numbers)
         if seen and len(numbers) == 1:
             found.append((numbers[0], seen))
         elif seen:
@@ -155,7 +151,9 @@ def _end_of(job: ArchiveJob, part: Part, numbers: Sequence[int]) -> str:
     from ray import exceptions
 
     some = Part(part.number, tuple(part.items[number] for number in numbers), (), apart=True)
-    work = ray.remote(num_cpus=1, max_retries=0, max_calls=1)(_work_through)
+    # Ray waits longer and longer before it tries what ran out of memory again: others may have had it.
+    tries = RETRIES if len(numbers) == 1 else 0
+    work = ray.remote(num_cpus=1, max_retries=tries, max_calls=1)(_work_through)
     try:
         ray.get(work.remote(job, json.dumps(some.to_dict())))
     except exceptions.OutOfMemoryError:

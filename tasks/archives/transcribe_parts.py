@@ -1,6 +1,8 @@
 """Recordings as the job of an archive: read and cut into windows on CPUs, decoded by a recognizer in actors."""
 
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -23,6 +25,7 @@ from tasks.transcription.stream_windows import Window, WindowStream
 from tasks.transcription.transcribe_audio import Transcriber, TranscriptionConfig
 from tasks.transcription.transcript import Alternative, Word
 
+COPIED_BYTES = 16 << 20  # of a member at a time, and more of one is not held in memory
 POOL = 8  # batches' frames among which windows of similar length are looked for
 
 
@@ -101,7 +104,7 @@ def read_windows(
 
     killer: how it has ended those who worked on it.
     """
-    told |= {"status": "quarantined", "stage": "list", "reason": item.problem, "detail": ""}
+    told |= {"status": "quarantined", "stage": "list", **_parted(item.problem)}
     if killer:
         told |= {"stage": "decode", "reason": "kills its worker", "detail": killer}
     if item.problem or killer:
@@ -109,9 +112,7 @@ def read_windows(
     told |= {"stage": "read", "windows": []}
     try:
         check_unchanged(item)
-        whole = item.offset < 0
-        audio = item.place if whole else storage.read(item.place, item.offset, item.size)
-        with open_audio(audio, how[1].channels) as blocks:
+        with item_audio(item) as audio, open_audio(audio, how[1].channels) as blocks:
             stream = WindowStream(blocks, *how)
             for window in stream:
                 told["windows"].append([window.channel, window.begin, window.end])
@@ -122,13 +123,33 @@ def read_windows(
         told |= {"reason": "cannot be read", "detail": error.strerror or str(error)}
         return
     except UserError as problem:
-        line = str(problem).removeprefix(f"{item.place}: ").removeprefix("the bytes given: ")
-        told |= _parted(line)
+        told |= _parted(str(problem).removeprefix(f"{item.place}: ").removeprefix("the bytes given: "))
         return
     told |= {"status": "partial", **_parted(summary.flaw)} if summary.flaw else {"status": "transcribed"}
     told |= {name: getattr(summary, name) for name in ("rate", "frames", "sha256")}
     told |= {"seconds": summary.frames / summary.rate, "channels": channels}
     told["intervals"] = [[i.channel, i.begin, i.end, i.fate] for i in summary.intervals]
+
+
+@contextmanager
+def item_audio(item: WorkItem) -> Iterator[str | bytes]:
+    """A file by its place, a member of an archive by its bytes; a long one is copied, for memory does not hold it.
+
+    Raises UserError where the member cannot be read to its end.
+    """
+    if item.offset < 0:
+        yield item.place
+    elif item.size <= COPIED_BYTES:
+        yield storage.read(item.place, item.offset, item.size)
+    else:
+        with tempfile.NamedTemporaryFile(prefix="member-") as copy:
+            for at in range(0, item.size, COPIED_BYTES):
+                copy.write(storage.read(item.place, item.offset + at, min(COPIED_BYTES, item.size - at)))
+            copy.flush()
+            try:
+                yield copy.name
+            except UserError as problem:
+                raise UserError(str(problem).removeprefix(f"{copy.name}: ")) from problem
 
 
 def _parted(line: str) -> dict[str, str]:

@@ -56,6 +56,8 @@ class ClassifierTrainingConfig:
         if isinstance(self.features, FrontEnd):
             self.features.check_filters()
             self.augment.check(self.features.kind)
+            if self.augment.concatenate:
+                raise ValueError("augment.concatenate: a clip of two has no label; leave it at its default")
         else:
             if not self.features.specials:
                 raise ValueError("features.specials=false: what is unknown in a new text would have no id")

@@ -72,6 +72,16 @@ def test_hours_speed_and_cost(artifact_root, tmp_path):
     assert "audio       about 0.00 h" in text_estimate(told)
 
 
+def test_what_a_decoder_thinks_of_a_damaged_file_is_not_shown(artifact_root, tmp_path, capfd):
+    data = sound(60, "mp3")
+    (tmp_path / "half.mp3").write_bytes(data[: len(data) // 2])
+    header_seconds(find_files(str(tmp_path), SUFFIXES).items[0])
+    assert "Xing" in capfd.readouterr().err, "else nothing is tested here"
+    job = TranscriptionJob(bundle=bundle_of(CTC), config=TranscriptionConfig(), formats=(), decoding="")
+    assert estimate_archive(job, work_on(tmp_path), 1, 0.0)["files"] == 1
+    assert "Xing" not in capfd.readouterr().err
+
+
 def test_a_file_that_kills_who_measures_it(artifact_root, tmp_path, capsys):
     (tmp_path / "a.txt").write_text(DEADLY["read"])
     told = estimate_archive(TextJob(), work_on(tmp_path), 1, 0.0)

@@ -1,6 +1,7 @@
 """Recordings of an archive: the text that a recognizer says of each alone, each frame's fate, what is broken."""
 
 import os
+import tarfile
 from dataclasses import replace
 
 import numpy as np
@@ -9,13 +10,17 @@ import soundfile
 from archives.conftest import contents, rows, store_at
 from untrained import CTC, bundle_of, loaded
 
+from infra import storage
+from tasks.archives import transcribe_parts
 from tasks.archives.evaluate_archive import evaluate_archive
+from tasks.archives.find_files import find_files
 from tasks.archives.plan_work import plan_work
 from tasks.archives.report_archive import TooManyFailures, report_archive, text_summary
 from tasks.archives.run_parts import ArchiveRun
 from tasks.archives.transcribe_parts import TranscriptionJob
 from tasks.archives.work_list import PartConfig
 from tasks.batches.batch_sampler import BatchingConfig
+from tasks.bundles.model_bundle import bundle_front_end
 from tasks.scoring.evaluate_asr import ScoringConfig
 from tasks.steps.in_process import run_in_process
 from tasks.transcription.transcribe_audio import Transcriber, TranscriptionConfig
@@ -89,6 +94,41 @@ def test_as_each_alone(job, recordings, tmp_path):
     text = "".join(f"{path}\t{said}\n" for path, said in texts.items())
     (tmp_path / "r.tsv").write_text(text)
     assert evaluate_archive(str(tmp_path / "out"), str(tmp_path / "r.tsv"), ScoringConfig(resamples=9))["wer"] == 0
+
+
+def test_a_folder_called_as_a_file_that_is_written(job, tmp_path):
+    top = tmp_path / "in"
+    for name in ("a.wav", "a.wav.srt/b.wav", "a.wav.srt_/b.wav", "a.wav.JSONL/b.wav"):
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(top / name, noise(0.5, 1, 16000), 16000)
+    run(job, top, tmp_path / "out")
+    written = contents(tmp_path / "out")
+    for how in FORMATS[1:]:
+        assert len([name for name in written if name.startswith(f"{how}/")]) == 4
+
+
+def test_long_members_of_archives_are_not_held_in_memory(job, recordings, tmp_path, monkeypatch):
+    """They come to what they come to as files, what is wrong with them too."""
+    whole = (recordings / "e.wav").read_bytes()
+    (recordings / "half.wav").write_bytes(whole[: len(whole) // 2])
+    (recordings / "no sound.wav").write_bytes(b"RIFF....WAVEfmt " + bytes(9000))
+    with tarfile.open(tmp_path / "in.tar", "w") as tar:
+        for path in recordings.iterdir():
+            tar.add(path, path.name)
+    read, largest = storage.read, []
+    monkeypatch.setattr(transcribe_parts, "COPIED_BYTES", 5000)
+    monkeypatch.setattr(transcribe_parts.storage, "read", lambda *where: largest.extend(where[2:]) or read(*where))
+    found, front_end = [], bundle_front_end(job.bundle)
+    for place in (recordings, tmp_path / "in.tar"):
+        items = find_files(str(place), SUFFIXES).items
+        files = {}
+        for item in items:
+            windows = list(transcribe_parts.read_windows(item, (front_end, CONFIG), told := {}, ""))
+            files[item.name.rpartition("/")[2]] = told | {"frames heard": [len(one.features) for one in windows]}
+        found.append(files)
+    assert found[0] == found[1]
+    assert found[0]["half.wav"]["reason"] == "truncated"
+    assert max(largest) <= 5000 < len(whole)
 
 
 def test_channels_apart(job, recordings, tmp_path):

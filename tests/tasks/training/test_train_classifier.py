@@ -116,6 +116,10 @@ def test_what_a_classifier_cannot_be_trained_on(trained):
         ({"augment": AugmentConfig(noise=0.1)}, "texts cannot"),
         ({"features": TokenizerConfig(specials=False)}, "specials"),
         ({"features": FrontEnd()}, "reads tokens, and features gives frames"),
+        (
+            {"model": tdnn_classifier.Config(), "features": FrontEnd(), "augment": AugmentConfig(concatenate=0.1)},
+            "augment.concatenate: a clip of two has no label",
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             training(**changes)
