@@ -192,9 +192,12 @@ def dataset_parser() -> Parser:
 def retrain_parser() -> Parser:
     parser = Parser(module_description("flows.retrain"))
     parser.add_argument("--watch", required=True, metavar="URI", help="where releases are put; or KIND:URI")
-    starts = "one of fine-tuning starts from the champion, others from scratch"
-    names = {"name": ("asr", "of the model"), "locale": ("", "of the releases"), "recipe": ("auto", starts)}
-    for name, (default, words) in (names | {"dataset": ("", "its name, by default the model's")}).items():
+    names = {
+        "name": ("asr", "of the model"),
+        "locale": ("", "of the releases"),
+        "dataset": ("", "default: as the model"),
+    }
+    for name, (default, words) in (names | {"recipe": ("auto", "of fine-tuning, or from scratch")}).items():
         parser.add_argument(f"--{name}", default=default, help=words)
     parser.add_argument("--metric", default="", choices=("wer", "cer"), help="what decides; promotion.metric")
     parser.add_argument("--workers", type=int, default=1, help="of the training; 0: in this process")
