@@ -192,13 +192,9 @@ def dataset_parser() -> Parser:
 def retrain_parser() -> Parser:
     parser = Parser(module_description("flows.retrain"))
     parser.add_argument("--watch", required=True, metavar="URI", help="where releases are put; or KIND:URI")
-    names = {
-        "name": ("asr", "of the model"),
-        "locale": ("", "of the releases"),
-        "dataset": ("", "default: as the model"),
-    }
-    for name, (default, words) in (names | {"recipe": ("auto", "of fine-tuning, or from scratch")}).items():
-        parser.add_argument(f"--{name}", default=default, help=words)
+    for name, words in (("name", "of the model"), ("locale", "of the releases"), ("dataset", "default: as the model")):
+        parser.add_argument(f"--{name}", default="asr" if name == "name" else "", help=words)
+    parser.add_argument("--recipe", default="auto", metavar="NAME", help="of fine-tuning, or from scratch")
     parser.add_argument("--metric", default="", choices=("wer", "cer"), help="what decides; promotion.metric")
     parser.add_argument("--workers", type=int, default=1, help="of the training; 0: in this process")
     return with_settings(parser)
