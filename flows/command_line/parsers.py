@@ -192,12 +192,7 @@ def dataset_parser() -> Parser:
 def retrain_parser() -> Parser:
     parser = Parser(module_description("flows.retrain"))
     parser.add_argument("--watch", required=True, metavar="URI", help="where releases are put; or KIND:URI")
-    for name, words in {
-        "name": "model",
-        "locale": "of releases",
-        "dataset": "its name",
-        "metric": "wer or cer",
-    }.items():
+    for name, words in {"name": "model", "locale": "of releases", "dataset": "name", "metric": "wer, cer"}.items():
         parser.add_argument(f"--{name}", default="asr" * (name == "name"), help=words)
     parser.add_argument("--recipe", default="auto", help="of fine-tuning, or from scratch")
     parser.add_argument("--workers", type=int, default=1, help="of the training; 0: in this process")
