@@ -17,9 +17,9 @@ from typing import Annotated, Any
 
 from prefect import flow
 
+from flows.command_line.form_fields import SEEDS, corpus_field, form_field, settings_field
 from flows.recipes import FineTuningRecipe
 from flows.shared.command_line import comparison_arguments, run_flow
-from flows.shared.form_fields import SEEDS, corpus_field, form_field, settings_field
 from flows.shared.model_kinds import MODEL_KINDS, Data
 from flows.shared.overrides import override
 from flows.shared.run_summary import comparison_columns, summarize_comparison

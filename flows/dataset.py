@@ -78,6 +78,8 @@ def _facts(about: dict[str, Any]) -> dict[str, Any]:
 
 
 def versions_table(rows: list[dict[str, Any]]) -> str:
+    if not rows:
+        return "no data set is there yet: scriptorium dataset add NAME --corpus KIND:URI makes one"
     lines = [f"{'data set':<16}{'version':>8}  {'digest':<18}{'release':<32}{'rows':<34}changes"]
     for row in rows:
         splits = ", ".join(f"{split} {count:,}" for split, count in row["splits"].items())

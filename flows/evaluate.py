@@ -13,8 +13,8 @@ from typing import Annotated, Any
 
 from prefect import flow
 
+from flows.command_line.form_fields import MODEL, SPLIT, corpus_field, settings_field
 from flows.shared.command_line import model_arguments, run_flow
-from flows.shared.form_fields import MODEL, SPLIT, corpus_field, settings_field
 from flows.shared.model_kinds import model_kind
 from flows.shared.overrides import override
 from flows.shared.run_context import RunContext, registered_name

@@ -2,7 +2,8 @@
 
     python -m flows.evaluate_archive --output transcripts --references /data/references.stm
 
-A reference is known by its recording's name without folders and suffix. Texts are aligned as wholes.
+A reference is known by its recording's name, with or without suffix, and with folders where several have that name.
+Texts are aligned as wholes.
 """
 
 import json

@@ -20,10 +20,10 @@ from typing import Annotated, Any
 
 from prefect import flow
 
+from flows.command_line.form_fields import corpus_field, form_field, recipe_field, settings_field
 from flows.command_line.parsers import PARSERS
 from flows.recipes import asr, classification, language_model, ngram
 from flows.shared.command_line import GOES_ON
-from flows.shared.form_fields import corpus_field, form_field, recipe_field, settings_field
 from flows.shared.overrides import override
 from flows.shared.validate_inputs import resolve_recipes
 from infra.errors import WRONG_USE, UserError, one_line_errors

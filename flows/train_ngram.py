@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 from prefect import flow
 
+from flows.command_line.form_fields import ALIAS, MODEL_NAME, corpus_field, recipe_field, settings_field
 from flows.recipes import ngram
 from flows.shared.command_line import run_flow, training_arguments
-from flows.shared.form_fields import ALIAS, MODEL_NAME, corpus_field, recipe_field, settings_field
 from flows.shared.run_summary import summarize_run
 from flows.shared.validate_inputs import resolve_recipe
 from tasks.corpora.corpus_uri import fingerprint

@@ -90,7 +90,7 @@ def parse_arguments() -> Namespace:
         parser.error("--workers: at least 1")
     with one_line_errors(WRONG_USE):
         check_workers(given.workers)
-    if not storage.is_s3(given.source):
+    if given.source and not storage.is_s3(given.source):
         given.source = os.path.abspath(given.source)
     return given
 

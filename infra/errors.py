@@ -28,7 +28,7 @@ class UserError(Exception):  # noqa: N818  (not an error of the program: somethi
 def tell_user(line: str) -> None:
     """A line on stderr while work goes on, clear of a progress bar there may be in a terminal."""
     start = "\n" if sys.stderr.isatty() else ""
-    print(f"{start}scriptorium: {line}", file=sys.stderr, flush=True)
+    print(f"{start}scriptorium: {line}\n", end="", file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from infra.tracking import BUNDLE_FOLDER, BUNDLE_TAG, find_version
 CHAMPION, CHALLENGER = "champion", "challenger"
 SCORE_TAG = "scriptorium.score."  # and the split: a Score as JSON
 HISTORY_TAG = "scriptorium.champions"  # of a registered model: the versions that were champion, the last now
+RATES = {"wer", "accuracy"}  # told in percent, as tables have them
 SPLITS = ("test", "dev")  # the first that two versions were both measured on decides
 
 
@@ -40,7 +41,7 @@ class Score(NamedTuple):
         return self.value > other.value if self.descending else self.value < other.value
 
     def __str__(self) -> str:
-        return f"{self.metric} {self.value:.4g}"
+        return f"{self.metric} {self.value:.2%}" if self.metric in RATES else f"{self.metric} {self.value:.4g}"
 
 
 class Decision(NamedTuple):

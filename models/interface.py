@@ -110,13 +110,15 @@ class Beam:
 
         log p(y|x) / ((5 + |y|) / 6)^length_norm  +  coverage * cp(x, y)
             +  lm_weight * log p_lm(y)  +  ctc_weight * log p_ctc(y|x)  +  insertion_bonus * |y|
-        +  what models/search/language/lexicon_and_hotwords.py says of words
+        +  what models/search/language/lexicon_and_hotwords.py says of words.
 
-    `width` hypotheses are kept and returned; width 1 is the greedy search. max_length: tokens at most, 0 for no limit
-    but that of a search which may not end without (models/search/length_limit.py). groups, diversity: so many beams of
-    width / groups, each kept from what those before it take (models/search/attention/beam.py). lexicon_only: only words
-    of the lexicon, and hotwords. skip_blank: a CTC search reads a step whose blank is more probable than this as blank;
-    1 skips none. A search refuses a non-zero term it does not implement, rather than ignore it.
+    width: so many hypotheses are kept and returned; 1 is the greedy search. length_norm, coverage, lm_weight,
+    ctc_weight, insertion_bonus: the weights of these terms. word_bonus, unknown_bonus, hotword_weight: nats for each
+    word, for one outside the lexicon, for one that is listened for. max_length: tokens at most, 0 for no limit but that
+    of a search which may not end without (models/search/length_limit.py). groups, diversity: so many beams of width /
+    groups, each kept from what those before it take (models/search/attention/beam.py). lexicon_only: only words of the
+    lexicon, and hotwords. skip_blank: a CTC search reads a step whose blank is more probable than this as blank; 1
+    skips none. A search refuses a non-zero term it does not implement, rather than ignore it.
     """
 
     width: int = 8

@@ -9,6 +9,7 @@ from typing import Any
 
 from flows.command_line.parser import Parser
 from flows.command_line.source_help import (
+    Setting,
     config_settings,
     corpus_kinds,
     literal_values,
@@ -258,13 +259,19 @@ def _kinds_text(*modules: str) -> str:
 
 
 def _settings_text(recipe: str) -> str:
+    """Keys of which the source says the same are beside each other, and what it says stands once below them."""
     lines = ["keys of --set, with the defaults that a recipe may replace:"]
+    same: dict[tuple[str, str], list[Setting]] = {}
     for setting in recipe_settings(recipe):
-        key = "model.*" if setting.key == "model" else setting.key
-        told = f"  {key}={setting.default}" if setting.default else f"  {key}"
-        meaning = setting.meaning.partition(". ")[0].rstrip(".;")
-        lines.append(f"{told:<46} {setting.type}".rstrip())
-        lines += textwrap.wrap(meaning, 100, initial_indent=" " * 6, subsequent_indent=" " * 6)
+        apart = "" if setting.meaning else setting.key
+        same.setdefault((setting.key.rpartition(".")[0] + apart, setting.meaning), []).append(setting)
+    for (_, meaning), settings in same.items():
+        for setting in settings:
+            key = "model.*" if setting.key == "model" else setting.key
+            told = f"  {key}={setting.default}" if setting.default else f"  {key}"
+            lines.append(f"{told:<46} {setting.type}".rstrip())
+        told = meaning.partition(". ")[0].rstrip(".;")
+        lines += textwrap.wrap(told, 100, initial_indent=" " * 6, subsequent_indent=" " * 6)
     return "\n".join(lines)
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent.parent
 READERS = "tasks.corpora.readers"
+EMPTY = {"dict": "{}", "list": "[]", "tuple": "()"}  # what a default_factory makes
 LITERAL = re.compile(r"Literal\[(.*?)\]")
 
 
@@ -128,6 +129,8 @@ def _default(value: ast.expr | None) -> str:
         value = given.get("default") or given.get("default_factory")
         if isinstance(value, ast.Lambda):
             value = value.body
+        elif isinstance(value, ast.Name) and value.id in EMPTY:
+            return EMPTY[value.id]
     return ast.unparse(value) if value is not None else ""
 
 

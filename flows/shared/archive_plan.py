@@ -45,6 +45,8 @@ def plan_archive(
     """Raises UserError for another kind of model, and for a format or a setting that there is not."""
     if unknown := [how for how in formats if how not in ARCHIVE_FORMATS]:
         raise UserError(f"formats {unknown[0]!r}: write some of {', '.join(ARCHIVE_FORMATS)}")
+    if not output.removeprefix("s3:").strip("/"):  # what a shell's empty variable makes
+        raise UserError(f"output {output!r}: give a folder or s3:// prefix")
     bundle = require_recognizer(import_model(model_registry.resolve_model(model)))
     plan = override(ArchivePlan(beam=search_plan(bundle).beam), settings)
     check_installed(plan.vad)

@@ -12,7 +12,7 @@ from flows.command_line.parsers import PARSERS
 from flows.shared.validate_inputs import check_workers, resolve_recipes
 from infra import tracking
 from infra.artifacts.artifact_root import check_root
-from infra.errors import FAILED, WRONG_USE, one_line_errors
+from infra.errors import FAILED, WRONG_USE, UserError, one_line_errors
 from infra.keyboard_interrupt import force_exit_on_interrupt
 from infra.lock import hold_file
 from infra.processes import end_orphans
@@ -73,8 +73,14 @@ def run_flow(flow: Any, parsed: argparse.Namespace) -> None:
 
 def start_flow(flow: Any, given: dict[str, Any]) -> Any:
     """Run a flow. Prefect's own server, which each run starts where none is named, makes its tables at its first start,
-    and two of them at once would be in each other's way.
+    and two of them at once would be in each other's way. Raises UserError for a path that is not UTF-8, which Prefect
+    cannot keep.
     """
+    for name, value in given.items():
+        for text in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(text, str) and not text.isascii() and text != text.encode(errors="ignore").decode():
+                shown = text.encode(errors="surrogateescape").decode(errors="backslashreplace")
+                raise UserError(f"{name} {shown}: is not UTF-8; name the folder above it, or a link to it")
     with ExitStack() as starting:
         if not settings().prefect_api:
             from prefect.settings import PREFECT_HOME

@@ -28,7 +28,10 @@ class RunContext(NamedTuple):
     def facts(self) -> RunFacts:
         """Of the Prefect run that this is called in."""
         now = time.time()
-        told = [("command", run_command()), ("date", f"{_date(self.started)}, {_duration(now - self.started)} to here")]
+        told = [
+            ("command", run_command()),
+            ("date", f"{_date(self.started)}, {_duration(now - self.started)} until this page"),
+        ]
         return RunFacts(facts=(*told, *training_facts(self.training_key), *environment_facts()))
 
 

@@ -4,7 +4,7 @@ Both are normalized as the model's own text is, and counted as tasks/scoring cou
 takes a second and some megabytes.
 """
 
-from collections import defaultdict
+from collections import Counter
 from typing import Any
 
 import jiwer
@@ -12,7 +12,7 @@ import numpy as np
 
 from infra.errors import UserError
 from tasks.archives.output_store import OutputStore, read_manifest
-from tasks.archives.reference_words import read_references, recording_key
+from tasks.archives.reference_words import match_references, read_references, recording_name
 from tasks.scoring.evaluate_asr import ScoringConfig, confidence_interval, error_parts, error_rate
 from tasks.steps.parquet_io import from_parquet
 from tasks.steps.read_config import read_config
@@ -23,27 +23,33 @@ COLUMNS = ["file", "start", "words"]
 
 
 def evaluate_archive(output: str, references: str, scoring: ScoringConfig) -> dict[str, Any]:
-    """Error rates of the whole and of each recording. Raises UserError where no recording has a reference, and for two
-    of one name.
+    """Error rates of the whole and of each recording. Raises UserError where no recording has a reference, and where
+    one may be of several.
     """
     told = read_manifest(output)["archive"]
     store = OutputStore(output, {})
     rules = read_config(NormalizationConfig, told.get("provenance", {}).get("text", {}), "text")
-    texts, known = _texts(store), read_references(references)
-    both = sorted(texts.keys() & known.keys())
-    if not both:
-        raise UserError(f"{references}: names none of the recordings of {output}, such as {next(iter(texts), 'none')}")
-    pairs = [(normalize_text(known[key], rules), normalize_text(texts[key], rules)) for key in both]
+    known, parts = read_references(references), _latest_parts(store)
+    names, lost = match_references(known, parts)
+    if not names:
+        raise UserError(f"{references}: names none of the recordings of {output}, such as {next(iter(parts), 'none')}")
+    texts = _texts(store, {file: parts[file] for file in names})
+    both, called = sorted(texts), Counter(map(recording_name, texts))
+    pairs = [(normalize_text(known[names[file]], rules), normalize_text(texts[file], rules)) for file in both]
     counts = np.array([count_errors(jiwer.process_words(*pair)) for pair in pairs])
     letters = np.array([count_errors(jiwer.process_characters(*pair)) for pair in pairs])
     rows = [
-        {"recording": key, "wer": error_rate(row[None]), **error_parts(row[None])}
-        for key, row in zip(both, counts, strict=True)
+        {
+            "recording": recording_name(file) if called[recording_name(file)] == 1 else file,
+            "wer": error_rate(row[None]),
+            **error_parts(row[None]),
+        }
+        for file, row in zip(both, counts, strict=True)
     ]
     return {
         "recordings": len(both),
-        "without_reference": len(texts.keys() - known.keys()),
-        "without_transcript": sorted(known.keys() - texts.keys()),
+        "without_reference": len(parts) - len(both),
+        "without_transcript": lost,
         "wer": error_rate(counts),
         "wer_interval": confidence_interval(counts, scoring),
         "cer": error_rate(letters),
@@ -52,25 +58,30 @@ def evaluate_archive(output: str, references: str, scoring: ScoringConfig) -> di
     }
 
 
-def _texts(store: OutputStore) -> dict[str, str]:
-    """Of each recording that was transcribed its words, in the order of their times."""
-    files = dict[str, str]()
-    for data in store.tables("files"):
+def _latest_parts(store: OutputStore) -> dict[str, int]:
+    """Of each recording that was transcribed the part: the last, where it has changed and was transcribed again."""
+    parts = dict[str, int]()
+    for part, data in store.numbered_tables("files"):
         for row in from_parquet(data, ["file", "status"]).to_pylist():
             if row["status"] == "quarantined":
-                continue
-            key = recording_key(row["file"])
-            if key in files and files[key] != row["file"]:
-                raise UserError(f"{store.uri}: two recordings are called {key}, {files[key]} and {row['file']}")
-            files[key] = row["file"]
-    words = defaultdict[str, list[tuple[float, int, str]]](list)
-    for data in store.tables("transcripts"):
+                parts.pop(row["file"], None)
+            else:
+                parts[row["file"]] = part
+    return parts
+
+
+def _texts(store: OutputStore, parts: dict[str, int]) -> dict[str, str]:
+    """Of each recording its words in that part, in the order of their times."""
+    words: dict[str, list[tuple[float, int, str]]] = {file: [] for file in parts}
+    for part, data in store.numbered_tables("transcripts"):
         for row in from_parquet(data, COLUMNS).to_pylist():
-            found = words[recording_key(row["file"])]
+            if parts.get(row["file"]) != part:
+                continue
+            found = words[row["file"]]
             for word in row["words"]:
                 start = row["start"] if word["start"] is None else word["start"]
                 found.append((start, len(found), word["text"]))
-    return {key: " ".join(text for _, _, text in sorted(words[key])) for key in files}
+    return {file: " ".join(text for _, _, text in sorted(found)) for file, found in words.items()}
 
 
 def text_scores(told: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ Nothing is passed over silently: what cannot be looked at is an item with a prob
 name is counted by its suffix.
 """
 
+import codecs
 import errno
 import glob
 import hashlib
@@ -27,11 +28,12 @@ from tasks.corpora.corpus_files import LEFTOVERS, CorpusFiles
 from tasks.corpora.table_rows import read_rows
 
 LISTS, TABLES = (".txt", ".list", ".lst"), (".csv", ".tsv", ".jsonl", ".json")
+ABSENT = "not there"
 REASONS = {
     errno.EACCES: "no permission",
     errno.EPERM: "no permission",
     errno.ELOOP: "link loop",
-    errno.ENOENT: "not there",
+    errno.ENOENT: ABSENT,
 }
 
 
@@ -45,13 +47,17 @@ class Found:
 
 def find_files(source: str, suffixes: Collection[str]) -> Found:
     """suffixes: of the files in folders and archives that are wanted, in lower case without a dot; a file that is named
-    itself may be called anything.
+    itself may be called anything. Each file comes once.
 
     Raises UserError for a source that is not there, and where nothing is wanted in it.
     """
+    if not source:
+        raise UserError("the source is empty; give a folder, pattern, s3:// prefix, list, manifest or archive")
     found = Found()
+    unique = dict[tuple[str, int], WorkItem]()  # a list may name a file in several ways
     for item in _listed(source, suffixes, found.ignored):
-        found.items.append(item)
+        unique.setdefault((item.place, item.offset), item)
+    found.items += unique.values()
     if not found.items:
         seen = f" beside {sum(found.ignored.values())} other files" if found.ignored else ""
         raise UserError(f"{readable(source)}: no file to work on is there{seen}; they end in .wav, .flac, .mp3, ...")
@@ -72,7 +78,8 @@ def _listed(source: str, suffixes: Collection[str], ignored: Counter[str]) -> It
         )
         yield from _wanted(named, suffixes, ignored)
     else:
-        raise UserError(f"{readable(source)}: no such file, folder or pattern")
+        there = "neither a file nor a folder" if os.path.exists(source) else "no such file, folder or pattern"
+        raise UserError(f"{readable(source)}: {there}")
 
 
 def _in_file(
@@ -83,7 +90,11 @@ def _in_file(
     if lower.endswith((*LISTS, *TABLES, ".parquet")):
         folder = source.rpartition("/")[0] or ("" if storage.is_s3(source) else ".")
         for line in dict.fromkeys(_named_in(source)):
-            yield _one(line if line.startswith(("/", "s3://")) else storage.join(folder, line), line)
+            item = _one(line if line.startswith(("/", "s3://")) else storage.join(folder, line), line)
+            if item.problem == ABSENT and line.startswith("#") and lower.endswith(LISTS):
+                ignored["(comment)"] += 1
+            else:
+                yield item
     elif lower.rpartition(".")[2] in suffixes:
         yield _whole(source, entry, name)
     elif archive_format(source):
@@ -114,7 +125,8 @@ def _opened(item: WorkItem, suffixes: Collection[str], ignored: Counter[str]) ->
     try:
         members = list(_members(item.place, storage.FileStat(item.size, item.version), item.name))
     except (UserError, OSError) as error:
-        yield _problem(item.place, item.name, _reason(error))
+        line = _reason(error).removeprefix(f"{item.place}: ")
+        yield _problem(item.place, item.name, f"archive cannot be read ({line})")
         return
     yield from _wanted(members, suffixes, ignored)
 
@@ -139,7 +151,11 @@ def _named_in(source: str) -> Iterator[str]:
     """The paths in a list, one a line, or in the column of a table that names files."""
     lower = source.lower()
     if lower.endswith(LISTS):
-        for line in storage.read(source).removeprefix(b"\xef\xbb\xbf").split(b"\n"):
+        data = storage.read(source).removeprefix(codecs.BOM_UTF8)
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # as Windows' shell writes them
+            with explain_bad_file(readable(source)):
+                data = data.decode("utf-16").encode()
+        for line in data.split(b"\n"):
             if line.strip():
                 yield os.fsdecode(line.removesuffix(b"\r"))
         return
@@ -166,47 +182,66 @@ def _parquet_rows(source: str) -> Iterator[tuple[int, dict[str, Any]]]:
     yield from enumerate(table.to_pylist(), 1)
 
 
-def _walk(folder: str, below: str = "", above: tuple[tuple[int, int], ...] = ()) -> Iterator[WorkItem]:
-    """Every file under a folder, those behind links too, but no folder inside itself."""
-    try:
-        here = os.stat(folder)
-        above = (*above, (here.st_dev, here.st_ino))
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError as error:
-        yield _problem(folder, below.rstrip("/"), _reason(error))
-        return
-    for entry in entries:
-        name = below + entry.name
+def _walk(top: str, below: str = "") -> Iterator[WorkItem]:
+    """Every file under a folder, those behind links too, but no folder inside itself. Folders may lie as deep as paths
+    are long.
+    """
+    waiting: list[tuple[str, str, tuple[Any, ...] | None]] = [(top, below, None)]
+    while waiting:
+        folder, below, above = waiting.pop()
         try:
-            status = entry.stat()
-            if entry.is_dir():
-                if (status.st_dev, status.st_ino) in above:
-                    yield _problem(entry.path, name, "link loop")
-                else:
-                    yield from _walk(entry.path, f"{name}/", above)
-            elif entry.is_file():
-                if not entry.name.startswith(storage.PARTIAL):
-                    yield _one(entry.path, name)
-            else:
-                yield _problem(entry.path, name, "no file")
+            here = os.stat(folder)
+            if _is_inside((here.st_dev, here.st_ino), above):
+                yield _problem(folder, below.rstrip("/"), "link loop")
+                continue
+            with os.scandir(folder) as found:
+                entries = sorted(found, key=lambda entry: entry.name)
         except OSError as error:
-            yield _problem(entry.path, name, _reason(error))
+            yield _problem(folder, below.rstrip("/"), _reason(error))
+            continue
+        inner = ((here.st_dev, here.st_ino), above)
+        for entry in entries:
+            name = below + entry.name
+            try:
+                if entry.is_dir():
+                    waiting.append((entry.path, f"{name}/", inner))
+                elif not entry.name.startswith(storage.PARTIAL):
+                    yield _one(entry.path, name)
+            except OSError as error:
+                yield _problem(entry.path, name, _reason(error))
+
+
+def _is_inside(folder: tuple[int, int], above: tuple[Any, ...] | None) -> bool:
+    """above: a folder's device and inode, and the same of what it lies in."""
+    while above:
+        known, above = above
+        if known == folder:
+            return True
+    return False
 
 
 def _matching(pattern: str) -> Iterator[WorkItem]:
-    paths = sorted(os.path.abspath(path) for path in glob.glob(pattern, recursive=True) if not os.path.isdir(path))
+    """What a pattern matches; of a folder all that is in it, as where a shell expands the pattern."""
+    paths = sorted(os.path.abspath(path) for path in glob.glob(pattern, recursive=True))
     top = os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else ""
     for path in paths:
-        yield _one(path, os.path.relpath(path, top))
+        name = os.path.relpath(path, top)
+        if os.path.isdir(path):
+            yield from _walk(path, f"{name}/")
+        else:
+            yield _one(path, name)
 
 
 def _one(place: str, name: str) -> WorkItem:
-    """A file that is named, with a problem where it is not there."""
+    """A file that is named, with a problem where it is not there or is something else."""
     try:
         entry = None if "\0" in place else storage.stat(place)
+        if entry is None and not storage.is_s3(place) and "\0" not in place:
+            os.stat(place)
+            return _problem(place, name, "no file")
     except OSError as error:
         return _problem(place, name, _reason(error))
-    return _whole(place, entry, name) if entry else _problem(place, name, "not there")
+    return _whole(place, entry, name) if entry else _problem(place, name, ABSENT)
 
 
 def _whole(place: str, entry: storage.FileStat, name: str) -> WorkItem:

@@ -1,10 +1,13 @@
 """Reference transcripts of whole recordings: CTM and STM (NIST), and tables with a file and its text a row.
 
-A recording is known by its name without folders and suffix. Words of several channels or speakers come in the order of
-their times.
+A recording is known by its name, with or without its suffix, and with as many of its folders as tell it from others of
+that name. Words of several channels or speakers come in the order of their times.
 """
 
+import codecs
+import math
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -26,16 +29,49 @@ class TimedText(NamedTuple):
     text: str
 
 
-def recording_key(path: str) -> str:
-    """What a recording and its reference have in common."""
-    base = path.rpartition("/")[2]
-    return base.rpartition(".")[0] or base
+def recording_name(path: str) -> str:
+    """Without folders and suffix."""
+    return _without_suffix(path.rpartition("/")[2])
+
+
+def _without_suffix(path: str) -> str:
+    folder, slash, base = path.rpartition("/")
+    return folder + slash + (base.rpartition(".")[0] or base)
+
+
+def match_references(names: Iterable[str], files: Iterable[str]) -> tuple[dict[str, str], list[str]]:
+    """Of each file that one of the names in references means, that name; and the names that mean none.
+
+    Raises UserError where a name may be of several files, and where several are of one.
+    """
+    called, found, lost = defaultdict[str, list[str]](list), dict[str, str](), list[str]()
+    for file in files:
+        base = file.rpartition("/")[2]
+        for name in {base, recording_name(base)}:
+            called[name].append(file)
+    for name in names:
+        base = name.rpartition("/")[2]
+        meant = called.get(base) or called.get(recording_name(base)) or []
+        if len(meant) > 1:
+            ends = tuple(f"/{end}" for end in (name, _without_suffix(name)))
+            named = [file for file in meant if f"/{file}".endswith(ends) or f"/{_without_suffix(file)}".endswith(ends)]
+            if len(named) != 1:
+                raise UserError(f"reference {name!r} may be of {meant[0]} and of {meant[1]}; give it with its folders")
+            meant = named
+        if not meant:
+            lost.append(name)
+        elif meant[0] in found:
+            raise UserError(f"references {found[meant[0]]!r} and {name!r} are both of {meant[0]}; leave one out")
+        else:
+            found[meant[0]] = name
+    return found, sorted(lost)
 
 
 def read_references(place: str) -> dict[str, str]:
-    """Of each recording its text. place: a file, or a folder or prefix of such.
+    """Of each recording, as it is called there, its text. place: a file, or a folder or prefix of such.
 
-    Raises UserError for a row that is none, and where nothing is there.
+    Raises UserError for a row that is none, for text that is not UTF-8 (or UTF-16 with its mark), and where nothing is
+    there.
     """
     single = storage.stat(place)
     files = [place] if single else [storage.join(place, name) for name in storage.list_files(place)]
@@ -44,14 +80,24 @@ def read_references(place: str) -> dict[str, str]:
         raise UserError(f"{readable(place)}: no references are there; they end in {', '.join(SUFFIXES)}")
     found = dict[str, list[TimedText]]()
     for file in files:
-        lines = storage.read(file).decode(errors="replace").removeprefix("\ufeff").splitlines()
         read = {".ctm": _ctm, ".stm": _stm, ".tsv": _tsv}[file[-4:].lower()]
         try:
-            for key, piece in read(enumerate(lines, 1)):
-                found.setdefault(recording_key(key), []).append(piece)
+            for name, piece in read(enumerate(_lines(storage.read(file)), 1)):
+                found.setdefault(name, []).append(piece)
         except ValueError as error:
             raise UserError(f"{readable(file)}: {error}") from error
-    return {key: " ".join(piece.text for piece in sorted(pieces)) for key, pieces in found.items()}
+    return {name: " ".join(piece.text for piece in sorted(pieces)) for name, pieces in found.items()}
+
+
+def _lines(data: bytes) -> list[str]:
+    """Raises ValueError. No character but a line feed ends a line: texts may hold U+2028 or a form feed."""
+    marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = data.decode("utf-16" if marked else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        at = 1 + data.count(b"\n", 0, error.start)
+        raise ValueError(f"line {at} is not {error.encoding.upper()}; save the file as UTF-8") from None
+    return [line.removesuffix("\r") for line in text.split("\n")]
 
 
 Lines = Iterable[tuple[int, str]]
@@ -101,6 +147,9 @@ def _tsv(lines: Lines) -> Iterator[tuple[str, TimedText]]:
 
 def _number(text: str, line: int) -> float:
     try:
-        return float(text)
+        seconds = float(text)
     except ValueError:
-        raise ValueError(f"line {line}: {text[:40]!r} is no time in seconds") from None
+        seconds = math.nan
+    if not math.isfinite(seconds):
+        raise ValueError(f"line {line}: {text[:40]!r} is no time in seconds")
+    return seconds

@@ -4,6 +4,7 @@ The page is of the last run, which took its time: it is no part of the results t
 """
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable
 from heapq import nlargest
@@ -18,7 +19,7 @@ from tasks.archives.output_store import OutputStore
 from tasks.archives.plan_work import Work
 from tasks.archives.run_parts import RunSummary
 from tasks.archives.work_list import readable
-from tasks.reports.html_page import html_page, html_section, html_table
+from tasks.reports.html_page import html_cards, html_page, html_section, html_table
 from tasks.steps.parquet_io import from_parquet
 
 SHOWN = 20  # of what is to be looked at first
@@ -44,8 +45,8 @@ def report_archive(store: OutputStore, work: Work, summary: RunSummary, error_bu
     share = counts.get("quarantined", 0) / max(1, counts.get("files", 0))
     rate = summary.amount / max(summary.seconds, 1e-9)
     result = {
-        "output": store.uri,
-        "report": storage.join(store.uri, "report.html"),
+        "output": readable(store.uri),
+        "report": storage.join(readable(store.uri), "report.html"),
         "parts": told["parts"],
         "parts_done": summary.parts,
         "parts_resumed": work.resumed,
@@ -61,7 +62,8 @@ def report_archive(store: OutputStore, work: Work, summary: RunSummary, error_bu
         "source": readable(work.source),
     }
     store.write_report("run.json", json.dumps(result, indent=1, ensure_ascii=False).encode())
-    store.write_report("report.html", html_page(f"Archive {result['source']}", _body(store, told, result)))
+    title = f"Archive {printable(result['source'])}"
+    store.write_report("report.html", html_page(title, _body(store, told, result)))
     if share > error_budget:
         raise TooManyFailures(result)
     return result
@@ -69,6 +71,7 @@ def report_archive(store: OutputStore, work: Work, summary: RunSummary, error_bu
 
 def _body(store: OutputStore, told: dict[str, Any], result: dict[str, Any]) -> Iterable[str]:
     counts = told["counts"]
+    yield html_cards(_cards(counts, result))
     yield html_table(["", "all runs", "this run"], _totals(counts, result))
     reasons = {name.removeprefix(REASON): n for name, n in counts.items() if name.startswith(REASON)}
     if reasons:
@@ -80,16 +83,31 @@ def _body(store: OutputStore, told: dict[str, Any], result: dict[str, Any]) -> I
     yield html_section("Coverage", html_table(["of the channels", "hours", "share"], rows))
     confidences, flags, doubtful = _segments(store)
     most = max(confidences.values(), default=1)
-    bar = Markup("<div style='background:#7aa6d8;height:.8rem;width:{}rem'></div>")
-    shares = [round(20 * confidences[i] / most, 2) for i in range(BINS)]
+    bar = Markup("<div style='background:#7aa6d8;height:.8rem;width:calc({} * min(20rem, 40vw))'></div>")
+    shares = [round(confidences[i] / most, 4) for i in range(BINS)]
     drawn = [[f"{i / BINS:.1f}", bar.format(shares[i]), f"{confidences[i]:,}"] for i in range(BINS)]
     yield html_section("Confidence of the words", html_table(["from", "", "words"], drawn))
     if flags:
         rows = [[flag, f"{n:,}"] for flag, n in sorted(flags.items(), key=_most)]
         yield html_section("Flags", html_table(["flag", "segments"], rows))
-    names = ["file", "status", "segments", "flagged", "confidence"]
+    names = ["file", "status", "reason", "segments", "flagged", "confidence"]
     yield html_section("Files to look at first", html_table(names, map(_file_cells, _first_files(store))))
-    yield html_section("Segments to look at first", *map(_span, doubtful))
+    if doubtful:
+        yield html_section("Segments to look at first", *map(_span, doubtful))
+
+
+def _cards(counts: dict[str, Any], result: dict[str, Any]) -> list[tuple[str, str, str]]:
+    segments, flagged = counts.get("segments", 0), counts.get("flagged", 0)
+    return [
+        ("files", f"{counts.get('files', 0):,.0f}", f"{counts.get('seconds', 0) / 3600:,.2f} h of sound"),
+        ("in the quarantine", f"{counts.get('quarantined', 0):,.0f}", f"{result['failed_share']:.2%} of the files"),
+        ("flagged segments", f"{flagged:,.0f}", f"{flagged / max(1, segments):.1%} of {segments:,.0f}"),
+        (
+            "seconds of sound a second",
+            f"{result['audio_seconds_a_second']:,.0f}",
+            f"{result['seconds']:,.0f} s of work",
+        ),
+    ]
 
 
 def _most(item: tuple[str, float]) -> tuple[float, str]:
@@ -133,11 +151,16 @@ def _doubt(row: Row) -> tuple[int, float, float]:
 
 
 def _first_files(store: OutputStore) -> list[Row]:
-    """Those that failed, then those with the most flags, then the least sure."""
-    found = list[Row]()
-    for data in store.tables("files"):
-        found = nlargest(SHOWN, [*found, *from_parquet(data).to_pylist()], key=_urgency)
-    return found
+    """Those that failed, each with its reason, then those with the most flags, then the least sure."""
+    found, reasons = list[Row](), dict[tuple[str, int], str]()
+    failures = dict(store.numbered_tables("quarantine"))
+    for part, data in store.numbered_tables("files"):
+        rows = [row | {"part": part} for row in from_parquet(data).to_pylist()]
+        found = nlargest(SHOWN, [*found, *rows], key=_urgency)
+    for part in {row["part"] for row in found} & failures.keys():
+        for row in from_parquet(failures[part], ["file", "reason"]).to_pylist():
+            reasons[row["file"], part] = row["reason"]
+    return [row | {"reason": reasons.get((row["file"], row["part"]), "")} for row in found]
 
 
 def _urgency(row: Row) -> tuple[bool, float, float]:
@@ -147,17 +170,27 @@ def _urgency(row: Row) -> tuple[bool, float, float]:
 
 def _file_cells(row: Row) -> list[str]:
     sure = "" if row["confidence"] is None else f"{row['confidence']:.2f}"
-    return [row["file"], row["status"], f"{row['segments']:,}", f"{row['flagged']:,}", sure]
+    told = [printable(row["file"]), row["status"], row["reason"]]
+    return [*told, f"{row['segments']:,}", f"{row['flagged']:,}", sure]
 
 
 def _span(row: Row) -> Markup:
-    """Played from where the file lies, where a browser may read it."""
-    place = row["file"] if storage.is_s3(row["file"]) else f"file://{quote(row['file'])}"
-    shown = {name: row[name] for name in ("file", "channel", "start", "end", "text")}
+    """Played from where the file lies, where a browser may read it: not on S3, and not in an archive."""
+    shown = {name: row[name] for name in ("channel", "start", "end", "text")}
+    player = Markup('<p class="note">not played here: it lies on a server or in an archive, or is gone</p>')
+    if os.path.isfile(row["file"]):
+        place = f"file://{quote(row['file'])}#t={row['start']:.2f},{row['end']:.2f}"
+        player = Markup('<audio controls preload="none" src="{}"></audio>').format(place)
     return Markup(
-        "<div><code>{file}</code> channel {channel}, {start:.2f} to {end:.2f} s: {why}<br><span dir=auto>{text}"
-        "</span><audio controls preload=none src='{place}#t={start:.2f},{end:.2f}'></audio></div>"
-    ).format(place=place, why=", ".join(row["flags"]), **shown)
+        '<article><code dir="auto">{file}</code>'
+        '<p class="note">channel {channel}, {start:.2f} to {end:.2f} s: {why}</p>'
+        '<p dir="auto">{text}</p>{player}</article>'
+    ).format(file=printable(row["file"]), why=", ".join(row["flags"]), player=player, **shown)
+
+
+def printable(line: str) -> str:
+    """With escapes for what has no shape of its own, or turns the direction of what follows."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
 
 def text_summary(result: dict[str, Any]) -> str:
@@ -174,4 +207,4 @@ def text_summary(result: dict[str, Any]) -> str:
         f"output      {result['output']}",
         f"report      {result['report']}",
     ]
-    return "\n".join("".join(c if c.isprintable() else repr(c)[1:-1] for c in line) for line in lines)
+    return "\n".join(map(printable, lines))

@@ -104,7 +104,7 @@ def read_windows(
 
     killer: how it has ended those who worked on it.
     """
-    told |= {"status": "quarantined", "stage": "list", "reason": item.problem, "detail": ""}
+    told |= {"status": "quarantined", "stage": "list", **_parted(item.problem)}
     if killer:
         told |= {"stage": "decode", "reason": "kills its worker", "detail": killer}
     if item.problem or killer:

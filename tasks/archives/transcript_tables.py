@@ -1,6 +1,7 @@
 """The tables and files that a transcribed part is written as: a row a segment, an interval, a file, a failure."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -163,8 +164,15 @@ def _files(
     for how in formats:
         if how == "jsonl":
             lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in segments)
-            written[f"jsonl/{name}.jsonl"] = "".join(lines).encode()
+            written[_place("jsonl", name, ".jsonl")] = "".join(lines).encode()
         elif how != "parquet":
             text = format_transcript(transcript, name.rpartition("/")[2], how)
-            written[f"{how}/{name}{FORMATS[how][0]}"] = text.encode()
+            written[_place(how, name, FORMATS[how][0])] = text.encode()
     return written
+
+
+def _place(folder: str, name: str, suffix: str) -> str:
+    """No folder there is called as a file may be: of recordings `a.wav` and `a.wav.srt/b.wav`, one would be in the way
+    of the other.
+    """
+    return f"{folder}/" + re.sub(rf"({re.escape(suffix)}_*)(?=/)", r"\1_", name, flags=re.IGNORECASE) + suffix

@@ -7,6 +7,7 @@ both come to parts of some minutes' work. A part is what is committed; its numbe
 import hashlib
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,6 +30,7 @@ SCHEMA = pa.schema(
     }
 )
 LONGEST_NAME = 200  # bytes of one part of a path that is written: file systems take 255, with a suffix
+LONGEST_PATH = 700  # bytes of the whole: S3 takes 1,024, with the output's own prefix
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ def number_parts(items: Iterable[WorkItem], first: int, config: PartConfig, take
 
     taken: names that earlier lists have used.
     """
-    used, numbered = {name.lower() for name in taken}, list[WorkItem]()
+    used, numbered = {_folded(name) for name in taken}, list[WorkItem]()
     part, size, count = first, 0, 0
     for item in sorted(items, key=lambda item: (item.file, item.offset)):
         if count and (size + item.size > config.max_mb << 20 or count >= config.max_files):
@@ -106,19 +108,26 @@ def number_parts(items: Iterable[WorkItem], first: int, config: PartConfig, take
 
 
 def _unused(name: str, used: set[str]) -> str:
-    """Also where upper and lower case are the same."""
     found, count = name, 1
-    while found.lower() in used:
+    while _folded(found) in used:
         count += 1
         found = f"{name}~{count}"
-    used.add(found.lower())
+    used.add(_folded(found))
     return found
 
 
+def _folded(name: str) -> str:
+    """The same for names that some file system takes for one: in upper and lower case, composed and decomposed."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+
+
 def safe_name(path: str) -> str:
-    """A relative path that any file system takes with a suffix: no control characters, no '..', no part too long."""
-    parts = (part for part in readable(path).split("/") if part not in {"", "."})
-    return "/".join(_safe_part(part) for part in parts) or "_"
+    """A relative path that any file system takes with a suffix: no control characters, no '..', no part too long, nor
+    the whole, which then is its last part below a digest.
+    """
+    parts = [_safe_part(part) for part in readable(path).split("/") if part not in {"", "."}]
+    whole = "/".join(parts) or "_"
+    return whole if len(whole.encode()) <= LONGEST_PATH else f"{_digest(path)}/{parts[-1]}"
 
 
 def _safe_part(part: str) -> str:
@@ -126,8 +135,11 @@ def _safe_part(part: str) -> str:
     plain = "_" * len(plain) if set(plain) == {"."} else plain
     if len(plain.encode()) <= LONGEST_NAME:
         return plain
-    digest = hashlib.sha256(part.encode(errors="surrogateescape")).hexdigest()[:8]
-    return f"{plain.encode()[: LONGEST_NAME - 9].decode(errors='ignore')}~{digest}"
+    return f"{plain.encode()[: LONGEST_NAME - 9].decode(errors='ignore')}~{_digest(part)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:8]
 
 
 def to_list(items: Sequence[WorkItem], source: str) -> bytes:

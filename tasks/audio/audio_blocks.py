@@ -7,6 +7,7 @@ place that does not decode is a gap between two blocks; the rest is read.
 import hashlib
 import math
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -71,6 +72,8 @@ class AudioBlocks:
         for begin, samples in self.source.blocks():
             chosen = mix_channels(samples)[:, None] if self.mixed else samples[:, list(self.channels)]
             yield from _finite(Block(begin, chosen), self.source.loudest, self.source.flaws)
+        if self.file is not None and not self.frames and not self.source.flaws:
+            self.source.flaws.append("no samples")
         if self.file is not None and _version(self.file) != self.found:
             self.source.flaws.append("changed while it was read")
 
@@ -129,10 +132,12 @@ def _open_file(audio: str | os.PathLike[str] | bytes, opened: ExitStack) -> int:
             folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="recording-")))
             storage.download(uri, folder / "copy")
             uri = str(folder / "copy")
-        descriptor = os.open(uri, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(uri, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # or a pipe would wait for its writer
     except OSError as error:
         raise UserError(f"{os.fspath(audio)}: cannot be read ({error.strerror or error})") from error
     opened.callback(os.close, descriptor)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise UserError(f"{os.fspath(audio)}: cannot be read (a folder, pipe or device; give a file)")
     return descriptor
 
 

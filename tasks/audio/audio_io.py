@@ -19,6 +19,7 @@ CEPSTRA = 13  # coefficients in a frame of Sphinx features
 FRAMES_A_SECOND = 100
 RAW_RATE = 16000  # of headerless .raw files, as CMU ships them
 LOUDEST = 8.0  # times full scale: a clipped recording in floats stays, one in whole numbers or out of bounds does not
+UNKNOWN_FORMAT = 1  # libsndfile's number for it
 LARGEST_SAMPLES = 1 << 33  # of one clip: what its header may not announce
 
 
@@ -82,7 +83,12 @@ def piece_bounds(span: tuple[float, float], samples: int, sample_rate: int) -> t
 
 
 def _sound(data: bytes, max_seconds: float, channels: tuple[int, ...], *, scratch: bool) -> tuple[np.ndarray, int]:
-    data = complete_header(data)
+    try:
+        data = complete_header(data)
+    except BadClip as bad:
+        if unknown := _unknown_format(data):  # then it is by chance that it looks like MPEG's
+            raise unknown from bad
+        raise
     with open_sound(data, kept=scratch) as file:
         rate, declared = file.samplerate, file.frames
         if declared > max_seconds * rate:
@@ -95,6 +101,14 @@ def _sound(data: bytes, max_seconds: float, channels: tuple[int, ...], *, scratc
         if not file.subtype.startswith("PCM"):  # whole numbers are neither NaN nor infinity
             check_levels(wave)
     return mix_channels(wave, channels), rate
+
+
+def _unknown_format(data: bytes) -> BadClip | None:
+    try:
+        soundfile.info(io.BytesIO(data))
+    except soundfile.LibsndfileError as error:
+        return BadClip("not audio", error.error_string) if error.code == UNKNOWN_FORMAT else None
+    return None
 
 
 def mix_channels(wave: np.ndarray, channels: tuple[int, ...] = ()) -> np.ndarray:

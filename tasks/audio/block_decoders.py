@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, NamedTuple, Protocol, Self, cast
 import numpy as np
 import soundfile
 
-from tasks.audio.audio_io import LARGEST_SAMPLES, LOUDEST, ForwardSoundFile, samples_spared
+from tasks.audio.audio_io import LARGEST_SAMPLES, LOUDEST, UNKNOWN_FORMAT, ForwardSoundFile, samples_spared
 from tasks.audio.bad_clip import BadClip
 from tasks.audio.container import fault_in
 from tasks.audio.file_bytes import FileBytes, FileBytesReader
@@ -71,7 +71,8 @@ class SoundFileDecoder:
             self.file = self._open()
         except soundfile.SoundFileError as error:
             cause = str(getattr(error, "error_string", "")) or "libsndfile does not know the format"
-            raise fault or BadClip("not audio", cause) from error
+            # Of a format that it does not know, what was taken for a fault is chance: bytes that look like MPEG's.
+            raise BadClip("not audio", cause) if _is_unknown(error) or not fault else fault from error
         self.rate, self.channels = self.file.samplerate, self.file.channels
         if not 0 <= self.file.frames * self.channels <= LARGEST_SAMPLES:
             raise BadClip("not audio", "its header announces more samples than any recording has")
@@ -143,6 +144,10 @@ class SoundFileDecoder:
         unit = there // max(1, self.file.frames)  # bytes of a frame
         whole = unit and unit * self.file.frames <= there < unit * (self.file.frames + 1)
         return said // unit if whole and said > there else self.file.frames
+
+
+def _is_unknown(error: soundfile.SoundFileError) -> bool:
+    return getattr(error, "code", 0) == UNKNOWN_FORMAT
 
 
 class FFmpegDecoder:

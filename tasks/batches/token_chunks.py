@@ -17,6 +17,7 @@ from models.interface import Batch, Padded
 class ChunkConfig:
     """length: tokens of a chunk, each of which predicts the one after it. held_out: the dev chunks are drawn anywhere
     (as the lecture has it: their neighbors are in training) or are the end of the text. dev_share: of all chunks.
+    seed: of that draw, and of the shifts. reach: how many chunks a gradient goes back over, where streams are carried.
     carried: the text is read in contiguous streams, as many as a batch has rows, and the state goes on from chunk to
     chunk, in training and on dev: truncated back-propagation through time with k1 = length and k2 = reach x length.
     shifted: every epoch cuts the training text at other places, so that a token is predicted from more and from less

@@ -55,7 +55,8 @@ class IngestConfig:
 
     shard_mb: the size at which a shard is closed. error_budget: the share of a split's rows that may be rejected.
     min_seconds, max_seconds: clips outside are rejected. own_splits: ignore the corpus' official splits and make
-    speaker- and sentence-disjoint ones of dev_share and test_share with `seed`. test_speaker, digits, strings: `fsdd`
+    speaker- and sentence-disjoint ones. dev_share, test_share, seed: of splits of our own, how much is dev and test,
+    and the seed of the draw; without a dev split dev_share of train becomes it. test_speaker, digits, strings: `fsdd`
     only: who is held out, how many digits a string has at most, how many strings are made of the training recordings.
     max_characters: longer texts with a label are rejected. audio_field, text_field, label_field, speaker_field,
     split_field: `webdataset` only: which member of a sample (its extension), or else which key of its .json, is what;

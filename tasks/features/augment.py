@@ -15,10 +15,11 @@ BAND_CELLS = 3.0  # of an STFT that a band sums over, about: a steady noise vari
 class AugmentConfig:
     """SpecAugment (Park et al. 2019, https://arxiv.org/abs/1904.08779) and its kin; every default is none.
 
-    time_masks of at most time_mask_frames (and time_mask_share of the utterance); frequency_masks of at most
-    frequency_mask_bins. speed: the utterance is stretched by up to this share. warp: the frequency axis is stretched by
-    up to this share, as another vocal tract would (Jaitly & Hinton 2013). tilt: a random slope over frequency and gain:
-    a random level, in the unit of the features (nats of power for log-mel). noise: the standard deviation of noise
+    time_masks, time_mask_frames, time_mask_share: how many spans of time are masked, of at most so many frames, and of
+    at most this share of the utterance. frequency_masks, frequency_mask_bins: how many bands are masked, of at most so
+    many bins. speed: the utterance is stretched by up to this share. warp: the frequency axis is stretched by up to
+    this share, as another vocal tract would (Jaitly & Hinton 2013). tilt, gain: a random slope over frequency, and a
+    random level, in the unit of the features (nats of power for log-mel). noise: the standard deviation of noise
     added to the normalized features is drawn from [0, noise]. snr_db: (lowest, highest) ratio of an utterance's power
     to that of a steady noise with a random spectrum that is added to it, for log-mel. from_epoch: earlier epochs see
     clean features.

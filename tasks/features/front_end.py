@@ -32,15 +32,17 @@ class FrontEnd:
     learns its own filters (models/layers/time_domain_filterbank.py). kind "log_spectrogram": the log power of each
     frequency of the Fourier transform of a window, window / 2 + 1 of them, as Deep Speech 2 reads it.
 
-    sample_rate: hertz, every clip is resampled to it. mels, cepstra: bands and coefficients (MFCC keeps `cepstra` of
-    `mels`). low_hz, high_hz: the range of the mel filters, 0 for half the sample rate. trim_db: of log power, the
-    frames before and after all that come within so many decibels of the loudest are left out, 0 for none; a word then
-    begins where it is heard. range_db: of log power, what lies more than so many decibels below the highest value is
-    raised to there, 0 for none; rooms and microphones then differ less in what is no speech. frames: of log power, what
-    is left is stretched or compressed to so many frames, 0 for as many as there are (linear time
-    normalization): a single word is then as long said fast as said slowly. The three are done when features are read,
-    as is normalize: mean 0 and variance 1 of each coefficient, over the training split or over each utterance; "level":
-    of all coefficients of an utterance together, which keeps what its spectrum is like.
+    kind: what a frame holds. sample_rate: hertz, every clip is resampled to it. window_ms, hop_ms: how long a frame's
+    window is, and how far the next one is from it. bands: of "given" cepstra, bands of a spectrum, 0 for none. mels,
+    cepstra: bands and coefficients (MFCC keeps `cepstra` of `mels`). low_hz, high_hz: the range of the mel filters, 0
+    for half the sample rate. trim_db: of log power, the frames before and after all that come within so many decibels
+    of the loudest are left out, 0 for none; a word then begins where it is heard. range_db: of log power, what lies
+    more than so many decibels below the highest value is raised to there, 0 for none; rooms and microphones then differ
+    less in what is no speech. frames: of log power, what is left is stretched or compressed to so many frames, 0 for as
+    many as there are (linear time normalization): a single word is then as long said fast as said slowly. These three
+    are done when features are read. normalize: when features are read too, mean 0 and variance 1 of each coefficient,
+    over the training split or over each utterance; "level": of all coefficients of an utterance together, which keeps
+    what its spectrum is like.
     """
 
     kind: Literal["log_mel", "log_spectrogram", "mfcc", "waveform", "given"] = "log_mel"

@@ -45,6 +45,18 @@
       heading.append(button);
     });
   };
+  /* A table that is longer than a screen has a field that leaves the rows with all of its words. */
+  const SEARCHED_ROWS = 25;
+  const addSearch = (table) => {
+    const rows = [...table.tBodies[0].rows].map((row) => [row.textContent.toLowerCase(), row]);
+    const field = make("input", { type: "search", placeholder: "Search the table" });
+    field.setAttribute("aria-label", `Search the table: ${label(table)}`);
+    field.addEventListener("input", () => {
+      const sought = field.value.trim().toLowerCase().split(/\s+/);
+      for (const [text, row] of rows) row.hidden = !sought.every((part) => text.includes(part));
+    });
+    table.parentElement.before(make("div", { className: "controls" }, field));
+  };
   const label = (element) => element.closest("section")?.querySelector("h2")?.textContent ?? "table";
   for (const table of document.querySelectorAll("table.data")) {
     if (!table.parentElement.classList.contains("scroll")) {
@@ -54,6 +66,7 @@
       table.replaceWith(box);
       box.append(table);
     }
+    if (table.tBodies[0]?.rows.length > SEARCHED_ROWS) addSearch(table);
     if (table.tHead && table.tBodies[0]?.rows.length > 1)
       addButtons(table, (column, ascending) => sortTable(table, column, ascending));
   }

@@ -25,6 +25,10 @@ TWO_SEARCHES = Markup(
     "at the top are of the final search, with its beam and language model where it has them, and of the weights that "
     "were kept. So the two differ.</p>"
 )
+COLUMNS = Markup(
+    '<p class="note">Oracle WER: of the best of the hypotheses that the search kept. Without words: utterances with '
+    "an empty reference. Cut: those whose text reached beam.max_length.</p>"
+)
 INLINE_BYTES = 600_000  # of MP3 in the page, of all splits
 PARTS = ("substitutions", "deletions", "insertions", "reference")  # of a word error rate
 
@@ -89,7 +93,7 @@ def report_asr(material: ReportInputs, page: ASRPage, run: RunFacts = NO_FACTS) 
     body += errors.html
     for split, told in scores.items():
         body += _confidence(split, told)
-        groups = [_breakdown(told["by_seconds"]), _breakdown(told["by_speaker"])]
+        groups = [_breakdown("length", told["by_seconds"]), _breakdown("speaker", told["by_speaker"])]
         body += [html_section(f"{split}: by length and speaker", *groups)]
     heard = UtteranceOutput(material.bundle, material.shards, material.features, material.transcripts[0], page.adapt)
     body += [html_section(f"{main}: what the model heard, and when", *utterance_articles(heard, main))]
@@ -106,28 +110,28 @@ def _numbers(scores: dict[str, Any]) -> Markup:
     for split, s in scores.items():
         low, high = s["wer_interval"]
         interval = f"{low:.2%} to {high:.2%}"
-        cards.append((f"WER, {split}", f"{s['wer']:.2%}", f"{interval} with 95 %; CER {s['cer']:.2%}"))
+        cards.append((f"WER, {split}", f"{s['wer']:.2%}", f"95\u00a0% interval {interval}; CER {s['cer']:.2%}"))
         cells = [f"{s['wer']:.2%}", interval, f"{s['cer']:.2%}", f"{s['oracle_wer']:.2%}"]
         cells += [str(s["words"][name]) for name in PARTS]
         cells += [str(s[name]) for name in ("utterances", "silent", "truncated")]
         rows.append([split, *cells, f"{s['seconds'] / 60:.1f}"])
-    return join_html((html_cards(cards), html_table(names, rows)))
+    return join_html((html_cards(cards), html_table(names, rows), COLUMNS))
 
 
 def _confidence(split: str, told: dict[str, Any]) -> list[Markup]:
     """How far it can be trusted; nothing where the search knows none."""
     if not told["reliability"]:
         return []
-    apart = Markup("<p>expected calibration error <b>{:.3f}</b>, mean {:.2f}</p>")
+    apart = Markup("<p>expected calibration error <b>{:.3f}</b>, mean confidence {:.2f}</p>")
     picture = html_figure(plot_reliability(told["reliability"]), "share of words right, and utterances, by confidence")
     numbers = apart.format(told["calibration_error"], told["confidence"])
     return [html_section(f"{split}: confidence", numbers, picture)]
 
 
-def _breakdown(rows: list[dict[str, Any]]) -> Markup:
+def _breakdown(group: str, rows: list[dict[str, Any]]) -> Markup:
     ranked = rows if len(rows) <= 40 else sorted(rows, key=lambda r: -r["wer"])[:40]
     cells = [
         [Markup("<code>{}</code>").format(r["group"][:24]), f"{r['wer']:.1%}", str(r["words"]), str(r["utterances"])]
         for r in ranked
     ]
-    return html_table(("group", "WER", "words", "utterances"), cells)
+    return html_table((group, "WER", "words", "utterances"), cells)

@@ -134,5 +134,10 @@ def _article(shards: Artifact, look: UtterancePanels, row: dict[str, Any]) -> Ma
     drawn = html_figure(plot_utterance(look), f"{', '.join(shows)}, over time")
     return Markup(
         '<article><b dir="auto">{reference}</b><br>heard: <span dir="auto">{text}</span><br><small><code>{key}</code>'
-        " {seconds:.2f} s, confidence {confidence:.2f}, score {score:.2f}</small>{sample}{drawn}</article>"
-    ).format(**row, sample=render_sample(shards, row["key"]), drawn=drawn)
+        " {seconds:.2f} s{sure}, score {score:.2f}</small>{sample}{drawn}</article>"
+    ).format(**row, sure=_confidence(row["confidence"]), sample=render_sample(shards, row["key"]), drawn=drawn)
+
+
+def _confidence(value: float | None) -> str:
+    """Nothing where a text has no words, or the search knows none."""
+    return "" if value is None or math.isnan(value) else f", confidence {value:.2f}"

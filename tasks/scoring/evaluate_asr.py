@@ -24,7 +24,7 @@ WORST = 20
 
 @dataclass(frozen=True, kw_only=True)
 class ScoringConfig:
-    """resamples: of the bootstrap over utterances, which gives the 95 % interval (Bisani & Ney 2004)."""
+    """resamples, seed: of the bootstrap over utterances, which gives the 95 % interval (Bisani & Ney 2004)."""
 
     resamples: int = 2000
     seed: int = 0

@@ -165,7 +165,7 @@ def tell(line: str) -> None:
     """A line on stderr, unless that is a terminal, which has bars; and in the log of the Prefect run."""
     _last_told[0] = time.monotonic()
     if not sys.stderr.isatty():
-        print(line, file=sys.stderr, flush=True)
+        print(f"{line}\n", end="", file=sys.stderr, flush=True)  # in one piece, for two threads tell
     log_in_run(line)
 
 

@@ -59,7 +59,7 @@ def code_revision() -> str:
     """The commit that the code stands at, and whether files of it differ; of installed code the package's version."""
     if commit := ask_git("rev-parse", "HEAD"):
         changed = ask_git("status", "--porcelain", "--untracked-files=no")
-        return f"commit {commit}{', changed since' if changed else ''}"
+        return f"commit {commit}{', with changes that are not committed' if changed else ''}"
     try:
         installed = metadata.distribution(PACKAGE)
     except metadata.PackageNotFoundError:

@@ -35,7 +35,7 @@ DOTTED = {"az", "tr"}  # languages that have a dotless i
 @dataclass(frozen=True, kw_only=True)
 class NormalizationConfig:
     """unicode: the Unicode form, "as written" for none. case, punctuation, spaces: what becomes of them (runs of white
-    space are one space, or stay); `kept` are punctuation marks that stay where the others are dropped.
+    space are one space, or stay). kept: punctuation marks that stay where the others are dropped.
     language: of the text (ISO 639), where its letters change case in a way of their own: I and ı, İ and i in Turkish
     and Azerbaijani. replace: pairs "ab" that turn character a into b, first of all (Arabic to Persian kaf, say).
     alphabet: the letters of the language, empty for whatever the training text has; a training transcript with others

@@ -15,8 +15,10 @@ DevMetric = Literal["wer", "cer", "loss", "error"]
 
 @dataclass(frozen=True, kw_only=True)
 class FitConfig:
-    """How weights are found. optimizer, schedule: names in torch.optim and torch.optim.lr_scheduler ("" for none),
-    with their keyword arguments in *_options; the schedule is stepped every epoch or step. warmup_steps: the rate
+    """How weights are found. epochs: at most so many. optimizer, schedule: names in torch.optim and
+    torch.optim.lr_scheduler ("" for none). optimizer_options, schedule_options: their keyword arguments, as JSON.
+    learning_rate: the highest, from which the schedule goes down. schedule_every: when the schedule is stepped.
+    seed: of the first weights, the order of batches and all else that is random. warmup_steps: the rate
     rises from 0 over so many. loss_normalization: an update goes down the gradient of its batches' summed nats divided
     by their sequences, as papers on CTC, ASG and transducers have it, or by their target tokens, as those on language
     models; learning_rate and clip_norm are of that gradient (for an optimizer like Adam, which is free of scale, only

@@ -89,7 +89,21 @@ def train_on_ray(job: TrainJob, workers: int) -> None:
             scaling_config=ScalingConfig(num_workers=elastic, use_gpu=gpus >= workers),
             run_config=RunConfig(name="train", storage_path=folder, failure_config=FailureConfig(max_failures=3)),
         )
-        run_in_thread(trainer.fit)
+        with explain_killed_processes():
+            run_in_thread(trainer.fit)
+
+
+@contextmanager
+def explain_killed_processes() -> Iterator[None]:
+    """Turn the end of what directs the workers, which Ray does not begin again, into a UserError."""
+    from ray.exceptions import OutOfMemoryError, RayActorError
+
+    try:
+        yield
+    except (OutOfMemoryError, RayActorError) as error:
+        why = str(error).partition("\n")[0].rstrip(".:")
+        what = "the same command goes on where the training was; --workers 0 takes the least memory"
+        raise UserError(f"processes of the training were killed ({why}); {what}") from error
 
 
 def run_in_thread(act: Callable[[], object]) -> None:

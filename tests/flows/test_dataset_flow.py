@@ -103,3 +103,7 @@ def test_a_model_of_a_version_is_known_by_the_clips_it_heard(three):
     assert set(gone.values()) == {three.retracted}
     assert [(m.name, m.version, m.clips) for m in models_to_retrain(versions[1])] == [("asr0", "1", len(gone))]
     assert models_to_retrain(versions[0]) == []
+
+
+def test_where_no_data_set_is_a_line_says_how_to_make_one(artifact_root, capsys, monkeypatch):
+    assert "scriptorium dataset add NAME" in said(capsys, monkeypatch, "log")

@@ -16,7 +16,9 @@ from untrained import CTC, bundle_of
 from flows import transcribe_archive
 from flows.shared.archive_plan import plan_archive
 from flows.shared.audio_files import EXTENSIONS
+from flows.shared.command_line import start_flow
 from infra import storage
+from infra.errors import UserError
 from tasks.archives.output_store import OF_A_RUN
 from tasks.archives.plan_work import plan_work
 from tasks.archives.run_parts import ArchiveRun
@@ -136,6 +138,8 @@ def test_what_cannot_be_is_one_line_and_an_estimate_writes_nothing(artifact_root
         ((folder, "--output", out, "--formats", "doc"), 2, "--formats doc: write some of"),
         ((tmp_path / "no", "--output", out), 1, "no such file, folder or pattern"),
         ((folder, "--output", folder), 1, "give an empty --output"),
+        ((folder, "--output", ""), 1, "output '': give a folder or s3:// prefix"),
+        (("", "--output", out), 1, "the source is empty"),
         ((folder, "--output", out, "--workers", 99), 2, "workers 99: this machine has 2"),
         ((folder, "--output", out, "--set", "error_budget=2"), 1, "error_budget is a share, from 0 to 1"),
     ]
@@ -151,3 +155,9 @@ def test_what_cannot_be_is_one_line_and_an_estimate_writes_nothing(artifact_root
     assert found["seconds"] == pytest.approx(sum(lengths), rel=0.02)
     assert found["cost"] == pytest.approx(found["hours"] * 2 * 36000)
     assert not out.exists()
+
+
+@pytest.mark.parametrize("given", [{"source": "/in/\udcff"}, {"settings": ("a=1", "lm=/\udce9.arpa")}])
+def test_a_path_that_prefect_cannot_keep_is_one_line(given):
+    with pytest.raises(UserError, match=r"(source|settings) .*\\x(ff|e9).*: is not UTF-8; name the folder above it"):
+        start_flow(None, given)

@@ -36,10 +36,10 @@ def test_a_champion_is_earned_on_the_same_data():
     assert (first.alias, first.reason, champion()) == (CHAMPION, "", one)
     trial, two = publish(0.61)
     assert (trial.alias, champion()) == (CHALLENGER, one), "a trial takes nothing away"
-    assert trial.reason == f"the champion, version {one}, has wer 0.0094 on test; scriptorium promote asr {two}"
+    assert trial.reason == f"the champion, version {one}, has wer 0.94% on test; scriptorium promote asr {two}"
     better, three = publish(0.005)
     assert (better.alias, champion()) == (CHAMPION, three)
-    assert f"version {one}, which has wer 0.0094" in better.reason
+    assert f"version {one}, which has wer 0.94%" in better.reason
 
 
 @pytest.mark.parametrize("other", [{"data": "b"}, {"split": "dev"}])

@@ -1,5 +1,4 @@
-"""Free Spoken Digit Dataset as connected digits, recordings of one speaker put together with pauses, by a seed; or
-labeled, each recording alone.
+"""Free Spoken Digit Dataset: connected digits of one speaker, put together with pauses by a seed; or single digits.
 
 https://github.com/Jakobovski/free-spoken-digit-dataset, recordings/{digit}_{speaker}_{index}.wav. Test is every
 recording of `options.test_speaker`, each once; train and dev are the other speakers', dev their recordings 0 to 4

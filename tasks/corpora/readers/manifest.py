@@ -1,9 +1,8 @@
-"""Manifests: JSON lines in NeMo's layout (audio_filepath, text, duration, offset, channel_selector) and CSV or TSV
-(audio, text).
+"""Manifests: CSV or TSV (audio,text[,speaker,split]), and JSON lines in NeMo's layout (audio_filepath, text, duration).
 
-A folder holds a file for each split (train.jsonl, dev.csv, test-clean.json, ...), or files with a `split` column, which
-counts more than a file's name; a single file without either is all train. Paths are relative to the manifest. Other
-fields are kept.
+JSON lines may have an offset and a channel_selector, as NeMo's do. A folder holds a file for each split (train.jsonl,
+dev.csv, test-clean.json, ...), or files with a `split` column, which counts more than a file's name; a single file
+without either is all train. Paths are relative to the manifest. Other fields are kept.
 """
 
 import posixpath

@@ -30,10 +30,10 @@ def _draw(history: list[Row], lines: dict[str, str], label: str) -> Markup:
     for name, column in lines.items():
         axes.plot(epochs, [row[column] for row in history], label=name, marker="." if len(epochs) < 30 else None)
     axes.set(xlabel="epoch", ylabel=label)
-    axes.set_ylim(0, 1.15 * axes.get_ylim()[1])  # the legend has room above curves that do not fall
+    axes.set_ylim(0, 1.1 * axes.get_ylim()[1])  # room for the best value above a curve that does not fall
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid()
-    axes.legend(frameon=False, loc="upper right")
+    axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=len(lines), borderaxespad=0)
     if not label.startswith("loss"):
         axes.yaxis.set_major_formatter(PercentFormatter(1))
         for name in list(lines.values())[:1]:

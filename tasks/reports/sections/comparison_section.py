@@ -22,7 +22,7 @@ def comparison_section(split: str, found: Sequence[tuple[Baseline, dict[str, Any
     """found: each baseline with what `compare_transcripts` says (None: not the same utterances). file: holds it all."""
     parts = [_compared(baseline, told, file) for baseline, told in found]
     if not parts:
-        parts = [Markup("<p>There is no champion yet, and no run before on the same data.</p>")]
+        parts = [Markup("<p>There is no other champion, and no other run on the same data.</p>")]
     return section(f"comparison-{split}", f"{split}: compared with the champion and the run before", *parts)
 
 

@@ -40,7 +40,7 @@ def _splits(splits: list[dict[str, Any]]) -> Markup:
         + [row["shortest"], row["longest"], row["repeated"]]
         for row in splits
     ]
-    return data_table((*heads, "longest, s", "sentences said before"), rows)
+    return data_table((*heads, "longest, s", "repeated sentences"), rows)
 
 
 def _shared(shared: list[dict[str, Any]]) -> Markup:

@@ -90,6 +90,20 @@ def test_recipes_read_from_the_source_are_those_there_are(module):
     assert recipe_constants(module) == (code.VERB, code.MODEL_NAME)
 
 
+def test_what_help_takes_of_a_docstring_is_whole():
+    """Kinds and recipes are told by the first line, which must not break off within a sentence."""
+    lines = corpus_kinds("utterances", "labeled", "documents")
+    lines |= {n: line for m in RECIPE_CLASSES for _, found in recipes_by_purpose(m) for n, line in found.items()}
+    lines |= {name: line.split(maxsplit=1)[1] for name in MODULES for line in help_text().splitlines() if name in line}
+    assert [(name, line) for name, line in lines.items() if not line.endswith(".")] == []
+
+
+def test_keys_of_which_the_same_is_said_stand_together():
+    told = PARSERS["flows.train_asr"]().format_help()
+    assert told.count("clips outside are rejected") == 1
+    assert told.index("ingest.min_seconds=") < told.index("ingest.max_seconds=") < told.index("clips outside")
+
+
 @pytest.mark.parametrize("verb", ["utterances", "labeled", "documents"])
 def test_kinds_read_from_the_source_are_those_there_are(verb):
     assert list(corpus_kinds(verb)) == corpus_uri.corpus_kinds(verb)
@@ -112,6 +126,8 @@ def test_keys_read_from_the_source_are_those_there_are(name):
     expected = dict(keys(getattr(recipes, name)))
     assert found.keys() == expected.keys()
     for key, field in expected.items():
+        assert found[key].meaning, f"{key}: say in the docstring of its config what it is"
+        assert found[key].default not in {"dict", "list", "tuple"}
         if field.default is not MISSING and isinstance(field.default, int | float | str):
             assert found[key].default in {repr(field.default), found[key].default}
             if found[key].default[:1].isdigit():

@@ -3,6 +3,7 @@
 import io
 import os
 import tarfile
+import unicodedata
 import zipfile
 
 import pyarrow as pa
@@ -146,6 +147,8 @@ def test_archives_that_lead_outside_or_are_damaged(artifact_root, tmp_path):
     assert found.pop("good.wav") == ""
     assert len(found) == 2
     assert all(found.values()), "in a folder it is a row, and the others go on"
+    assert {problem.partition(" (")[0] for problem in found.values()} == {"archive cannot be read"}
+    assert not any(str(tmp_path) in problem for problem in found.values()), "the same reason for all of a kind"
 
 
 @pytest.mark.parametrize(("make", "says"), [
@@ -187,3 +190,57 @@ def test_parts_by_bytes_and_by_count():
     again = number_parts(small[:2], 0, PartConfig(), ["S00000"])
     assert [item.name for item in again] == ["s00000~2", "s00001"]
     assert safe_name("/../a/./..") == "__/a/__"
+
+
+def test_a_list_in_any_spelling(folder):
+    """A file that is named twice is done once; what is no file is said to be none; a comment is none of them."""
+    os.mkfifo(folder / "pipe.wav")
+    lines = ["# calls of May", "b.wav", "", "./b.wav", f"../{folder.name}/b.wav", "b.wav", "a", "pipe.wav", "#1.wav"]
+    (folder / "#1.wav").write_bytes(b"1")
+    text = "".join(f"{line}\r\n" for line in lines)
+    for encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"):
+        mark = {"utf-16-le": "\ufeff", "utf-16-be": "\ufeff"}.get(encoding, "")
+        (folder / "list.txt").write_bytes((mark + text).encode(encoding))
+        found = find_files(str(folder / "list.txt"), SUFFIXES)
+        told = [(item.name, item.problem) for item in found.items]
+        assert told == [("b.wav", ""), ("a", "no file"), ("pipe.wav", "no file"), ("#1.wav", "")], encoding
+        assert found.ignored == {"(comment)": 1}
+    with pytest.raises(UserError, match="neither a file nor a folder"):
+        find_files(str(folder / "pipe.wav"), SUFFIXES)
+
+
+def test_a_pattern_takes_folders_whole(folder):
+    """As a shell's does; each file once, however often the pattern comes to it."""
+    for pattern, expected in (("*", {"a/x.WAV", "a/y.flac", "b.wav"}), ("a*", {"a/x.WAV", "a/y.flac"})):
+        assert set(names(find_files(f"{folder}/{pattern}", SUFFIXES))) == expected
+    found = find_files(f"{folder}/**", SUFFIXES)
+    assert sorted(item.place for item in found.items) == [
+        f"{folder}/{name}" for name in ("a/x.WAV", "a/y.flac", "b.wav")
+    ]
+
+
+def test_folders_as_deep_as_paths_are_long(tmp_path):
+    os.chdir(tmp_path)
+    try:
+        for _ in range(1200):
+            os.mkdir("d")
+            os.chdir("d")
+        with open("x.wav", "wb") as file:
+            file.write(b"1")
+        (item,) = number_parts(find_files(str(tmp_path), SUFFIXES).items, 0, PartConfig(), ())
+        assert storage.read(item.place) == b"1"
+        assert item.name.endswith("/x.wav")
+        assert len(item.name) < 800
+    finally:  # no tool removes what is so deep, and pytest's fails
+        for _ in range(1200):
+            os.chdir("..")
+            if os.path.exists("d/x.wav"):
+                os.remove("d/x.wav")
+            os.rmdir("d")
+
+
+def test_names_that_some_file_system_takes_for_one():
+    same = ["caf\u00e9.wav", "cafe\u0301.wav", "CAFE\u0301.wav", "stra\u00dfe.wav", "STRASSE.wav"]
+    found = number_parts([WorkItem(name, name) for name in same], 0, PartConfig(), ())
+    folded = {unicodedata.normalize("NFD", item.name).casefold() for item in found}
+    assert len(folded) == len(same)

@@ -88,3 +88,78 @@ def test_a_full_disk_is_one_line_and_nothing_counts(tmp_path, monkeypatch):
     store.commit(0, result)
     assert list(store.tables("b")) == [b"2"]
     assert store.finish()["files"] == {"a": 1, "b": 1, "c": 1}
+
+
+def test_what_others_put_there_stays(texts, tmp_path):
+    """Recordings that were dropped into an output folder, a corrected text, what a file manager leaves."""
+    out = tmp_path / "out"
+    with run_in_process():
+        run(TextJob(), texts, out)
+        mine = [
+            "incoming/new.txt",
+            "notes.md",
+            "txt/0/0.txt.corrected",
+            *(f"{d}.DS_Store" for d in ("", "parts/", "lists/", "lines/")),
+        ]
+        for name in mine:
+            (out / name).parent.mkdir(exist_ok=True)
+            (out / name).write_text("mine\n")
+        left = out / "lines" / "00000-0123456789abcdef.parquet"
+        left.write_bytes(b"of a try that was killed")
+        told = run(TextJob(), out / "incoming", out)
+    assert told["counts"]["files"] == 11
+    assert all((out / name).read_text() == "mine\n" for name in mine)
+    assert not left.exists()
+
+
+@pytest.mark.parametrize(("name", "content", "says"), [
+    ("lists/*", b"junk", "Parquet"),
+    ("lists/*", b"", "Parquet"),
+    ("parts/00000.json", b"junk", "not readable as JSON"),
+    ("parts/00000.json", b"[]", "not the note of a part; remove it and run the same command again"),
+    ("parts/00000.json", b'{"part": 0, "files": [], "counts": {}}', "not the note of a part"),
+    ("lines/00000*", b"junk", "gone or damaged; remove parts/00000.json there and run the same"),
+    ("lines/00000*", None, "gone or damaged; remove parts/00000.json there and run the same"),
+    ("archive.json", b"[]", "was made with another program"),
+])  # fmt: skip
+def test_what_is_damaged_there_is_one_line(texts, tmp_path, name, content, says):
+    out = tmp_path / "out"
+    with run_in_process():
+        run(TextJob(), texts, out)
+        expected, (place,) = contents(out), out.glob(name)
+        if content is None:
+            place.unlink()
+        else:
+            place.write_bytes(content)
+        with pytest.raises(UserError, match=says) as caught:
+            run(TextJob(), texts, out)
+        assert "\n" not in str(caught.value)
+        if "remove" in says:
+            (out / "parts" / "00000.json").unlink()
+            run(TextJob(), texts, out)
+            assert contents(out) == expected
+
+
+@pytest.mark.parametrize("told", [b"[]", b"{}"])
+def test_another_manifest_is_one_line(tmp_path, told):
+    (tmp_path / "manifest.json").write_bytes(told)
+    with pytest.raises(UserError, match=r"manifest.json: not the manifest of an output"):
+        read_manifest(str(tmp_path))
+
+
+def test_where_nothing_can_be_written_is_one_line(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("x")
+    for place, says in (
+        ("file", "Not a directory"),
+        ("file/below", "Not a directory"),
+        ("x" * 300, "File name too long"),
+    ):
+        with pytest.raises(UserError, match=f"cannot be written .{says}"), store_at(tmp_path / place).hold():
+            pass
+    monkeypatch.setattr(os, "pwrite", full_disk)
+    with pytest.raises(UserError, match="the disk is full while writing"), store_at(tmp_path / "out").hold():
+        pass
+
+
+def full_disk(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")

@@ -96,6 +96,17 @@ def test_as_each_alone(job, recordings, tmp_path):
     assert evaluate_archive(str(tmp_path / "out"), str(tmp_path / "r.tsv"), ScoringConfig(resamples=9))["wer"] == 0
 
 
+def test_a_folder_called_as_a_file_that_is_written(job, tmp_path):
+    top = tmp_path / "in"
+    for name in ("a.wav", "a.wav.srt/b.wav", "a.wav.srt_/b.wav", "a.wav.JSONL/b.wav"):
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(top / name, noise(0.5, 1, 16000), 16000)
+    run(job, top, tmp_path / "out")
+    written = contents(tmp_path / "out")
+    for how in FORMATS[1:]:
+        assert len([name for name in written if name.startswith(f"{how}/")]) == 4
+
+
 def test_long_members_of_archives_are_not_held_in_memory(job, recordings, tmp_path, monkeypatch):
     """They come to what they come to as files, what is wrong with them too."""
     whole = (recordings / "e.wav").read_bytes()

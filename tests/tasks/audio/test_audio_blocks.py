@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import struct
 
 import numpy as np
@@ -134,6 +135,33 @@ def test_containers(tmp_path, name, codec, channels):
         whole, opened = read(path)
         assert "truncated" in opened.flaw
         assert 0.5 < np.isfinite(whole[:, 0]).mean() < 0.8
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.m4a", "aac"), ("a.mka", "aac"), ("a.webm", "libopus")])
+def test_bytes_in_a_container_that_look_like_another_format(tmp_path, name, codec):
+    """Any file of some size holds what could be the header of an MPEG frame."""
+    path = container(tmp_path / name, codec)
+    expected, _ = read(path)
+    frame = encoded(noise(1), "MP3")[-300:-100]
+    box = struct.pack(">I4s", 8 + len(frame), b"free") if name == "a.m4a" else b"\xec" + bytes([0x40, len(frame)])
+    path.write_bytes(path.read_bytes() + box + frame)
+    found, opened = read(path)
+    assert opened.flaw == ""
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_allclose(read_recording(str(path)).samples, expected[:, 0], atol=1e-6)
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.wav")
+    for place in (tmp_path / "a.wav", tmp_path, "/dev/zero"):
+        with pytest.raises(UserError, match="cannot be read .a folder, pipe or device; give a file"):
+            read(place)
+
+
+def test_a_recording_of_no_length(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(0), RATE)
+    _, opened = read(tmp_path / "a.wav")
+    assert (opened.frames, opened.flaw) == (0, "no samples")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,9 @@ from tasks.features.front_end import FrontEnd
 
 torch.set_num_threads(1)
 
-RECIPES = _functions(asr)
+RECIPES = {
+    name: made for name, made in _functions(asr).items() if hasattr(made(), "beam")
+}  # of a trained model, its own
 SPELLER = {"reductions": (2,), "listener_size": 8, "embedding_size": 8, "speller_size": 8, "attention_size": 8}
 NARROW = {"channels": (4, 4), "windows": (3, 3), "dilations": (1, 1), "strides": (2, 1)}
 MODELS = {

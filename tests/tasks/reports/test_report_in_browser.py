@@ -77,9 +77,11 @@ def report(tmp_path_factory):
         token = {"text": "漢", "begin_seconds": 1.0, "end_seconds": 2.0}
         drawn = plot_utterance(UtterancePanels(random.random((900, 80)), 9.0, 0.04, [token], random.random((225, 50))))
         wide = html_table([f"column {i}" for i in range(30)], [["b", *["2"] * 29], ["a", *["10"] * 29]])
+        settings = html_table(("setting", "value"), [[f"fit.setting_{i}", str(i)] for i in range(150)])
         body = [
             html_section("Curves", plot_learning_curves(history, "nats a token", "dev error rates")),
             html_section("Wide", wide),
+            html_section("Long", Markup("<details><summary>settings</summary>{}</details>").format(settings)),
             html_section("Beside each other", Markup('<div class="figures"><div>{}</div></div>').format(wide)),
             utterance_table("test", ranked, sounds),
             html_section("Utterances", *[html_figure(drawn, "features and posteriors")] * 10),
@@ -173,7 +175,19 @@ def test_it_fits_and_takes_the_scheme_s_colors(page, report, request):
     links = page.locator("nav a").evaluate_all(
         "all => all.map(a => document.querySelector(a.getAttribute('href')) !== null)"
     )
-    assert links == [True] * 5
+    assert links == [True] * 6
+
+
+@pytest.mark.parametrize("page", [(1400, "light")], indirect=True)
+def test_a_long_table_is_searched_and_a_short_one_is_not(page):
+    page.get_by_text("settings", exact=True).click()
+    field = page.get_by_role("searchbox", name="Search the table: Long")
+    field.fill("SETTING_14 fit")
+    rows = page.locator("#long tbody tr:visible td:first-child")
+    assert rows.all_inner_texts() == ["fit.setting_14", *(f"fit.setting_{i}" for i in range(140, 150))]
+    field.fill("")
+    playwright.expect(rows).to_have_count(150)
+    assert page.locator("#wide input").count() == 0
 
 
 @pytest.mark.parametrize("page", [(1400, "light"), (400, "dark")], indirect=True)

@@ -64,7 +64,7 @@ def test_the_commit_of_the_code_and_whether_it_was_changed(repository):
     assert code_revision() == f"commit {commit}"
     (folder / "code.py").write_text("x = 2\n")
     code_revision.cache_clear()
-    assert code_revision() == f"commit {commit}, changed since"
+    assert code_revision() == f"commit {commit}, with changes that are not committed"
 
 
 def test_code_installed_below_somebody_elses_repository_has_a_version(repository, monkeypatch):

@@ -192,7 +192,7 @@ def test_a_comparison_shows_its_interval_and_what_changed():
     assert "1 utterances became better, 1 worse, 1 have as many errors as before." in text
     assert "With the run before: a runits transcripts are not in this store any more" in text
     assert EVIL in text
-    assert "There is no champion yet" in "".join(Page(comparison_section("test", [], "comparison.json")).text)
+    assert "There is no other champion" in "".join(Page(comparison_section("test", [], "comparison.json")).text)
 
 
 @pytest.fixture
