@@ -244,13 +244,13 @@ def disturb(child: subprocess.Popen, what: str, port: str) -> None:
 
 def cluster() -> None:
     """A worker fits on each node; the decoders of both are counted, as the system lists processes."""
-    from ray.cluster_utils import Cluster
-
     source, output = recordings("cluster", [3.0 + k % 7 for k in range(300)]), f"{FOLDER.name}/on-two"
     run(source, f"{FOLDER.name}/on-one", 0, "parts.max_files=10")
     token = Path(FOLDER.name, "token")
     token.write_text(secrets.token_hex(32))
     os.environ |= ENVIRONMENT | ON_THIS_MACHINE | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
+    from ray.cluster_utils import Cluster  # it reads these as it is imported
+
     nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     try:
         nodes.add_node(num_cpus=1)
