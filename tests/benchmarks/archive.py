@@ -78,7 +78,7 @@ def results(output: str) -> dict[str, bytes]:
 
 def speed() -> None:
     """By the clock, which counts where cores are idle, and by processor time, which counts on any machine."""
-    source = recordings("speed", [5.0] * 720)
+    source = recordings("speed", [5.0] * 2880)
     transcriber = Transcriber(load_bundle(plan_archive(make_bundle(), f"{FOLDER.name}/x", (), [])[1].bundle))
     paths = sorted(map(str, source.iterdir()))
     list(transcriber.transcribe(paths[:2]))
@@ -89,9 +89,9 @@ def speed() -> None:
     for workers in (1, 2):
         output = f"{FOLDER.name}/speed-{workers}"
         with ProcessWatch(memory=False) as watch:
-            run(source, output, workers, "parts.max_files=20")
+            run(source, output, workers, "parts.max_files=120")
         times = commit_times(output)
-        sound = 5 * 20 * (len(times) - 1)  # what came after the first result
+        sound = 5 * 120 * (len(times) - 1)  # what came after the first result
         clock, used = sound / (times[-1] - times[0]), sound / watch.used_between(times[0], times[-1])
         print(
             f"load {os.getloadavg()[0]:.1f}; {workers} workers {clock:8.1f}, {clock / loop[0]:.2f} of the loop's; "
