@@ -92,7 +92,7 @@ def the_whole_way(corpus, root):
     assert result["report"].startswith(root)
     html = storage.read(result["report"]).decode()
     assert html.startswith("<!doctype html>")
-    assert f"scriptorium train-asr --corpus {corpus} --recipe deep_speech_2_demo --set model.hidden_size=24" in html
+    assert f"scriptorium train-asr --corpus {corpus} --recipe auto --set model.hidden_size=24" in html
     assert all(f'<section id="{name}"' in html for name in ("comparison-test", "errors-test", "corpus", "run"))
     assert "dev shares 3 of its 3 speakers with train" in html
     assert set(result["metrics"]) == {"test", "dev"}
