@@ -102,10 +102,10 @@ def test_one_that_fails_leaves_the_others(prefect_server, text, monkeypatch, cap
     from flows import compare as comparing
     from flows.shared import command_line
 
-    def failing(place, plan):
+    def failing(place, plan, source):
         if plan.model.recurrent.cell == "gru":
             raise UserError("this recipe wants another corpus")
-        return discipline.data(place, plan)
+        return discipline.data(place, plan, source)
 
     discipline = comparing.MODULES[language_model]
     monkeypatch.setitem(comparing.MODULES, language_model, replace(discipline, data=failing))
