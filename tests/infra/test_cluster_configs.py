@@ -56,6 +56,8 @@ def test_deployments_name_flows_and_parameters_that_exist():
         "flows/evaluate.py:evaluate_model",
         "flows/tune_decoding.py:tune_decoding",
         "flows/transcribe_archive.py:transcribe_archive",
+        "flows/retrain.py:retrain",
+        "flows/watch_releases.py:watch_releases",
     }
     for deployment in config["deployments"]:
         file, _, function = deployment["entrypoint"].partition(":")
