@@ -126,7 +126,7 @@ def it_goes_on_from_the_champion(result, call):
     from infra.mlflow_client import client
 
     settings = (f"init_from={call['model_name']}@champion", "fit.epochs=1", "fit.freeze=members.*.convolutions")
-    tuned = train_asr(**call | {"settings": settings, "model_name": "tuned"})
+    tuned = train_asr(**call | {"settings": settings, "model_name": "fine-tuned"})
     assert tuned["recipe"] == "asr_fine_tune"
     told, source = artifact_at(tuned["paths"]["bundle"]).read_json("training.json"), result["digests"]["bundle"]
     assert told["init_from"] == source
