@@ -6,9 +6,9 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from flows.shared.evaluation_plan import SearchPlan, add_search_resources, require_recognizer, search_plan
+from flows.shared.evaluation_plan import require_recognizer, search_plan
 from flows.shared.overrides import override
-from flows.shared.transcription_plan import TranscriptionPlan, parse_channels
+from flows.shared.transcription_plan import TranscriptionPlan, prepare_transcription
 from infra import model_registry, storage
 from infra.errors import UserError
 from tasks.archives.output_store import OutputStore
@@ -16,10 +16,7 @@ from tasks.archives.transcribe_parts import TranscriptionJob
 from tasks.archives.transcript_tables import ARCHIVE_FORMATS
 from tasks.archives.work_list import PartConfig
 from tasks.bundles.model_bundle import import_model
-from tasks.steps.in_process import run_in_process
 from tasks.steps.pipeline_step import canonical
-from tasks.transcription.transcribe_audio import TranscriptionConfig
-from tasks.transcription.voice_activity import check_installed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,17 +46,7 @@ def plan_archive(
         raise UserError(f"output {output!r}: give a folder or s3:// prefix")
     bundle = require_recognizer(import_model(model_registry.resolve_model(model)))
     plan = override(ArchivePlan(beam=search_plan(bundle).beam), settings)
-    check_installed(plan.vad)
-    search = SearchPlan(beam=plan.beam, lm=plan.lm, lexicon=plan.lexicon, hotwords=plan.hotwords)
-    with run_in_process():
-        ready = add_search_resources(bundle, search, plan.beam)
-    how = TranscriptionConfig(
-        beam=plan.beam,
-        channels=parse_channels(plan.channels),
-        vad=plan.vad,
-        windows=plan.windows,
-        batching=plan.batching,
-    )
+    ready, how = prepare_transcription(bundle, plan)
     decoding = hashlib.sha256(json.dumps(canonical(how)).encode()).hexdigest()
     job = TranscriptionJob(bundle=ready, config=how, formats=formats, decoding=decoding)
     identity = {"kind": "transcripts", "model": ready.digest, "decoding": decoding, "formats": list(formats)}

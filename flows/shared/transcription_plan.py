@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from flows.shared.evaluation_plan import SearchPlan, add_search_resources, require_recognizer, search_plan
 from flows.shared.overrides import override
 from infra import model_registry
+from infra.artifact_store import Artifact
 from infra.errors import UserError
 from models.interface import Beam
 from tasks.audio.audio_blocks import Channels
@@ -49,10 +50,18 @@ def load_transcriber(model: str, settings: Sequence[str] = ()) -> Transcriber:
     """
     bundle = require_recognizer(import_model(model_registry.resolve_model(model)))
     plan = override(TranscriptionPlan(beam=search_plan(bundle).beam), settings)
+    ready, how = prepare_transcription(bundle, plan)
+    return Transcriber(load_on_device(ready)[0], how)
+
+
+def prepare_transcription(bundle: Artifact, plan: TranscriptionPlan) -> tuple[Artifact, TranscriptionConfig]:
+    """The bundle with what the search takes, and how recordings are cut and decoded. Raises UserError for what is not
+    installed or does not go together.
+    """
+    check_installed(plan.vad)
     search = SearchPlan(beam=plan.beam, lm=plan.lm, lexicon=plan.lexicon, hotwords=plan.hotwords)
     with run_in_process():
         ready = add_search_resources(bundle, search, plan.beam)
-    loaded, _ = load_on_device(ready)
     how = TranscriptionConfig(
         beam=plan.beam,
         channels=parse_channels(plan.channels),
@@ -60,5 +69,4 @@ def load_transcriber(model: str, settings: Sequence[str] = ()) -> Transcriber:
         windows=plan.windows,
         batching=plan.batching,
     )
-    check_installed(plan.vad)
-    return Transcriber(loaded, how)
+    return ready, how

@@ -53,7 +53,7 @@ def find_new_releases(watched: Corpus, dataset: str, locale: str, settle_seconds
     waiting = [place for place, one in places.items() if one is None]
     if not first:
         return FoundReleases((), tuple(waiting))
-    time.sleep(settle_seconds)
+    time.sleep(settle_seconds)  # what still grows is another release by then
     again = _places(watched, locale)
     ready = [one for place, one in first.items() if again.get(place) == one]
     waiting += [place for place, one in first.items() if again.get(place) != one]

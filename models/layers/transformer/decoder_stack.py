@@ -111,7 +111,7 @@ class DecoderStack(nn.Module):
         angles = self._angles(cache.read[:, None] + steps, x)
         kept, size = self._most(cache.read)[:, None, None], cache.steps[0].shape[1]
         if x.shape[1] == 1 and bool((kept == size).all()):
-            return _Pass(cache.steps, None, False, angles)  # noqa: FBT003  (its place says it)
+            return _Pass(cache.steps, seen=None, causal=False, angles=angles)
         places = torch.arange(size, device=x.device)
         of_past = (places < kept).expand(-1, len(steps), -1)
         apart = steps[:, None] - steps
@@ -119,7 +119,8 @@ class DecoderStack(nn.Module):
         if self.context:
             of_past = of_past & (kept - places + steps[:, None] < self.context)
             of_new = of_new & (apart < self.context)
-        return _Pass(cache.steps, torch.cat((of_past, of_new), 2)[:, None], False, angles)  # noqa: FBT003
+        seen = torch.cat((of_past, of_new), 2)[:, None]
+        return _Pass(cache.steps, seen, causal=False, angles=angles)
 
     def _angles(self, positions: Tensor, x: Tensor) -> Tensor | None:
         if self.angles is None:
