@@ -60,7 +60,7 @@ class FileBytes:
         begin, end, step = at.indices(self.size)
         if step != 1:
             return b"".join(block[(begin - place) % step :: step] for place, block in self.blocks(begin, end))
-        return self.read(begin, end - begin) if end - begin <= HELD else FileBytes(self._cut(begin, end))
+        return self.read(begin, max(0, end - begin)) if end - begin <= HELD else FileBytes(self._cut(begin, end))
 
     def __add__(self, other: "bytes | FileBytes") -> "FileBytes":
         return FileBytes((*self.regions, *_regions(other)))

@@ -8,7 +8,7 @@ import struct
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from test_read_recording import container
 
@@ -188,6 +188,7 @@ PART = st.binary(min_size=1, max_size=3)
 
 
 @given(st.lists(st.binary(max_size=40), min_size=1, max_size=4), PART, st.integers(0, 90), st.integers(0, 90))
+@example([bytes(3)], b"\x00", 1, 0)  # a slice that ends before it begins
 def test_bytes_of_a_file_act_like_bytes(parts, sought, begin, end):
     whole = b"".join(parts)
     with pytest.MonkeyPatch.context() as patch:
