@@ -66,8 +66,6 @@ class Block(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    sizes = {16: 112, 32: HEAD}  # channels of the feature maps by their stride
-
     def __init__(self) -> None:
         super().__init__()
         self._conv_stem, self._bn0 = _conv(3, STEM, 3, 2), _norm(STEM)
