@@ -15,9 +15,9 @@ from infra.artifact_store import Artifact, file_sha256, new_draft
 from infra.errors import UserError
 from models.interface import Beam, LanguageModel
 from tasks.bundles.build_fusion_lm import fit_to_tokenizer
-from tasks.bundles.bundle_files import DECODING, beam_options
+from tasks.bundles.bundle_files import DECODING, LM, WORDS, beam_options
 from tasks.bundles.bundle_files import read_words as read_bundle_words
-from tasks.bundles.model_bundle import LM, NEURAL, WORDS, check_golden_outputs, import_model, load_bundle
+from tasks.bundles.model_bundle import NEURAL, check_golden_outputs, import_model, load_bundle
 from tasks.corpora.text_file import read_whole_text
 from tasks.corpora.utterance import QUARANTINE
 from tasks.ingest import tar

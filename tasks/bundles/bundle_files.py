@@ -16,13 +16,17 @@ from infra.errors import explain_bad_file
 from models.interface import Beam
 from tasks.bundles.earlier_config_names import rename
 from tasks.features.front_end import CMVN, FrontEnd, feature_size
+from tasks.features.image_front_end import ImageFrontEnd
 from tasks.steps.read_config import C, read_config
 
 SPEC, FEATURES, DECODING, TRAINING = "model.json", "features.json", "decode.json", "training.json"
 LM, WORDS = "lm/", "words.json"  # what begins with LM is of a language model
+BACKBONE = "backbone/"  # and with this of what looks at photos
+IMAGE_FRONT_END = "image_front_end"
 WIDEST = 1 << 16  # hypotheses of a beam
 LONGEST_WINDOW = 1 << 20  # samples that a spectrum is made of
 MOST_BANDS = 1 << 14
+LARGEST_PHOTO = 1 << 12  # pixels a side that a backbone reads
 
 
 def read_object(bundle: Artifact, name: str) -> dict[str, Any]:
@@ -63,11 +67,27 @@ def read_beam(bundle: Artifact) -> Beam:
         return beam
 
 
-def read_sound(bundle: Artifact) -> tuple[FrontEnd, CMVN] | None:
-    """The front end and the normalizer, None where the model reads text."""
-    if bundle.read_json(FEATURES) is None:
+def _features(bundle: Artifact) -> dict[str, Any]:
+    return {} if bundle.read_json(FEATURES) is None else read_object(bundle, FEATURES)
+
+
+def read_image_front_end(bundle: Artifact) -> ImageFrontEnd | None:
+    """None where the model sees no photos."""
+    told = _features(bundle)
+    if IMAGE_FRONT_END not in told:
         return None
-    told = read_object(bundle, FEATURES)
+    with explain_bad_file(storage.join(bundle.uri, FEATURES)):
+        front_end = read_config(ImageFrontEnd, told[IMAGE_FRONT_END], IMAGE_FRONT_END)
+        if front_end.size > LARGEST_PHOTO:
+            raise ValueError(f"image_front_end has photos of {front_end.size:,} pixels a side")
+    return front_end
+
+
+def read_sound(bundle: Artifact) -> tuple[FrontEnd, CMVN] | None:
+    """The front end and the normalizer, None where the model reads text, or sees photos."""
+    told = _features(bundle)
+    if not told or IMAGE_FRONT_END in told:
+        return None
     with explain_bad_file(storage.join(bundle.uri, FEATURES)):
         front_end = read_config(FrontEnd, told.get("front_end"), "front_end")
         normalizer = read_config(CMVN, told.get("normalizer"), "normalizer")

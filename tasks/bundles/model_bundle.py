@@ -1,11 +1,11 @@
 """A checkpoint is a bundle: weights with all that is needed to use them, every file by its digest.
 
-model.json (architecture, options, sizes), weights.pt, tokenizer.json, features.json (front end and normalizer; null
-where text is read), source/tokenizer.json (of what is read, where that is text and not what the model says),
-decode.json (beam), training.json (history and configs), golden.json with golden.npz (sources and what the bundle said
-of them when it was made), quarantine.parquet (training utterances that were left out); lm/ngram.bin, or
-lm/model.json, weights.pt and tokenizer.json, and words.json where a search is given a language model and words
-(tasks/bundles/add_decoding_resources.py).
+model.json (architecture, options, sizes), weights.pt, tokenizer.json, features.json (front end and normalizer, or
+image front end, whose weights are in backbone/; null where text is read), source/tokenizer.json (of what is read, where
+that is text and not what the model says), decode.json (beam), training.json (history and configs), golden.json with
+golden.npz (sources and what the bundle said of them when it was made), quarantine.parquet (training utterances that
+were left out); lm/ngram.bin, or lm/model.json, weights.pt and tokenizer.json, and words.json where a search is given a
+language model and words (tasks/bundles/add_decoding_resources.py).
 """
 
 import io
@@ -25,37 +25,36 @@ from models.interface import Beam, Decoder, LanguageModel, Model, Padded
 from models.registry import describe_config
 from models.search.language.lexicon_and_hotwords import LexiconAndHotwords
 from models.search.language.vocab_mapped_lm import VocabMappedLM
-from tasks.bundles.build_fusion_lm import build_fusion_lm, map_vocabulary
-from tasks.bundles.build_weighted_model import build_weighted_model, read_weights
 from tasks.bundles.bundle_files import (
+    BACKBONE,
     DECODING,
     FEATURES,
+    IMAGE_FRONT_END,
     LM,
     SPEC,
-    WORDS,
     beam_options,
     read_arrays,
     read_beam,
+    read_image_front_end,
     read_object,
     read_sound,
     read_spec,
-    read_words,
 )
+from tasks.bundles.bundle_networks import read_fusion_lm, read_model
 from tasks.bundles.training_checkpoints import Weights, to_bytes
+from tasks.features.backbone_weights import WEIGHTS, store_backbone, stored_backbone
 from tasks.features.front_end import CMVN, FrontEnd, feature_size
-from tasks.ngram.binary_file import load_ngram
+from tasks.features.image_front_end import ImageFrontEnd
 from tasks.text.tokenizer import (
     FILE,
     LABELS,
     MODEL,
     SOURCE,
-    PrefixedFiles,
     TextTokenizer,
     load_source_tokenizer,
     load_tokenizer,
 )
 
-NGRAM = LM + "ngram.bin"
 NEURAL = (SPEC, "weights.pt", FILE, MODEL)  # of the language model's own bundle, as far as it has them
 GOLDEN = 3
 GOLDEN_LENGTH = 1000  # tokens at most
@@ -80,6 +79,7 @@ class Bundle:
     beam: Beam
     spelling: TextTokenizer | None = None  # of the texts that it reads, where they are not what it says
     lm: Decoder | None = None  # that its searches fuse, words included
+    sight: ImageFrontEnd | None = None  # what its sources are made of where it sees photos
 
     @property
     def front_end(self) -> FrontEnd:
@@ -96,8 +96,10 @@ class Bundle:
         return self.sound
 
     def source(self, stored: np.ndarray) -> Padded:
-        """Stored frames (T, D), or the tokens (T,) of a text, as the model's source."""
-        return Padded.stack([torch.from_numpy(self.normalizer(stored) if self.sound else stored.astype(np.int64))])
+        """Stored frames (T, D), annotation vectors (L, D), or the tokens (T,) of a text, as the model's source."""
+        if self.sound:
+            return Padded.stack([torch.from_numpy(self.normalizer(stored))])
+        return Padded.stack([torch.from_numpy(stored.astype(np.float32 if self.sight else np.int64))])
 
 
 @dataclass(frozen=True)
@@ -113,13 +115,15 @@ class BundleContents:
     training: dict[str, Any]
     golden: dict[str, np.ndarray]
     quarantine: bytes = b""  # Parquet, empty for none
+    sight: ImageFrontEnd | None = None  # in place of sound
 
 
 def write_bundle(contents: BundleContents) -> Artifact:
     model = contents.config.build(*contents.sizes)
     model.load_state_dict(contents.weights)
     tokenizer = load_tokenizer(contents.tokenizer)
-    bundle = Bundle(model.eval(), tokenizer, contents.sound, contents.beam)
+    sound, sight = contents.sound, contents.sight
+    bundle = Bundle(model.eval(), tokenizer, sound, contents.beam, sight=sight)
     source_size, target_size = contents.sizes
     with new_draft("bundle") as out:
         out.put("weights.pt", to_bytes(contents.weights))
@@ -128,7 +132,9 @@ def write_bundle(contents: BundleContents) -> Artifact:
         )
         for name in contents.tokenizer.names():
             out.put(name, contents.tokenizer.read(name))
-        out.put_json("features.json", contents.sound and asdict(contents.sound))
+        out.put_json(FEATURES, {IMAGE_FRONT_END: asdict(sight)} if sight else sound and asdict(sound))
+        for name, place in stored_backbone(sight).items() if sight else ():
+            out.put(BACKBONE + name, place)
         out.put_json(DECODING, beam_options(contents.beam))
         out.put_json("training.json", contents.training)
         if contents.quarantine:
@@ -151,10 +157,13 @@ def load_bundle(artifact: Artifact) -> Bundle:
     if spelling and spec["source_size"] != len(spelling):
         told = f"{spec['source_size']} source tokens, {SOURCE}{FILE} has {len(spelling)}"
         raise UserError(f"{artifact.uri}: the model has {told}")
-    if sound and spec["source_size"] != feature_size(sound[0], spec["source_size"]):
-        raise UserError(f"{artifact.uri}: the model reads {spec['source_size']} coefficients, {FEATURES} makes others")
-    model, beam = _model(artifact), read_beam(artifact)
-    return Bundle(model, tokenizer, sound and AudioConfig(*sound), beam, spelling, _fused(artifact, tokenizer))
+    sight, size = read_image_front_end(artifact), spec["source_size"]
+    if (sound and size != feature_size(sound[0], size)) or (sight and size != sight.annotation_size):
+        raise UserError(f"{artifact.uri}: the model reads {size} coefficients, {FEATURES} makes others")
+    model, beam = read_model(artifact), read_beam(artifact)
+    return Bundle(
+        model, tokenizer, sound and AudioConfig(*sound), beam, spelling, read_fusion_lm(artifact, tokenizer), sight
+    )
 
 
 def load_in_actor(artifact: Artifact) -> tuple[Bundle, torch.device]:
@@ -171,36 +180,6 @@ def load_on_device(artifact: Artifact) -> tuple[Bundle, torch.device]:
     if isinstance(fused_model, VocabMappedLM):
         fused_model.to(device)
     return bundle, device
-
-
-def _model(artifact: Artifact, prefix: str = "") -> Model:
-    spec, name = read_spec(artifact, prefix), f"{prefix}weights.pt"
-    with explain_bad_file(storage.join(artifact.uri, name)):
-        weights = read_weights(artifact.read(name))
-    try:
-        return build_weighted_model(spec, weights)
-    except Exception as error:  # whatever options that may be anything bring about
-        reason = " ".join(str(error).split())[:200]
-        if isinstance(error, ValueError):  # options that the architecture itself refuses
-            raise UserError(f"{storage.join(artifact.uri, prefix + SPEC)} cannot be used ({reason})") from error
-        told = f"{name} is of another version of {spec['architecture']}"
-        raise UserError(f"{artifact.uri}: {told}; use the version that made it, or train again ({reason})") from error
-
-
-def _fused(artifact: Artifact, tokenizer: TextTokenizer) -> Decoder | None:
-    names, lm = artifact.names(), None
-    if NGRAM in names:
-        with explain_bad_file(storage.join(artifact.uri, NGRAM)):
-            lm = load_ngram(artifact.file(NGRAM))
-    elif LM + SPEC in names:
-        model, own = _model(artifact, LM), load_tokenizer(PrefixedFiles(artifact, LM))
-        with explain_bad_file(storage.join(artifact.uri, LM + SPEC)):
-            lm = map_vocabulary(tokenizer, model, own)
-    elif WORDS not in names:
-        return None
-    words = read_words(artifact) if WORDS in names else {}
-    with explain_bad_file(storage.join(artifact.uri, WORDS if WORDS in names else LM)):
-        return build_fusion_lm(tokenizer, lm, **words)
 
 
 def check_golden_outputs(artifact: Artifact, beam: Beam | None = None) -> None:
@@ -254,7 +233,7 @@ def bundle_tokenizer(bundle: Artifact) -> Artifact:
 
 
 def bundle_front_end(bundle: Artifact) -> FrontEnd | None:
-    """What its sources are made with, None where it reads text."""
+    """What its sources are made with, None where it does not hear."""
     sound = read_sound(bundle)
     return sound[0] if sound else None
 
@@ -271,6 +250,14 @@ def model_architecture(bundle: Artifact) -> str:
 
 def is_classifier(bundle: Artifact) -> bool:
     return read_object(bundle, FILE).get("kind") == LABELS
+
+
+def bundle_image_front_end(bundle: Artifact) -> ImageFrontEnd | None:
+    """The same of what sees photos: ready to use, for the backbone that the bundle holds is in the store then."""
+    front_end = read_image_front_end(bundle)
+    if front_end:
+        store_backbone(front_end, bundle.read(BACKBONE + WEIGHTS))
+    return front_end
 
 
 def import_model(place: str, kinds: Sequence[str] = ("bundle",)) -> Artifact:

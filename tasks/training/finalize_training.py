@@ -11,15 +11,23 @@ from infra.errors import UserError
 from models.interface import Beam
 from tasks.bundles import training_checkpoints
 from tasks.bundles.model_bundle import GOLDEN, AudioConfig, BundleContents, write_bundle
+from tasks.features.image_front_end import ImageFrontEnd
 from tasks.steps.mlflow_run import mlflow_run
 from tasks.training.run_training import Workers, run_training
 from tasks.training.train_loop import TrainJob
 
 
 def finalize_training(
-    key: str, job: TrainJob, workers: Workers, told: dict[str, Any], sound: AudioConfig | None, quarantine: bytes = b""
+    key: str,
+    job: TrainJob,
+    workers: Workers,
+    told: dict[str, Any],
+    made_with: AudioConfig | ImageFrontEnd | None,
+    quarantine: bytes = b"",
 ) -> Artifact:
-    """The bundle. key: of the training step. told: goes into its training.json beside the history."""
+    """The bundle. key: of the training step. told: goes into its training.json beside the history. made_with: what
+    sources are made of, None where text is read.
+    """
     begun = {"init_from": job.init_from.digest} if job.init_from else {}
     with mlflow_run(key, workers.run_name, {f"scriptorium.{name}": digest for name, digest in begun.items()}) as run_id:
         run_training(job, workers, run_id)
@@ -36,7 +44,8 @@ def finalize_training(
             sizes=job.sizes,
             weights=training_checkpoints.select_weights(job.draft, job.fit.average_last),
             tokenizer=job.tokenizer,
-            sound=sound,
+            sound=None if isinstance(made_with, ImageFrontEnd) else made_with,
+            sight=made_with if isinstance(made_with, ImageFrontEnd) else None,
             beam=Beam(),
             training={"history": standing["history"], "best": standing["best"]} | begun | told,
             golden=job.dev.first(GOLDEN),

@@ -39,7 +39,7 @@ def train_language_model(
     key = train_language_model.key(stream, tokenizer, training, workers)
     job = prepare_language_model(open_draft("training", key[:32]), stream, tokenizer, training)
     configs = {name: asdict(getattr(training, name)) for name in ("chunks", "batching", "fit", "prompt")}
-    return finalize_training(key, job, workers, {"stream": stream.digest} | configs, sound=None)
+    return finalize_training(key, job, workers, {"stream": stream.digest} | configs, None)
 
 
 def prepare_language_model(draft: Draft, stream: Artifact, tokenizer: Artifact, training: LMTrainingConfig) -> TrainJob:

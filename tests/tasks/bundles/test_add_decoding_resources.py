@@ -21,7 +21,9 @@ from tasks.bundles.add_decoding_resources import (
     read_words,
     transcripts_as_text,
 )
-from tasks.bundles.model_bundle import LM, NGRAM, WORDS, AudioConfig, BundleContents, load_bundle, write_bundle
+from tasks.bundles.bundle_files import LM, WORDS
+from tasks.bundles.bundle_networks import NGRAM
+from tasks.bundles.model_bundle import AudioConfig, BundleContents, load_bundle, write_bundle
 from tasks.features.front_end import CMVN, FrontEnd
 from tasks.ingest.shard_format import INDEX
 from tasks.ngram.text_lines import LineSplitConfig, read_lines

