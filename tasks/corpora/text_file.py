@@ -31,10 +31,10 @@ class BadText(Exception):  # noqa: N818  (not an error of the program: a file fo
 
 def read_text(name: str, place: Location) -> Iterator[str]:
     """The text of a file at a place, unpacked, in pieces. Raises BadText, perhaps half-way."""
-    return decode_utf8(_unpacked(name, place))
+    return decode_utf8(read_unpacked(name, place))
 
 
-def _unpacked(name: str, place: Location) -> Iterator[bytes]:
+def read_unpacked(name: str, place: Location) -> Iterator[bytes]:
     """The bytes of a file at a place. Raises BadText, perhaps half-way."""
     uri, offset, size = place
     packed = (storage.read(uri, offset + at, min(READ_BYTES, size - at)) for at in range(0, size, READ_BYTES))
@@ -53,7 +53,7 @@ def read_lines(name: str, place: Location) -> Iterator[str]:
     """
     decoder, rest, begun = codecs.getincrementaldecoder("utf-8")("replace"), "", False
     try:
-        for chunk in _unpacked(name, place):
+        for chunk in read_unpacked(name, place):
             if not begun and chunk.startswith((b"\xff\xfe", b"\xfe\xff")):
                 raise UserError(f"{place[0]}: in UTF-16; write it in UTF-8")
             text = decoder.decode(chunk)
@@ -132,7 +132,7 @@ def _gunzipped(packed: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _unzstandard(packed: Iterable[bytes]) -> Iterator[bytes]:
-    source = pa.CompressedInputStream(pa.PythonFile(_Chunks(packed), "r"), "zstd")
+    source = pa.CompressedInputStream(pa.PythonFile(ByteStream(packed), "r"), "zstd")
     try:
         while data := source.read(READ_BYTES):
             yield data
@@ -140,8 +140,8 @@ def _unzstandard(packed: Iterable[bytes]) -> Iterator[bytes]:
         raise BadText("damaged zstd file", str(error).splitlines()[0]) from error
 
 
-class _Chunks:
-    """An iterator of bytes as a file that pyarrow can read."""
+class ByteStream:
+    """An iterator of bytes as a file that can be read."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self.chunks, self.held, self.closed = iter(chunks), b"", False
