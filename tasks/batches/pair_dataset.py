@@ -1,5 +1,6 @@
 """Sentence pairs as the training loop reads them: both sides' tokens, perhaps cut anew in each epoch."""
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +13,10 @@ from infra.artifact_store import Artifact
 from models.interface import Batch, Padded
 from tasks.batches.batch_loader import UtteranceDataset
 from tasks.features.front_end import CMVN
+
+SHARDS_HELD = 64  # of at most some thousand pairs each; an epoch takes 16 at a time
+
+Pair = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -53,8 +58,27 @@ class PairDataset:
     def fetch(self, rows: np.ndarray) -> None:
         self.stored.fetch(rows)
 
+    @cached_property
+    def _held(self) -> OrderedDict[int, dict[int, Pair]]:
+        return OrderedDict()
+
+    @cached_property
+    def _rows(self) -> list[np.ndarray]:
+        """The rows of each shard."""
+        order = np.argsort(self.shard_numbers, kind="stable")
+        return np.split(order, np.flatnonzero(np.diff(self.shard_numbers[order])) + 1)
+
+    def read(self, row: int) -> Pair:
+        """The token ids of both sides; all of a shard are read at once, and those of the last few shards are held."""
+        shard = int(self.shard_numbers[row])
+        if shard not in self._held:
+            self._held[shard] = {other: self.stored.read(other) for other in self._rows[shard].tolist()}
+            if len(self._held) > SHARDS_HELD:
+                self._held.popitem(last=False)
+        return self._held[shard][row]
+
     def batch(self, rows: np.ndarray, epoch: int | None, reduction: int = 1) -> Batch:  # noqa: ARG002
-        pairs = [self.stored.read(row) for row in rows.tolist()]
+        pairs = [self.read(row) for row in rows.tolist()]
         source, target = (
             Padded.stack([torch.from_numpy(pair[side].astype(np.int64)) for pair in pairs]) for side in (0, 1)
         )
