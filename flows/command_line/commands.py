@@ -21,6 +21,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "train-language-model": "flows.train_language_model",
         "train-ngram": "flows.train_ngram",
         "train-classifier": "flows.train_classifier",
+        "train-translation": "flows.train_translation",
         "compare": "flows.compare",
         "tune-decoding": "flows.tune_decoding",
         "retrain": "flows.retrain",

@@ -19,6 +19,7 @@ COLUMNS = {
     "truncated": ("cut at beam.max_length", "{}"),
     "silent": ("without words", "{}"),
     "loss": ("nats a token", "{:.4f}"),
+    "bleu": ("BLEU", "{:.2f}"),
     "accuracy": ("accuracy", "{:.2%}"),
     "accuracy_interval": ("95 % interval", "{0[0]:.2%} to {0[1]:.2%}"),
     "macro_f1": ("macro-F1", "{:.4f}"),
