@@ -32,8 +32,8 @@ MOST_SHARDS = 1_000_000  # that braces may stand for
 
 @dataclass(frozen=True, kw_only=True)
 class Corpus:
-    """kind: the name of a module in tasks/corpora/readers/. uri: a local path or s3://bucket/prefix, empty where it is generated.
-    verb: the function of the module that reads it.
+    """kind: the name of a module in tasks/corpora/readers/. uri: a local path or s3://bucket/prefix, empty for `demo`
+    and what else is generated. verb: the function of the module that reads it.
     """
 
     kind: str
