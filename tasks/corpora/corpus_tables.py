@@ -4,7 +4,7 @@ import posixpath
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from infra.errors import UserError
 from tasks.corpora.column_names import find_columns, read_known
@@ -12,11 +12,11 @@ from tasks.corpora.corpus_files import CorpusFiles
 from tasks.corpora.corpus_uri import UNFINISHED
 from tasks.corpora.split_names import KNOWN, NOT_SPLITS, order, resolve_splits, split_in_path, unknown_split
 from tasks.corpora.table_rows import DELIMITED, SUFFIXES, read_header, read_rows
-from tasks.corpora.utterance import Reject, Utterance
+from tasks.corpora.utterance import Reject
 
 MOST_TABLES = 100  # without a split in their names, or below the top: more are notes, one a clip
 
-Row = Utterance | Reject
+Row = TypeVar("Row")
 
 
 class Survey(NamedTuple):
@@ -159,7 +159,7 @@ def _stem(name: str) -> str:
 
 def read_tables(
     source: CorpusFiles, tables: list[Table], splits: tuple[str, ...], make: Callable[[TableRow], Row], default: str
-) -> Iterator[Row]:
+) -> Iterator[Row | Reject]:
     """The rows of these splits, and those without one. make: of a row with a split, raises ValueError for one that
     cannot be. default: the split of a table that nothing says one of.
     """

@@ -32,8 +32,8 @@ MOST_SHARDS = 1_000_000  # that braces may stand for
 
 @dataclass(frozen=True, kw_only=True)
 class Corpus:
-    """kind: the name of a module in tasks/corpora/readers/. uri: a local path or s3://bucket/prefix, empty for `demo`.
-    verb: the function of the module that reads it.
+    """kind: the name of a module in tasks/corpora/readers/. uri: a local path or s3://bucket/prefix, empty for `demo`
+    and what else is generated. verb: the function of the module that reads it.
     """
 
     kind: str
@@ -99,6 +99,11 @@ def corpus_kinds(*verbs: str) -> list[str]:
     return [name for name, reader in readers.items() if any(hasattr(reader, verb) for verb in verbs)]
 
 
+def is_generated(kind: str) -> bool:
+    """Whether the clips or photos of this kind are made, not found."""
+    return hasattr(importlib.import_module(f"tasks.corpora.readers.{kind}"), "generate")
+
+
 def parse_corpus(text: str, verb: str = "utterances", *others: str) -> Corpus:
     """`KIND:URI` as a Corpus that exists. Raises UserError for an unknown kind or a missing place.
 
@@ -109,7 +114,7 @@ def parse_corpus(text: str, verb: str = "utterances", *others: str) -> Corpus:
     kind = OTHER_SPELLINGS.get(kind, kind)
     if not colon or kind not in corpus_kinds(verb, *others):
         raise UserError(f"corpus {text!r}: write KIND:URI with KIND one of {', '.join(corpus_kinds(verb, *others))}")
-    if kind == "demo":
+    if is_generated(kind):
         return Corpus(kind=kind, uri=uri, verb=verb)
     if readable_name(uri) != uri or "\0" in uri:
         raise UserError(f"corpus {text!r}: the name of its place is not UTF-8; rename it")
@@ -125,7 +130,7 @@ def parse_corpus(text: str, verb: str = "utterances", *others: str) -> Corpus:
 
 def fingerprint(corpus: Corpus) -> str:
     """Changes whenever a file of the corpus does: a hash of every name, size and time (or ETag). Reads no content."""
-    if corpus.kind == "demo":
+    if is_generated(corpus.kind):
         return "generated"
     if corpus.kind == SHARDED:
         _, files = expand_shards(corpus.uri)

@@ -14,25 +14,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from infra.artifact_store import Artifact, Draft, new_draft
-from infra.errors import UserError
 from tasks.corpora.corpus_uri import Corpus, IngestConfig
 from tasks.corpora.utterance import NOT_CHARGED, QUARANTINE, SPLITS
-from tasks.ingest.ingest_shard import JOBS
 from tasks.ingest.shard_format import INDEX, TEXT
+from tasks.ingest.shard_jobs import JOBS, TooManyRejects
 from tasks.ingest.speaking_rate import fit_speaking_rate, log_rates
 from tasks.ingest.split_corpus import sentence_hash
 from tasks.steps.parquet_io import from_parquet
 
 SCRATCH = (JOBS, "parts", "pieces")
 TABLES = ("index.parquet", "quarantine.parquet", "summary.json")
-
-
-class TooManyRejects(UserError):  # noqa: N818  (as UserError)
-    """tables: the artifact that lists them, with the index of what could be used and the summary of both."""
-
-    def __init__(self, message: str, tables: Artifact) -> None:
-        super().__init__(message)
-        self.tables = tables
 
 
 @dataclass(slots=True)

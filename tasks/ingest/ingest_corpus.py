@@ -10,38 +10,40 @@ import importlib
 import json
 import math
 import re
-import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 from operator import itemgetter
-from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from infra.artifact_store import Artifact, Draft, open_draft
-from tasks.corpora import archive_index
-from tasks.corpora.corpus_files import CorpusFiles, open_corpus, open_generated_corpus
+from tasks.corpora.corpus_files import CorpusFiles
 from tasks.corpora.corpus_uri import Corpus, IngestConfig
 from tasks.corpora.utterance import QUARANTINE, SPLITS, Reject, Utterance
 from tasks.ingest.finalize_ingest import finalize_ingest
-from tasks.ingest.ingest_shard import JOB, JOBS, NO_SPAN, ingest_shard, serialize_clips
+from tasks.ingest.ingest_shard import JOB, ingest_shard, serialize_clips
 from tasks.ingest.pair_filter import PAIRS, drop_repeated_pairs, pair_filter
 from tasks.ingest.row_origins import Origins
 from tasks.ingest.shard_format import canonical_json
+from tasks.ingest.shard_jobs import (
+    JOBS,
+    NO_SPAN,
+    NOT_IN_A_KEY,
+    RejectTable,
+    group_rows,
+    open_source,
+    unfinished_jobs,
+)
 from tasks.ingest.split_corpus import split_corpus
 from tasks.steps.parquet_io import to_parquet, to_table
 from tasks.steps.pipeline_step import step
 from tasks.steps.ray_jobs import Job, run_jobs
 
-FIRST_ROWS, LAST_ROWS, SHARDS_A_STEP = 128, 4096, 8  # shards grow: few clips still make enough shards for all cores
-REJECTS_HELD = 4096
 PIECES_HELD = 1 << 16  # rows that are pieces of recordings, brought together before they are jobs
 PIECE_BYTES = 96_000  # a second, at most
 MEASURED = ("dev", "test")  # splits that nothing is learned from
-NOT_IN_A_KEY = re.compile(r"[^A-Za-z0-9_-]")
 _json = lru_cache(json.dumps)  # of what most rows have in common
 
 Row = Utterance | Reject
@@ -77,7 +79,7 @@ def write_shards(rows: Iterator[Row], source: CorpusFiles, options: IngestConfig
     limits["pairs"] = pair_filter(options) if options.target_language else None
     jobs = [limits | place for place in _write_jobs(rows, source, options, out)]
     jobs.reverse()  # the small ones end last
-    for _ in run_jobs(ingest_shard, _unfinished(jobs, out), "ingest"):
+    for _ in run_jobs(ingest_shard, unfinished_jobs(jobs, out), "ingest"):
         pass
     return [job["name"] for job in jobs]
 
@@ -95,17 +97,6 @@ def count_splits(corpus: Corpus, options: IngestConfig) -> dict[str, int]:
         return dict(Counter(row.split for row in read_rows(open_source(corpus, options, out), corpus, options, SPLITS)))
     finally:
         out.discard()
-
-
-def open_source(corpus: Corpus, options: IngestConfig, out: Draft) -> CorpusFiles:
-    """The corpus' files; those of a generated one are made in the draft."""
-    reader = importlib.import_module(f"tasks.corpora.readers.{corpus.kind}")
-    if not hasattr(reader, "generate"):
-        return open_corpus(corpus, out)
-    with tempfile.TemporaryDirectory() as folder:
-        if archive_index.INDEX not in out.finished():
-            reader.generate(Path(folder), options)
-        return open_generated_corpus(Path(folder), out)
 
 
 def _checked(rows: Iterator[Row]) -> Iterator[Row]:
@@ -131,42 +122,16 @@ def _write_jobs(rows: Iterator[Row], source: CorpusFiles, options: IngestConfig,
         out.writing("parts/rows.rejects.parquet") as file,
         pq.ParquetWriter(file, QUARANTINE) as table,
     ):
-        rejects = _Rejects(table)
+        rejects = RejectTable(table)
         located = _located(rows, source, rejects)
-        for name, group in _grouped(_together(located), options.shard_mb * 2**20):
+        for name, group in group_rows(_together(located), options.shard_mb * 2**20):
             offset, size = lists.tell(), lists.write(to_parquet(to_table(group, JOB)))
             jobs.append({"name": name, "offset": offset, "size": size})
         rejects.flush()
     return jobs
 
 
-def _unfinished(jobs: list[Job], out: Draft) -> list[Job]:
-    """The jobs without an index; what one that was killed has rejected is forgotten, for it may now find the clip."""
-    done = out.finished()
-    todo = [job for job in jobs if f"parts/{job['name']}.index.parquet" not in done]
-    for name in done.intersection(f"parts/{job['name']}.rejects.parquet" for job in todo):
-        out.remove(name)
-    return todo
-
-
-class _Rejects:
-    """Rejects on their way into a table."""
-
-    def __init__(self, table: pq.ParquetWriter) -> None:
-        self.table, self.held = table, list[dict[str, str]]()
-
-    def add(self, reject: Reject) -> None:
-        self.held.append(reject._asdict())
-        if len(self.held) >= REJECTS_HELD:
-            self.flush()
-
-    def flush(self) -> None:
-        if self.held:
-            self.table.write_table(pa.Table.from_pylist(self.held, QUARANTINE))
-        self.held.clear()
-
-
-def _located(rows: Iterator[Row], source: CorpusFiles, rejects: _Rejects) -> Iterator[tuple[dict[str, str], int]]:
+def _located(rows: Iterator[Row], source: CorpusFiles, rejects: RejectTable) -> Iterator[tuple[dict[str, str], int]]:
     """Utterances with a key and the places of their clips, and their size in bytes."""
     keys = _Keys()
     for row in rows:
@@ -252,29 +217,3 @@ def _extension(clip: str) -> str:
 @lru_cache(256)
 def _letters(suffix: str) -> str:
     return re.sub(r"[^a-z0-9]", "", suffix.lower())
-
-
-def _grouped(rows: Iterator[tuple[dict[str, str], int]], shard_bytes: float) -> Iterator[tuple[str, list[dict]]]:
-    """Rows of one split each, as many as make a shard, under the shard's name."""
-    held: dict[str, list[dict]] = defaultdict(list)
-    sizes, made = Counter[str](), Counter[str]()
-
-    def closed(split: str) -> tuple[str, list[dict]]:
-        name, group = f"{split}-{made[split]:05d}", held.pop(split)
-        made[split] += 1
-        sizes[split] = 0
-        return name, group
-
-    for row, size in rows:
-        split = row["split"]
-        most = min(LAST_ROWS, FIRST_ROWS << made[split] // SHARDS_A_STEP)
-        # The pieces of one recording may make a shard up to twice as large: another one would decode it again.
-        more = (
-            2 if held[split] and row.get("span", NO_SPAN) != NO_SPAN and held[split][-1]["clips"] == row["clips"] else 1
-        )
-        if held[split] and (sizes[split] + size > more * shard_bytes or len(held[split]) >= more * most):
-            yield closed(split)
-        held[split].append(row)
-        sizes[split] += size
-    for split in sorted(held):
-        yield closed(split)

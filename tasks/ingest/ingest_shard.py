@@ -24,15 +24,14 @@ from tasks.corpora.utterance import QUARANTINE
 from tasks.ingest import tar
 from tasks.ingest.pair_filter import PairFilter
 from tasks.ingest.shard_format import INDEX, TEXT, Sample, write_sample
+from tasks.ingest.shard_jobs import JOBS, NO_SPAN
 from tasks.steps.parquet_io import from_parquet, to_parquet, to_table
 from tasks.steps.ray_jobs import Job
 
 LARGEST_BYTES = 1 << 28  # of one clip: what is larger is refused unread
 AHEAD, AHEAD_BYTES = 8, 4 << 20  # rows whose clips, none of them larger, are fetched from S3 before they are needed
-NO_SPAN = "null"
 NO_SOUND = ("mfc", "raw")  # without a header, which a recording has to have
 TEXT_COLUMNS = ("key", "split", "text", "speaker", "tags", "source")
-JOBS = "jobs"  # one file: a Parquet table for each shard to be, one after the other
 JOB = pa.schema([(name, pa.string()) for name in (*TEXT_COLUMNS, "pauses_ms", "span", "channels", "content")])
 JOB = JOB.append(pa.field("clips", pa.binary()))  # their places, which need not be Unicode
 

@@ -33,12 +33,14 @@ SOURCE = "source/"  # before the names of a source tokenizer's files, where the 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerConfig:
     """kind: what a token is. vocabulary_size: for words the most frequent so many, for BPE and unigram all ids.
+    minimum_count: for words, how often one has to be there.
     most_characters: for characters, how many there may be. specials: whether ids are kept for padding, sentence ends
     and what is unknown; a stream of characters needs none of them.
     """
 
     kind: Literal["characters", "words", "bpe", "unigram"] = "characters"
     vocabulary_size: int = 1000
+    minimum_count: int = 1
     most_characters: int = 8000
     specials: bool = True
     text: NormalizationConfig = field(default_factory=NormalizationConfig)
@@ -231,7 +233,10 @@ def fit_characters(texts: Iterable[str], config: TokenizerConfig) -> list[str]:
 
 def fit_words(texts: Iterable[str], config: TokenizerConfig) -> list[str]:
     counts = Counter(word for text in texts for word in text.split())
-    ranked = sorted(counts, key=lambda word: (-counts[word], word))
+    often = (word for word, count in counts.items() if count >= config.minimum_count)
+    ranked = sorted(often, key=lambda word: (-counts[word], word))
+    if not ranked:
+        raise UserError(f"no word is there tokens.minimum_count={config.minimum_count} times; set it lower")
     return sorted(ranked[: config.vocabulary_size - len(SPECIALS)])
 
 

@@ -6,8 +6,10 @@ from small_corpora import write_common_voice
 
 from tasks.bundles.fit_classifier_vocabulary import LabelConfig, fit_classifier_vocabulary
 from tasks.corpora.corpus_uri import Corpus, IngestConfig, fingerprint, parse_corpus
+from tasks.corpora.photo_row import PhotoIngestConfig
 from tasks.features.extract_features import extract_features
 from tasks.ingest.ingest_corpus import ingest_corpus
+from tasks.ingest.ingest_photos import ingest_photos
 from tasks.steps.in_process import run_in_process
 from tasks.training.run_training import Workers
 from tasks.training.train_classifier import train_classifier
@@ -43,6 +45,17 @@ def taken_in(in_this_process):
     def run(place, **options):
         corpus = parse_corpus(place, "labeled")
         return ingest_corpus.fn(corpus, fingerprint(corpus), IngestConfig(**options), ("train", "dev", "test"))
+
+    return run
+
+
+@pytest.fixture
+def photographed(in_this_process):
+    """`photographed("coco:place", **options)`: the same for photos with captions."""
+
+    def run(place, splits=("train", "dev", "test"), **options):
+        corpus = parse_corpus(place, "photos")
+        return ingest_photos.fn(corpus, fingerprint(corpus), PhotoIngestConfig(**options), splits)
 
     return run
 

@@ -17,7 +17,7 @@ from infra import storage
 from infra.artifact_store import Draft, file_sha256, open_draft
 from infra.errors import UserError
 from tasks.corpora.utterance import QUARANTINE
-from tasks.ingest import ingest_corpus, ingest_shard
+from tasks.ingest import ingest_corpus, ingest_shard, shard_jobs
 from tasks.ingest.ingest_corpus import list_splits
 from tasks.ingest.shard_format import read_sample, read_shard
 from tasks.steps.parquet_io import to_parquet, to_table
@@ -167,11 +167,11 @@ def test_a_full_disk_is_said_in_one_line(common_voice, ingested, monkeypatch):
 
 def test_shards_grow_so_that_few_clips_still_make_many(monkeypatch):
     rows = (({"split": "train"}, 10) for _ in range(40_000))
-    sizes = [len(group) for _, group in ingest_corpus._grouped(rows, 1e9)]
+    sizes = [len(group) for _, group in shard_jobs.group_rows(rows, 1e9)]
     assert sum(sizes) == 40_000
     assert sizes[0] == 128
     assert max(sizes) == 4096
-    by_bytes = [len(g) for _, g in ingest_corpus._grouped((({"split": "dev"}, 10) for _ in range(100)), 100)]
+    by_bytes = [len(g) for _, g in shard_jobs.group_rows((({"split": "dev"}, 10) for _ in range(100)), 100)]
     assert by_bytes == [10] * 10
 
 
