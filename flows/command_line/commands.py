@@ -22,6 +22,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "train-ngram": "flows.train_ngram",
         "train-classifier": "flows.train_classifier",
         "train-translation": "flows.train_translation",
+        "train-captioning": "flows.train_captioning",
         "compare": "flows.compare",
         "tune-decoding": "flows.tune_decoding",
         "retrain": "flows.retrain",

@@ -3,7 +3,13 @@
 from flows.command_line.source_help import corpus_kinds
 from infra.errors import end_unread
 
-USES = {"utterances": "recognizers", "labeled": "classifiers", "documents": "language models", "pairs": "translators"}
+USES = {
+    "utterances": "recognizers",
+    "labeled": "classifiers",
+    "documents": "language models",
+    "pairs": "translators",
+    "photos": "captioners",
+}
 
 
 def corpora_text() -> str:

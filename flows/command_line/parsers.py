@@ -28,6 +28,7 @@ RECIPE_CLASSES = {
     "ngram": "NGramRecipe",
     "classification": "ClassificationRecipe",
     "translation": "TranslationRecipe",
+    "captioning": "CaptioningRecipe",
 }
 
 
@@ -53,7 +54,7 @@ def training_parser(flow: str, recipes: str, *, workers: bool = True) -> Parser:
 
 
 def comparison_parser() -> Parser:
-    parser = _recipe_parser("compare", ("asr", "language_model", "classification", "translation"))
+    parser = _recipe_parser("compare", ("asr", "language_model", "classification", "translation", "captioning"))
     parser.add_argument("--recipes", required=True, dest="names", metavar="NAME[,NAME...]")
     parser.add_argument(
         "--seeds", type=parse_seeds, default=(0,), metavar="0,1", help="each recipe is trained with each"
@@ -150,7 +151,7 @@ def ingest_parser() -> Parser:
     parser = Parser(module_description("flows.ingest"), _kinds_text(*RECIPE_CLASSES))
     parser.add_argument("--corpus", required=True, metavar="KIND:URI")
     parser.add_argument("--recipe", default="", metavar="NAME", help="take in what a training with it does")
-    what = ("speech", "labels", "text", "pairs")
+    what = ("speech", "labels", "text", "pairs", "photos")
     parser.add_argument("--what", default="", choices=what, help="of a corpus that can be read as several")
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="ingest.KEY=VALUE")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
@@ -211,6 +212,7 @@ PARSERS: dict[str, Callable[[], Parser]] = {
     "flows.train_ngram": partial(training_parser, "train_ngram", "ngram", workers=False),
     "flows.train_classifier": partial(training_parser, "train_classifier", "classification"),
     "flows.train_translation": partial(training_parser, "train_translation", "translation"),
+    "flows.train_captioning": partial(training_parser, "train_captioning", "captioning"),
     "flows.compare": comparison_parser,
     "flows.evaluate": partial(model_parser, "evaluate", "test"),
     "flows.tune_decoding": tune_parser,

@@ -19,6 +19,7 @@ TRAINING = {
     "train-ngram": "ngram",
     "train-classifier": "classification",
     "train-translation": "translation",
+    "train-captioning": "captioning",
 }
 
 

@@ -9,21 +9,25 @@ from tasks.batches.token_chunks import ChunkConfig
 from tasks.bundles.add_decoding_resources import TranscriptLMConfig
 from tasks.bundles.fit_classifier_vocabulary import LabelConfig
 from tasks.bundles.fit_translation_vocabularies import TranslationTokensConfig
-from tasks.bundles.search_dry_run import dry_run_search, dry_run_translation
+from tasks.bundles.search_dry_run import dry_run_captions, dry_run_search, dry_run_translation
 from tasks.bundles.speaker_batch_norm import AdaptationConfig
 from tasks.corpora.corpus_uri import IngestConfig
+from tasks.corpora.photo_row import PhotoIngestConfig
 from tasks.decoding.generate_text import Prompt
 from tasks.features.augment import AugmentConfig
 from tasks.features.front_end import FrontEnd
+from tasks.features.image_front_end import ImageFrontEnd
 from tasks.ingest.ingest_text import TextIngestConfig
 from tasks.ngram.text_lines import LineSplitConfig
 from tasks.ngram.train_ngram import NGramConfig, NGramTrainingConfig
 from tasks.scoring.evaluate_asr import ScoringConfig
 from tasks.scoring.evaluate_translation import TranslationScoringConfig
+from tasks.text.caption_vocabulary import CAPTION_TOKENS
 from tasks.text.tokenizer import TokenizerConfig
 from tasks.training.optimizer import FitConfig
 from tasks.training.parameter_groups import check_patterns
 from tasks.training.train_asr import TrainingConfig
+from tasks.training.train_captioner import CaptionTrainingConfig
 from tasks.training.train_classifier import ClassifierTrainingConfig
 from tasks.training.train_language_model import LMTrainingConfig
 from tasks.training.train_translation import TranslationTrainingConfig
@@ -193,3 +197,28 @@ class TranslationRecipe:
             batching=self.batching,
             fit=self.fit,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptioningRecipe:
+    """Every config of a captioner's run. model: the Config of a file in models/ that is a `Captioner`. batching: of
+    tokens, where others have frames.
+    """
+
+    model: Any
+    ingest: PhotoIngestConfig = field(default_factory=PhotoIngestConfig)
+    tokens: TokenizerConfig = CAPTION_TOKENS
+    features: ImageFrontEnd = field(default_factory=ImageFrontEnd)
+    batching: BatchingConfig = field(default_factory=BatchingConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+    beam: Beam = field(default_factory=Beam)
+    scoring: ScoringConfig = field(default_factory=ScoringConfig)
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what cannot be honored, before anything is read."""
+        assert self.training
+        dry_run_captions(self.model, self.features, self.beam)
+
+    @property
+    def training(self) -> CaptionTrainingConfig:
+        return CaptionTrainingConfig(model=self.model, front_end=self.features, batching=self.batching, fit=self.fit)

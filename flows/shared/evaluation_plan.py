@@ -24,6 +24,7 @@ from tasks.bundles.model_bundle import (
 )
 from tasks.bundles.speaker_batch_norm import AdaptationConfig
 from tasks.corpora.corpus_uri import IngestConfig
+from tasks.corpora.photo_row import PhotoIngestConfig
 from tasks.ingest.ingest_text import TextIngestConfig
 from tasks.ngram.train_ngram import open_ngram
 from tasks.scoring.evaluate_asr import ScoringConfig
@@ -74,6 +75,16 @@ class TranslationPlan:
     scoring: TranslationScoringConfig = field(default_factory=TranslationScoringConfig)
 
 
+@dataclass(frozen=True, kw_only=True)
+class CaptionPlan:
+    """The same for a captioner."""
+
+    ingest: PhotoIngestConfig = field(default_factory=PhotoIngestConfig)
+    batching: BatchingConfig
+    beam: Beam
+    scoring: ScoringConfig = field(default_factory=ScoringConfig)
+
+
 def classifier_plan(bundle: Artifact) -> EvaluationPlan:
     return EvaluationPlan(adapt=bundle_adaptation(bundle))
 
@@ -97,6 +108,16 @@ def check_translation(bundle: Artifact, plan: TranslationPlan) -> Artifact:
     if asked != own:
         told = " to ".join(asked), " to ".join(own)
         raise UserError(f"{bundle}: asked to translate {told[0]}, and it was trained on {told[1]}")
+    check_golden_outputs(bundle, plan.beam)
+    return bundle
+
+
+def caption_plan(bundle: Artifact) -> CaptionPlan:
+    return CaptionPlan(batching=read_training(bundle, "batching", BatchingConfig), beam=read_beam(bundle))
+
+
+def check_search(bundle: Artifact, plan: CaptionPlan) -> Artifact:
+    """The bundle. Raises UserError for a beam that its search does not take."""
     check_golden_outputs(bundle, plan.beam)
     return bundle
 

@@ -99,7 +99,7 @@ def plan_training(kind: ModelKind, order: TrainingRequest) -> TrainingPlan:
     source = import_model(model_registry.resolve_model(order.init_from))
     if model_kind(source) is not kind:
         names = {"asr": "a recognizer", "language-model": "a language model", "classifier": "a classifier"}
-        names |= {"translation": "a translator"}
+        names |= {"translation": "a translator", "captioning": "a captioner"}
         is_one = names[model_kind(source).recipes.MODEL_NAME]
         raise UserError(f"--from {order.init_from}: it is {is_one}, and this trains {names[kind.recipes.MODEL_NAME]}")
     place, recipe = resolve_recipe(order.corpus, choice.recipe, (), kind.recipes)

@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.batches.batch_loader import UtteranceDataset
-from tasks.features.front_end import CMVN
 
 
 class CaptionDataset(UtteranceDataset):
@@ -45,6 +44,8 @@ def caption_pairs(photos: pa.Table) -> pa.Table:
     return pa.Table.from_pylist(rows, pa.schema([*schema, *(pa.field(*one) for one in own)]))
 
 
-def no_normalization() -> CMVN:
-    """For annotation vectors as the backbone gives them."""
-    return CMVN("none")
+def first_captions(photos: pa.Table) -> pa.Table:
+    """The same with a row a photo, that of its first caption: what is decoded."""
+    pairs = caption_pairs(photos)
+    sizes = np.array([len(captions) for captions in photos["captions"].to_pylist()], dtype=int)
+    return pairs.take(pa.array(np.cumsum(sizes) - sizes))

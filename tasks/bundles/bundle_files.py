@@ -71,16 +71,26 @@ def _features(bundle: Artifact) -> dict[str, Any]:
     return {} if bundle.read_json(FEATURES) is None else read_object(bundle, FEATURES)
 
 
-def read_image_front_end(bundle: Artifact) -> ImageFrontEnd | None:
-    """None where the model sees no photos."""
+def read_sight(bundle: Artifact) -> tuple[ImageFrontEnd, CMVN] | None:
+    """The image front end and the normalizer of its annotation vectors, None where the model sees no photos."""
     told = _features(bundle)
     if IMAGE_FRONT_END not in told:
         return None
     with explain_bad_file(storage.join(bundle.uri, FEATURES)):
         front_end = read_config(ImageFrontEnd, told[IMAGE_FRONT_END], IMAGE_FRONT_END)
+        normalizer = read_config(CMVN, told.get("normalizer"), "normalizer")
         if front_end.size > LARGEST_PHOTO:
-            raise ValueError(f"image_front_end has photos of {front_end.size:,} pixels a side")
-    return front_end
+            raise ValueError(f"{IMAGE_FRONT_END} has photos of {front_end.size:,} pixels a side")
+        _check_normalizer(normalizer, front_end.annotation_size)
+    return front_end, normalizer
+
+
+def _check_normalizer(normalizer: CMVN, size: int) -> None:
+    given = len(normalizer.mean)
+    if normalizer.kind == "corpus" and not given == len(normalizer.deviation) == size > 0:
+        raise ValueError("normalizer has not a mean and a deviation for each coefficient of the front end")
+    if not (np.asarray(normalizer.deviation) > 0).all():
+        raise ValueError("normalizer.deviation is not above 0")
 
 
 def read_sound(bundle: Artifact) -> tuple[FrontEnd, CMVN] | None:
@@ -93,11 +103,7 @@ def read_sound(bundle: Artifact) -> tuple[FrontEnd, CMVN] | None:
         normalizer = read_config(CMVN, told.get("normalizer"), "normalizer")
         if front_end.fft_size > LONGEST_WINDOW or max(front_end.mels, front_end.bands) > MOST_BANDS:
             raise ValueError(f"front_end has a window of {front_end.fft_size:,} samples, {front_end.mels:,} mels")
-        given = len(normalizer.mean)
-        if normalizer.kind == "corpus" and not given == len(normalizer.deviation) == feature_size(front_end, given) > 0:
-            raise ValueError("normalizer has not a mean and a deviation for each coefficient of front_end")
-        if not (np.asarray(normalizer.deviation) > 0).all():
-            raise ValueError("normalizer.deviation is not above 0")
+        _check_normalizer(normalizer, feature_size(front_end, len(normalizer.mean)))
     return front_end, normalizer
 
 

@@ -35,8 +35,8 @@ from tasks.bundles.bundle_files import (
     beam_options,
     read_arrays,
     read_beam,
-    read_image_front_end,
     read_object,
+    read_sight,
     read_sound,
     read_spec,
 )
@@ -70,6 +70,14 @@ class AudioConfig:
 
 
 @dataclass(frozen=True)
+class PhotoConfig:
+    """How a photo becomes a source: the same for its annotation vectors."""
+
+    front_end: ImageFrontEnd
+    normalizer: CMVN
+
+
+@dataclass(frozen=True)
 class Bundle:
     """A model ready to use."""
 
@@ -79,7 +87,7 @@ class Bundle:
     beam: Beam
     spelling: TextTokenizer | None = None  # of the texts that it reads, where they are not what it says
     lm: Decoder | None = None  # that its searches fuse, words included
-    sight: ImageFrontEnd | None = None  # what its sources are made of where it sees photos
+    sight: PhotoConfig | None = None  # what its sources are made of where it sees photos
 
     @property
     def front_end(self) -> FrontEnd:
@@ -87,7 +95,9 @@ class Bundle:
 
     @property
     def normalizer(self) -> CMVN:
-        return self._heard.normalizer
+        """Of frames, or annotation vectors; of tokens none."""
+        made = self.sound or self.sight
+        return made.normalizer if made else CMVN("none")
 
     @property
     def _heard(self) -> AudioConfig:
@@ -97,9 +107,8 @@ class Bundle:
 
     def source(self, stored: np.ndarray) -> Padded:
         """Stored frames (T, D), annotation vectors (L, D), or the tokens (T,) of a text, as the model's source."""
-        if self.sound:
-            return Padded.stack([torch.from_numpy(self.normalizer(stored))])
-        return Padded.stack([torch.from_numpy(stored.astype(np.float32 if self.sight else np.int64))])
+        of_tokens = not (self.sound or self.sight)
+        return Padded.stack([torch.from_numpy(stored.astype(np.int64) if of_tokens else self.normalizer(stored))])
 
 
 @dataclass(frozen=True)
@@ -115,7 +124,7 @@ class BundleContents:
     training: dict[str, Any]
     golden: dict[str, np.ndarray]
     quarantine: bytes = b""  # Parquet, empty for none
-    sight: ImageFrontEnd | None = None  # in place of sound
+    sight: PhotoConfig | None = None  # in place of sound
 
 
 def write_bundle(contents: BundleContents) -> Artifact:
@@ -132,8 +141,13 @@ def write_bundle(contents: BundleContents) -> Artifact:
         )
         for name in contents.tokenizer.names():
             out.put(name, contents.tokenizer.read(name))
-        out.put_json(FEATURES, {IMAGE_FRONT_END: asdict(sight)} if sight else sound and asdict(sound))
-        for name, place in stored_backbone(sight).items() if sight else ():
+        out.put_json(
+            FEATURES,
+            {IMAGE_FRONT_END: asdict(sight.front_end), "normalizer": asdict(sight.normalizer)}
+            if sight
+            else sound and asdict(sound),
+        )
+        for name, place in stored_backbone(sight.front_end).items() if sight else ():
             out.put(BACKBONE + name, place)
         out.put_json(DECODING, beam_options(contents.beam))
         out.put_json("training.json", contents.training)
@@ -157,8 +171,8 @@ def load_bundle(artifact: Artifact) -> Bundle:
     if spelling and spec["source_size"] != len(spelling):
         told = f"{spec['source_size']} source tokens, {SOURCE}{FILE} has {len(spelling)}"
         raise UserError(f"{artifact.uri}: the model has {told}")
-    sight, size = read_image_front_end(artifact), spec["source_size"]
-    if (sound and size != feature_size(sound[0], size)) or (sight and size != sight.annotation_size):
+    sight, size = read_sight(artifact), spec["source_size"]
+    if (sound and size != feature_size(sound[0], size)) or (sight and size != sight[0].annotation_size):
         raise UserError(f"{artifact.uri}: the model reads {size} coefficients, {FEATURES} makes others")
     model, beam = read_model(artifact), read_beam(artifact)
     return Bundle(
@@ -254,10 +268,8 @@ def is_classifier(bundle: Artifact) -> bool:
 
 def bundle_image_front_end(bundle: Artifact) -> ImageFrontEnd | None:
     """The same of what sees photos: ready to use, for the backbone that the bundle holds is in the store then."""
-    front_end = read_image_front_end(bundle)
-    if front_end:
-        store_backbone(front_end, bundle.read(BACKBONE + WEIGHTS))
-    return front_end
+    sight = read_sight(bundle)
+    return store_backbone(sight[0], bundle.read(BACKBONE + WEIGHTS)) if sight else None
 
 
 def is_translator(bundle: Artifact) -> bool:

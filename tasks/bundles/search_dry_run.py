@@ -9,6 +9,7 @@ from models.search.language.lexicon_and_hotwords import LexiconAndHotwords
 from models.search.language.ngram_lm import Level, NGram
 from models.special_tokens import SPECIALS
 from tasks.features.front_end import FrontEnd, feature_size
+from tasks.features.image_front_end import ImageFrontEnd
 
 GIVEN_SIZE = 80  # of frames that a corpus brings, which is not known before they are read
 LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
@@ -38,6 +39,14 @@ def dry_run_translation(config: Any, beam: Beam) -> None:
     with torch.device("meta"):
         model: Model = config.build(len(TEXTS), len(TEXTS))
     nothing = torch.empty(0, 1, dtype=torch.long, device="meta")
+    model.eval().search(Padded(nothing, torch.empty(0, dtype=torch.long)), beam)
+
+
+def dry_run_captions(config: Any, front_end: ImageFrontEnd, beam: Beam) -> None:
+    """The same of a model that reads annotation vectors."""
+    with torch.device("meta"):
+        model: Model = config.build(front_end.annotation_size, len(TEXTS))
+    nothing = torch.empty(0, front_end.places, front_end.annotation_size, device="meta")
     model.eval().search(Padded(nothing, torch.empty(0, dtype=torch.long)), beam)
 
 

@@ -14,6 +14,7 @@ from models.search.attention.teacher_forced_attention import teacher_forced_atte
 from tasks.bundles.model_bundle import Bundle, check_golden_outputs
 from tasks.decoding.decode_speech import DecodingConfig
 from tasks.decoding.shard_inference import Inputs, infer
+from tasks.ingest.photo_shard import BOX
 from tasks.steps.pipeline_step import step
 
 HYPOTHESIS = pa.struct({"text": pa.string(), "score": pa.float64(), "truncated": pa.bool_()})
@@ -28,8 +29,13 @@ CAPTIONS = pa.schema(
         "attention": pa.list_(pa.list_(pa.float32())),  # for each of them over the L places; none where it has none
         "references": pa.list_(pa.string()),  # normalized, as the model learns them
         "source": pa.string(),
+        "width": pa.int32(),
+        "height": pa.int32(),
+        "boxes": pa.list_(BOX),
     }
 )
+
+KNOWN = ("key", "references", "source", "width", "height", "boxes")
 
 
 @step
@@ -53,7 +59,7 @@ def describe(bundle: Bundle, inputs: Inputs, beam: Beam) -> list[dict[str, Any]]
         for key, nbest, attention in zip(batch.keys, nbests, looked, strict=True):
             weights = None if attention is None else attention[: len(nbest[0].tokens)].tolist()
             found[key] = caption_row(nbest, bundle) | {"attention": weights}
-    known = inputs.utterances.index.select(("key", "references", "source")).to_pylist()
+    known = inputs.utterances.index.select(KNOWN).to_pylist()
     return [row | found[row["key"]] for row in known]
 
 

@@ -16,9 +16,9 @@ from infra.artifact_store import Artifact, Draft
 from models.interface import Batch
 from tasks.batches.batch_loader import UtteranceDataset
 from tasks.batches.batch_sampler import BatchingConfig
+from tasks.batches.caption_dataset import CaptionDataset, first_captions
 from tasks.bundles.model_bundle import Bundle, load_in_actor
 from tasks.bundles.speaker_batch_norm import AdaptationConfig, Speakers, batches_by_speaker, speakers_to_adapt
-from tasks.features.front_end import CMVN
 from tasks.ingest.shard_index import list_shards, read_index
 from tasks.steps.parquet_parts import write_parts
 from tasks.steps.ray_jobs import Job
@@ -73,13 +73,16 @@ class ShardModel(Generic[Made]):
     ) -> None:
         self.bundle, self.device = load_in_actor(bundle)
         self.function, self.features, self.inference = function, features, inference
-        self.normalizer = self.bundle.normalizer if self.bundle.sound else CMVN("none")
+        self.normalizer = self.bundle.normalizer
         data = (features, inference.split)
         self.speakers = speakers_to_adapt(inference.adapt, self.bundle.model, data, self.normalizer)
 
     def __call__(self, job: Job) -> Made:
         index = read_index(self.features, self.inference.split, job["shard"])
-        utterances = UtteranceDataset(self.features, index, self.normalizer)
+        if self.bundle.sight:
+            utterances = CaptionDataset(self.features, first_captions(index), self.normalizer)
+        else:
+            utterances = UtteranceDataset(self.features, index, self.normalizer)
         return self.function(self.bundle, Inputs(utterances, self.inference.batching, self.device, self.speakers))
 
 

@@ -25,6 +25,7 @@ from tasks.features.extract_features import charge_rejects, statistics_name, to_
 from tasks.features.image_front_end import ImageFrontEnd, photo_tensor, resize_photo
 from tasks.images.photo import BadPhoto, open_photo
 from tasks.ingest import tar
+from tasks.ingest.photo_shard import BOX
 from tasks.ingest.shard_index import read_shard_rows
 from tasks.steps.parquet_io import from_parquet, to_parquet, to_table
 from tasks.steps.pipeline_step import step
@@ -43,6 +44,7 @@ IMAGE_INDEX = pa.schema(
         "frames": pa.int32(),  # L
         "width": pa.int32(),  # of the photo, upright
         "height": pa.int32(),
+        "boxes": pa.list_(BOX),  # of objects, where the corpus knows them
         "captions": pa.list_(pa.string()),  # normalized
         "token_ids": pa.list_(pa.list_(pa.int32())),  # of each
         "source": pa.string(),

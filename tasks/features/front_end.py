@@ -233,10 +233,17 @@ def least_deviation(mean: np.ndarray) -> np.ndarray:
 
 def fit_cmvn(statistics: dict, front_end: FrontEnd) -> CMVN:
     """From `{"frames", "sum": [D], "squares": [D]}` of the training split."""
-    empty = CMVN(front_end.normalize, **{name: getattr(front_end, name) for name in OF_WHOLE_UTTERANCES})
-    if front_end.normalize != "corpus":
-        return empty
+    own = {name: getattr(front_end, name) for name in OF_WHOLE_UTTERANCES}
+    return (
+        replace(fit_normalizer(statistics), **own)
+        if front_end.normalize == "corpus"
+        else CMVN(front_end.normalize, **own)
+    )
+
+
+def fit_normalizer(statistics: dict) -> CMVN:
+    """Of each coefficient, from the same."""
     mean = np.asarray(statistics["sum"]) / statistics["frames"]
     variance = np.asarray(statistics["squares"]) / statistics["frames"] - mean**2
     deviation = np.maximum(np.sqrt(np.maximum(variance, 0)), least_deviation(mean))
-    return replace(empty, mean=tuple(mean.tolist()), deviation=tuple(deviation.tolist()))
+    return CMVN("corpus", mean=tuple(mean.tolist()), deviation=tuple(deviation.tolist()))

@@ -10,8 +10,7 @@ from infra.artifact_store import Artifact
 from infra.errors import UserError
 from models.interface import Beam
 from tasks.bundles import training_checkpoints
-from tasks.bundles.model_bundle import GOLDEN, AudioConfig, BundleContents, write_bundle
-from tasks.features.image_front_end import ImageFrontEnd
+from tasks.bundles.model_bundle import GOLDEN, AudioConfig, BundleContents, PhotoConfig, write_bundle
 from tasks.steps.mlflow_run import mlflow_run
 from tasks.training.run_training import Workers, run_training
 from tasks.training.train_loop import TrainJob
@@ -22,7 +21,7 @@ def finalize_training(
     job: TrainJob,
     workers: Workers,
     told: dict[str, Any],
-    made_with: AudioConfig | ImageFrontEnd | None,
+    made_with: AudioConfig | PhotoConfig | None,
     quarantine: bytes = b"",
 ) -> Artifact:
     """The bundle. key: of the training step. told: goes into its training.json beside the history. made_with: what
@@ -44,8 +43,8 @@ def finalize_training(
             sizes=job.sizes,
             weights=training_checkpoints.select_weights(job.draft, job.fit.average_last),
             tokenizer=job.tokenizer,
-            sound=None if isinstance(made_with, ImageFrontEnd) else made_with,
-            sight=made_with if isinstance(made_with, ImageFrontEnd) else None,
+            sound=None if isinstance(made_with, PhotoConfig) else made_with,
+            sight=made_with if isinstance(made_with, PhotoConfig) else None,
             beam=Beam(),
             training={"history": standing["history"], "best": standing["best"]} | begun | told,
             golden=job.dev.first(GOLDEN),

@@ -12,7 +12,10 @@ from infra.errors import UserError
 from models.families.captioner import Captioner
 from models.interface import Model
 from tasks.batches.batch_sampler import BatchingConfig
-from tasks.batches.caption_dataset import CaptionDataset, caption_pairs, no_normalization
+from tasks.batches.caption_dataset import CaptionDataset, caption_pairs
+from tasks.bundles.model_bundle import PhotoConfig
+from tasks.bundles.pretrained_model import source_normalizer
+from tasks.features.front_end import fit_normalizer
 from tasks.features.image_front_end import ImageFrontEnd
 from tasks.ingest.shard_index import read_index
 from tasks.steps.pipeline_step import step
@@ -54,7 +57,8 @@ def train_captioner(
     key = train_captioner.key(features, tokenizer, training, workers)
     job = prepare_captioner(open_draft("training", key[:32]), features, tokenizer, training)
     configs = {name: asdict(getattr(training, name)) for name in ("fit", "batching")}
-    return finalize_training(key, job, workers, {"features": features.digest} | configs, training.front_end)
+    sight = PhotoConfig(training.front_end, job.dev.normalizer)
+    return finalize_training(key, job, workers, {"features": features.digest} | configs, sight)
 
 
 def prepare_captioner(
@@ -65,13 +69,14 @@ def prepare_captioner(
     for split, index in (("training", rows), ("dev", dev)):
         if not len(index):
             raise UserError(f"{features}: the {split} split is empty")
+    normalizer = source_normalizer(training.init_from) or fit_normalizer(features.read_json("statistics.json"))
     return TrainJob(
         draft=draft,
         model=training.model,
         sizes=(training.front_end.annotation_size, len(load_tokenizer(tokenizer))),
         tokenizer=tokenizer,
-        train=CaptionDataset(features, rows, no_normalization()),
-        dev=CaptionDataset(features, dev, no_normalization()),
+        train=CaptionDataset(features, rows, normalizer),
+        dev=CaptionDataset(features, dev, normalizer),
         batching=training.batching,
         fit=training.fit,
         measure=check_metric(CaptionMetrics(), training.fit),

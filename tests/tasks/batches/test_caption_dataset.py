@@ -8,7 +8,7 @@ import torch
 from infra.artifact_store import new_draft
 from tasks.batches.batch_loader import prefetch
 from tasks.batches.batch_sampler import BatchingConfig, plan_batches
-from tasks.batches.caption_dataset import CaptionDataset, caption_pairs, no_normalization
+from tasks.batches.caption_dataset import CaptionDataset, caption_pairs
 from tasks.features.extract_features import to_npy
 from tasks.features.extract_image_features import IMAGE_INDEX
 from tasks.features.front_end import CMVN
@@ -39,7 +39,7 @@ def dataset(artifact_root):
                 row |= {"captions": [f"{p} {c}" for c in many], "token_ids": [ids(p, c) for c in many]}
                 rows.append(row)
         out.put_json("nothing.json", {})
-    return CaptionDataset(out.result(), caption_pairs(pa.Table.from_pylist(rows, IMAGE_INDEX)), no_normalization())
+    return CaptionDataset(out.result(), caption_pairs(pa.Table.from_pylist(rows, IMAGE_INDEX)), CMVN("none"))
 
 
 def test_pairs_in_batches_are_the_photos_and_their_captions(dataset):
