@@ -30,7 +30,7 @@ def train_captioning(
     """Train a captioner on photos, measure it, and register it.
 
     Args:
-        corpus: KIND:URI, such as coco:/data/flickr8k or captions:s3://bucket/photos.csv (kinds: tasks/corpora/readers/).
+        corpus: KIND:URI, such as coco:/data/flickr8k or captions:s3://bucket/photos.csv (tasks/corpora/readers/).
         recipe: a function of flows/recipes/captioning.py.
         settings: values to replace in the recipe, such as fit.epochs=20.
         workers: Ray Train workers; each takes a GPU where the cluster has them; 0: the training in this process.

@@ -76,6 +76,10 @@ class PhotoConfig:
     front_end: ImageFrontEnd
     normalizer: CMVN
 
+    def described(self) -> dict[str, Any]:
+        """What features.json says of it."""
+        return {IMAGE_FRONT_END: asdict(self.front_end), "normalizer": asdict(self.normalizer)}
+
 
 @dataclass(frozen=True)
 class Bundle:
@@ -141,12 +145,7 @@ def write_bundle(contents: BundleContents) -> Artifact:
         )
         for name in contents.tokenizer.names():
             out.put(name, contents.tokenizer.read(name))
-        out.put_json(
-            FEATURES,
-            {IMAGE_FRONT_END: asdict(sight.front_end), "normalizer": asdict(sight.normalizer)}
-            if sight
-            else sound and asdict(sound),
-        )
+        out.put_json(FEATURES, sight.described() if sight else sound and asdict(sound))
         for name, place in stored_backbone(sight.front_end).items() if sight else ():
             out.put(BACKBONE + name, place)
         out.put_json(DECODING, beam_options(contents.beam))
