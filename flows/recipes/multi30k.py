@@ -17,18 +17,14 @@ EN_DE = IngestConfig(source_language="en", target_language="de", shard_mb=1)
 DE_EN = replace(EN_DE, source_language="de", target_language="en")
 LOWERCASED = replace(AS_PRINTED, case="lower")
 BATCHES = BatchingConfig(frames_per_batch=4096, utterances_per_batch=512, sorted_epochs=0)
-
-
-def joint_pieces() -> TranslationTokensConfig:
-    one = TokenizerConfig(kind="bpe", vocabulary_size=6000, text=LOWERCASED)
-    return TranslationTokensConfig(source=one, target=one, joint=True)
+PIECES = TokenizerConfig(kind="bpe", vocabulary_size=6000, text=LOWERCASED)
 
 
 def transformer_multi30k_en_de() -> TranslationRecipe:
     """Transformer, English to German, lowercased: 4 + 4 layers of 128 (Transformer-Tiny of Wu et al. 2021)."""
     return TranslationRecipe(
         ingest=EN_DE,
-        tokens=joint_pieces(),
+        tokens=TranslationTokensConfig(source=PIECES, target=PIECES, joint=True),
         model=transformer.Config(
             size=128,
             heads=4,

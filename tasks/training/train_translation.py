@@ -17,7 +17,7 @@ from tasks.ingest.shard_index import read_index
 from tasks.steps.parquet_io import to_parquet
 from tasks.steps.pipeline_step import step
 from tasks.text.tokenizer import SentencePieceTokenizer, load_source_tokenizer, load_tokenizer
-from tasks.training.dev_metrics import TranslationMetrics, check_metric
+from tasks.training.dev_metrics import TranslationMetrics
 from tasks.training.finalize_training import finalize_training
 from tasks.training.optimizer import FitConfig
 from tasks.training.parameter_groups import check_patterns
@@ -54,6 +54,9 @@ class TranslationTrainingConfig:
             raise ValueError("model.joint_vocabulary: one embedding for two vocabularies; set tokens.joint=true")
         if self.max_tokens < 1 or not 0 <= self.bpe_dropout < 1:
             raise ValueError("max_tokens is at least 1, bpe_dropout is in [0, 1)")
+        if self.fit.best_by not in TranslationMetrics.metrics:
+            measured = ", ".join(TranslationMetrics.metrics)
+            raise ValueError(f"fit.best_by={self.fit.best_by}: a translator is measured by {measured}")
         check_patterns(model, self.fit)
 
 
@@ -98,7 +101,7 @@ def prepare_translation(
         dev=PairDataset(features, dev),
         batching=training.batching,
         fit=fit,
-        measure=check_metric(TranslationMetrics(), fit),
+        measure=TranslationMetrics(),
         init_from=training.init_from,
     )
     return job, rejects

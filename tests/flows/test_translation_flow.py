@@ -69,7 +69,7 @@ def test_the_whole_way(prefect_server, tmp_path, monkeypatch):
         ("translation_small", "tokens.source.kind=words", "one kind and size"),
         ("translation_small", "tokens.source.specials=false", "specials"),
         ("translation_small", "beam.ctc_weight=0.5", "ctc_weight"),
-        ("translation_small", "fit.best_by=wer", "this run measures loss, bleu"),
+        ("translation_small", "fit.best_by=wer", "a translator is measured by loss, bleu"),
         ("translation_small", "fit.freeze=encode", "no module or parameter"),
         ("transformer_base", "model.heads=7", "heads"),
         ("bahdanau_multi30k", "bpe_dropout=1", "bpe_dropout"),
