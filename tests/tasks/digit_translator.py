@@ -1,0 +1,84 @@
+"""A translator of English numbers to German ones in reversed order, trained in a few seconds.
+
+Its bundle is made once a process, and put into the artifact store of each test that asks for it.
+"""
+
+from functools import cache
+
+import numpy as np
+import torch
+
+from infra.artifact_store import new_draft
+from models import transformer
+from models.interface import Batch, Beam, Padded
+from tasks.bundles.model_bundle import BundleContents, write_bundle
+
+ENGLISH = "one two three four five six seven eight nine ten".split()
+GERMAN = "eins zwei drei vier fünf sechs sieben acht neun zehn".split()
+LONGEST = 4
+CONFIG = transformer.Config(
+    size=32, heads=2, feed_forward_size=64, encoder_layers=1, decoder_layers=1, norm="pre", dropout=0.0,
+    label_smoothing=0.0,
+)  # fmt: skip
+KEEP = {"case": "keep", "punctuation": "keep"}
+FIRST = 4  # the id of the first word
+
+
+def reversed_number(text):
+    return " ".join(GERMAN[ENGLISH.index(word)] for word in reversed(text.split()))
+
+
+def numbers(count, seed=0, longest=LONGEST):
+    random = np.random.default_rng(seed)
+    return [" ".join(random.choice(ENGLISH, random.integers(1, longest + 1))) for _ in range(count)]
+
+
+def vocabularies():
+    with new_draft("vocabularies") as out:
+        out.put_json("tokenizer.json", {"kind": "words", "text": KEEP, "symbols": GERMAN})
+        out.put_json("source/tokenizer.json", {"kind": "words", "text": KEEP, "symbols": ENGLISH})
+    return out.result()
+
+
+def pairs(count, generator):
+    """Ids of sources and targets; words of both have the same places."""
+    lengths = torch.randint(1, LONGEST + 1, (count,), generator=generator).tolist()
+    sources = [torch.randint(FIRST, FIRST + len(ENGLISH), (n,), generator=generator) for n in lengths]
+    return Batch(("",) * count, Padded.stack(sources), Padded.stack([one.flip(0) for one in sources]))
+
+
+@cache
+def trained_weights(updates=600):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = CONFIG.build(FIRST + len(ENGLISH), FIRST + len(GERMAN))
+        generator, optimizer = torch.Generator().manual_seed(1), torch.optim.Adam(model.parameters(), 5e-3)
+        schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.02, updates)
+        for _ in range(updates):
+            loss = model.train().loss(pairs(32, generator)).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+    return {name: weight.detach().clone() for name, weight in model.state_dict().items()}
+
+
+def digit_translator(updates=600, beam=None):
+    """The bundle's artifact."""
+    golden = {f"golden-{i}": np.arange(FIRST, FIRST + i, dtype=np.int32) for i in (1, 3)}
+    return write_bundle(
+        BundleContents(
+            config=CONFIG,
+            sizes=(FIRST + len(ENGLISH), FIRST + len(GERMAN)),
+            weights=trained_weights(updates),
+            tokenizer=vocabularies(),
+            sound=None,
+            beam=beam or Beam(width=3),
+            training={"history": HISTORY, "languages": {"source": "en", "target": "de"}},
+            golden=golden,
+        )
+    )
+
+
+HISTORY = [{"epoch": 1, "loss": 1.2, "dev_loss": 0.9}, {"epoch": 2, "loss": 0.4, "dev_loss": 0.3}]
