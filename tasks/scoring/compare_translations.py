@@ -16,8 +16,8 @@ def compare_translations(rows: Sequence[Row], others: Sequence[Row], scoring: Tr
 
     metrics: of each its `score`, `other_score`, `difference`, `interval`, `improvement`, `p_value` and `verdict` (see
     tasks/scoring/paired_bootstrap.py). better, worse: the sentences whose chrF is above or below the other's, those
-    first where it is most: `key`, `source_text`, `reference`, `text`, `other_text`, `chrf`, `other_chrf`. same: how many
-    have the same.
+    first where it is most: `key`, `source_text`, `reference`, `text`, `other_text`, `chrf`, `other_chrf`. same: how
+    many have the same.
     """
     if not rows or _digest(rows) != _digest(others):
         return None

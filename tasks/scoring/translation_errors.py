@@ -1,7 +1,7 @@
 """What goes wrong in translations: words left as they were in the source, phrases said again, texts too short or long.
 
-A word is what stands between blanks, without the punctuation around it. Case counts: German writes as nouns what English
-does not.
+A word is what stands between blanks, without the punctuation around it. Case counts: German writes as nouns what
+English does not.
 """
 
 import unicodedata
