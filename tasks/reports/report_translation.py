@@ -1,4 +1,4 @@
-"""A translator's page: scores, comparisons, learning curve, by length, examples with their attention, what goes wrong."""
+"""A translator's page: scores, comparisons, learning curve, by length, examples with attention, what goes wrong."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -8,18 +8,18 @@ from markupsafe import Markup
 
 from tasks.reports.html_page import html_figure, join_html
 from tasks.reports.plots.plot_attention import plot_attention
-from tasks.reports.sections.section_html import Figure, beside, data_table, first_rows, heard_text, percent, section
+from tasks.reports.sections.section_html import Figure, beside, data_table, first_rows, percent, section
 from tasks.scoring.compare_transcripts import Baseline
-from tasks.scoring.error_analysis import align_words
+from tasks.scoring.error_analysis import CORRECT, DELETION, Alignment, align_words
 
 Row = dict[str, Any]
 EXAMPLES, LONGEST_EXAMPLE = 10, 40  # sentences that are drawn, and their words
 SHOWN = 200  # sentences of a table
 CHANGED = 50
 ERRORS = {
-    "untranslated": ("Untranslated words", "words of the source that a text keeps and its reference does not"),
-    "copied": ("Copied words", "words of the source that text and reference both keep, such as names"),
-    "repeated": ("Repeated phrases", "three words in a row that a text says more often than its reference"),
+    "untranslated": ("Untranslated words", "Words of the source that a text keeps and its reference does not."),
+    "copied": ("Copied words", "Words of the source that text and reference both keep, such as names."),
+    "repeated": ("Repeated phrases", "Three words in a row that a text says more often than its reference."),
 }
 NAMES = {"bleu": "BLEU", "bleu_lowercased": "BLEU, lowercased", "chrf": "chrF", "ter": "TER"}
 VERDICTS = {
@@ -48,14 +48,14 @@ def _example(row: Row) -> Markup:
     texts = Markup(
         '<p dir="auto"><small>source</small><br>{}</p><p dir="auto"><small>reference</small><br>{}</p>'
         '<p dir="auto"><small>translation, beside the reference</small><br>{}</p>'
-    ).format(row["source_text"], row["reference"], heard_text(alignment))
+    ).format(row["source_text"], row["reference"], marked_words(alignment))
     nbest = data_table(("n-best", "score"), [[one["text"], _number(one["score"])] for one in row["hypotheses"]])
     drawn = Markup()
     if row["attention"]:
         picture = plot_attention(np.array(row["attention"]), row["words"], row["source_words"])
         drawn = html_figure(picture, "attention of each word of the translation, down, to those of the source, across")
     place = Markup("<small><code>{}</code></small>").format(row["source"] or row["key"])
-    return Markup("<article>{}{}{}{}</article>").format(texts, drawn, nbest, place)
+    return Markup("<article>{}{}{}</article>").format(texts, beside((drawn, nbest)), place)
 
 
 def worst_section(split: str, rows: Sequence[Row], file: str) -> Markup:
@@ -63,7 +63,7 @@ def worst_section(split: str, rows: Sequence[Row], file: str) -> Markup:
     shown = rows[:SHOWN]
     aligned = align_words([(row["reference"], row["text"]) for row in shown])
     cells = [
-        [_number(row["chrf"], 1), row["source_text"], row["reference"], heard_text(found), _code(row["source"])]
+        [_number(row["chrf"], 1), _placed(row), row["reference"], marked_words(found)]
         for row, found in zip(shown, aligned, strict=True)
     ]
     note = Markup(
@@ -71,25 +71,36 @@ def worst_section(split: str, rows: Sequence[Row], file: str) -> Markup:
         ' and it has not are <span class="deletion">crossed out</span>, others <span class="insertion">put in</span> or'
         ' <span class="substitution">written instead</span>: another wording is not always an error.</p>'
     )
-    heads = ("chrF", "source", "reference", "translation", "from")
+    heads = ("chrF", "source", "reference", "translation")
     table = _scrolled(data_table(heads, cells))
     return section(f"worst-{split}", f"{split}: worst sentences", note, table, first_rows(SHOWN, len(rows), file))
 
 
 def error_section(split: str, errors: Row) -> Markup:
     """errors: of tasks/scoring/translation_errors.py."""
-    parts = []
+    told = Markup("<p>{:,} texts are empty, {:,} are their source, unchanged.</p>")
+    parts = [told.format(errors["empty"], errors["identical"])]
     for name, (title, meaning) in ERRORS.items():
-        told = errors[name]
-        head = Markup("<h3>{}</h3><p>{:,} in {:,} sentences: {}.</p>").format(
-            title, told["words"], told["sentences"], meaning
+        one = errors[name]
+        head = Markup("<h3>{}: {:,}, sentences: {:,}</h3><p>{}</p>")
+        parts.append(head.format(title, one["words"], one["sentences"], meaning))
+        times = Markup("<span>{}</span> <small>{}</small>")
+        listed = Markup(", ").join(
+            times.format(word, f"{count}\u00d7" if count > 1 else "") for word, count in one["common"]
         )
-        what = "phrase" if name == "repeated" else "word"
-        parts.append(head + (data_table((what, "times"), told["common"]) if told["common"] else Markup()))
-    note = Markup("<p>{:,} texts are empty, {:,} are their source, unchanged.</p>").format(
-        errors["empty"], errors["identical"]
+        parts.append(Markup("<p>{}</p>").format(listed))
+    return section(f"errors-{split}", f"{split}: copied, untranslated, repeated", *parts)
+
+
+def marked_words(alignment: Alignment) -> Markup:
+    """A translation with what is not in its reference marked word by word, and what is only there crossed out."""
+    plain, marked = Markup("{}"), Markup('<span class="{}">{}</span>')
+    return Markup(" ").join(
+        plain.format(edit.hypothesis)
+        if edit.kind == CORRECT
+        else marked.format(edit.kind, edit.reference if edit.kind == DELETION else edit.hypothesis)
+        for edit in alignment
     )
-    return section(f"errors-{split}", f"{split}: copied, untranslated, repeated", note, beside(parts))
 
 
 def translation_comparison(split: str, found: Sequence[tuple[Baseline, Row | None]], file: str) -> Markup:
@@ -133,13 +144,12 @@ def _changed(rows: Sequence[Row], which: str, file: str) -> Markup:
     theirs = align_words([(row["reference"], row["other_text"]) for row in shown])
     cells = [
         [Figure(f"{row['chrf'] - row['other_chrf']:+.1f}", row["chrf"] - row["other_chrf"]), row["source_text"]]
-        + [row["reference"], heard_text(their), heard_text(mine)]
+        + [row["reference"], marked_words(their), marked_words(mine)]
         for row, mine, their in zip(shown, ours, theirs, strict=True)
     ]
     table = _scrolled(data_table(("chrF", "source", "reference", "before", "now"), cells))
-    whole = Markup("<details{}><summary>{:,} sentences became {}</summary>{}{}</details>")
-    opened = Markup(" open") if which == "worse" else Markup()
-    return whole.format(opened, len(rows), which, table, first_rows(CHANGED, len(rows), file))
+    whole = Markup("<details><summary>{:,} sentences became {}</summary>{}{}</details>")
+    return whole.format(len(rows), which, table, first_rows(CHANGED, len(rows), file))
 
 
 def length_section(split: str, groups: Sequence[Row]) -> Markup:
@@ -161,8 +171,8 @@ def _number(value: float, digits: int = 2) -> Figure:
     return Figure(f"{value:.{digits}f}", value)
 
 
-def _code(text: str) -> Markup:
-    return Markup("<code>{}</code>").format(text)
+def _placed(row: Row) -> Markup:
+    return Markup("{}<br><small><code>{}</code></small>").format(row["source_text"], row["source"])
 
 
 def _scrolled(table: Markup) -> Markup:
