@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from flows.command_line.parser import Parser
+from flows.command_line.parser import Parser, parse_seeds
 from flows.command_line.source_help import (
     Setting,
     config_settings,
@@ -18,7 +18,7 @@ from flows.command_line.source_help import (
     recipe_settings,
     recipes_by_purpose,
 )
-from flows.shared.overrides import LARGEST
+from flows.command_line.translate_parser import translate_parser
 
 SPLITS = ("train", "dev", "test")
 TRANSCRIPT_FORMATS = ("txt", "json", "srt", "vtt", "ctm", "textgrid", "trn")
@@ -51,7 +51,9 @@ def training_parser(flow: str, recipes: str, *, workers: bool = True) -> Parser:
 def comparison_parser() -> Parser:
     parser = _recipe_parser("compare", ("asr", "language_model", "classification"))
     parser.add_argument("--recipes", required=True, dest="names", metavar="NAME[,NAME...]")
-    parser.add_argument("--seeds", type=_seeds, default=(0,), metavar="0,1", help="each recipe is trained with each")
+    parser.add_argument(
+        "--seeds", type=parse_seeds, default=(0,), metavar="0,1", help="each recipe is trained with each"
+    )
     return with_settings(parser)
 
 
@@ -209,6 +211,7 @@ PARSERS: dict[str, Callable[[], Parser]] = {
     "flows.tune_decoding": tune_parser,
     "flows.generate": generate_parser,
     "flows.transcribe": transcribe_parser,
+    "flows.translate": translate_parser,
     "flows.transcribe_archive": transcribe_archive_parser,
     "flows.evaluate_archive": evaluate_archive_parser,
     "flows.listen": listen_parser,
@@ -288,13 +291,3 @@ def _settings_text(recipe: str) -> str:
 
 def _defaults(module: str, config: str) -> dict[str, Any]:
     return {s.key: ast.literal_eval(s.default) for s in config_settings(module, config) if s.default}
-
-
-def _seeds(text: str) -> tuple[int, ...]:
-    try:
-        seeds = tuple(dict.fromkeys(int(part) for part in text.split(",")))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"whole numbers with a comma between them, not {text!r}") from error
-    if not all(0 <= seed <= LARGEST for seed in seeds):
-        raise argparse.ArgumentTypeError(f"a seed is a whole number from 0 to {LARGEST}, not {text!r}")
-    return seeds

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from infra.errors import UserError
-from models.interface import Beam, Hypothesis, Model, Padded
+from models.families.sequence_to_sequence import SequenceToSequence
+from models.interface import Batch, Beam, Hypothesis, Model, Padded
 from models.special_tokens import UNK
 from tasks.batches.batch_sampler import BatchingConfig, bucket_by_length
 from tasks.bundles.model_bundle import Bundle
@@ -70,6 +71,31 @@ class Translator:
             for row, nbest in zip(batch, nbests, strict=True):
                 found[row] = self._translation(given[row], nbest)
         return found
+
+    @torch.inference_mode()
+    def score(self, sources: Sequence[str], targets: Sequence[str]) -> list[float]:
+        """log p of each target, given its source, in nats; what is not in a vocabulary counts as unknown. Raises
+        UserError for a text that is longer than the model reads or writes, and for sides of different length.
+        """
+        if len(sources) != len(targets):
+            raise UserError(f"{len(sources)} sources and {len(targets)} targets: each source has one target")
+        model = self.bundle.model
+        assert isinstance(model, SequenceToSequence), "what has a source tokenizer and says texts translates"
+        pairs = [
+            (self.spelling.encode(a), self.bundle.tokenizer.encode(b)) for a, b in zip(sources, targets, strict=True)
+        ]
+        lengths, scores = np.array([max(map(len, pair)) + 1 for pair in pairs], int), [0.0] * len(pairs)
+        for row, length in enumerate(lengths.tolist()):
+            if length - 1 > self.most:
+                raise UserError(f"pair {row + 1}: {length - 1} tokens on a side, and the model takes {self.most}")
+        for rows in bucket_by_length(lengths, self.config.batching):
+            source, target = (
+                Padded.stack([torch.tensor(pairs[row][side], dtype=torch.long) for row in rows]) for side in (0, 1)
+            )
+            batch = Batch(("",) * len(rows), source, target).to(self.device)
+            for row, score in zip(rows.tolist(), model.score(batch).tolist(), strict=True):
+                scores[row] = score
+        return scores
 
     @torch.inference_mode()
     def _search(self, source: Padded) -> list[list[Hypothesis]]:

@@ -101,7 +101,7 @@ def test_kinds_are_not_mistaken(place, scriptorium):
         (lambda: scriptorium.load_recognizer("letters@champion"), "not a speech recognizer"),
         (lambda: scriptorium.load_language_model("asr@champion"), "not a language model"),
         (lambda: scriptorium.load_classifier("asr@champion"), "not a classifier"),
-        (lambda: scriptorium.load("letters@champion", {"beam.width": 3}), "not a recognizer, which settings are for"),
+        (lambda: scriptorium.load("letters@champion", {"beam.width": 3}), "neither a recognizer nor a translator"),
         (lambda: scriptorium.load("asr@champion", ["beam.wide=3"]), "did you mean beam.width"),
         (lambda: scriptorium.load("nobody@champion"), "not registered"),
         (lambda: scriptorium.load_classifier("labels@champion").classify("?!"), "nothing is left"),

@@ -58,8 +58,8 @@ def test_the_page_has_what_was_scored(decoded):
     bundle, shards, rows = decoded
     better = [row | {"text": row["reference"]} for row in rows]
     there = translations_of(better)
-    baselines = (Baseline(role="champion", name="de version 1", transcripts=there),
-                 Baseline(role="run before", name="x", problem="its translations are not in this store any more"))  # fmt: skip
+    gone = Baseline(role="run before", name="x", problem="its translations are not in this store any more")
+    baselines = (Baseline(role="champion", name="de version 1", transcripts=there), gone)
     scores, made = page_of(bundle, shards, rows, baselines=baselines)
     told, page = scores.read_json("scores.json"), made.read("report.html").decode()
     text = shown(page)
