@@ -10,7 +10,7 @@ from untrained import CTC, bundle_of
 
 from infra.errors import UserError
 from models import conv_s2s
-from models.interface import Beam, Hypothesis
+from models.interface import Batch, Beam, Hypothesis, Padded
 from tasks.batches.batch_sampler import BatchingConfig
 from tasks.bundles.model_bundle import load_bundle
 from tasks.decoding.translate import NOTHING, TranslationConfig, Translator, distinct_texts, most_source_tokens
@@ -118,3 +118,21 @@ def test_what_cannot_be_used_is_refused_before_a_text_is_read(bundle):
 def test_the_beam_of_the_bundle_is_used_where_none_is_given(bundle):
     assert Translator(bundle).config.beam == bundle.beam
     assert not math.isnan(Translator(bundle).translate(["two"])[0].score)
+
+
+@torch.no_grad()
+def test_pairs_are_scored_as_the_model_scores_them(bundle):
+    sources = ["one two", "", "three four five six", "seven"]
+    targets = ["zwei eins", "eins", "", "sieben sieben sieben acht"]
+    found = translator(bundle, batching=BatchingConfig(utterances_per_batch=2)).score(sources, targets)
+    for source, target, score in zip(sources, targets, found, strict=True):
+        pair = (
+            Padded.stack([torch.tensor(by.encode(text), dtype=torch.long)])
+            for by, text in ((bundle.spelling, source), (bundle.tokenizer, target))
+        )
+        assert score == pytest.approx(float(bundle.model.score(Batch(("",), *pair))), abs=1e-4)
+    with pytest.raises(UserError, match="pair 2: 3 tokens"):
+        translator(bundle, max_source_tokens=2).score(["one", "one"], ["eins", "eins eins eins"])
+    with pytest.raises(UserError, match="1 sources and 2 targets"):
+        translator(bundle).score(["one"], ["eins", "zwei"])
+    assert translator(bundle).score([], []) == []
