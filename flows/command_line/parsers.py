@@ -18,6 +18,7 @@ from flows.command_line.source_help import (
     recipe_settings,
     recipes_by_purpose,
 )
+from flows.command_line.translate_parser import translate_parser
 
 SPLITS = ("train", "dev", "test")
 TRANSCRIPT_FORMATS = ("txt", "json", "srt", "vtt", "ctm", "textgrid", "trn")
@@ -218,6 +219,7 @@ PARSERS: dict[str, Callable[[], Parser]] = {
     "flows.tune_decoding": tune_parser,
     "flows.generate": generate_parser,
     "flows.transcribe": transcribe_parser,
+    "flows.translate": translate_parser,
     "flows.transcribe_archive": transcribe_archive_parser,
     "flows.evaluate_archive": evaluate_archive_parser,
     "flows.listen": listen_parser,

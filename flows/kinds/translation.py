@@ -15,6 +15,7 @@ from tasks.decoding.decode_speech import DecodingConfig
 from tasks.decoding.decode_translation import decode_translation
 from tasks.features.extract_features import extract_features
 from tasks.ingest.ingest_corpus import ingest_corpus
+from tasks.publishing.find_baselines import find_baselines
 from tasks.reports.report_translation import TranslationPage, report_translation
 from tasks.scoring.evaluate_translation import evaluate_translation
 from tasks.training.leaderboard import Ranking
@@ -44,7 +45,10 @@ def score_translations(
 def translation_page(bundle: Artifact, data: Data, found: dict[str, Scored], plan: Any, run: RunContext) -> Artifact:
     said = tuple(artifact for one in found.values() for artifact in one.said)
     scores = tuple(one.scores for one in found.values())
-    page = TranslationPage(title=run.title, splits=tuple(found), settings=flat_settings(plan))
+    digest = scores[0].read_json("scores.json")["data"]
+    baselines = find_baselines(bundle, digest, run.model_name, run.training_key, "translations")
+    told = {"settings": flat_settings(plan), "baselines": baselines, "scoring": plan.scoring}
+    page = TranslationPage(title=run.title, splits=tuple(found), **told)
     return report_translation(bundle, data.corpus, said, scores, page, run.facts())
 
 

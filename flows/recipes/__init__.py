@@ -169,14 +169,16 @@ class ClassificationRecipe:
 @dataclass(frozen=True, kw_only=True)
 class TranslationRecipe:
     """Every config of a translator's run. model: the Config of a file in models/ that maps tokens to tokens.
-    max_tokens: training pairs with a longer side are left out. batching: of tokens, where others have frames: a batch
-    has as many pairs as fit with the longer of their two sides.
+    max_tokens: training pairs with a longer side are left out. bpe_dropout: the probability that a merge is left out as
+    a training pair is cut anew in each epoch (Provilkov et al. 2020), 0 for none. batching: of tokens, where others
+    have frames: a batch has as many pairs as fit with the longer of their two sides.
     """
 
     model: Any
     ingest: IngestConfig = field(default_factory=IngestConfig)
     tokens: TranslationTokensConfig = field(default_factory=TranslationTokensConfig)
     max_tokens: int = 256
+    bpe_dropout: float = 0.0
     batching: BatchingConfig = field(default_factory=BatchingConfig)
     fit: FitConfig = field(default_factory=FitConfig)
     beam: Beam = field(default_factory=Beam)
@@ -185,6 +187,10 @@ class TranslationRecipe:
     def __post_init__(self) -> None:
         """Raises ValueError for what cannot be honored, before anything is read."""
         assert self.training
+        if self.bpe_dropout and {self.tokens.source.kind, self.tokens.target.kind} != {"bpe"}:
+            raise ValueError(
+                "bpe_dropout leaves out merges of BPE: set tokens.source.kind and tokens.target.kind to bpe"
+            )
         dry_run_translation(self.model, self.beam)
 
     @property
@@ -194,6 +200,7 @@ class TranslationRecipe:
             languages=(self.ingest.source_language, self.ingest.target_language),
             joint=self.tokens.joint,
             max_tokens=self.max_tokens,
+            bpe_dropout=self.bpe_dropout,
             batching=self.batching,
             fit=self.fit,
         )

@@ -20,6 +20,10 @@ COLUMNS = {
     "silent": ("without words", "{}"),
     "loss": ("nats a token", "{:.4f}"),
     "bleu": ("BLEU", "{:.2f}"),
+    "bleu_interval": ("95 % interval", "{0[0]:.2f} to {0[1]:.2f}"),
+    "chrf": ("chrF", "{:.2f}"),
+    "ter": ("TER", "{:.2f}"),
+    "sentences": ("sentences", "{}"),
     "bleu_1": ("BLEU-1", "{:.2f}"),
     "bleu_4": ("BLEU-4", "{:.2f}"),
     "cider_d": ("CIDEr-D", "{:.3f}"),
@@ -47,7 +51,8 @@ OF_A_COMPARISON = {
 BESIDES = ("words", "characters", "bits_per_token", "oracle_wer", "calibration_error")  # in the JSON only
 SLICE_COLUMNS = ("slice", "group", "utterances", "rate", "other_rate", "difference", "low", "high", "verdict")
 IF_ANY = ("truncated", "silent")  # counts that are shown where they are not 0
-SIZES = (*IF_ANY, "utterances", "tokens", "items", "photos")  # of what was measured: in a comparison the same for all
+# Of what was measured: in a comparison the same for all.
+SIZES = (*IF_ANY, "utterances", "sentences", "tokens", "items", "photos")
 
 
 def summarize_run(outcome: RunOutcome, published: Artifact) -> dict[str, Any]:

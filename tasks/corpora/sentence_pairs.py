@@ -56,7 +56,7 @@ def read_aligned(source: CorpusFiles, names: tuple[str, str], split: str, split_
     for number, pair in enumerate(zip_longest(*both), 1):
         counts = [count + (side is not None) for count, side in zip(counts, pair, strict=True)]
         if counts[0] == counts[1] == number:
-            yield sentence_pair(f"{names[0]}:{number}", split, pair, split_from)
+            yield sentence_pair(f"{names[0]}:{number}", split, (pair[0], pair[1]), split_from)
     if counts[0] != counts[1]:
         told = " and ".join(f"{name} has {count:,} lines" for name, count in zip(names, counts, strict=True))
         raise UserError(f"{source.uri}: sides of different length: {told}; one line is one sentence pair")

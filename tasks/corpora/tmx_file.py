@@ -25,7 +25,8 @@ def read_units(name: str, place: Location) -> Iterator[dict[str, str]]:
     """
     root, unit = None, dict[str, str]()
     try:
-        for event, element in iterparse(ByteStream(read_unpacked(name, place)), ("start", "end"), forbid_dtd=False):
+        content: Any = ByteStream(read_unpacked(name, place))
+        for event, element in iterparse(content, ("start", "end"), forbid_dtd=False):
             root = element if root is None else root
             kind = _local(element)
             if event == "start":

@@ -9,8 +9,8 @@ import torch
 from infra.artifact_store import Artifact, open_draft
 from infra.errors import UserError
 from models.families.captioner import Captioner
-from models.interface import Beam, Hypothesis
-from models.search.attention.teacher_forced_attention import teacher_forced_attentions
+from models.interface import Beam, Hypothesis, Padded
+from models.search.attention.teacher_forced_attention import batch_attention
 from tasks.bundles.model_bundle import Bundle, check_golden_outputs
 from tasks.decoding.decode_speech import DecodingConfig
 from tasks.decoding.shard_inference import Inputs, infer
@@ -54,8 +54,8 @@ def describe(bundle: Bundle, inputs: Inputs, beam: Beam) -> list[dict[str, Any]]
     found: dict[str, dict[str, Any]] = {}
     for batch in inputs:
         nbests = bundle.model.search(batch.given, beam, bundle.lm)
-        best = [nbest[0].tokens for nbest in nbests]
-        looked = teacher_forced_attentions(bundle.model, batch.given, best)
+        best = Padded.stack([torch.tensor(nbest[0].tokens, dtype=torch.long) for nbest in nbests])
+        looked = batch_attention(bundle.model, batch.given, best.to(inputs.device)) or [None] * len(nbests)
         for key, nbest, attention in zip(batch.keys, nbests, looked, strict=True):
             weights = None if attention is None else attention[: len(nbest[0].tokens)].tolist()
             found[key] = caption_row(nbest, bundle) | {"attention": weights}

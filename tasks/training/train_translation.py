@@ -11,13 +11,13 @@ from infra.artifact_store import Artifact, Draft, open_draft
 from infra.errors import UserError
 from models.interface import Model
 from tasks.batches.batch_sampler import BatchingConfig
-from tasks.batches.pair_dataset import PairDataset
+from tasks.batches.pair_dataset import BPEDropout, PairDataset
 from tasks.corpora.utterance import QUARANTINE
 from tasks.ingest.shard_index import read_index
 from tasks.steps.parquet_io import to_parquet
 from tasks.steps.pipeline_step import step
-from tasks.text.tokenizer import load_source_tokenizer, load_tokenizer
-from tasks.training.dev_metrics import TranslationMetrics, check_metric
+from tasks.text.tokenizer import SentencePieceTokenizer, load_source_tokenizer, load_tokenizer
+from tasks.training.dev_metrics import TranslationMetrics
 from tasks.training.finalize_training import finalize_training
 from tasks.training.optimizer import FitConfig
 from tasks.training.parameter_groups import check_patterns
@@ -31,13 +31,15 @@ TOO_LONG = "too long"
 class TranslationTrainingConfig:
     """What is trained, and how. model: the Config of a file in models/ that maps tokens to tokens. languages: source
     and target, as the corpus calls them. joint: both sides are of one vocabulary. max_tokens: training pairs with a
-    longer side are left out. init_from: the bundle that it begins with, whose network it has.
+    longer side are left out. bpe_dropout: the probability that a merge is left out as a training pair is cut anew in
+    each epoch. init_from: the bundle that it begins with, whose network it has.
     """
 
     model: Any
     languages: tuple[str, str]
     joint: bool
     max_tokens: int
+    bpe_dropout: float
     batching: BatchingConfig
     fit: FitConfig
     init_from: Artifact | None = None
@@ -50,8 +52,11 @@ class TranslationTrainingConfig:
             raise ValueError(f"the model reads {model.reads}, and a translation is of tokens")
         if getattr(self.model, "joint_vocabulary", False) and not self.joint:
             raise ValueError("model.joint_vocabulary: one embedding for two vocabularies; set tokens.joint=true")
-        if self.max_tokens < 1:
-            raise ValueError("max_tokens is at least 1")
+        if self.max_tokens < 1 or not 0 <= self.bpe_dropout < 1:
+            raise ValueError("max_tokens is at least 1, bpe_dropout is in [0, 1)")
+        if self.fit.best_by not in TranslationMetrics.metrics:
+            measured = ", ".join(TranslationMetrics.metrics)
+            raise ValueError(f"fit.best_by={self.fit.best_by}: a translator is measured by {measured}")
         check_patterns(model, self.fit)
 
 
@@ -92,14 +97,24 @@ def prepare_translation(
         model=training.model,
         sizes=(len(spelling), len(load_tokenizer(vocabularies))),
         tokenizer=vocabularies,
-        train=PairDataset(features, rows),
+        train=PairDataset(features, rows, bpe_dropout(vocabularies, training)),
         dev=PairDataset(features, dev),
         batching=training.batching,
         fit=fit,
-        measure=check_metric(TranslationMetrics(), fit),
+        measure=TranslationMetrics(),
         init_from=training.init_from,
     )
     return job, rejects
+
+
+def bpe_dropout(vocabularies: Artifact, training: TranslationTrainingConfig) -> BPEDropout | None:
+    """None for none. Raises UserError for tokens of another kind."""
+    if not training.bpe_dropout:
+        return None
+    source, target = load_source_tokenizer(vocabularies), load_tokenizer(vocabularies)
+    if not isinstance(source, SentencePieceTokenizer) or not isinstance(target, SentencePieceTokenizer):
+        raise UserError("bpe_dropout leaves out merges of BPE, and these tokens are no pieces; set bpe_dropout=0")
+    return BPEDropout(source, target, training.bpe_dropout, training.max_tokens, training.fit.seed)
 
 
 def too_long(rows: pa.Table, longest: np.ndarray) -> pa.Table:
