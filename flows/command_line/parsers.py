@@ -141,10 +141,10 @@ def align_parser() -> Parser:
 
 
 def ingest_parser() -> Parser:
-    parser = Parser(module_description("flows.ingest"), _kinds_text(*RECIPE_CLASSES))
+    parser = Parser(module_description("flows.ingest"), _kinds_text(*RECIPE_CLASSES, verbs=("photos",)))
     parser.add_argument("--corpus", required=True, metavar="KIND:URI")
     parser.add_argument("--recipe", default="", metavar="NAME", help="take in what a training with it does")
-    what = ("speech", "labels", "text")
+    what = ("speech", "labels", "text", "photos")
     parser.add_argument("--what", default="", choices=what, help="of a corpus that can be read as several")
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="ingest.KEY=VALUE")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
@@ -263,9 +263,9 @@ def _recipe_parser(flow: str, modules: tuple[str, ...]) -> Parser:
     return parser
 
 
-def _kinds_text(*modules: str) -> str:
-    """Those that the recipes of these modules can read."""
-    kinds = corpus_kinds(*(recipe_constants(module)[0] for module in modules)).items()
+def _kinds_text(*modules: str, verbs: tuple[str, ...] = ()) -> str:
+    """Those that the recipes of these modules can read, or whose readers have these functions."""
+    kinds = corpus_kinds(*verbs, *(recipe_constants(module)[0] for module in modules)).items()
     return "\n".join(["kinds of corpora:", *(f"  {kind:<14}{line}" for kind, line in kinds)])
 
 
