@@ -8,7 +8,7 @@ corpus --ingest--> shards, or text
 With --recipe it is what a training with that recipe takes in, and need not do again. With --json standard output is one
 JSON object: artifact, index, quarantine (paths), split_from, speaker_from, splits {train: {rows, seconds, speakers}},
 of photos {rows, captions}, rejects {reason: {count, first: [{source, split, detail}]}}, flagged (the same of odd rows
-that were kept). It is told as well of a corpus that passes its error budget, which then ends the command, with status 1.
+that were kept). It is told as well of a corpus that passes its error budget, which then ends the command with status 1.
 """
 
 import json
