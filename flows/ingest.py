@@ -7,8 +7,8 @@ corpus --ingest--> shards, or text
 
 With --recipe it is what a training with that recipe takes in, and need not do again. With --json standard output is one
 JSON object: artifact, index, quarantine (paths), split_from, speaker_from, splits {train: {rows, seconds, speakers}},
-rejects {reason: {count, first: [{source, split, detail}]}}, flagged (the same of odd rows that were kept). It is told
-as well of a corpus that passes its error budget, which then ends the command, with status 1.
+of photos {rows, captions}, rejects {reason: {count, first: [{source, split, detail}]}}, flagged (the same of odd rows
+that were kept). It is told as well of a corpus that passes its error budget, which then ends the command with status 1.
 """
 
 import json
@@ -22,7 +22,7 @@ from prefect import flow
 
 from flows.command_line.form_fields import corpus_field, form_field, recipe_field, settings_field
 from flows.command_line.parsers import PARSERS
-from flows.recipes import asr, classification, language_model, ngram, translation
+from flows.recipes import asr, captioning, classification, language_model, ngram, translation
 from flows.shared.command_line import GOES_ON
 from flows.shared.overrides import override
 from flows.shared.validate_inputs import resolve_recipes
@@ -30,14 +30,16 @@ from infra.errors import WRONG_USE, UserError, one_line_errors
 from infra.keyboard_interrupt import force_exit_on_interrupt
 from infra.processes import end_orphans
 from tasks.corpora.corpus_uri import Corpus, IngestConfig, corpus_kinds, fingerprint, parse_corpus
-from tasks.ingest.finalize_ingest import TooManyRejects
+from tasks.corpora.photo_row import PhotoIngestConfig
 from tasks.ingest.ingest_corpus import ingest_corpus
+from tasks.ingest.ingest_photos import ingest_photos
 from tasks.ingest.ingest_text import TextIngestConfig, ingest_text
+from tasks.ingest.shard_jobs import TooManyRejects
 from tasks.ingest.summarize_ingest import summarize_ingest
 
-RECIPES = (asr, classification, language_model, ngram, translation)
-MODULES = ("asr", "classification", "language_model", "ngram", "translation")
-VERBS = {"speech": "utterances", "labels": "labeled", "text": "documents", "pairs": "pairs"}
+RECIPES = (asr, classification, language_model, ngram, translation, captioning)
+MODULES = ("asr", "classification", "language_model", "ngram", "translation", "captioning")
+VERBS = {"speech": "utterances", "labels": "labeled", "text": "documents", "pairs": "pairs", "photos": "photos"}
 SPLITS = ("train", "dev", "test")
 
 
@@ -55,9 +57,19 @@ class TextIngest:
     ingest: TextIngestConfig = field(default_factory=TextIngestConfig)
 
 
+@dataclass(frozen=True, kw_only=True)
+class PhotoIngest:
+    """The same for photos with captions."""
+
+    ingest: PhotoIngestConfig = field(default_factory=PhotoIngestConfig)
+
+
+PLANS = {VERBS["text"]: TextIngest, VERBS["photos"]: PhotoIngest}
+
+
 @flow(name="ingest", flow_run_name="{corpus}")
 def ingest(
-    corpus: Annotated[str, corpus_field(*MODULES)],
+    corpus: Annotated[str, corpus_field(*MODULES, verbs=("photos",))],
     recipe: Annotated[str, recipe_field(*MODULES, others=("",))] = "",
     what: Annotated[str, form_field("Read as", {"enum": ["", *VERBS]})] = "",
     settings: Annotated[tuple[str, ...], settings_field("ingest.error_budget=0.1")] = (),
@@ -67,18 +79,20 @@ def ingest(
     Args:
         corpus: KIND:URI.
         recipe: of any flow; what a training with it takes in.
-        what: speech, labels, text or pairs, where a corpus can be read in several ways; by default the first.
+        what: speech, labels, text, pairs or photos, of a corpus that can be read as several; by default the first.
         settings: values to replace, such as ingest.error_budget=0.1.
     """
     place, config = plan_ingest(corpus, recipe, what, settings)
     if isinstance(config, TextIngestConfig):
         return summarize_ingest(ingest_text(place, fingerprint(place), config))
+    if isinstance(config, PhotoIngestConfig):
+        return summarize_ingest(ingest_photos(place, fingerprint(place), config, SPLITS))
     return summarize_ingest(ingest_corpus(place, fingerprint(place), config, SPLITS))
 
 
 def plan_ingest(
     corpus: str, recipe: str, what: str, settings: Sequence[str]
-) -> tuple[Corpus, IngestConfig | TextIngestConfig]:
+) -> tuple[Corpus, IngestConfig | TextIngestConfig | PhotoIngestConfig]:
     """Raises UserError for what does not go together."""
     if recipe:
         _, place, plans = resolve_recipes(corpus, recipe, settings, RECIPES)
@@ -88,17 +102,24 @@ def plan_ingest(
     place = parse_corpus(corpus, *([VERBS[what]] if what else VERBS.values()))
     place = replace(place, verb=next(verb for verb in VERBS.values() if place.kind in corpus_kinds(verb)))
     place = replace(place, verb=VERBS.get(what, place.verb))
-    plan = override(TextIngest() if place.verb == VERBS["text"] else SpeechIngest(), settings)
+    plan = override(PLANS.get(place.verb, SpeechIngest)(), settings)
     return place, plan.ingest
 
 
 def text_table(told: dict[str, Any]) -> str:
     """For a terminal."""
-    lines = [f"{'split':<8}{'rows':>10}{'hours':>10}{'speakers':>10}  taken from"] if told["splits"] else []
+    of_photos = any("captions" in numbers for numbers in told["splits"].values())
+    more = ("captions",) if of_photos else ("hours", "speakers")
+    head = "".join(f"{name:>10}" for name in ("rows", *more))
+    lines = [f"{'split':<8}{head}  taken from"] if told["splits"] else []
     for split, numbers in told["splits"].items():
         origin = ", ".join(f"{said} ({rows:,})" for said, rows in told["split_from"].get(split, {}).items())
-        hours = numbers["seconds"] / 3600
-        lines.append(f"{split:<8}{numbers['rows']:>10,}{hours:>10.3f}{numbers['speakers']:>10,}  {origin}")
+        said = f"{split:<8}{numbers['rows']:>10,}"
+        if of_photos:
+            said += f"{numbers['captions']:>10,}"
+        else:
+            said += f"{numbers['seconds'] / 3600:>10.3f}{numbers['speakers']:>10,}"
+        lines.append(f"{said}  {origin}")
     if "documents" in told:
         lines.append(f"text        {told['documents']:,} documents, {told['characters']:,} characters")
     if told["speaker_from"]:

@@ -27,7 +27,7 @@ class PhotoIngestConfig:
     error_budget: float = 0.05
     max_pixels: int = 100_000_000
     max_words: int = 100
-    near_bits: int = 24
+    near_bits: int = 31
     own_splits: bool = False
     dev_share: float = 0.1
     test_share: float = 0.1

@@ -9,22 +9,23 @@ from infra import storage
 from infra.artifact_store import Artifact
 from tasks.corpora.utterance import SPLITS
 
+NUMBERS = ("seconds", "speakers", "captions")  # of a split, as far as its rows have them
 FIRST = 3  # rejects of each reason that are shown
 FLAG = "flag"  # of the index: what is odd about a row that was kept
 
 
 def summarize_ingest(corpus: Artifact) -> dict[str, Any]:
     """Of `shards` or `text`: artifact, index, quarantine (where they lie), split_from and speaker_from (what each split
-    and the speakers were taken from, and of how many rows), splits (rows and seconds kept, speakers), rejects (by
-    reason: count, and of the first few source, split and detail), flagged (the same of rows that were kept). Of text,
-    which has no splits, documents, characters and bytes.
+    and the speakers were taken from, and of how many rows), splits (rows kept, seconds and speakers, or captions),
+    rejects (by reason: count, and of the first few source, split and detail), flagged (the same of rows that were
+    kept). Of text, which has no splits, documents, characters and bytes.
     """
     told = corpus.read_json("summary.json")
     places = {name: storage.join(corpus.uri, f"{name}.parquet") for name in ("index", "quarantine")}
     found: dict[str, Any] = {"artifact": str(corpus), **places}
     found |= {name: told.get(name, {}) for name in ("split_from", "speaker_from")}
     found["splits"] = {
-        split: {"rows": numbers["kept"], "seconds": numbers["seconds"], "speakers": numbers["speakers"]}
+        split: {"rows": numbers["kept"]} | {name: numbers[name] for name in NUMBERS if name in numbers}
         for split, numbers in sorted(told.get("splits", {}).items(), key=lambda item: -SPLITS.index(item[0]))
     }
     found |= {name: told[name] for name in ("documents", "characters", "bytes") if name in told}

@@ -70,7 +70,7 @@ def score_captions(
     said = [caption.split() for caption in plain]
     meant = [[one.split() for one in of_photo] for of_photo in plain_references]
     cider = cider_d(said, meant)
-    sacre, chrf = BLEU(lowercase=True), CHRF()
+    sacre, chrf = BLEU(lowercase=True, force=True), CHRF()  # forced: captions may end in " ."
     transposed = transpose_references(references)
     sacre_score, chrf_score = (metric.corpus_score(list(captions), transposed).score for metric in (sacre, chrf))
     return CaptionScores(

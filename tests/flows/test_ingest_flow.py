@@ -143,3 +143,21 @@ def test_a_corpus_beyond_its_error_budget_is_told_as_well(prefect_server, corpus
     }
     assert (told["splits"]["train"]["rows"], told["speaker_from"]["column spk"]) == (4, 7)
     assert (pq.read_table(told["index"]).num_rows, pq.read_table(told["quarantine"]).num_rows) == (7, 5)
+
+
+def test_photos_are_taken_in_and_told(prefect_server, tmp_path, capsys, monkeypatch):
+    from small_photos import write_coco
+
+    monkeypatch.setenv("SCRIPTORIUM_ARTIFACTS", str(tmp_path / "artifacts"))
+    root = write_coco(tmp_path / "coco")
+    (root / "train2017/photo_0.jpg").write_bytes(b"<html>")
+    command = ["--corpus", f"coco:{root}", "--set", "ingest.error_budget=0.2"]
+    told = json.loads(said([*command, "--json"], capsys, monkeypatch))
+    assert told["splits"] == {"train": {"rows": 7, "captions": 14}, "dev": {"rows": 3, "captions": 6}}
+    assert told["rejects"]["not a photo"]["first"][0]["source"] == "train2017/photo_0.jpg"
+    table = said(command, capsys, monkeypatch).splitlines()
+    assert [line.split()[:3] for line in table[:3]] == [
+        ["split", "rows", "captions"],
+        ["train", "7", "14"],
+        ["dev", "3", "6"],
+    ]

@@ -96,7 +96,10 @@ def _photo_folder(source: CorpusFiles, name: str, photos: list[str], files: dict
     root = posixpath.join(beside, "..")
     suffix = posixpath.basename(name).rpartition(".")[0].lower().replace("captions", "").replace(NAMED, "").strip("_-")
     there = {posixpath.dirname(found) for found in source.names() if found.lower().endswith(EXTENSIONS)}
-    there |= {posixpath.normpath(posixpath.join(root, below, suffix)) for below in PHOTO_FOLDERS if suffix}
+    for named in filter(
+        None, {suffix, suffix.rstrip("0123456789")}
+    ):  # of the one file that is asked for, no more is known
+        there |= {posixpath.normpath(posixpath.join(root, below, named)) for below in PHOTO_FOLDERS}
     there |= {posixpath.normpath(posixpath.join(place, below)) for place in (beside, root) for below in PHOTO_FOLDERS}
     said = {folder: split_in_path(folder) for folder in there}
     meanings = resolve_splits({*filter(None, said.values()), *filter(None, map(split_in_path, files))})

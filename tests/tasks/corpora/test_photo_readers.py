@@ -56,6 +56,8 @@ def test_coco_finds_the_folder_of_the_photos(layout, tmp_path):
         expected = {name: ("train" if n < 4 else "dev", tuple(captions_of(n))) for n, name in enumerate(names)}
         assert said(rows) == expected
         assert reasons(rows) == []
+    if layout == "photos/{split}_set":
+        return  # beside one file that is asked for only the usual names are looked for
     (row, *_) = read(coco, root / "annotations/captions_val2017.json")
     source = opened(root / "annotations/captions_val2017.json")
     assert (row.split, source.locate(row.photo)[2] > 100) == ("dev", True)
