@@ -1,8 +1,11 @@
 """Soft attention over the places of a photo: the paper's equations a step at a time, from the weights alone."""
 
+import itertools
+
 import pytest
 import torch
 
+from models import show_attend_tell as module
 from models.interface import Batch, Decoder, Padded
 from models.show_attend_tell import Config
 from models.special_tokens import BOS
@@ -92,3 +95,59 @@ def test_words_are_no_photo():
     model = Config(**SMALL).build(9, 8)
     with pytest.raises(ValueError, match="annotation vectors"):
         model.loss(Batch(("a",), Padded.stack([torch.tensor([4, 5])]), Padded.stack([torch.tensor([4])])))
+
+
+def test_hard_attention_s_gradient_is_exact_in_expectation(monkeypatch):
+    """All 2^3 draws of two photos' places: the mean of what each draw teaches is the gradient of the expected loss."""
+    torch.manual_seed(0)
+    model = Config(**SMALL | {"attention": "hard"}).build(9, 8).double()
+    batch = Batch(("a",), Padded.stack([torch.randn(2, 9).double()]), Padded.stack([torch.tensor([6, 4])]))
+    parameters, names = list(model.parameters()), [n for n, _ in model.named_parameters()]
+    expected, estimate, total = 0.0, [torch.zeros_like(p) for p in parameters], 0.0
+    for draw in itertools.product((0, 1), repeat=3):
+        rest, log_p = list(draw), []
+
+        def drawn(logits, rest=rest, log_p=log_p):
+            place = rest.pop(0)
+            log_p.append(logits[:, place])
+            return torch.full((1,), place)
+
+        monkeypatch.setattr(module, "draw_tokens", drawn)
+        model.baseline.fill_(2.5)
+        told = model.loss(batch).total
+        probability = torch.stack(log_p).sum().exp()
+        gradient = torch.autograd.grad(told, parameters, retain_graph=True)
+        estimate = [e + probability.detach() * g for e, g in zip(estimate, gradient, strict=True)]
+        rest.extend(draw)
+        log_p.clear()
+        monkeypatch.setattr(model, "_with_draws", lambda loss, alpha, drawn: loss)
+        expected = expected + torch.stack([plain := model.loss(batch).total, probability]).prod()
+        torch.testing.assert_close(told, plain, rtol=1e-12, atol=0)
+        monkeypatch.undo()
+        total += float(probability.detach())
+    assert total == pytest.approx(1)
+    truth = torch.autograd.grad(expected, parameters)
+    assert len(names) == len(truth)
+    for name, one, other in zip(names, estimate, truth, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-10, msg=lambda m, name=name: f"{name}: {m}")
+
+
+def test_hard_attention_looks_at_one_place_and_its_baseline_is_the_mean_loss():
+    torch.manual_seed(0)
+    model = Config(**SMALL | {"attention": "hard"}).build(9, 8).double()
+    a = torch.randn(3, 5, 9).double()
+    batch = Batch(("a", "b", "c"), Padded(a, torch.tensor([5, 2, 4])), Padded.stack([torch.tensor([4, 6])] * 3))
+    losses = [float(model.loss(batch).total.detach()) / 3 for _ in range(3)]
+    assert len(set(losses)) == 3
+    b = losses[0]
+    for loss in losses:
+        b = 0.9 * b + 0.1 * loss
+    assert float(model.baseline) == pytest.approx(b)
+    z = model.features(model.encode(batch.given), batch.target, 0.0)
+    places = z[..., SMALL["embedding_size"] + 5 :]
+    assert (places.sum(-1) == 1).all()
+    assert ((places == 0) | (places == 1)).all()
+    assert not (places * (torch.arange(5) >= batch.given.lengths[:, None])[:, None]).any()
+    soft = Config(**SMALL).build(9, 8).double().eval()
+    soft.load_state_dict({name: value for name, value in model.state_dict().items() if name != "baseline"})
+    torch.testing.assert_close(model.eval().loss(batch).total, soft.loss(batch).total)
