@@ -17,8 +17,8 @@ the paper's other two means to lower it, which are not exact, are left out: an e
 draw half of the time. It searches, and is scored, with the mean: as soft attention.
 
 The paper does not tell the sizes. The defaults are those of its program, https://github.com/kelvinxu/arctic-captions:
-embeddings of 100, an LSTM of 1000, attention over as many features as a_i has (here 512, those of its VGG), lambda 1
-where it is used, dropout 0.5.
+embeddings of 100, an LSTM of 1000, attention over as many features as a_i has (here 512, those of its VGG), dropout
+0.5; and lambda 1, as re-implementations take it.
 """
 
 from dataclasses import dataclass
@@ -79,6 +79,8 @@ State = tuple[Tensor, Tensor]  # h, c (N, H) each
 
 
 class ShowAttendTell(Captioner):
+    baseline: Tensor  # b, of hard attention
+
     def __init__(self, config: Config, source_size: int, target_size: int) -> None:
         super().__init__()
         self.config, self.sampling = config, config.sampling
