@@ -115,6 +115,6 @@ def photo_tensor(photos: list[np.ndarray], front_end: ImageFrontEnd) -> Tensor:
     """Pixels of `resize_photo` to what the backbone reads, (B, 3, size, size), float32."""
     published = PUBLISHED[front_end.backbone]
     mean, deviation = front_end.mean or published.mean, front_end.deviation or published.deviation
-    shift, scale = (torch.tensor(values).view(3, 1, 1) for values in (mean, deviation))
+    shift, scale = (MAX_PIXEL * torch.tensor(values).view(3, 1, 1) for values in (mean, deviation))
     pixels = torch.from_numpy(np.stack(photos)).permute(0, 3, 1, 2)  # in memory the channels stay last: faster
-    return (pixels / MAX_PIXEL - shift) / scale
+    return pixels.float().sub_(shift).div_(scale)
