@@ -1,7 +1,7 @@
 """The few types every architecture, criterion and search share. Read this file first.
 
 Dimensions, here and everywhere below:
-    B  utterances in a batch          T  source steps (frames, source tokens, pixel rows)
+    B  utterances in a batch          T  source steps (frames, source tokens, places)
     U  target tokens                  V  target vocabulary       D  features of a vector
     N  live hypotheses in a search (B x beam width)
 Padding is always on the right; axis 0 of every tensor in a decoder state is the batch.
@@ -55,8 +55,8 @@ class Padded(Memory):
 class Batch:
     """Aligned sources and targets.
 
-    source: audio frames (B, T, D), source tokens (B, T), pixel rows (B, T, W, 3), or None for the sentences of a
-        language model. target: token ids (B, U). Tokens of both come without BOS and EOS.
+    source: audio frames (B, T, D), source tokens (B, T), annotation vectors of L places of a photo (B, L, D), or None
+        for the sentences of a language model. target: token ids (B, U). Tokens of both come without BOS and EOS.
     """
 
     keys: tuple[str, ...]

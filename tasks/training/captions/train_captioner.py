@@ -20,7 +20,7 @@ from tasks.features.image_front_end import ImageFrontEnd
 from tasks.ingest.shard_index import read_index
 from tasks.steps.pipeline_step import step
 from tasks.text.tokenizer import load_tokenizer
-from tasks.training.caption_dev_metrics import CaptionMetrics
+from tasks.training.captions.caption_dev_metrics import CaptionMetrics
 from tasks.training.dev_metrics import check_metric
 from tasks.training.finalize_training import finalize_training
 from tasks.training.optimizer import FitConfig

@@ -1,0 +1,1 @@
+"""Captioners of photos: what is checked before the first step, and what an epoch is measured by."""
