@@ -57,30 +57,14 @@ def stored_backbone(front_end: ImageFrontEnd) -> dict[str, Path]:
 
 
 def load_backbone(front_end: ImageFrontEnd) -> Backbone:
-<<<<<<< HEAD
     """The backbone with its weights, to look at photos, not to learn. front_end: as `prepare_front_end` gives it."""
     artifact, backbone = Artifact(KIND, front_end.digest), _empty(front_end)
     content, place = artifact.read(WEIGHTS), storage.join(artifact.uri, WEIGHTS)
     backbone.network.load_state_dict(_parsed(content, backbone.network, place, front_end.backbone), assign=True)
-    network: Any = backbone.eval().requires_grad_(
-        requires_grad=False
-    )  # torch does not tell of `to` with a format alone
-    return network.to(memory_format=torch.channels_last)
-=======
-    """The backbone with its weights, to look at photos, not to learn. Raises UserError for weights that are missing,
-    another network's, or not those that the front end was prepared with.
-    """
-    content = _read(front_end)
-    if front_end.digest not in ("", found := hashlib.sha256(content).hexdigest()):
-        told = f"its SHA-256 begins with {found[:12]}, it was {front_end.digest[:12]}"
-        raise UserError(f"{_place(front_end)} has changed ({told}): give the earlier file as features.weights")
-    backbone = _empty(front_end)
-    backbone.network.load_state_dict(_parsed(content, backbone.network, front_end), assign=True)
     for layer in backbone.modules():
         if isinstance(layer, nn.Conv2d):  # a third faster than channels first
             layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
     return backbone.eval().requires_grad_(requires_grad=False)
->>>>>>> photomodels
 
 
 def _empty(front_end: ImageFrontEnd) -> Backbone:

@@ -107,11 +107,7 @@ def resize_photo(photo: Image.Image, front_end: ImageFrontEnd) -> np.ndarray:
     region, size = seen_region(*photo.size, front_end), (front_end.size, front_end.size)
     if photo.size != size or tuple(region) != (0, 0, *size):
         how = PUBLISHED[front_end.backbone].resample
-<<<<<<< HEAD
-        photo = photo.resize(size, how, box=(region.left, region.top, region.right, region.bottom), reducing_gap=PIECES)
-=======
         photo = photo.resize(size, how, box=region, reducing_gap=PIECES)
->>>>>>> photomodels
     return np.asarray(photo)
 
 
