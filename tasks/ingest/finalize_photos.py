@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from infra.artifact_store import Artifact, Draft, new_draft
 from tasks.corpora.corpus_uri import Corpus
@@ -122,11 +121,9 @@ def _reject_tables(names: list[str]) -> list[str]:
 
 def _count(kept: pa.Table, bad: pa.Table, splits: tuple[str, ...]) -> dict[str, PhotoCounts]:
     counts = {split: PhotoCounts() for split in SPLITS if split in splits}
-    for split, captions in zip(
-        kept["split"].to_pylist(), pc.list_value_length(kept["captions"]).to_pylist(), strict=True
-    ):
+    for split, captions in zip(kept["split"].to_pylist(), kept["captions"].to_pylist(), strict=True):
         counts[split].kept += 1
-        counts[split].kept_captions += captions
+        counts[split].kept_captions += len(captions)
     for row in bad.to_pylist():
         count = counts[row["split"]]
         (count.captions if row["stage"] == CAPTION else count.photos)[row["reason"]] += 1

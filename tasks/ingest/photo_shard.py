@@ -95,6 +95,8 @@ def ingest_photo_shard(job: Job) -> Job:
             for row, data in _contents(rows):
                 sha256 = hashlib.sha256(data).hexdigest() if isinstance(data, bytes) else ""
                 try:
+                    if isinstance(data, BadPhoto):
+                        raise data
                     known = _look(row, data, job["max_pixels"]) | {"sha256": sha256}
                 except BadPhoto as bad:
                     told = {"source": row["source"], "split": row["split"], "sha256": sha256, "stage": "decode"}
@@ -111,10 +113,8 @@ def ingest_photo_shard(job: Job) -> Job:
     return {"kept": len(index), "rejected": len(rejects)}
 
 
-def _look(row: dict[str, Any], data: bytes | BadPhoto, limit: int) -> dict[str, Any]:
+def _look(row: dict[str, Any], data: bytes, limit: int) -> dict[str, Any]:
     """What the index says of a photo. Raises BadPhoto."""
-    if isinstance(data, BadPhoto):
-        raise data
     photo, extension = decode_photo(data, limit)
     thumbnail = make_thumbnail(photo)
     seen = {"width": photo.width, "height": photo.height, "extension": extension, "thumbnail": thumbnail.tobytes()}

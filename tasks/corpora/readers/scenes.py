@@ -90,12 +90,13 @@ def draw_scene(split: str, random: np.random.Generator, seed: int) -> tuple[list
     kinds = random.choice(len(KINDS), count, replace=False).tolist()
     while any(_split_of(together, seed) != split for together in _combinations(kinds, row, column)):
         kinds = random.choice(len(KINDS), count, replace=False).tolist()
-    places = list[tuple[int, int]]()
+    places, sizes = list[tuple[int, int]](), list[str]()
     while not places:
         sizes = random.choice(list(RADII), count).tolist()
         radii = [RADII[size] for size in sizes]
         places = _places_in_line(radii, random) if count > 1 else _one_place(radii[0], row, column, random)
-    objects = [SceneObject(size, *KINDS[kind], *place) for size, kind, place in zip(sizes, kinds, places, strict=True)]
+    said = zip(sizes, (KINDS[kind] for kind in kinds), places, strict=True)
+    objects = [SceneObject(size, color, shape, x, y) for size, (color, shape), (x, y) in said]
     return objects, say_scene(objects)
 
 

@@ -8,9 +8,11 @@ references as they are written, but for case in BLEU, and come with their signat
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+from typing import Any
 
 import numpy as np
-from sacrebleu.metrics import BLEU, CHRF
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
 
 from tasks.scoring.captions.cider import cider_d
 from tasks.scoring.captions.meteor import meteor
@@ -98,7 +100,7 @@ def bleu_scores(captions: Sequence[str], references: Sequence[Sequence[str]]) ->
     return one, two, three, four
 
 
-def transpose_references(references: Sequence[Sequence[str]]) -> list[list[str | None]]:
+def transpose_references(references: Sequence[Sequence[str]]) -> list[list[Any]]:
     """References of each photo to the first, the second, ... of all photos, None where a photo has fewer."""
     return [list(those) for those in zip_longest(*references)]
 
@@ -114,8 +116,8 @@ def _by_length(
     lengths = np.array([np.mean([len(one.split()) for one in of_photo]) for of_photo in references])
     groups, found = np.digitize(lengths, LENGTHS, right=True), list[LengthScores]()
     for group, words in enumerate((*LENGTHS, None)):
-        mine = np.flatnonzero(groups == group)
-        if len(mine):
+        mine = np.flatnonzero(groups == group).tolist()
+        if mine:
             bleu = bleu_scores([captions[i] for i in mine], [references[i] for i in mine])
             found.append(LengthScores(words=words, photos=len(mine), bleu_4=bleu[3], cider_d=float(cider[mine].mean())))
     return tuple(found)
