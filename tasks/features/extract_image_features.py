@@ -63,6 +63,7 @@ def extract_image_features(
     """
     if not front_end.digest:
         raise ValueError("a front end is prepared first: its weights are found, and known by their digest")
+    load_backbone(front_end)  # what is wrong with it is told here, in a line, not by every worker
     out = open_draft("features", extract_image_features.key(shards, tokenizer, front_end, error_budget)[:32])
     done, names = out.finished(), shards.names(".tar")
     told = {"shards": shards.digest, "tokenizer": tokenizer.digest, "out": out.uri}

@@ -134,11 +134,12 @@ def test_a_killed_run_is_continued(tokenizer, front_end, monkeypatch):
     assert not set(done) & set(again)
 
 
-def test_other_weights_are_another_key(tokenizer, front_end):
+def test_other_weights_are_another_key_and_told_before_work_starts(tokenizer, front_end, monkeypatch):
     shards = write_photo_shards([("train", CAPTIONS, photo(0))])
     other = ImageFrontEnd(size=64, digest="0" * 64)
     keys = [extract_image_features.key(shards, tokenizer, one, 0.0) for one in (front_end, other)]
     assert keys[0] != keys[1]
+    monkeypatch.setattr(module, "run_jobs", lambda *_: pytest.fail("workers were started"))
     with pytest.raises(UserError, match="weights.pt is missing"):
         extract_image_features.fn(shards, tokenizer, other, 0.0)
     with pytest.raises(ValueError, match="is prepared first"):
