@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -214,3 +215,21 @@ def test_releases_that_cannot_be_taken_in(three, drop, retraining, tmp_path):
     with pytest.raises(UserError, match="a delta segment, which waits for cv-corpus-20.0"):
         retraining()
     assert list_datasets() == []
+
+
+def test_a_second_run_waits_for_the_first(three, tmp_path, capsys):
+    from flows.retrain import retrain
+    from infra.lock import hold_lock
+
+    def second():
+        with run_in_process():
+            return retrain.fn(str(tmp_path / "watched"), "toy", "xx", workers=0)
+
+    said = ""
+    with ThreadPoolExecutor() as beside:
+        with hold_lock("retrain-toy", "the first run"):
+            told = beside.submit(second)
+            while "a model of data set toy" not in said:
+                said += capsys.readouterr().err
+                assert not told.done(), "it has not looked at any release"
+        assert not told.result()["trained"]
