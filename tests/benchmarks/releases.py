@@ -3,8 +3,8 @@
     python -m tests.benchmarks.releases FOLDER COMMONVOICE [KEY=VALUE ...]
 
 Each is dropped into FOLDER/watched in turn and `scriptorium retrain` is run as a user runs it, with the settings that
-are given; what it took in is held against what was cut (tests/tasks/three_releases.py). flows/recipes/README.md has what
-it comes to on ../shared/data/commonvoice_fa.
+are given; what it took in is held against what was cut (tests/tasks/three_releases.py). flows/recipes/README.md has
+what it comes to on ../shared/data/commonvoice_fa.
 """
 
 import json

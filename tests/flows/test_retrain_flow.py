@@ -87,11 +87,11 @@ def retraining(tmp_path, monkeypatch):
 
 @pytest.fixture
 def decoded(tmp_path):
-    """What the champion writes, as bytes: `evaluate` of the first version's test rows, `transcribe-archive` of clips."""
+    """Bytes that the champion writes: `evaluate` of the first version's test rows, `transcribe-archive` of clips."""
+    from flows.kinds.speech import SPEECH
     from flows.shared.archive_plan import plan_archive
     from flows.shared.audio_files import EXTENSIONS
     from flows.shared.evaluation_plan import search_plan
-    from flows.shared.model_kinds import SPEECH
     from infra import storage
     from infra.model_registry import resolve_model
     from tasks.archives.output_store import OF_A_RUN

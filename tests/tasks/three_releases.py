@@ -1,8 +1,8 @@
 """Three releases of a Common Voice corpus, cut from one: what each changes is known clip by clip.
 
-The first has 60 % of the training clips and what is measured on. The second, whole, has all but those of one speaker; of
-the first's clips some have other transcripts, some are in another split, some have votes, and some are there again
-under another name. The third is a delta segment of some more.
+The first has 60 % of the training clips and all that is measured on. The second, whole, has all but those of one
+speaker; of the first's clips some have other transcripts, some are in another split, some have votes, and some are
+there again under another name. The third is a delta segment of some more.
 """
 
 import csv
