@@ -48,8 +48,13 @@ def read_photos(bundle: Artifact, place: Corpus, split: str, plan: CaptionPlan) 
 
 
 def score_photos(bundle: Artifact, features: Artifact, plan: CaptioningRecipe | CaptionPlan, split: str) -> Scored:
-    names = {"architecture": model_architecture(bundle), "lm_architecture": lm_architecture(bundle)}
-    how = DecodingConfig(beam=plan.beam, split=split, batching=plan.batching, **names)
+    how = DecodingConfig(
+        architecture=model_architecture(bundle),
+        lm_architecture=lm_architecture(bundle),
+        beam=plan.beam,
+        split=split,
+        batching=plan.batching,
+    )
     captions, sight = decode_captions(bundle, features, how), read_sight(bundle)
     assert sight  # a captioner's
     context = CaptionContext(trained_on=training_features(bundle), front_end=sight[0])
