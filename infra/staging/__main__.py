@@ -20,6 +20,7 @@ from pathlib import Path
 from infra.errors import one_line_errors
 from infra.settings import HOME
 from infra.staging.cluster import CODE, Cluster
+from infra.staging.faults import run_faults
 from infra.staging.flow_runs import run_flows
 from infra.staging.inputs import write_inputs
 from infra.staging.network import network
@@ -57,7 +58,7 @@ def main() -> None:
     with one_line_errors(interrupted="interrupted; what was started has been ended"), staging_cluster() as cluster:
         run_flows(cluster)
         if given.faults:
-            print("not yet")
+            run_faults(cluster)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,7 @@
 """Flows through their deployments, as a user starts them: `prefect deployment run NAME --watch` beside the worker."""
 
 import json
-import subprocess
 import time
-from collections.abc import Callable
 from typing import Any
 
 from infra.errors import UserError
@@ -38,24 +36,20 @@ def run_flows(cluster: Cluster) -> None:
         run_deployment(cluster, name, parameters)
 
 
-def run_deployment(
-    cluster: Cluster, name: str, parameters: dict[str, Any], watch: Callable[[str], None] | None = None
-) -> None:
-    """watch: is shown every line of the run's log. Raises UserError where it does not end well."""
+def run_deployment(cluster: Cluster, name: str, parameters: dict[str, Any]) -> None:
+    """Raises UserError where it does not end well."""
     start, log = time.monotonic(), cluster.log(name.replace("/", "-"))
-    given = [part for key, value in parameters.items() for part in ("--param", f"{key}={json.dumps(value)}")]
-    with log.open("a") as said, deployment_run(cluster, name, given) as run:
-        assert run.stdout
-        for line in run.stdout:
+    command = ["prefect", "deployment", "run", name, "--watch", *name_parameters(parameters)]
+    with log.open("a") as said, cluster.run("worker", command) as run:
+        for line in run.stdout or ():
             said.write(line)
             said.flush()
-            if watch:
-                watch(line)
     seconds = time.monotonic() - start
     if run.returncode:
         raise UserError(f"{name} is not green after {seconds:.0f} s; see {log} and {cluster.log('worker')}")
     print(f"{name:<30} green     {seconds:5.0f} s", flush=True)
 
 
-def deployment_run(cluster: Cluster, name: str, given: list[str]) -> "subprocess.Popen[str]":
-    return cluster.run("worker", ["prefect", "deployment", "run", name, "--watch", *given])
+def name_parameters(parameters: dict[str, Any]) -> list[str]:
+    """As options of `prefect deployment run`."""
+    return [part for key, value in parameters.items() for part in ("--param", f"{key}={json.dumps(value)}")]

@@ -5,7 +5,6 @@ The schemas hold the fields that the manifests use, by hand from the API referen
 `peers`), the same manifests and pods are held against Kubernetes' own OpenAPI schemas as well.
 """
 
-import copy
 import re
 
 import pytest
@@ -59,6 +58,7 @@ CONTAINER = an_object(
     resources=RESOURCES,
     volumeMounts=a_list(an_object("name mountPath", name=NAME, mountPath=TEXT)),
 )
+MEMORY = an_object(medium={"enum": ["", "Memory"]}, sizeLimit=QUANTITY)
 POD = an_object(
     "containers",
     containers=a_list(CONTAINER, 1),
@@ -86,6 +86,7 @@ SPECS = {
     ("apps/v1", "Deployment"): an_object(
         "selector template",
         replicas=COUNT,
+        strategy=an_object("type", type={"enum": ["Recreate", "RollingUpdate"]}),
         selector=an_object("matchLabels", matchLabels=a_map(TEXT)),
         template=TEMPLATE,
     ),
@@ -175,11 +176,10 @@ def test_selectors_find_pods_of_their_own_and_services_ports_that_are_open():
 
 def test_a_variable_stands_after_those_that_it_is_put_together_from():
     """Kubernetes leaves $(NAME) as it is where NAME comes later, or not at all."""
-    for template in (t for d in DOCUMENTS for t in templates(copy.deepcopy(d))):
+    (settings,) = [{*d["data"]} for d in DOCUMENTS if d["kind"] == "ConfigMap"]
+    for template in (t for d in DOCUMENTS for t in templates(d)):
         for container in template["spec"]["containers"]:
-            known = (
-                {*next(d["data"] for d in DOCUMENTS if d["kind"] == "ConfigMap")} if "envFrom" in container else set()
-            )
+            known = set(settings) if "envFrom" in container else set()
             for variable in container.get("env", ()):
                 assert {*re.findall(r"\$\((\w+)\)", variable.get("value", ""))} <= known
                 known.add(variable["name"])
