@@ -6,6 +6,7 @@ the undisturbed one made: the digest of an artifact is that of its bytes.
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,17 @@ def run_faults(cluster: Cluster) -> None:
     """Raises UserError for the first after which something is missing, or other than it should be."""
     undisturbed = made_artifacts(cluster.bucket / "artifacts")
     for fault in (upgrade, stop_database, lose_node):
-        start, name = time.monotonic(), fault.__name__
-        waiting = start_run(cluster, TRAINING[0], TRAINING[1] | {"model_name": name}, name)
-        await_training(cluster, waiting, cluster.bucket / name)
-        fault(cluster)
-        await_green(cluster, waiting)
-        compare(undisturbed, made_artifacts(cluster.bucket / name))
-        print(f"{fault.__doc__:<30} green     {time.monotonic() - start:5.0f} s, same digests", flush=True)
+        run_fault(cluster, fault, undisturbed)
+
+
+def run_fault(cluster: Cluster, fault: Callable[[Cluster], None], undisturbed: set[str]) -> None:
+    start, name = time.monotonic(), fault.__name__
+    run = start_run(cluster, TRAINING[0], TRAINING[1] | {"model_name": name}, name)
+    await_training(cluster, run, cluster.bucket / name)
+    fault(cluster)
+    await_green(cluster, run)
+    compare(undisturbed, made_artifacts(cluster.bucket / name))
+    print(f"{fault.__doc__:<30} green     {time.monotonic() - start:5.0f} s, same digests", flush=True)
 
 
 def upgrade(cluster: Cluster) -> None:
