@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, NamedTuple
 from infra import s3_client
 
 RANGE_BYTES = 8 << 20  # what one request of a sequential read fetches
-COPIED_WHOLE = 1 << 30  # by one request, of which any server knows how; a larger file by parts, which S3 wants from 5 GB
+COPIED_WHOLE = 1 << 30  # by one request, which every server knows; by parts what is larger, as S3 asks from 5 GB on
 PARTIAL = ".partial-"  # the name of a file that is being written
 
 

@@ -37,12 +37,13 @@ def staging_cluster() -> Iterator[Cluster]:
     folder.chmod(0o755)  # PostgreSQL's user passes through
     try:
         cluster = Cluster(folder, LOGS)
-        write_inputs(cluster.bucket, folder / "demo", CODE)
+        cluster.check()
         with network([*cluster.services]):
             try:
+                write_inputs(cluster.bucket, folder / "demo", CODE)
                 start = time.monotonic()
                 cluster.start_all()
-                print(f"{'all services are up':<40} {time.monotonic() - start:5.0f} s", flush=True)
+                print(f"{'all services are up':<30} {time.monotonic() - start:15.0f} s", flush=True)
                 yield cluster
             finally:
                 cluster.kill_all()

