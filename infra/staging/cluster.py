@@ -138,7 +138,7 @@ class Cluster:
             return postgres.command(self.home("postgres"), service.environment)
         if service.name == "s3":
             keys = ",".join(service.environment[f"MINIO_ROOT_{name}"] for name in ("USER", "PASSWORD"))
-            how = ["--addr", "0.0.0.0:9000", "--auth-key", keys, "--dir-cache-time", "0s"]
+            how = ["--addr", "0.0.0.0:9000", "--auth-key", keys]
             return ["rclone", "serve", "s3", *how, str(self.bucket.parent)]
         return service.command
 
