@@ -67,6 +67,7 @@ def test_two_machines_on_one_network(tmp_path):
             time.sleep(0.02)
         assert not Path(f"/proc/{inside}/stat").exists(), "the first process ends with what started it"
         assert not any(leader.alive() for leader in (left, right))
+        processes.end([left, right], "", 1)  # reaps them
     assert network._existing() == []
     assert not list(network.HOSTS.glob("test-network-*"))
 
