@@ -29,8 +29,8 @@ from infra.errors import UserError
 from models.interface import Beam
 from tasks.audio.audio_values import Audio, to_audio_input, to_samples, to_samples_or_file
 from tasks.bundles.model_bundle import Bundle, bundle_front_end, import_model, is_classifier, is_translator, load_bundle
-from tasks.decoding.classify_sequence import Classification, classify_sequence
 from tasks.decoding.alignment.forced_alignment import CTCAligner
+from tasks.decoding.classify_sequence import Classification, classify_sequence
 from tasks.decoding.generate_text import Prompt, generate_text
 from tasks.decoding.score_text import TextScore, load_text_model, score_text
 from tasks.decoding.streaming_recognizer import PartialTranscript, make_recognizer
