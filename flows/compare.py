@@ -36,7 +36,7 @@ MODULES = {kind.recipes: kind for kind in MODEL_KINDS}
 
 @flow(name="compare", flow_run_name="{names} on {corpus}")
 def compare(
-    corpus: Annotated[str, corpus_field("asr", "language_model", "classification")],
+    corpus: Annotated[str, corpus_field("asr", "language_model", "classification", "translation")],
     names: Annotated[str, form_field("Recipes", {"examples": ["cell_lstm,cell_gru", "cell_*"]})],
     settings: Annotated[tuple[str, ...], settings_field("fit.epochs=20")] = (),
     seeds: Annotated[tuple[int, ...], SEEDS] = (0,),

@@ -28,7 +28,7 @@ from tasks.publishing.publish_model import EvaluationRun, log_evaluation
 @flow(name="evaluate", flow_run_name="{model} on {corpus} {split}")
 def evaluate_model(
     model: Annotated[str, MODEL] = "asr@champion",
-    corpus: Annotated[str, corpus_field("asr", "classification", "language_model")] = "demo:",
+    corpus: Annotated[str, corpus_field("asr", "classification", "language_model", "translation")] = "demo:",
     split: Annotated[str, SPLIT] = "test",
     settings: Annotated[tuple[str, ...], settings_field("beam.width=32")] = (),
 ) -> dict[str, Any]:
@@ -53,4 +53,4 @@ def evaluate_model(
 
 
 if __name__ == "__main__":
-    run_flow(evaluate_model, model_arguments("evaluate", "utterances", "labeled", "documents"))
+    run_flow(evaluate_model, model_arguments("evaluate", "utterances", "labeled", "documents", "pairs"))

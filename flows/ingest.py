@@ -22,7 +22,7 @@ from prefect import flow
 
 from flows.command_line.form_fields import corpus_field, form_field, recipe_field, settings_field
 from flows.command_line.parsers import PARSERS
-from flows.recipes import asr, classification, language_model, ngram
+from flows.recipes import asr, classification, language_model, ngram, translation
 from flows.shared.command_line import GOES_ON
 from flows.shared.overrides import override
 from flows.shared.validate_inputs import resolve_recipes
@@ -35,9 +35,9 @@ from tasks.ingest.ingest_corpus import ingest_corpus
 from tasks.ingest.ingest_text import TextIngestConfig, ingest_text
 from tasks.ingest.summarize_ingest import summarize_ingest
 
-RECIPES = (asr, classification, language_model, ngram)
-MODULES = ("asr", "classification", "language_model", "ngram")
-VERBS = {"speech": "utterances", "labels": "labeled", "text": "documents"}
+RECIPES = (asr, classification, language_model, ngram, translation)
+MODULES = ("asr", "classification", "language_model", "ngram", "translation")
+VERBS = {"speech": "utterances", "labels": "labeled", "text": "documents", "pairs": "pairs"}
 SPLITS = ("train", "dev", "test")
 
 
@@ -67,7 +67,7 @@ def ingest(
     Args:
         corpus: KIND:URI.
         recipe: of any flow; what a training with it takes in.
-        what: speech, labels or text, of a corpus that can be read in several ways; by default the first that it can.
+        what: speech, labels, text or pairs, where a corpus can be read in several ways; by default the first.
         settings: values to replace, such as ingest.error_budget=0.1.
     """
     place, config = plan_ingest(corpus, recipe, what, settings)

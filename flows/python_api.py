@@ -1,4 +1,4 @@
-"""Trained models in Python: recognizers, language models, classifiers, by the name they are registered under.
+"""Trained models in Python: recognizers, translators, language models, classifiers, by their registered name.
 
     import scriptorium
 
@@ -17,22 +17,24 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 import torch
 
 from flows.shared.transcription_plan import load_transcriber
+from flows.shared.translation_setup import load_translator as translator_of
 from infra import model_registry
 from infra.errors import UserError
 from models.interface import Beam
 from tasks.audio.audio_values import Audio, to_audio_input, to_samples, to_samples_or_file
-from tasks.bundles.model_bundle import Bundle, bundle_front_end, import_model, is_classifier, load_bundle
+from tasks.bundles.model_bundle import Bundle, bundle_front_end, import_model, is_classifier, is_translator, load_bundle
+from tasks.decoding.alignment.forced_alignment import CTCAligner
 from tasks.decoding.classify_sequence import Classification, classify_sequence
-from tasks.decoding.forced_alignment import CTCAligner
 from tasks.decoding.generate_text import Prompt, generate_text
 from tasks.decoding.score_text import TextScore, load_text_model, score_text
 from tasks.decoding.streaming_recognizer import PartialTranscript, make_recognizer
+from tasks.decoding.translate import Translation
 from tasks.transcription.transcript import Transcript, Word
 
 Settings = Mapping[str, Any] | Sequence[str]  # {"beam.width": 16}, or ["beam.width=16"], as --set takes them
@@ -116,6 +118,28 @@ class SpeechRecognizer:
         return replace(bundle, model=copy.deepcopy(bundle.model).cpu())
 
 
+class TranslationModel:
+    """A translator with its beam. `load_translator` makes one."""
+
+    def __init__(self, model: str, settings: Settings = ()) -> None:
+        self.name = model
+        self._translator = translator_of(model, _as_settings(settings))
+
+    @overload
+    def translate(self, text: str) -> Translation: ...
+    @overload
+    def translate(self, text: list[str] | tuple[str, ...]) -> list[Translation]: ...
+    def translate(self, text: str | list[str] | tuple[str, ...]) -> Translation | list[Translation]:
+        """A text, or many at once, which are translated in batches of similar length and given back in their order."""
+        if isinstance(text, str):
+            return self._translator.translate([text])[0]
+        return self._translator.translate(text)
+
+    def score(self, source: str, target: str) -> float:
+        """log p of a translation, given its source, in nats. Raises UserError for one that is too long."""
+        return self._translator.score([source], [target])[0]
+
+
 class LanguageModel:
     """A neural language model or an n-gram. `load_language_model` makes one."""
 
@@ -161,24 +185,33 @@ class Classifier:
         return classify_sequence(self._bundle, given)
 
 
-def load(model: str | os.PathLike[str], settings: Settings = ()) -> SpeechRecognizer | LanguageModel | Classifier:
+def load(
+    model: str | os.PathLike[str], settings: Settings = ()
+) -> SpeechRecognizer | TranslationModel | LanguageModel | Classifier:
     """A model of any kind: NAME@ALIAS or NAME/VERSION in MLflow's registry, or the path of a bundle.
 
-    settings: of a recognizer, as `flows.transcribe --set` takes them: {"beam.width": 16, "vad.kind": "silero"}.
+    settings: of a recognizer or a translator, as --set of transcribe and translate takes them: {"beam.width": 16}.
     Raises UserError where there is none, and for settings of another kind of model.
     """
     place = os.fspath(model)
     artifact = import_model(model_registry.resolve_model(place), ("bundle", "ngram"))
     if artifact.kind == "bundle" and not is_classifier(artifact) and bundle_front_end(artifact):
         return SpeechRecognizer(place, settings)
+    if artifact.kind == "bundle" and is_translator(artifact):
+        return TranslationModel(place, settings)
     if settings:
-        raise UserError(f"model {place}: not a recognizer, which settings are for")
+        raise UserError(f"model {place}: neither a recognizer nor a translator, which settings are for")
     return Classifier(place) if artifact.kind == "bundle" and is_classifier(artifact) else LanguageModel(place)
 
 
 def load_recognizer(model: str | os.PathLike[str], settings: Settings = ()) -> SpeechRecognizer:
     """As `load`, for recognizers alone."""
     return SpeechRecognizer(os.fspath(model), settings)
+
+
+def load_translator(model: str | os.PathLike[str], settings: Settings = ()) -> TranslationModel:
+    """As `load`, for translators alone."""
+    return TranslationModel(os.fspath(model), settings)
 
 
 def load_language_model(model: str | os.PathLike[str]) -> LanguageModel:

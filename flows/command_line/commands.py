@@ -21,6 +21,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "train-language-model": "flows.train_language_model",
         "train-ngram": "flows.train_ngram",
         "train-classifier": "flows.train_classifier",
+        "train-translation": "flows.train_translation",
         "compare": "flows.compare",
         "tune-decoding": "flows.tune_decoding",
         "retrain": "flows.retrain",
@@ -28,6 +29,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     "use a model": {
         "transcribe": "flows.transcribe",
         "transcribe-archive": "flows.transcribe_archive",
+        "translate": "flows.translate",
         "evaluate-archive": "flows.evaluate_archive",
         "listen": "flows.listen",
         "align": "flows.align",

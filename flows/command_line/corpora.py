@@ -3,7 +3,7 @@
 from flows.command_line.source_help import corpus_kinds
 from infra.errors import end_unread
 
-USES = {"utterances": "recognizers", "labeled": "classifiers", "documents": "language models"}
+USES = {"utterances": "recognizers", "labeled": "classifiers", "documents": "language models", "pairs": "translators"}
 
 
 def corpora_text() -> str:

@@ -4,6 +4,7 @@ import argparse
 import sys
 from typing import NoReturn
 
+from flows.shared.overrides import LARGEST
 from infra.errors import WRONG_USE, end_unread
 
 
@@ -22,3 +23,13 @@ class Parser(argparse.ArgumentParser):
         with end_unread():  # --help, of which only the first lines are read
             super().exit(status, message)
         raise SystemExit(status)
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    try:
+        seeds = tuple(dict.fromkeys(int(part) for part in text.split(",")))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"whole numbers with a comma between them, not {text!r}") from error
+    if not all(0 <= seed <= LARGEST for seed in seeds):
+        raise argparse.ArgumentTypeError(f"a seed is a whole number from 0 to {LARGEST}, not {text!r}")
+    return seeds

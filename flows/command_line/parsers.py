@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from flows.command_line.parser import Parser
+from flows.command_line.parser import Parser, parse_seeds
 from flows.command_line.source_help import (
     Setting,
     config_settings,
@@ -18,7 +18,7 @@ from flows.command_line.source_help import (
     recipe_settings,
     recipes_by_purpose,
 )
-from flows.shared.overrides import LARGEST
+from flows.command_line.translate_parser import translate_parser
 
 SPLITS = ("train", "dev", "test")
 TRANSCRIPT_FORMATS = ("txt", "json", "srt", "vtt", "ctm", "textgrid", "trn")
@@ -28,6 +28,7 @@ RECIPE_CLASSES = {
     "language_model": "LanguageRecipe",
     "ngram": "NGramRecipe",
     "classification": "ClassificationRecipe",
+    "translation": "TranslationRecipe",
 }
 
 
@@ -41,6 +42,10 @@ def training_parser(flow: str, recipes: str, *, workers: bool = True) -> Parser:
         parser.add_argument("--from", default="", dest="init_from", metavar="NAME@ALIAS|PATH", help=starts)
     else:
         parser.add_argument("--recipe", required=True, metavar="NAME")
+    if recipes == "translation":
+        for side in ("source", "target"):
+            told = f"as the corpus calls it, such as en; --set ingest.{side}_language="
+            parser.add_argument(f"--{side}-language", default="", metavar="CODE", help=told)
     if workers:
         told = "Ray Train workers, fit.batches_per_step at most (default %(default)s; 0: in this process)"
         parser.add_argument("--workers", type=int, default=1, help=told)
@@ -49,9 +54,11 @@ def training_parser(flow: str, recipes: str, *, workers: bool = True) -> Parser:
 
 
 def comparison_parser() -> Parser:
-    parser = _recipe_parser("compare", ("asr", "language_model", "classification"))
+    parser = _recipe_parser("compare", ("asr", "language_model", "classification", "translation"))
     parser.add_argument("--recipes", required=True, dest="names", metavar="NAME[,NAME...]")
-    parser.add_argument("--seeds", type=_seeds, default=(0,), metavar="0,1", help="each recipe is trained with each")
+    parser.add_argument(
+        "--seeds", type=parse_seeds, default=(0,), metavar="0,1", help="each recipe is trained with each"
+    )
     return with_settings(parser)
 
 
@@ -144,7 +151,7 @@ def ingest_parser() -> Parser:
     parser = Parser(module_description("flows.ingest"), _kinds_text(*RECIPE_CLASSES))
     parser.add_argument("--corpus", required=True, metavar="KIND:URI")
     parser.add_argument("--recipe", default="", metavar="NAME", help="take in what a training with it does")
-    what = ("speech", "labels", "text")
+    what = ("speech", "labels", "text", "pairs")
     parser.add_argument("--what", default="", choices=what, help="of a corpus that can be read as several")
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="ingest.KEY=VALUE")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
@@ -204,11 +211,13 @@ PARSERS: dict[str, Callable[[], Parser]] = {
     "flows.train_language_model": partial(training_parser, "train_language_model", "language_model"),
     "flows.train_ngram": partial(training_parser, "train_ngram", "ngram", workers=False),
     "flows.train_classifier": partial(training_parser, "train_classifier", "classification"),
+    "flows.train_translation": partial(training_parser, "train_translation", "translation"),
     "flows.compare": comparison_parser,
     "flows.evaluate": partial(model_parser, "evaluate", "test"),
     "flows.tune_decoding": tune_parser,
     "flows.generate": generate_parser,
     "flows.transcribe": transcribe_parser,
+    "flows.translate": translate_parser,
     "flows.transcribe_archive": transcribe_archive_parser,
     "flows.evaluate_archive": evaluate_archive_parser,
     "flows.listen": listen_parser,
@@ -288,13 +297,3 @@ def _settings_text(recipe: str) -> str:
 
 def _defaults(module: str, config: str) -> dict[str, Any]:
     return {s.key: ast.literal_eval(s.default) for s in config_settings(module, config) if s.default}
-
-
-def _seeds(text: str) -> tuple[int, ...]:
-    try:
-        seeds = tuple(dict.fromkeys(int(part) for part in text.split(",")))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"whole numbers with a comma between them, not {text!r}") from error
-    if not all(0 <= seed <= LARGEST for seed in seeds):
-        raise argparse.ArgumentTypeError(f"a seed is a whole number from 0 to {LARGEST}, not {text!r}")
-    return seeds

@@ -18,6 +18,7 @@ TRAINING = {
     "train-language-model": "language_model",
     "train-ngram": "ngram",
     "train-classifier": "classification",
+    "train-translation": "translation",
 }
 
 

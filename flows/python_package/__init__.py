@@ -18,13 +18,16 @@ if TYPE_CHECKING:
         SpeechRecognizer,
         Stream,
         StreamedTranscript,
+        TranslationModel,
         load,
         load_classifier,
         load_language_model,
         load_recognizer,
+        load_translator,
     )
     from infra.errors import UserError
     from tasks.decoding.score_text import TextScore
+    from tasks.decoding.translate import Translation
     from tasks.transcription.transcript import Segment, Transcript, Word
 
 __all__ = [
@@ -37,14 +40,18 @@ __all__ = [
     "StreamedTranscript",
     "TextScore",
     "Transcript",
+    "Translation",
+    "TranslationModel",
     "UserError",
     "Word",
     "load",
     "load_classifier",
     "load_language_model",
     "load_recognizer",
+    "load_translator",
 ]
 _HOMES = {"UserError": "infra.errors", "TextScore": "tasks.decoding.score_text"}
+_HOMES |= {"Translation": "tasks.decoding.translate"}
 _HOMES |= dict.fromkeys(("Segment", "Transcript", "Word"), "tasks.transcription.transcript")
 _PACKAGES = ("infra", "models", "tasks", "flows")
 

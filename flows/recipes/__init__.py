@@ -8,7 +8,8 @@ from tasks.batches.batch_sampler import BatchingConfig
 from tasks.batches.token_chunks import ChunkConfig
 from tasks.bundles.add_decoding_resources import TranscriptLMConfig
 from tasks.bundles.fit_classifier_vocabulary import LabelConfig
-from tasks.bundles.search_dry_run import dry_run_search
+from tasks.bundles.fit_translation_vocabularies import TranslationTokensConfig
+from tasks.bundles.search_dry_run import dry_run_search, dry_run_translation
 from tasks.bundles.speaker_batch_norm import AdaptationConfig
 from tasks.corpora.corpus_uri import IngestConfig
 from tasks.decoding.generate_text import Prompt
@@ -18,12 +19,14 @@ from tasks.ingest.ingest_text import TextIngestConfig
 from tasks.ngram.text_lines import LineSplitConfig
 from tasks.ngram.train_ngram import NGramConfig, NGramTrainingConfig
 from tasks.scoring.evaluate_asr import ScoringConfig
+from tasks.scoring.evaluate_translation import TranslationScoringConfig
 from tasks.text.tokenizer import TokenizerConfig
 from tasks.training.optimizer import FitConfig
 from tasks.training.parameter_groups import check_patterns
 from tasks.training.train_asr import TrainingConfig
 from tasks.training.train_classifier import ClassifierTrainingConfig
 from tasks.training.train_language_model import LMTrainingConfig
+from tasks.training.train_translation import TranslationTrainingConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,4 +159,44 @@ class ClassificationRecipe:
             batching=self.batching,
             fit=self.fit,
             adapt=self.adapt,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranslationRecipe:
+    """Every config of a translator's run. model: the Config of a file in models/ that maps tokens to tokens.
+    max_tokens: training pairs with a longer side are left out. bpe_dropout: the probability that a merge is left out as
+    a training pair is cut anew in each epoch (Provilkov et al. 2020), 0 for none. batching: of tokens, where others
+    have frames: a batch has as many pairs as fit with the longer of their two sides.
+    """
+
+    model: Any
+    ingest: IngestConfig = field(default_factory=IngestConfig)
+    tokens: TranslationTokensConfig = field(default_factory=TranslationTokensConfig)
+    max_tokens: int = 256
+    bpe_dropout: float = 0.0
+    batching: BatchingConfig = field(default_factory=BatchingConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+    beam: Beam = field(default_factory=Beam)
+    scoring: TranslationScoringConfig = field(default_factory=TranslationScoringConfig)
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what cannot be honored, before anything is read."""
+        assert self.training
+        if self.bpe_dropout and {self.tokens.source.kind, self.tokens.target.kind} != {"bpe"}:
+            raise ValueError(
+                "bpe_dropout leaves out merges of BPE: set tokens.source.kind and tokens.target.kind to bpe"
+            )
+        dry_run_translation(self.model, self.beam)
+
+    @property
+    def training(self) -> TranslationTrainingConfig:
+        return TranslationTrainingConfig(
+            model=self.model,
+            languages=(self.ingest.source_language, self.ingest.target_language),
+            joint=self.tokens.joint,
+            max_tokens=self.max_tokens,
+            bpe_dropout=self.bpe_dropout,
+            batching=self.batching,
+            fit=self.fit,
         )

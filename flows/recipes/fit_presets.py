@@ -26,3 +26,24 @@ def one_cycle(
         batches_per_step=batches_per_step,
         best_by=best_by,
     )
+
+
+def inverse_sqrt(
+    *, epochs: int, learning_rate: float, warmup_steps: int, average_last: int = 0, patience: int = 0
+) -> FitConfig:
+    """Adam as Vaswani et al. 2017, section 5.3, have it; learning_rate: where the warm-up ends."""
+    return FitConfig(
+        epochs=epochs,
+        optimizer="Adam",
+        learning_rate=learning_rate,
+        optimizer_options={"betas": [0.9, 0.98], "eps": 1e-9},
+        schedule="InverseSqrt",
+        schedule_options={},
+        schedule_every="step",
+        warmup_steps=warmup_steps,
+        loss_normalization="token",
+        clip_norm=0.0,
+        average_last=average_last,
+        patience=patience,
+        best_by="loss",
+    )

@@ -15,13 +15,19 @@ from tasks.bundles.add_decoding_resources import (
     read_words,
 )
 from tasks.bundles.build_fusion_lm import summarize_fit
-from tasks.bundles.bundle_files import read_beam, read_training
-from tasks.bundles.model_bundle import bundle_front_end, check_golden_outputs, is_classifier, load_bundle
+from tasks.bundles.bundle_files import read_beam, read_languages, read_training
+from tasks.bundles.model_bundle import (
+    bundle_front_end,
+    check_golden_outputs,
+    is_classifier,
+    load_bundle,
+)
 from tasks.bundles.speaker_batch_norm import AdaptationConfig
 from tasks.corpora.corpus_uri import IngestConfig
 from tasks.ingest.ingest_text import TextIngestConfig
 from tasks.ngram.train_ngram import open_ngram
 from tasks.scoring.evaluate_asr import ScoringConfig
+from tasks.scoring.evaluate_translation import TranslationScoringConfig
 from tasks.text.tokenizer import load_tokenizer
 
 
@@ -58,12 +64,41 @@ class TextPlan:
     batching: BatchingConfig
 
 
+@dataclass(frozen=True, kw_only=True)
+class TranslationPlan:
+    """The same for a translator: languages and beam are by default those of its training."""
+
+    ingest: IngestConfig
+    batching: BatchingConfig
+    beam: Beam
+    scoring: TranslationScoringConfig = field(default_factory=TranslationScoringConfig)
+
+
 def classifier_plan(bundle: Artifact) -> EvaluationPlan:
     return EvaluationPlan(adapt=bundle_adaptation(bundle))
 
 
 def search_plan(bundle: Artifact) -> SearchPlan:
     return SearchPlan(beam=read_beam(bundle), adapt=bundle_adaptation(bundle))
+
+
+def translation_plan(bundle: Artifact) -> TranslationPlan:
+    source, target = read_languages(bundle)
+    return TranslationPlan(
+        ingest=IngestConfig(source_language=source, target_language=target),
+        batching=read_training(bundle, "batching", BatchingConfig),
+        beam=read_beam(bundle),
+    )
+
+
+def check_translation(bundle: Artifact, plan: TranslationPlan) -> Artifact:
+    """The bundle. Raises UserError for a beam that its search does not take, and for other languages than its own."""
+    asked, own = (plan.ingest.source_language, plan.ingest.target_language), read_languages(bundle)
+    if asked != own:
+        told = " to ".join(asked), " to ".join(own)
+        raise UserError(f"{bundle}: asked to translate {told[0]}, and it was trained on {told[1]}")
+    check_golden_outputs(bundle, plan.beam)
+    return bundle
 
 
 def text_plan(bundle: Artifact) -> TextPlan:

@@ -20,6 +20,11 @@ COLUMNS = {
     "truncated": ("cut at beam.max_length", "{}"),
     "silent": ("without words", "{}"),
     "loss": ("nats a token", "{:.4f}"),
+    "bleu": ("BLEU", "{:.2f}"),
+    "bleu_interval": ("95 % interval", "{0[0]:.2f} to {0[1]:.2f}"),
+    "chrf": ("chrF", "{:.2f}"),
+    "ter": ("TER", "{:.2f}"),
+    "sentences": ("sentences", "{}"),
     "accuracy": ("accuracy", "{:.2%}"),
     "accuracy_interval": ("95 % interval", "{0[0]:.2%} to {0[1]:.2%}"),
     "macro_f1": ("macro-F1", "{:.4f}"),
@@ -42,7 +47,13 @@ OF_A_COMPARISON = {
 BESIDES = ("words", "characters", "bits_per_token", "oracle_wer", "calibration_error")  # in the JSON only
 SLICE_COLUMNS = ("slice", "group", "utterances", "rate", "other_rate", "difference", "low", "high", "verdict")
 IF_ANY = ("truncated", "silent")  # counts that are shown where they are not 0
-SIZES = (*IF_ANY, "utterances", "tokens", "items")  # of what was measured: in a comparison the same for all
+SIZES = (
+    *IF_ANY,
+    "utterances",
+    "sentences",
+    "tokens",
+    "items",
+)  # of what was measured: in a comparison the same for all
 
 
 def summarize_run(outcome: RunOutcome, published: Artifact) -> dict[str, Any]:

@@ -80,6 +80,9 @@ def check_arguments(kind: ModelKind, given: argparse.Namespace) -> None:
     """The same of a command line, whose --from becomes one of the settings."""
     if source := vars(given).pop("init_from", ""):
         given.settings.append(f"{INIT_FROM}{source}")
+    for side in ("source", "target"):
+        if language := vars(given).pop(f"{side}_language", ""):
+            given.settings.append(f"ingest.{side}_language={language}")
     check_request(kind, TrainingRequest(**{name: getattr(given, name) for name in TrainingRequest._fields}))
 
 
@@ -96,6 +99,7 @@ def plan_training(kind: ModelKind, order: TrainingRequest) -> TrainingPlan:
     source = import_model(model_registry.resolve_model(order.init_from))
     if model_kind(source) is not kind:
         names = {"asr": "a recognizer", "language-model": "a language model", "classifier": "a classifier"}
+        names |= {"translation": "a translator"}
         is_one = names[model_kind(source).recipes.MODEL_NAME]
         raise UserError(f"--from {order.init_from}: it is {is_one}, and this trains {names[kind.recipes.MODEL_NAME]}")
     place, recipe = resolve_recipe(order.corpus, choice.recipe, (), kind.recipes)

@@ -107,3 +107,13 @@ def read_training(bundle: Artifact, name: str, kind: type[C], *, known: bool = T
     told = read_object(bundle, TRAINING)
     with explain_bad_file(storage.join(bundle.uri, TRAINING)):
         return read_config(kind, told.get(name) if known else told.get(name, {}), name)
+
+
+def read_languages(bundle: Artifact) -> tuple[str, str]:
+    """Those that a translator reads and writes, as its corpus called them."""
+    told = read_object(bundle, TRAINING)
+    with explain_bad_file(storage.join(bundle.uri, TRAINING)):
+        languages = told["languages"]
+        if not isinstance(languages, dict) or not all(isinstance(code, str) for code in languages.values()):
+            raise ValueError("languages are not two names")
+        return languages["source"], languages["target"]

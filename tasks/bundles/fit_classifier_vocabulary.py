@@ -43,15 +43,15 @@ def fit_classifier_vocabulary(shards: Artifact, labels: LabelConfig, source: Fro
         out.put_json(FILE, {"kind": LABELS, "symbols": found})
         if isinstance(source, TokenizerConfig):
             spelling = fit_on_texts(
-                (normalize_text(text, source.text) for text in _contents(shards)), source, str(shards)
+                (normalize_text(text, source.text) for text in training_contents(shards)), source, str(shards)
             )
             for name in spelling.names():
                 out.put(SOURCE + name, spelling.read(name))
     return out.result()
 
 
-def _contents(shards: Artifact) -> Iterator[str]:
-    """The texts of the training split."""
+def training_contents(shards: Artifact) -> Iterator[str]:
+    """The texts of the training split, which have a label or a translation."""
     index = pq.read_table(shards.file("index.parquet"), filters=[("split", "==", "train")])
     if set(index["extension"].to_pylist()) != {TEXT}:
         raise UserError(f"{shards}: this corpus has clips, and the recipe reads text; choose one that reads sound")

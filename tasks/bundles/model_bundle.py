@@ -246,7 +246,7 @@ def model_outputs(bundle: Bundle, golden: dict[str, np.ndarray]) -> dict[str, di
 
 def bundle_tokenizer(bundle: Artifact) -> Artifact:
     """The bundle's tokenizer, or vocabularies, as an artifact of its own: with the digest it had when it was made."""
-    with new_draft("vocabularies" if is_classifier(bundle) else "tokenizer") as out:
+    with new_draft("vocabularies" if is_classifier(bundle) or is_translator(bundle) else "tokenizer") as out:
         for name in (FILE, MODEL, SOURCE + FILE, SOURCE + MODEL):
             if name in bundle.names():
                 out.put(name, bundle.read(name))
@@ -271,6 +271,11 @@ def model_architecture(bundle: Artifact) -> str:
 
 def is_classifier(bundle: Artifact) -> bool:
     return read_object(bundle, FILE).get("kind") == LABELS
+
+
+def is_translator(bundle: Artifact) -> bool:
+    """Whether it reads a text in one language and says it in another."""
+    return SOURCE + FILE in bundle.names() and not is_classifier(bundle)
 
 
 def import_model(place: str, kinds: Sequence[str] = ("bundle",)) -> Artifact:

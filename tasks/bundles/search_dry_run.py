@@ -33,6 +33,14 @@ def dry_run_search(config: Any, front_end: FrontEnd, beam: Beam, unit: str) -> M
     return model
 
 
+def dry_run_translation(config: Any, beam: Beam) -> None:
+    """The same of a model that reads tokens."""
+    with torch.device("meta"):
+        model: Model = config.build(len(TEXTS), len(TEXTS))
+    nothing = torch.empty(0, 1, dtype=torch.long, device="meta")
+    model.eval().search(Padded(nothing, torch.empty(0, dtype=torch.long)), beam)
+
+
 def dummy_lm(unit: str) -> Decoder | None:
     """A language model of this unit that knows next to nothing."""
     if unit == "none":

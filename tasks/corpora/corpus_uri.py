@@ -58,9 +58,13 @@ class IngestConfig:
     speaker- and sentence-disjoint ones. dev_share, test_share, seed: of splits of our own, how much is dev and test,
     and the seed of the draw; without a dev split dev_share of train becomes it. test_speaker, digits, strings: `fsdd`
     only: who is held out, how many digits a string has at most, how many strings are made of the training recordings.
-    max_characters: longer texts with a label are rejected. audio_field, text_field, label_field, speaker_field,
-    split_field: `webdataset` only: which member of a sample (its extension), or else which key of its .json, is what;
-    found by their usual names where empty.
+    max_characters: longer texts with a label, and longer sentences of a pair, are rejected. source_language,
+    target_language: of sentence pairs, as their files, keys or attributes call them. test_set: `multi30k` only: which
+    of its test sets is read. max_words, max_length_ratio, identify_language: of training pairs, which are rejected with
+    more words on a side, with one side so many times as long as the other (0: any), in another language
+    (tasks/ingest/pair_filter.py). audio_field, text_field, label_field, speaker_field, split_field: `webdataset` only:
+    which member of a sample (its extension), or else which key of its .json, is what; found by their usual names where
+    empty.
     """
 
     shard_mb: float = 64.0
@@ -75,6 +79,12 @@ class IngestConfig:
     digits: int = 5
     strings: int = 1200
     max_characters: int = 10_000
+    source_language: str = ""
+    target_language: str = ""
+    test_set: str = "test_2016_flickr"
+    max_words: int = 250
+    max_length_ratio: float = 4.0
+    identify_language: bool = True
     audio_field: str = ""
     text_field: str = ""
     label_field: str = ""

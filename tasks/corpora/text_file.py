@@ -31,15 +31,41 @@ class BadText(Exception):  # noqa: N818  (not an error of the program: a file fo
 
 def read_text(name: str, place: Location) -> Iterator[str]:
     """The text of a file at a place, unpacked, in pieces. Raises BadText, perhaps half-way."""
+    return decode_utf8(read_unpacked(name, place))
+
+
+def read_unpacked(name: str, place: Location) -> Iterator[bytes]:
+    """The bytes of a file at a place. Raises BadText, perhaps half-way."""
     uri, offset, size = place
     packed = (storage.read(uri, offset + at, min(READ_BYTES, size - at)) for at in range(0, size, READ_BYTES))
     first = next(packed, b"")
     chunks = chain([first], packed)
     if first.startswith(GZIP) or name.endswith(".gz"):
-        return decode_utf8(_bounded(_gunzipped(chunks), size))
+        return _bounded(_gunzipped(chunks), size)
     if first.startswith(ZSTD) or name.endswith(".zst"):
-        return decode_utf8(_bounded(_unzstandard(chunks), size))
-    return decode_utf8(chunks)
+        return _bounded(_unzstandard(chunks), size)
+    return chunks
+
+
+def read_lines(name: str, place: Location) -> Iterator[str]:
+    """The lines of a file at a place, unpacked, without line ends; bytes that are not UTF-8 become U+FFFD. Only a line
+    feed ends a line, so that files stay aligned. Raises UserError for UTF-16, and for a file that cannot be unpacked.
+    """
+    decoder, rest, begun = codecs.getincrementaldecoder("utf-8")("replace"), "", False
+    try:
+        for chunk in read_unpacked(name, place):
+            if not begun and chunk.startswith((b"\xff\xfe", b"\xfe\xff")):
+                raise UserError(f"{place[0]}: in UTF-16; write it in UTF-8")
+            text = decoder.decode(chunk)
+            rest += text if begun else text.removeprefix(BYTE_ORDER_MARK)
+            begun = begun or bool(text)
+            *lines, rest = rest.split("\n")
+            for line in lines:
+                yield line.removesuffix("\r")
+    except BadText as bad:
+        raise UserError(f"{place[0]}: {bad.reason} ({bad.detail}); download it again, or unpack it") from bad
+    if rest := rest + decoder.decode(b"", final=True):
+        yield rest.removesuffix("\r")
 
 
 def read_whole_text(path: str) -> str:
@@ -106,7 +132,7 @@ def _gunzipped(packed: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _unzstandard(packed: Iterable[bytes]) -> Iterator[bytes]:
-    source = pa.CompressedInputStream(pa.PythonFile(_Chunks(packed), "r"), "zstd")
+    source = pa.CompressedInputStream(pa.PythonFile(ByteStream(packed), "r"), "zstd")
     try:
         while data := source.read(READ_BYTES):
             yield data
@@ -114,8 +140,8 @@ def _unzstandard(packed: Iterable[bytes]) -> Iterator[bytes]:
         raise BadText("damaged zstd file", str(error).splitlines()[0]) from error
 
 
-class _Chunks:
-    """An iterator of bytes as a file that pyarrow can read."""
+class ByteStream:
+    """An iterator of bytes as a file that can be read."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self.chunks, self.held, self.closed = iter(chunks), b"", False

@@ -17,7 +17,6 @@ from dataclasses import replace
 from functools import lru_cache
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,6 +28,8 @@ from tasks.corpora.corpus_uri import Corpus, IngestConfig
 from tasks.corpora.utterance import QUARANTINE, SPLITS, Reject, Utterance
 from tasks.ingest.finalize_ingest import finalize_ingest
 from tasks.ingest.ingest_shard import JOB, JOBS, NO_SPAN, ingest_shard, serialize_clips
+from tasks.ingest.pair_filter import PAIRS, drop_repeated_pairs, pair_filter
+from tasks.ingest.row_origins import Origins
 from tasks.ingest.shard_format import canonical_json
 from tasks.ingest.split_corpus import split_corpus
 from tasks.steps.parquet_io import to_parquet, to_table
@@ -37,7 +38,6 @@ from tasks.steps.ray_jobs import Job, run_jobs
 
 FIRST_ROWS, LAST_ROWS, SHARDS_A_STEP = 128, 4096, 8  # shards grow: few clips still make enough shards for all cores
 REJECTS_HELD = 4096
-ORIGINS_SHOWN = 100  # names of folders, tars and values of a column, the most frequent
 PIECES_HELD = 1 << 16  # rows that are pieces of recordings, brought together before they are jobs
 PIECE_BYTES = 96_000  # a second, at most
 MEASURED = ("dev", "test")  # splits that nothing is learned from
@@ -59,6 +59,7 @@ def ingest_corpus(corpus: Corpus, fingerprint: str, options: IngestConfig, split
 def _ingested(out: Draft, corpus: Corpus, options: IngestConfig, splits: tuple[str, ...]) -> Artifact:
     source = open_source(corpus, options, out)
     rows = split_corpus(lambda wanted: read_rows(source, corpus, options, wanted), options, splits)
+    rows = drop_repeated_pairs(rows) if corpus.verb == PAIRS else rows
     origins = Origins()
     names = write_shards(origins.count(rows), source, options, out)
     return finalize_ingest(out, names, corpus, options, splits, origins.told())
@@ -73,6 +74,7 @@ def read_rows(source: CorpusFiles, corpus: Corpus, options: IngestConfig, splits
 def write_shards(rows: Iterator[Row], source: CorpusFiles, options: IngestConfig, out: Draft) -> list[str]:
     """Shards of these rows in the draft, each with a table of what is in it; their names, for `finalize_ingest`."""
     limits = {"out": out.uri, "min_seconds": options.min_seconds, "max_seconds": options.max_seconds}
+    limits["pairs"] = pair_filter(options) if options.target_language else None
     jobs = [limits | place for place in _write_jobs(rows, source, options, out)]
     jobs.reverse()  # the small ones end last
     for _ in run_jobs(ingest_shard, _unfinished(jobs, out), "ingest"):
@@ -119,28 +121,6 @@ def _checked(rows: Iterator[Row]) -> Iterator[Row]:
             yield Reject(row.split, row.source, "read", "transcript is not UTF-8", row.text)
         else:
             yield row
-
-
-class Origins:
-    """What the splits and the speakers of the rows were taken from, and those of how many rows."""
-
-    def __init__(self) -> None:
-        self.splits, self.speakers = defaultdict[str, Counter[str]](Counter), Counter[str]()
-
-    def count(self, rows: Iterator[Row]) -> Iterator[Row]:
-        for row in rows:
-            if isinstance(row, Utterance):
-                self.splits[row.split][row.split_from] += 1
-                self.speakers[row.speaker_from if row.speaker else ""] += 1
-            yield row
-
-    def told(self) -> dict[str, Any]:
-        splits = {split: _shown(counts, "the reader") for split, counts in self.splits.items()}
-        return {"split_from": splits, "speaker_from": _shown(self.speakers, "no speaker")}
-
-
-def _shown(counts: Counter[str], unsaid: str) -> dict[str, int]:
-    return {said or unsaid: count for said, count in counts.most_common(ORIGINS_SHOWN)}
 
 
 def _write_jobs(rows: Iterator[Row], source: CorpusFiles, options: IngestConfig, out: Draft) -> list[Job]:

@@ -22,6 +22,7 @@ from tasks.audio.recording import Recording
 from tasks.corpora.corpus_files import Location
 from tasks.corpora.utterance import QUARANTINE
 from tasks.ingest import tar
+from tasks.ingest.pair_filter import PairFilter
 from tasks.ingest.shard_format import INDEX, TEXT, Sample, write_sample
 from tasks.steps.parquet_io import from_parquet, to_parquet, to_table
 from tasks.steps.ray_jobs import Job
@@ -140,6 +141,8 @@ def _sample(row: dict[str, Any], cached: _LastClip, job: Job, rejects: list[dict
         cached_sha256 = hashlib.sha256(data).hexdigest()
         if seconds < job["min_seconds"] and extension != TEXT:
             raise BadClip("too short", f"{seconds:.3f} s")
+        if job["pairs"] and extension == TEXT and row["split"] == "train":
+            reject_pair(PairFilter(**job["pairs"]), row)
     except BadClip as bad:
         sha256 = cached_sha256 or cached.hash()
         same = {"source": row["source"], "split": row["split"], "sha256": sha256}
@@ -158,6 +161,12 @@ def _sample(row: dict[str, Any], cached: _LastClip, job: Job, rejects: list[dict
         sha256=cached_sha256,
         tags=json.loads(row["tags"]),
     )
+
+
+def reject_pair(pairs: PairFilter, row: dict[str, Any]) -> None:
+    """Raises BadClip for a pair that is not trained on."""
+    if found := pairs.reason(row["content"], row["text"]):
+        raise BadClip(*found)
 
 
 def _content(row: dict[str, Any], cached: _LastClip, max_seconds: float) -> tuple[bytes, str, float, int]:

@@ -11,12 +11,14 @@ from infra.artifact_store import Artifact
 from infra.tracking import RecordedRun
 from tasks.scoring.compare_transcripts import Baseline
 
-TRANSCRIPTS_TAG = "digest.transcripts"  # of a run whose model wrote them
+SAID_TAG = "digest."  # before the kind of what a run's model wrote
 
 
-def find_baselines(bundle: Artifact, data: str, name: str, run_key: str = "") -> tuple[Baseline, ...]:
+def find_baselines(
+    bundle: Artifact, data: str, name: str, run_key: str = "", said: str = "transcripts"
+) -> tuple[Baseline, ...]:
     """data: the digest of what the bundle was measured on. name: the registered model whose champion counts, "" for
-    none. run_key: of the training, where the run is one.
+    none. run_key: of the training, where the run is one. said: the kind of what models of its kind write.
 
     The champion is the one of before the version that this run has registered; the run before is the last that had
     ended on this data when this one began. Neither is there where it has the same bundle.
@@ -32,10 +34,10 @@ def find_baselines(bundle: Artifact, data: str, name: str, run_key: str = "") ->
         version, champion_bundle = champion
         measured = [run for run in others if run.tags.get(tracking.BUNDLE_TAG) == champion_bundle]
         role = "champion, which is the run before, too" if before in measured else "champion"
-        found.append(_baseline(role, f"{name} version {version}", measured))
+        found.append(_baseline(role, f"{name} version {version}", measured, said))
     if before and not (champion and before.tags.get(tracking.BUNDLE_TAG) == champion[1]):
         when = datetime.fromtimestamp(before.started / 1000, UTC)
-        found.append(_baseline("run before", f"{before.name}, {when:%Y-%m-%d %H:%M} UTC", [before]))
+        found.append(_baseline("run before", f"{before.name}, {when:%Y-%m-%d %H:%M} UTC", [before], said))
     return tuple(found)
 
 
@@ -58,11 +60,10 @@ def _champion(bundle: Artifact, name: str, own: RecordedRun | None) -> tuple[str
     return None
 
 
-def _baseline(role: str, name: str, runs: list[RecordedRun]) -> Baseline:
-    """With the transcripts of the latest run that has left some, where this store still has them."""
-    digests = [run.tags[TRANSCRIPTS_TAG] for run in runs if TRANSCRIPTS_TAG in run.tags]
-    kept = [found for digest in digests if (found := Artifact("transcripts", digest)).exists()]
-    problem = (
-        "" if kept else "its transcripts are not in this store any more" if digests else "not measured on this data"
-    )
+def _baseline(role: str, name: str, runs: list[RecordedRun], said: str) -> Baseline:
+    """With what the model of the latest run that has left some said, where this store still has it."""
+    tag = SAID_TAG + said
+    digests = [run.tags[tag] for run in runs if tag in run.tags]
+    kept = [found for digest in digests if (found := Artifact(said, digest)).exists()]
+    problem = "" if kept else f"its {said} are not in this store any more" if digests else "not measured on this data"
     return Baseline(role=role, name=name, transcripts=kept[0] if kept else None, problem=problem)

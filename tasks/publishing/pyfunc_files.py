@@ -28,6 +28,7 @@ set_model(BundleModel(Path(__file__).parent))
 OUTPUTS = {  # types as MLflow calls them
     "recognizer": {"text": "string", "confidence": "any", "words": "any", "n_best": "any"},
     "classifier": {"label": "string", "probabilities": "any"},
+    "translator": {"text": "string", "score": "double", "n_best": "any"},
     "language model": {"log_prob": "double", "perplexity": "double", "tokens": "any"},
 }
 
@@ -64,6 +65,8 @@ def model_kind(bundle: Artifact) -> str:
     """One of OUTPUTS."""
     if bundle.kind == "bundle" and bundle.read_json("tokenizer.json")["kind"] == "labels":
         return "classifier"
+    if "source/tokenizer.json" in bundle.names():
+        return "translator"
     return "recognizer" if hears(bundle) else "language model"
 
 

@@ -5,6 +5,7 @@ What goes in: a recording a row, as the path of a file, its bytes (in JSON base6
 
     recognizer        text, confidence, words [{text, start, end, confidence}], n_best [{text, score}]
     classifier        label, probabilities {label: probability}
+    translator        text, score (as its beam defines it), n_best [{text, score}]
     language model    log_prob (nats), perplexity, tokens [{text, log_prob}]
 """
 
@@ -31,6 +32,7 @@ from tasks.bundles.model_bundle import (
 )
 from tasks.decoding.classify_sequence import classify_sequence
 from tasks.decoding.score_text import TextModel, load_text_model, score_text
+from tasks.decoding.translate import Translator
 from tasks.publishing.pyfunc_files import OUTPUTS, hears, model_kind
 from tasks.transcription.transcribe_audio import Transcriber
 
@@ -51,6 +53,8 @@ class BundleModel(PythonModel):
         kind, self.hears = model_kind(artifact), hears(artifact)
         if kind == "recognizer":
             self.answer = partial(_transcripts, Transcriber(load_on_device(artifact)[0]))
+        elif kind == "translator":
+            self.answer = partial(_translations, Translator(load_on_device(artifact)[0]))
         elif kind == "classifier":
             self.answer = partial(_classifications, load_bundle(artifact))
         else:
@@ -107,6 +111,15 @@ def _transcripts(transcriber: Transcriber, given: list[Any]) -> Rows:
 
 def _classifications(bundle: Bundle, given: list[Any]) -> Rows:
     return [classify_sequence(bundle, one)._asdict() for one in given]
+
+
+def _translations(translator: Translator, given: list[Any]) -> Rows:
+    if wrong := [value for value in given if not isinstance(value, str)]:
+        raise UserError(f"a translator reads texts, and {str(wrong[0])[:80]!r} is none")
+    return [
+        {"text": one.text, "score": one.score, "n_best": [{"text": t, "score": s} for t, s in one.n_best]}
+        for one in translator.translate(given)
+    ]
 
 
 def _scores(language: TextModel, given: list[Any]) -> Rows:

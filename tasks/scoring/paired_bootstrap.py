@@ -6,6 +6,7 @@ hard for both is in both rates and goes away in the difference, so that far smal
 intervals that overlap.
 """
 
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -62,6 +63,70 @@ def paired_bootstrap(
     return RateDifference(
         float(rate), float(other_rate), float(rate - other_rate), float(low), float(high), improvement
     )
+
+
+class ScoreDifference(NamedTuple):
+    """As RateDifference, of scores that are functions of sums. descending: whether more is better. p_value: how often a
+    difference as large comes about where there is none (Koehn 2004, https://aclanthology.org/W04-3250), as sacrebleu
+    computes it, from the resamples' differences around their mean.
+    """
+
+    score: float
+    other_score: float
+    difference: float
+    low: float
+    high: float
+    improvement: float
+    p_value: float
+    descending: bool
+
+    @property
+    def verdict(self) -> str:
+        """ "better" or "worse" where 0 is outside the interval, else "no clear difference"."""
+        above, below = ("better", "worse") if self.descending else ("worse", "better")
+        return above if self.low > 0 else below if self.high < 0 else "no clear difference"
+
+
+def paired_score_bootstrap(
+    sums: np.ndarray,
+    other_sums: np.ndarray,
+    score: Callable[[np.ndarray], float],
+    *,
+    descending: bool,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> ScoreDifference:
+    """sums, other_sums (N, K): what both systems add to a score in each sentence; score: of a sum (K,) over some.
+
+    descending: whether more is better. Raises ValueError for no sentence, and for arrays of different shapes.
+    """
+    if not len(sums) or sums.shape != other_sums.shape:
+        raise ValueError("no sentence to compare two systems by, or not the same ones")
+    whole = np.stack((sums, other_sums), 1)
+    mine, other = (score(total) for total in whole.sum(0))
+    drawn = np.array([[score(total) for total in pair] for pair in resample_sums(whole, resamples, seed)])
+    found = drawn[:, 0] - drawn[:, 1]
+    low, high = np.percentile(found, (2.5, 97.5))
+    better = found > 0 if descending else found < 0
+    chance = (np.abs(found - found.mean()) > abs(mine - other)).sum()
+    return ScoreDifference(
+        mine,
+        other,
+        mine - other,
+        float(low),
+        float(high),
+        float(better.mean() + (found == 0).mean() / 2),
+        float((chance + 1) / (resamples + 1)),
+        descending,
+    )
+
+
+def resample_sums(rows: np.ndarray, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """The sum over as many rows (N, ...) as there are, drawn again with replacement, so many times."""
+    random = np.random.default_rng(seed)
+    for _ in range(resamples):
+        times = np.bincount(random.integers(0, len(rows), len(rows)), minlength=len(rows))
+        yield np.tensordot(times, rows, 1)
 
 
 def _rates(counts: np.ndarray) -> np.ndarray:

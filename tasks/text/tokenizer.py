@@ -5,6 +5,7 @@ models/special_tokens.SPECIALS. Labels, the vocabulary of a classifier, have no 
 """
 
 import io
+import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -27,6 +28,7 @@ FILE, MODEL = "tokenizer.json", "tokenizer.model"
 LABELS = "labels"  # the kind of a LabelVocabulary
 SENTENCE_CHARACTERS = 1000  # SentencePiece skips sentences of more than 4,192 bytes without a word,
 RESERVED = "\u2585"  # and those in which this stands
+_SEEDING = threading.Lock()  # SentencePiece has one seed for all threads
 SOURCE = "source/"  # before the names of a source tokenizer's files, where the model reads text and says labels
 
 
@@ -103,6 +105,28 @@ class SentencePieceTokenizer:
 
     def decode(self, tokens: Sequence[int]) -> str:
         return self.model.DecodeIds([t for t in tokens if t >= len(SPECIALS)])
+
+    def sample(self, texts: Sequence[str], dropout: float, seed: int) -> list[list[int]]:
+        """Normalized texts, cut into other pieces than by `encode`: each merge of BPE is left out with this probability
+        (Provilkov et al. 2020, https://arxiv.org/abs/1910.13267). The same seed, below 2^32 - 1, cuts them alike.
+
+        SentencePiece draws from a generator of the thread's own, which begins with the seed of the moment in which the
+        thread first draws: so each call has a thread.
+        """
+        from sentencepiece import set_random_generator_seed
+
+        found = list[list[int]]()
+
+        def draw() -> None:
+            for text in texts:
+                found.append(self.model.SampleEncodeAsIds(text, -1, dropout))
+
+        with _SEEDING:
+            set_random_generator_seed(seed)
+            thread = threading.Thread(target=draw)
+            thread.start()
+            thread.join()
+        return found
 
 
 @dataclass(frozen=True)
@@ -266,6 +290,6 @@ def train_sentencepiece(texts: Iterable[str], config: TokenizerConfig) -> bytes:
         )
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
-        hint = "set tokens.vocabulary_size to what these transcripts carry"
+        hint = "set vocabulary_size to what these texts carry"
         raise UserError(f"SentencePiece refuses {config.vocabulary_size} pieces: {reason} ({hint})") from error
     return model.getvalue()

@@ -1,15 +1,21 @@
 """What an epoch is measured by: the dev split's metrics, each summed over all the workers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import jiwer
 import numpy as np
+import torch
+from sacrebleu.metrics.bleu import BLEU, MAX_NGRAM_ORDER
 
 from infra.errors import UserError
-from models.interface import Beam, Classifier, Model
+from models.families.sequence_to_sequence import SequenceToSequence
+from models.interface import Beam, Classifier, LanguageModel, Model
 from tasks.batches.batch_loader import prefetch
 from tasks.batches.batch_sampler import bucket_by_length
+from tasks.decoding.generate_text import Prompt, generate_text
+from tasks.decoding.lm_log_probs import StreamChunks, lm_log_probs
 from tasks.text.error_counts import count_errors
 from tasks.text.tokenizer import load_tokenizer
 from tasks.training.optimizer import FitConfig
@@ -60,6 +66,72 @@ class ClassificationMetrics:
             sums += -float(told), float((log_probs.argmax(1) != labels).sum()), len(labels)
         nats, misses, count = worker.sum(*sums)
         return {"dev_loss": nats / max(count, 1), "dev_error": misses / max(count, 1)}
+
+
+@dataclass(frozen=True)
+class LanguageModelMetrics:
+    """dev_loss in nats a token; dev_error, the share of tokens that were not held the most probable; and a sample.
+
+    carried: the state goes on from chunk to chunk.
+    """
+
+    metrics: ClassVar[tuple[str, ...]] = ("loss", "error")
+    prompt: Prompt
+    carried: bool = False
+
+    def __call__(self, job: TrainJob, model: Model, worker: WorkerRank) -> Row:
+        assert isinstance(model, LanguageModel)
+        rows, sums, share = np.arange(len(job.dev.rows)), np.zeros(3), (worker.rank, worker.workers)
+        passage = StreamChunks(job.dev, job.batching, worker.device, carried=self.carried)
+        for log_probs, target in lm_log_probs(model, passage, rows, share):
+            told, predicted = log_probs.gather(-1, target[..., None]), log_probs.argmax(-1)
+            sums += -float(told.double().sum()), float((predicted != target).sum()), float(target.numel())
+        nats, misses, count = worker.sum(*sums)
+        row: Row = {"dev_loss": nats / max(count, 1), "dev_error": misses / max(count, 1)}
+        if worker.rank == 0 and self.prompt.length:
+            generator = torch.Generator(worker.device).manual_seed(self.prompt.seed)
+            row["sample"] = "".join(generate_text(model, load_tokenizer(job.tokenizer), self.prompt, generator))
+        return row
+
+
+@dataclass(frozen=True)
+class TranslationMetrics:
+    """dev_loss in nats a token, without label smoothing; where it picks the weights dev_bleu of the greedy search,
+    in [0, 100] (sacrebleu's default: cased, 13a).
+    """
+
+    metrics: ClassVar[tuple[str, ...]] = ("loss", "bleu")
+
+    def __call__(self, job: TrainJob, model: Model, worker: WorkerRank) -> Row:
+        assert isinstance(model, SequenceToSequence)
+        tokens, batches = load_tokenizer(job.tokenizer), dev_batches(job, worker)
+        references = job.dev.index["text"].to_pylist()
+        matches, sums = np.zeros(2 + 2 * MAX_NGRAM_ORDER), np.zeros(2)
+        for rows, prepared in zip(batches, prefetch(job.dev, batches, None), strict=True):
+            batch = prepared.to(worker.device)
+            sums += -float(model.score(batch).double().sum()), float(job.dev.tokens[rows].sum())
+            if job.fit.best_by == "bleu":
+                said = [tokens.decode(nbest[0].tokens) for nbest in model.search(batch.given, GREEDY)]
+                matches += count_matches(said, [references[row] for row in rows])
+        nats, count = worker.sum(*sums)
+        row: Row = {"dev_loss": nats / max(count, 1)}
+        if job.fit.best_by == "bleu":
+            row["dev_bleu"] = bleu_of_matches(worker.sum(*matches))
+        return row
+
+
+def count_matches(said: list[str], references: list[str]) -> tuple[float, ...]:
+    """What BLEU is made of, which can be summed over batches: both lengths in words, then of each n-gram order those
+    that are in the reference, then all that were said.
+    """
+    found = BLEU(force=True).corpus_score(said, [references])
+    return (found.sys_len, found.ref_len, *found.counts, *found.totals)
+
+
+def bleu_of_matches(matches: Sequence[float]) -> float:
+    said, expected, *counts = map(int, matches)
+    found, every = counts[:MAX_NGRAM_ORDER], counts[MAX_NGRAM_ORDER:]
+    return BLEU.compute_bleu(found, every, said, expected, smooth_method="exp").score
 
 
 def check_metric(measure: DevMetrics, fit: FitConfig) -> DevMetrics:

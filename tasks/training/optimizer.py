@@ -10,27 +10,56 @@ import torch
 from torch import nn
 from torch.optim import lr_scheduler
 
-DevMetric = Literal["wer", "cer", "loss", "error"]
+DevMetric = Literal["wer", "cer", "loss", "error", "bleu"]
+LARGER_IS_BETTER = {"bleu"}
+
+
+class InverseSqrt(lr_scheduler.LambdaLR):
+    """The rate of update n, from 1 on, is the learning rate times min(n / w, sqrt(w / n)), w the warm-up's updates; the
+    rise to it is `warm_up`. Vaswani et al. 2017, equation 3, is this with a learning rate of (d w)^-0.5.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, warmup_steps: int) -> None:
+        if warmup_steps < 1:
+            raise ValueError("InverseSqrt goes down from where a warm-up ends: set fit.warmup_steps")
+        super().__init__(optimizer, lambda done: (warmup_steps / max(warmup_steps, done + 1)) ** 0.5)
+
+
+class HalfEpochs(lr_scheduler.LambdaLR):
+    """The rate stays for `begin` epochs and is then halved, at once and after each half epoch (Sutskever et al. 2014,
+    section 3.4). steps_per_epoch: on average.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, steps_per_epoch: float, begin: float = 5.0) -> None:
+        def factor(done: int) -> float:
+            beyond = done / steps_per_epoch - begin
+            return 0.5 ** (1 + math.floor(2 * beyond + 1e-9)) if beyond > -1e-9 else 1.0
+
+        super().__init__(optimizer, factor)
+
+
+OWN_SCHEDULES = {"InverseSqrt": InverseSqrt, "HalfEpochs": HalfEpochs}
 
 
 @dataclass(frozen=True, kw_only=True)
 class FitConfig:
     """How weights are found. epochs: at most so many. optimizer, schedule: names in torch.optim and
-    torch.optim.lr_scheduler ("" for none). optimizer_options, schedule_options: their keyword arguments, as JSON.
-    learning_rate: the highest, from which the schedule goes down. schedule_every: when the schedule is stepped.
-    seed: of the first weights, the order of batches and all else that is random. warmup_steps: the rate
-    rises from 0 over so many. loss_normalization: an update goes down the gradient of its batches' summed nats divided
-    by their sequences, as papers on CTC, ASG and transducers have it, or by their target tokens, as those on language
-    models; learning_rate and clip_norm are of that gradient (for an optimizer like Adam, which is free of scale, only
-    clip_norm is). clip_norm: of the gradient, 0 for none. batches_per_step: batches whose gradients make one update,
-    which the workers share: more workers than these have nothing to do. checkpoint_steps: updates between checkpoints,
-    which come after each epoch too. best_by: the dev metric that picks the weights. average_last: instead, the mean of
-    the last so many epochs' weights, 0 for the best. patience: epochs without a better dev metric before stopping, 0
-    never. error_budget: the share of training utterances that may be too short for their transcript. freeze: modules or
-    parameters that stay as they are, patterns of their names such as encoder.*; in them nothing is dropped, and running
-    statistics stay too. rate_factors: the same patterns with what multiplies the learning rate of each, such as
-    {"encoder": 0.1}. trail: store the keys of every update (tests and audits). The defaults are those of Amodei et al.
-    2015 (Deep Speech 2, section 3).
+    torch.optim.lr_scheduler, or InverseSqrt or HalfEpochs (tasks/training/optimizer.py), "" for none.
+    optimizer_options, schedule_options: their keyword arguments, as JSON. learning_rate: the highest, from which the
+    schedule goes down. schedule_every: when the schedule is stepped. seed: of the first weights, the order of batches
+    and all else that is random. warmup_steps: the rate rises from 0 over so many. loss_normalization: an update goes
+    down the gradient of its batches' summed nats divided by their sequences, as papers on CTC, ASG and transducers have
+    it, or by their target tokens, as those on language models; learning_rate and clip_norm are of that gradient (for an
+    optimizer like Adam, which is free of scale, only clip_norm is). clip_norm: of the gradient, 0 for none.
+    batches_per_step: batches whose gradients make one update, which the workers share: more workers than these have
+    nothing to do. checkpoint_steps: updates between checkpoints, which come after each epoch too. best_by: the dev
+    metric that picks the weights, bleu the largest. average_last: instead, the mean of the last so many epochs'
+    weights, 0 for the best. patience: epochs without a better dev metric before stopping, 0 never. error_budget: the
+    share of training utterances that may be too short for their transcript. freeze: modules or parameters that stay as
+    they are, patterns of their names such as encoder.*; in them nothing is dropped, and running statistics stay too.
+    rate_factors: the same patterns with what multiplies the learning rate of each, such as {"encoder": 0.1}. trail:
+    store the keys of every update (tests and audits). The defaults are those of Amodei et al. 2015 (Deep Speech 2,
+    section 3).
     """
 
     epochs: int = 20
@@ -57,8 +86,7 @@ class FitConfig:
     def __post_init__(self) -> None:
         if not isinstance(getattr(torch.optim, self.optimizer, None), type):
             raise ValueError(f"fit.optimizer={self.optimizer}: not a class of torch.optim, such as SGD, Adam or AdamW")
-        if self.schedule and not isinstance(getattr(lr_scheduler, self.schedule, None), type):
-            raise ValueError(f"fit.schedule={self.schedule}: not a class of torch.optim.lr_scheduler")
+        check_schedule(self.schedule, self.schedule_every)
         if min(self.epochs, self.batches_per_step, self.checkpoint_steps) < 1:
             raise ValueError("fit.epochs, batches_per_step and checkpoint_steps are at least 1")
         if not 0 < self.learning_rate < math.inf or not 0 <= self.clip_norm < math.inf:
@@ -79,16 +107,35 @@ class FitConfig:
             raise ValueError(f"fit.optimizer_options or schedule_options: {error}") from error
 
 
+def check_schedule(name: str, every: str) -> None:
+    """Raises ValueError for one that there is not, or that is stepped at another time. every: as `schedule_every`."""
+    if name and not isinstance(find_schedule(name), type):
+        own = ", ".join(OWN_SCHEDULES)
+        raise ValueError(f"fit.schedule={name}: not a class of torch.optim.lr_scheduler, nor of {own}")
+    if name in OWN_SCHEDULES and every != "step":
+        raise ValueError(f"fit.schedule={name} counts updates: set fit.schedule_every=step")
+
+
 def make_optimizer(parameters: Iterable[nn.Parameter] | list[dict[str, Any]], fit: FitConfig) -> torch.optim.Optimizer:
     """parameters: or groups of them, each with a rate of its own."""
     return getattr(torch.optim, fit.optimizer)(parameters, lr=fit.learning_rate, **fit.optimizer_options)
+
+
+def find_schedule(name: str) -> Any:
+    """The class of this name, None where there is none."""
+    return OWN_SCHEDULES.get(name) or getattr(lr_scheduler, name, None)
 
 
 def make_schedule(optimizer: torch.optim.Optimizer, fit: FitConfig, steps: int) -> Any:
     """The schedule, told the number of its steps where it wants `total_steps` or `T_max`; None for none."""
     if not fit.schedule:
         return None
-    kind, options = getattr(lr_scheduler, fit.schedule), dict(fit.schedule_options)
+    kind, options = find_schedule(fit.schedule), dict(fit.schedule_options)
+    known = {"warmup_steps": fit.warmup_steps, "steps_per_epoch": steps / fit.epochs}
+    if fit.schedule in OWN_SCHEDULES:
+        options |= {name: value for name, value in known.items() if name in inspect.signature(kind).parameters}
+    if fit.schedule == "ReduceLROnPlateau" and fit.schedule_every == "epoch" and fit.best_by in LARGER_IS_BETTER:
+        options.setdefault("mode", "max")
     for name in ("total_steps", "T_max", "total_iters"):
         if name in inspect.signature(kind).parameters and name not in options and "epochs" not in options:
             options[name] = fit.epochs if fit.schedule_every == "epoch" else steps
@@ -102,6 +149,11 @@ def make_schedule(optimizer: torch.optim.Optimizer, fit: FitConfig, steps: int) 
         if isinstance(options.get(name), int | float) and any(factor != 1 for factor in factors):
             options[name] = [options[name] * factor for factor in factors]
     return kind(optimizer, **options)
+
+
+def is_better(metric: str, value: float, best: float) -> bool:
+    """Of a dev metric by its name, without `dev_`."""
+    return value > best if metric in LARGER_IS_BETTER else value < best
 
 
 def advance(schedule: Any, metric: float) -> None:

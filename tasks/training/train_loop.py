@@ -31,7 +31,7 @@ from tasks.batches.batch_sampler import BatchingConfig, largest_batch, plan_batc
 from tasks.bundles import training_checkpoints
 from tasks.bundles.pretrained_model import build_model
 from tasks.bundles.training_checkpoints import TrainState
-from tasks.training.optimizer import FitConfig, advance, cool_down, make_optimizer, make_schedule, warm_up
+from tasks.training.optimizer import FitConfig, advance, cool_down, is_better, make_optimizer, make_schedule, warm_up
 from tasks.training.parameter_groups import freeze_parameters, parameter_groups, set_training_mode
 from tasks.training.train_module import RunningStatistics, Stored, TrainModule, in_bfloat16
 
@@ -110,6 +110,7 @@ def train_loop(job: TrainJob, worker: WorkerRank) -> None:
             rows = np.concatenate(group)
             count = int(job.train.tokens[rows].sum())
             share = count if fit.loss_normalization == "token" else len(rows)
+            learner.begin_update(now.step)
             total = accumulate_gradients(learner, mine, (fit.seed, now.step), len(group), share, worker)
             update_weights(optimizer, fit, now)
             if fit.schedule_every == "step":
@@ -174,7 +175,7 @@ def close_epoch(job: TrainJob, now: TrainState, row: Row, parts: dict[str, Any],
     """The epoch's row into the history, a checkpoint, and if dev has numbers its weights for the best or a mean."""
     metric = f"dev_{job.fit.best_by}"
     measured = math.isfinite(row[metric]) and math.isfinite(row["dev_loss"])
-    better = measured and (not now.best or row[metric] < now.best[metric])
+    better = measured and (not now.best or is_better(job.fit.best_by, row[metric], now.best[metric]))
     now.history.append(row)
     now.best = row if better else now.best
     now.epoch, now.batch, now.total, now.count = now.epoch + 1, 0, 0.0, 0.0

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from models.interface import Batch, LanguageModel, Loss, Model, State
+from models.layers.decoder.scheduled_sampling import Scheduled
 from models.layers.truncated_bptt import CarriedChunks, run_window
 from models.search.state_pytree import tree_fill, tree_leaves, tree_map
 
@@ -84,6 +85,11 @@ class TrainModule:
         loss, after = self.net(past.window(batch), past.root)
         past.push(batch, after)
         return loss.total
+
+    def begin_update(self, updates: int) -> None:
+        """updates: so many there were, in this run and those that it goes on from."""
+        if isinstance(self.model, Scheduled):
+            self.model.set_updates(updates)
 
     def begin_epoch(self) -> None:
         """Its streams start anew."""

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from digit_translator import digit_translator, numbers, reversed_number
 from text_models import LABELS, language_model, text_classifier
 from tones import CONVOLUTIONS, RATE, recognizer_of_tones, spoken
 from untrained import TRANSDUCER, bundle_of
@@ -29,14 +30,14 @@ TEXT = "ab cad"
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with a recording, beside a registry of three models."""
+    """A folder with a recording, beside a registry of four models."""
     folder = tmp_path_factory.mktemp("door")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SCRIPTORIUM_ARTIFACTS", str(folder / "artifacts"))
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/record.db")
         patch.setenv("SCRIPTORIUM_CACHE", str(folder / "cache"))
         models = {"asr": recognizer_of_tones(CONVOLUTIONS, 60), "letters": language_model()}
-        for name, bundle in (models | {"labels": text_classifier()}).items():
+        for name, bundle in (models | {"labels": text_classifier(), "numbers": digit_translator()}).items():
             run_id = tracking.open_run(name, name, {})
             tracking.log_files(run_id, bundle_files(bundle), tracking.BUNDLE_FOLDER)
             model_registry.set_alias(name, "champion", tracking.register(run_id, name, {}))
@@ -101,7 +102,12 @@ def test_kinds_are_not_mistaken(place, scriptorium):
         (lambda: scriptorium.load_recognizer("letters@champion"), "not a speech recognizer"),
         (lambda: scriptorium.load_language_model("asr@champion"), "not a language model"),
         (lambda: scriptorium.load_classifier("asr@champion"), "not a classifier"),
-        (lambda: scriptorium.load("letters@champion", {"beam.width": 3}), "not a recognizer, which settings are for"),
+        (lambda: scriptorium.load("letters@champion", {"beam.width": 3}), "neither a recognizer nor a translator"),
+        (lambda: scriptorium.load_translator("labels@champion"), "not a translator"),
+        (lambda: scriptorium.load_language_model("numbers@champion"), "not a language model"),
+        (lambda: scriptorium.load_recognizer("numbers@champion"), "not a speech recognizer"),
+        (lambda: scriptorium.load("numbers@champion", {"beam.lm_weight": 1}), "no language model"),
+        (lambda: scriptorium.load("numbers@champion").score("one", "eins " * 2000), "2000 tokens on a side"),
         (lambda: scriptorium.load("asr@champion", ["beam.wide=3"]), "did you mean beam.width"),
         (lambda: scriptorium.load("nobody@champion"), "not registered"),
         (lambda: scriptorium.load_classifier("labels@champion").classify("?!"), "nothing is left"),
@@ -155,6 +161,17 @@ def test_a_text_is_as_probable_as_its_parts(artifact_root, scriptorium):
     assert "".join(token.text for token in found.tokens) == text
     of_words = scriptorium.load_language_model(language_model("words", ["ape", "bee"]).uri)
     assert [token.text for token in of_words.score("ape bee\n\nbee").tokens] == ["ape", "bee", "\n", "bee", "\n"]
+
+
+def test_texts_are_translated_and_pairs_scored(place, scriptorium):
+    model, texts = scriptorium.load("numbers@champion", {"beam.width": 1}), numbers(12, seed=2)
+    assert isinstance(model, scriptorium.TranslationModel)
+    assert [one.text for one in model.translate(texts)] == [reversed_number(text) for text in texts]
+    found = model.translate(texts[0])
+    assert isinstance(found, scriptorium.Translation)
+    assert model.score(texts[0], found.text) == pytest.approx(found.score, abs=1e-4)
+    assert model.score(texts[0], "zehn") < found.score
+    assert model.translate([]) == []
 
 
 def test_labels_add_up(place, scriptorium):

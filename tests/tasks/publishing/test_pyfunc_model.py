@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from digit_translator import digit_translator
 from text_models import LABELS, language_model, text_classifier
 from tones import CONVOLUTIONS, RATE, recognizer_of_tones, spoken
 
@@ -145,3 +146,10 @@ def test_a_text_is_answered_by_its_kind(place):
     told = model.predict(["abc"])
     assert [token["text"] for token in told["tokens"][0]] == list("abc")
     assert sum(token["log_prob"] for token in told["tokens"][0]) == pytest.approx(told["log_prob"][0])
+    model = mlflow.pyfunc.load_model(register(digit_translator(), "numbers"))
+    assert [column.name for column in model.metadata.get_output_schema()] == ["text", "score", "n_best"]
+    told = model.predict(["one two", "", "three"])
+    assert told["text"].tolist() == ["zwei eins", "", "drei"]
+    assert told["n_best"][0][0] == {"text": "zwei eins", "score": told["score"][0]}
+    with pytest.raises(UserError, match="reads texts"):
+        model.predict([b"one"])

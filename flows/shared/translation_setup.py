@@ -1,0 +1,74 @@
+"""What `--set` may replace of how texts are translated, and the translator that does it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from flows.shared.overrides import override
+from infra import model_registry
+from infra.artifact_store import Artifact
+from infra.errors import UserError
+from models.interface import Beam
+from tasks.batches.batch_sampler import BatchingConfig
+from tasks.bundles.bundle_files import TRAINING, read_beam, read_languages, read_object
+from tasks.bundles.model_bundle import import_model, is_translator, load_on_device
+from tasks.bundles.quantize import quantize_bundle
+from tasks.decoding.translate import TranslationConfig, Translator
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranslationSettings:
+    """beam: by default the bundle's. max_source_tokens: what comes after so many of a line is left out. quantize: int8
+    multiplies by weights of 8 bits, on a CPU.
+    """
+
+    beam: Beam
+    batching: BatchingConfig = field(default_factory=BatchingConfig)
+    max_source_tokens: int = 1024
+    quantize: Literal["none", "int8"] = "none"
+
+
+@dataclass(frozen=True)
+class LanguagePair:
+    """Languages as a corpus calls them, "" for whichever."""
+
+    source: str = ""
+    target: str = ""
+
+
+def load_translator(model: str, settings: Sequence[str] = (), languages: LanguagePair = LanguagePair()) -> Translator:
+    """A translator, NAME@ALIAS or the path of a bundle, with settings as `--set` takes them.
+
+    Raises UserError for another kind of model, for other languages than it was trained on, and for a setting that it
+    does not take.
+    """
+    bundle = require_translator(import_model(model_registry.resolve_model(model)))
+    check_languages(bundle, languages)
+    plan = override(TranslationSettings(beam=read_beam(bundle)), settings)
+    ready = load_on_device(bundle)[0]
+    if plan.quantize == "int8":
+        ready = quantize_bundle(ready)
+    try:
+        how = TranslationConfig(beam=plan.beam, batching=plan.batching, max_source_tokens=plan.max_source_tokens)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    return Translator(ready, how)
+
+
+def require_translator(bundle: Artifact) -> Artifact:
+    """The bundle. Raises UserError where it is none of a translator."""
+    if not is_translator(bundle):
+        raise UserError(f"{bundle.uri}: not a translator; give a model that train_translation made")
+    return bundle
+
+
+def check_languages(bundle: Artifact, asked: LanguagePair) -> None:
+    """Raises UserError for other languages than the bundle's. One that says none takes any."""
+    if "languages" not in read_object(bundle, TRAINING):
+        return
+    for side, want, own in zip(("source", "target"), (asked.source, asked.target), read_languages(bundle), strict=True):
+        if want and want.lower() != own.lower():
+            pair = " to ".join(read_languages(bundle))
+            raise UserError(
+                f"--{side}-language {want}: this model translates {pair}; leave it out, or give another model"
+            )

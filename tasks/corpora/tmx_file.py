@@ -1,0 +1,68 @@
+"""Translation Memory eXchange (TMX 1.4b, https://www.gala-global.org/tmx-14b): the translation units of a file.
+
+It is XML from anywhere: entities are not expanded, and nothing else is fetched.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+from xml.etree.ElementTree import ParseError
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import iterparse
+
+from infra.errors import UserError
+from tasks.corpora.corpus_files import Location
+from tasks.corpora.text_file import BadText, ByteStream, read_unpacked
+
+LANGUAGE = ("{http://www.w3.org/XML/1998/namespace}lang", "lang")
+CODES = {"bpt", "ept", "it", "ph", "ut"}  # hold markup of the document, not words
+
+
+def read_units(name: str, place: Location) -> Iterator[dict[str, str]]:
+    """Of each unit the text in each language, which is called as the file does in lower case; of two the first.
+
+    Raises UserError for what is no such file.
+    """
+    root, unit = None, dict[str, str]()
+    try:
+        content: Any = ByteStream(read_unpacked(name, place))
+        for event, element in iterparse(content, ("start", "end"), forbid_dtd=False):
+            root = element if root is None else root
+            kind = _local(element)
+            if event == "start":
+                continue
+            if kind == "tuv":
+                language = next((element.get(key) for key in LANGUAGE if element.get(key)), "").casefold()
+                found = [_words(child) for child in element if _local(child) == "seg"]
+                unit.setdefault(language, "".join(found))
+            elif kind == "tu":
+                yield unit
+                unit = {}
+                root.clear()
+    except DefusedXmlException as error:
+        told = "XML entities, which may stand for anything; write what they stand for in their place"
+        raise UserError(f"{place[0]}: not read: it declares {told}") from error
+    except ParseError as error:
+        raise UserError(f"{place[0]}: not well-formed XML ({error}); mend it, or export it again") from error
+    except BadText as bad:
+        raise UserError(f"{place[0]}: {bad.reason} ({bad.detail}); download it again, or unpack it") from bad
+
+
+def find_language(unit: dict[str, str], language: str) -> str:
+    """The text in a language, or in a regional variety of it: en is en-US as well, en-US only itself. "" for none."""
+    wanted = language.casefold()
+    variety = next((code for code in unit if code.replace("_", "-").split("-")[0] == wanted), wanted)
+    return unit.get(wanted, unit.get(variety, ""))
+
+
+def _local(element: Any) -> str:
+    """The tag without a namespace."""
+    return element.tag.rpartition("}")[2]
+
+
+def _words(element: Any) -> str:
+    """The text, without that of codes."""
+    parts = [element.text or ""]
+    for child in element:
+        parts += ["" if _local(child) in CODES else _words(child), child.tail or ""]
+    return "".join(parts)
