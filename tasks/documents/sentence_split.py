@@ -64,7 +64,7 @@ def _is_abbreviation(line: str, mark: re.Match[str]) -> bool:
     before = LAST_WORD.search(line[max(0, mark.start() - 30) : mark.start()])
     word = before[0] if before else ""
     number = word.isdecimal() and len(word) < 3
-    return number or word.lower() in ABBREVIATIONS or bool(INITIAL.fullmatch(word) and word[:1].isupper())
+    return number or word.lower() in ABBREVIATIONS or bool(INITIAL.fullmatch(word))
 
 
 def join_sentences(text: str, spans: Sequence[Span], texts: Sequence[str]) -> str:
@@ -96,7 +96,8 @@ def cut_long(text: str, span: Span, count: Callable[[str], int], most: int) -> I
 
 def _cut(text: str) -> tuple[int, int] | None:
     """Where the first piece ends and the second begins."""
-    low, high = len(text) // 4, len(text) - len(text) // 4
+    margin = max(1, len(text) // 4)
+    low, high = margin, len(text) - margin
     for pattern, begin, end in ((BREAK, low, high), (BLANK, 0, len(text))):
         places = pattern.finditer(text, begin, end)
         middle = min(places, key=lambda place: abs(place.start() + place.end() - len(text)), default=None)
