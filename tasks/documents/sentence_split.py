@@ -17,8 +17,11 @@ END = re.compile(rf"(?:[.!?…؟۔।]+[{CLOSING}]*(?=\s)|[。！？｡]+[{CLOSI
 BEGIN = re.compile(rf"\s+[{OPENING}]*(\w?)")
 LAST_WORD = re.compile(r"[^\s(\[{\"'“„«]*$")
 ABBREVIATIONS = frozenset(
-    """mr mrs ms dr prof st sr jr vs gen col lt capt sgt rev hon gov nos vol fig figs pp eds approx ltd e.g i.e cf al
-    z.b d.h u.a bzw ca nr abb bd hr fr evtl ggf inkl vgl sog mme mlle p.ex c.-à-d sig sra srta ud uds dña dott""".split()
+    re.split(
+        r"\s+",
+        """mr mrs ms dr prof st sr jr vs gen col lt capt sgt rev hon gov nos vol fig figs pp eds approx ltd e.g i.e cf
+        al z.b d.h u.a bzw ca nr abb bd hr fr evtl ggf inkl vgl sog mme mlle p.ex c.-à-d sig sra srta ud uds dña dott""",
+    )
 )
 INITIAL = re.compile(r"(?:\w\.)*\w")
 BREAK = re.compile(r"[;:,、，；：—–)\]](?=\s)\s|[、，；：]")
