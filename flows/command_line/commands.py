@@ -28,6 +28,7 @@ COMMANDS: dict[str, dict[str, str]] = {
     "use a model": {
         "transcribe": "flows.transcribe",
         "transcribe-archive": "flows.transcribe_archive",
+        "translate-archive": "flows.translate_archive",
         "evaluate-archive": "flows.evaluate_archive",
         "listen": "flows.listen",
         "align": "flows.align",

@@ -18,7 +18,23 @@ from tasks.steps.parquet_io import from_parquet
 
 WORDS = st.lists(
     st.sampled_from(
-        ["One.", "two", "Three!", "z.B.", "4.", "«Fünf»", "六。七", "\u2028", "\x85", "\x0c", "\r", "\t", "  ", "é", "😀"]
+        [
+            "One.",
+            "two",
+            "Three!",
+            "z.B.",
+            "4.",
+            "«Fünf»",
+            "六。七",
+            "\u2028",
+            "\x85",
+            "\x0c",
+            "\r",
+            "\t",
+            "  ",
+            "é",
+            "😀",
+        ]
     ),
     max_size=8,
 ).map(" ".join)
@@ -27,9 +43,36 @@ TEXT = st.lists(st.tuples(WORDS, ENDS), max_size=12).map(lambda rows: "".join(ma
 MARKDOWN = st.lists(
     st.sampled_from(
         [
-            *("# A title ##", "Under\n===", "- an item", "  1. another. And one.", "> said so.", "```py", "```", "~~~~"),
-            *("    code = 1", "", "| a | b |", "|---|:-:|", "[x]: http://y.z 'T'", "***", "See [the page](a.md), `x y`."),
-            *("- [ ] to do", "![i](p.png)", "Hard break  ", "soft\\", "<b>bold</b>", "<!-- c", "-->", "---", "[^1]: note"),
+            *(
+                "# A title ##",
+                "Under\n===",
+                "- an item",
+                "  1. another. And one.",
+                "> said so.",
+                "```py",
+                "```",
+                "~~~~",
+            ),
+            *(
+                "    code = 1",
+                "",
+                "| a | b |",
+                "|---|:-:|",
+                "[x]: http://y.z 'T'",
+                "***",
+                "See [the page](a.md), `x y`.",
+            ),
+            *(
+                "- [ ] to do",
+                "![i](p.png)",
+                "Hard break  ",
+                "soft\\",
+                "<b>bold</b>",
+                "<!-- c",
+                "-->",
+                "---",
+                "[^1]: note",
+            ),
         ]
     ),
     max_size=25,
