@@ -102,7 +102,7 @@ def plan_translation_archive(
 
 
 def check_documents(plan: TranslationArchivePlan, work: Work) -> None:
-    """Raises UserError where there is a TMX, whose variants say their language, and none is known of what is written."""
+    """Raises UserError where there is a TMX, whose variants say their language, and that of the target is not known."""
     found = next((i for i in work.items if suffix_of(i.name).startswith("tmx") and not i.problem), None)
     if found and not plan.target_language:
         raise UserError(f"{found.file}: a TMX says in what language each variant is; give --target-language")

@@ -20,7 +20,7 @@ ABBREVIATIONS = frozenset(
     re.split(
         r"\s+",
         """mr mrs ms dr prof st sr jr vs gen col lt capt sgt rev hon gov nos vol fig figs pp eds approx ltd e.g i.e cf
-        al z.b d.h u.a bzw ca nr abb bd hr fr evtl ggf inkl vgl sog mme mlle p.ex c.-à-d sig sra srta ud uds dña dott""",
+        al z.b d.h u.a bzw ca nr abb bd hr fr evtl ggf inkl vgl sog mme mlle p.ex c.-à-d sig sra srta ud uds dña""",
     )
 )
 INITIAL = re.compile(r"(?:\w\.)*\w")

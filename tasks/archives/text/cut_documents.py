@@ -66,8 +66,9 @@ def join_documents(store: OutputStore, documents: DocumentConfig) -> list[str]:
     there = dict(store.table_files("pieces")) if cut else {}
     names = list[str]()
     for name, items in groupby(cut, key=lambda item: item.name):
-        places = [there[item.part] for item in items if item.part in there]
-        if len(places) < next(item.pieces for item in cut if item.name == name):
+        parts = [item.part for item in items]
+        places = [there[part] for part in parts if part in there]
+        if len(places) < len(parts):
             continue  # a piece is in the quarantine
         names.append(f"{DOCUMENT}/{name}")
         target = storage.join(store.uri, names[-1])
