@@ -142,7 +142,7 @@ def test_parquet(kind, texts, most):
 
 def tmx(rows, charset="utf-8", language="en"):
     units = "".join(f"<tu><tuv xml:lang='en'><seg>{row}</seg></tuv></tu>\n  " for row in rows)
-    head = f'<?xml version="1.0" encoding="{charset}"?>\n<!DOCTYPE tmx SYSTEM "tmx14.dtd">\n<tmx version="1.4" xmlns:x="y">'
+    head = f'<?xml version="1.0" encoding="{charset}"?>\n<!DOCTYPE tmx SYSTEM "tmx14.dtd">\n<tmx xmlns:x="y">'
     return f'{head}<header srclang="{language}"/><body x:a="1"><!-- </tu> -->\n{units}</body></tmx>\n'.encode(charset)
 
 
