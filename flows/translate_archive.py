@@ -25,8 +25,8 @@ from prefect import flow
 
 from flows.command_line.archive_parsers import TRANSLATION_FORMATS
 from flows.command_line.parsers import PARSERS
+from flows.shared.archive_plan import check_documents, plan_translation_archive
 from flows.shared.command_line import GOES_ON, start_flow
-from flows.shared.translation_archive_plan import check_documents, plan_translation_archive
 from flows.shared.validate_inputs import check_workers
 from infra import storage
 from infra.artifacts.artifact_root import check_root

@@ -101,8 +101,9 @@ class _Builder:
         self.parser: Any = None
         self.shift, self.units = 0, list[Unit]()
         self.first: int | None = None
-        self.language, self.unit, self.text = "", Unit(-1), list[str] | None
-        self.text, self.skipped, self.variant, self.held = None, 0, "", 0
+        self.language, self.unit, self.variant = "", Unit(-1), ""
+        self.text: list[str] | None = None
+        self.skipped = self.held = 0
 
     def at(self) -> int:
         return self.parser.CurrentByteIndex + self.shift

@@ -28,12 +28,13 @@ from tasks.text.tokenizer import load_source_tokenizer, load_tokenizer
 CONTROL = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")  # blanks are none
 SENTENCES = 512  # that an actor is given at a time
 DOCUMENT = "document"  # the format that is each file's own
+TRANSLATION_FORMATS = ("parquet", DOCUMENT)
 PASSAGES = "passages"
 
 
 @dataclass(frozen=True, kw_only=True)
 class TranslationJob:
-    """formats: parquet, which is always written, and DOCUMENT. decoding: digest of the configs. length_ratio: beyond
+    """formats: of TRANSLATION_FORMATS; Parquet is always written. decoding: digest of the configs. length_ratio: beyond
     which a translation is flagged.
     """
 

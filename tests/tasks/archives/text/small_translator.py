@@ -12,7 +12,7 @@ CONFIG = transformer.Config(size=16, heads=2, feed_forward_size=16, encoder_laye
 LANGUAGES = {"source": "en", "target": "de"}
 
 
-def translator_bundle(languages=None, width=1):
+def translator_bundle(languages=None):
     """Weights that write some letters for each sentence, and end."""
     with new_draft("vocabularies") as out:
         rules = {"kind": "characters", "text": {"case": "keep", "punctuation": "keep"}, "symbols": LETTERS}
@@ -30,7 +30,7 @@ def translator_bundle(languages=None, width=1):
             weights=weights,
             tokenizer=out.result(),
             sound=None,
-            beam=Beam(width=width, max_length=8),
+            beam=Beam(width=1),
             training={"history": [], "languages": LANGUAGES if languages is None else languages},
             golden={},
         )

@@ -10,8 +10,8 @@ from archives.conftest import contents
 from archives.text.small_translator import translator_bundle
 from archives.text.test_translate_parts import run
 
+from models.interface import Beam
 from tasks.archives.text.translate_parts import TranslationJob
-from tasks.bundles.model_bundle import load_bundle
 from tasks.decoding.translate import TranslationConfig
 from tasks.documents.document import DocumentConfig
 
@@ -25,7 +25,7 @@ run(make_job(), *sys.argv[1:], max_kb=8)
 
 def make_job():
     bundle = translator_bundle()
-    config = TranslationConfig(beam=load_bundle(bundle).beam)
+    config = TranslationConfig(beam=Beam(width=1, max_length=3))
     formats = ("parquet", "document")
     return TranslationJob(bundle=bundle, config=config, documents=DocumentConfig(), formats=formats, decoding="d")
 
