@@ -8,7 +8,7 @@ from infra import storage
 from infra.errors import UserError
 from tasks.archives.work_list import WorkItem, readable
 
-LOCAL_BYTES = 1 << 18  # read at a time
+BUFFER_BYTES = 1 << 20  # read at a time
 
 
 class ItemFile(io.RawIOBase):
@@ -43,8 +43,7 @@ class ItemFile(io.RawIOBase):
 
 def open_item(item: WorkItem) -> BinaryIO:
     """A seekable reader of all pieces."""
-    size = storage.RANGE_BYTES if storage.is_s3(item.place) else LOCAL_BYTES
-    return io.BufferedReader(ItemFile(item), size)  # type: ignore[return-value]  (read-only)
+    return io.BufferedReader(ItemFile(item), BUFFER_BYTES)  # type: ignore[return-value]  (read-only)
 
 
 def split_reason(line: str) -> dict[str, str]:

@@ -9,6 +9,7 @@ import codecs
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 from xml.etree.ElementTree import ParseError
@@ -31,9 +32,9 @@ FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]") 
 
 
 class Head(NamedTuple):
-    """What is before the first unit. size: bytes. language: of the sources, "" where the file does not say one."""
+    """What is before the first unit. language: of the sources, "" where the file does not say one."""
 
-    size: int
+    content: bytes
     language: str
     charset: str
 
@@ -56,7 +57,8 @@ class Tmx:
 
     def cut(self, file: BinaryIO, most: int) -> Iterator[Range]:
         begin, line = 0, 1
-        for number, unit in enumerate(_units(file, Range()), 1):
+        file.seek(0)
+        for number, unit in enumerate(_units(iter(partial(file.read, BLOCK), b""), 0, None), 1):
             if unit.begin - begin >= most and number > line:
                 yield Range(begin, unit.begin, line)
                 begin, line = unit.begin, number
@@ -64,17 +66,20 @@ class Tmx:
 
     def read(self, file: BinaryIO, where: Range) -> Iterator[Passage | Rest]:
         head = _head(file)
-        source, reached, number = self.source_language or head.language, where.begin, where.line - 1
-        for number, unit in enumerate(_units(file, where), where.line):
+        file.seek(where.begin)
+        data = file.read() if where.end < 0 else file.read(where.end - where.begin)
+        source, reached, number = self.source_language or head.language, 0, where.line - 1
+        units = _units([data], where.begin, head if where.end >= 0 else None)
+        for number, unit in enumerate(units, where.line):
             mine = _of_language(unit, source)
             if mine and (_of_language(unit, self.target_language) or not mine[0].strip()):
                 continue
             problem = "" if mine else f"no variant in {source or 'a language that is known; name it, source_language='}"
             text = mine[0] if mine else " ".join(text for _, text in unit.segments)
-            yield Passage(_bytes(file, reached, unit.end), text, number, problem)
-            reached = unit.end
-        end = file.seek(0, 2) if where.end < 0 else where.end
-        yield Rest(_bytes(file, reached, end), number - where.line + 1, head.charset)
+            end = unit.end - where.begin
+            yield Passage(data[reached:end], text, number, problem)
+            reached = end
+        yield Rest(data[reached:], number - where.line + 1, head.charset)
 
     def write(self, passages: Sequence[Passage], texts: Sequence[Translated], rest: Rest) -> bytes:
         """A unit that could not be translated whole gets no variant."""
@@ -142,35 +147,31 @@ class _Builder:
     def close(self) -> None: ...
 
 
-def _units(file: BinaryIO, where: Range) -> Iterator[Unit]:
-    """Those of a range. One that does not begin at the file's begin is read behind the head of the file."""
+def _units(blocks: Iterable[bytes], begin: int, head: Head | None) -> Iterator[Unit]:
+    """Those of a range from `begin` on, which is read behind the head of its file; None: of a whole file."""
     builder, parser = _builder()
-    if where.begin:
-        head = _head(file)
-        _feed(parser, _bytes(file, 0, head.size))
-        builder.shift = where.begin - head.size
-    at = where.begin
-    file.seek(at)
-    while block := file.read(BLOCK if where.end < 0 else min(BLOCK, where.end - at)):
-        at += len(block)
+    if head and begin:
+        _feed(parser, head.content)
+        builder.shift = begin - len(head.content)
+    for block in blocks:
         _feed(parser, block)
         yield from builder.units
         builder.units.clear()
-    if where.end < 0:
+    if head is None:
         _feed(parser, None)
 
 
 def _head(file: BinaryIO) -> Head:
     builder, parser = _builder()
     file.seek(0)
-    begin = file.read(BLOCK)
-    declared, block = DECLARED.search(begin.removeprefix(codecs.BOM_UTF8)), begin
-    charset = declared[1].decode() if declared else "utf-8"
-    charset = next((name for mark, name in MARKS.items() if begin.startswith(mark)), charset)
-    while block and builder.first is None:
+    read = b""
+    while builder.first is None and (block := file.read(BLOCK)):
         _feed(parser, block)
-        block = file.read(BLOCK)
-    return Head(file.tell() if builder.first is None else builder.first, builder.language, charset)
+        read += block
+    declared = DECLARED.search(read.removeprefix(codecs.BOM_UTF8))
+    charset = declared[1].decode() if declared else "utf-8"
+    charset = next((name for mark, name in MARKS.items() if read.startswith(mark)), charset)
+    return Head(read[: builder.first], builder.language, charset)
 
 
 def _builder() -> tuple[_Builder, Any]:
@@ -194,14 +195,6 @@ def _feed(parser: Any, block: bytes | None) -> None:
         raise UserError(told) from error
     except (ParseError, ValueError, LookupError) as error:
         raise UserError(f"no well-formed XML ({' '.join(str(error).split())[:100]})") from error
-
-
-def _bytes(file: BinaryIO, begin: int, end: int) -> bytes:
-    place = file.tell()
-    file.seek(begin)
-    data = file.read(end - begin)
-    file.seek(place)
-    return data
 
 
 def _of_language(unit: Unit, wanted: str) -> list[str]:

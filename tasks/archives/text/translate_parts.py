@@ -102,7 +102,6 @@ class _Reader:
         if item.problem or killer:
             return told
         told["stage"] = "read"
-        before = len(self.waiting)
         try:
             check_unchanged(item)
             with open_item(item) as raw, unpacked(raw, item.name) as file:
@@ -113,7 +112,6 @@ class _Reader:
         except OSError as error:
             return told | {"reason": "cannot be read", "detail": error.strerror or str(error)}
         except UserError as problem:
-            del self.waiting[before:]
             return told | split_reason(str(problem).removeprefix(f"{item.place}: "))
         (rest,) = (one for one in made if isinstance(one, Rest))
         told["rest"] = [_packed(rest.kept), rest.lines, rest.charset]
@@ -131,8 +129,11 @@ class _Reader:
     def _fitting(self, text: str, sentence: Span) -> Iterator[Span]:
         if found := CONTROL.search(text, sentence.begin, sentence.end):
             yield Span(sentence.begin, sentence.end, f"control characters (U+{ord(found[0]):04X})")
-        else:
-            yield from cut_long(text, sentence, self.count, self.job.config.max_source_tokens)
+            return
+        try:
+            yield from list(cut_long(text, sentence, self.count, self.job.config.max_source_tokens))
+        except UserError as problem:  # of a tokenizer that has nothing for what it does not know
+            yield Span(sentence.begin, sentence.end, str(problem))
 
     def _place(self, text: str, span: Span) -> int:
         if span.problem:
