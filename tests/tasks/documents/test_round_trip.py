@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from documents.translated import passages, translate
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.documents.document import DocumentConfig
@@ -128,6 +128,7 @@ def test_json_lines(rows, data, most):
             assert new.replace(field, b"") == old
 
 
+@settings(max_examples=25)
 @given(st.lists(st.one_of(st.none(), WORDS), max_size=20), SIZES)
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
 def test_parquet(kind, texts, most):
