@@ -24,6 +24,7 @@ from archives.conftest import contents, store_at
 from archives.text.small_translator import LETTERS, translator_bundle
 
 from models.interface import Beam
+from tasks.archives.archive_job import TEXT
 from tasks.archives.plan_work import plan_work
 from tasks.archives.run_parts import ArchiveRun
 from tasks.archives.text.cut_documents import CutDocument, TextPartConfig
@@ -64,7 +65,7 @@ def run(source: str, output: str) -> None:
         store.open()
         work = plan_work(store, source, SUFFIXES, parts, CutDocument(documents, parts))
         work.freeze(store)
-        summary = ArchiveRun(job, store, 1)(list(work.parts.values()), 1.0)
+        summary = ArchiveRun(job, store, 1, TEXT)(list(work.parts.values()), 1.0)
         told = report_translations(store, work, summary, documents, 0.0)
     megabytes, counts = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, told["counts"]
     lines = f"{counts['lines']:,.0f} lines in, {counts['lines_out']:,.0f} out, {told['parts']:,} parts"

@@ -13,6 +13,7 @@ from archives.text.small_translator import translator_bundle
 
 from infra import storage
 from models.interface import Beam
+from tasks.archives.archive_job import TEXT
 from tasks.archives.plan_work import plan_work
 from tasks.archives.report_archive import TooManyFailures
 from tasks.archives.run_parts import ArchiveRun
@@ -48,7 +49,7 @@ def run(job, source, output, max_kb=1, error_budget=1.0):
         store.open()
         work = plan_work(store, str(source), SUFFIXES, parts, CutDocument(job.documents, parts))
         work.freeze(store)
-        summary = ArchiveRun(job, store, 1)(list(work.parts.values()), 1.0)
+        summary = ArchiveRun(job, store, 1, TEXT)(list(work.parts.values()), 1.0)
         return report_translations(store, work, summary, job.documents, error_budget)
 
 
@@ -242,4 +243,4 @@ def test_on_s3(job, tmp_path, moto, monkeypatch):
     assert remote["counts"] == local["counts"]
     made = storage.read("s3://bucket/texts/out/document/a.txt")
     assert made == (tmp_path / "out" / "document" / "a.txt").read_bytes()
-    assert remote["parts"] > 3
+    assert remote["parts"] == 2
