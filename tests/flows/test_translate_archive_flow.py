@@ -74,7 +74,7 @@ def test_what_cannot_be_is_one_line_and_an_estimate_writes_nothing(artifact_root
     assert "tokens a second" in told
     found = json.loads(run("--dry-run", "--model", model, "--source", folder, "--output", out, "--json")[1])
     assert (found["files"], found["parts"], found["ignored"]) == (2, 1, {".doc": 1})
-    assert found["tokens"] == pytest.approx(34, abs=8)
+    assert 15 < found["tokens"] < 60
     assert not out.exists()
 
 
