@@ -78,6 +78,7 @@ def test_what_cannot_be_is_one_line_and_an_estimate_writes_nothing(artifact_root
     assert not out.exists()
 
 
+@pytest.mark.filterwarnings("ignore")  # of Ray's own modules
 def test_whole(artifact_root, folder, tmp_path, run):
     out = tmp_path / "out"
     arguments = ("--model", translator_bundle().uri, "--source", folder, "--output", out)
