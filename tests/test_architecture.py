@@ -20,8 +20,8 @@ VAGUE_IN_NAMES = re.compile(r"Manager|Handler|^_*(get|do)_|(^|_)(utils?|helpers?
 # From the ground up: each imports only those before it.
 PACKAGES = {
     "tasks": (
-        *("steps", "corpora", "audio", "text", "ingest", "features", "batches", "datasets", "ngram", "bundles"),
-        *("decoding", "transcription", "scoring", "training", "reports", "archives", "publishing"),
+        *("steps", "corpora", "audio", "text", "documents", "ingest", "features", "batches", "datasets", "ngram"),
+        *("bundles", "decoding", "transcription", "scoring", "training", "reports", "archives", "publishing"),
     ),
     "models/search": ("language", "ctc", "asg", "transducer", "attention"),
 }
