@@ -1,17 +1,18 @@
 # demo: a speech corpus becomes a word error rate.   up, down: the servers on this machine.
 # test, check, bench: for developers.                clean: take away what these verbs installed.
+# staging: what a team runs, and three flows through it (root, PostgreSQL); FAULTS=1 breaks it as well.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-peers peers up down clean
+.PHONY: help demo test check bench bench-peers peers up down staging clean
 
 PYTHON ?= $(shell for p in python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo $$p && break; done)
 INSTALL := .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
 help:
-	@head -2 Makefile | cut -c3-
+	@head -3 Makefile | cut -c3-
 
 # State lies in the nearest .scriptorium upwards, so the checkout has one of its own.
 demo: .venv/.stamp-demo
@@ -48,6 +49,11 @@ up: .venv/.stamp-demo
 
 down:
 	@if [ -x .venv/bin/python ]; then .venv/bin/python -m infra.local_services down; else echo "nothing is up"; fi
+
+# infra/compose.yaml without containers: see infra/staging/__main__.py. Some ten minutes on two cores.
+staging: .venv/.stamp
+	@mkdir -p .scriptorium
+	@.venv/bin/python -m infra.staging $(if $(FAULTS),--faults)
 
 # The MLflow record and the artifacts (.scriptorium/mlflow.db, artifacts/) stay, for they belong together; ARTIFACTS=1
 # takes both.

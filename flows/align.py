@@ -23,8 +23,8 @@ from tasks.audio.live_audio_input import read_audio_input
 from tasks.bundles.model_bundle import import_model, load_bundle, model_architecture
 from tasks.corpora.corpus_uri import IngestConfig, fingerprint, parse_corpus
 from tasks.corpora.text_file import read_whole_text
-from tasks.decoding.alignment_formats import Format, format_alignment, write_file, write_split
-from tasks.decoding.forced_alignment import AlignmentConfig, CTCAligner, align_split, read_alignments
+from tasks.decoding.alignment.alignment_formats import Format, format_alignment, write_file, write_split
+from tasks.decoding.alignment.forced_alignment import AlignmentConfig, CTCAligner, align_split, read_alignments
 from tasks.ingest.ingest_corpus import ingest_corpus
 
 

@@ -29,8 +29,8 @@ from infra.errors import UserError
 from models.interface import Beam
 from tasks.audio.audio_values import Audio, to_audio_input, to_samples, to_samples_or_file
 from tasks.bundles.model_bundle import Bundle, bundle_front_end, import_model, is_classifier, is_translator, load_bundle
+from tasks.decoding.alignment.forced_alignment import CTCAligner
 from tasks.decoding.classify_sequence import Classification, classify_sequence
-from tasks.decoding.forced_alignment import CTCAligner
 from tasks.decoding.generate_text import Prompt, generate_text
 from tasks.decoding.score_text import TextScore, load_text_model, score_text
 from tasks.decoding.streaming_recognizer import PartialTranscript, make_recognizer
@@ -128,8 +128,8 @@ class TranslationModel:
     @overload
     def translate(self, text: str) -> Translation: ...
     @overload
-    def translate(self, text: Sequence[str]) -> list[Translation]: ...
-    def translate(self, text: str | Sequence[str]) -> Translation | list[Translation]:
+    def translate(self, text: list[str] | tuple[str, ...]) -> list[Translation]: ...
+    def translate(self, text: str | list[str] | tuple[str, ...]) -> Translation | list[Translation]:
         """A text, or many at once, which are translated in batches of similar length and given back in their order."""
         if isinstance(text, str):
             return self._translator.translate([text])[0]

@@ -21,7 +21,8 @@ from typing import Any
 
 from prefect import flow
 
-from flows.command_line.parsers import ARCHIVE_FORMATS, PARSERS
+from flows.command_line.archive_parsers import ARCHIVE_FORMATS
+from flows.command_line.parsers import PARSERS
 from flows.shared.archive_plan import plan_archive
 from flows.shared.audio_files import EXTENSIONS
 from flows.shared.command_line import GOES_ON, start_flow

@@ -43,10 +43,8 @@ def translate_lines(given: Namespace) -> None:
     """Everything that comes, a batch at a time, in order."""
     from flows.shared.translation_setup import LanguagePair, load_translator  # takes seconds to import
 
-    settings = list(given.settings)
-    if given.n_best > 1 and not any(one.startswith("beam.width=") for one in settings):
-        settings.append(f"beam.width={max(given.n_best, 5)}")
-    translator = load_translator(given.model, settings, LanguagePair(given.source_language, given.target_language))
+    languages = LanguagePair(given.source_language, given.target_language)
+    translator = load_translator(given.model, given.settings, languages, given.n_best)
     batches = [given.text] if given.text is not None else read_batches(sys.stdin.buffer)
     number = 0
     for lines in batches:

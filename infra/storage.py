@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, NamedTuple
 from infra import s3_client
 
 RANGE_BYTES = 8 << 20  # what one request of a sequential read fetches
+COPIED_WHOLE = 1 << 30  # by one request, which every server knows; by parts what is larger, as S3 asks from 5 GB on
 PARTIAL = ".partial-"  # the name of a file that is being written
 
 
@@ -162,8 +163,11 @@ def copy(source: str, target: str) -> None:
     if not is_s3(source):
         upload(Path(source), target)
         return
+    from boto3.s3.transfer import TransferConfig
+
     place = s3_client.bucket_and_key(target).values()
-    s3_client.request(source, lambda s3: s3.copy(s3_client.bucket_and_key(source), *place))
+    whole = TransferConfig(multipart_threshold=COPIED_WHOLE, multipart_chunksize=COPIED_WHOLE)
+    s3_client.request(source, lambda s3: s3.copy(s3_client.bucket_and_key(source), *place, Config=whole))
 
 
 def move(source: str, target: str) -> None:

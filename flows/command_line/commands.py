@@ -31,6 +31,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "transcribe": "flows.transcribe",
         "transcribe-archive": "flows.transcribe_archive",
         "translate": "flows.translate",
+        "translate-archive": "flows.translate_archive",
         "evaluate-archive": "flows.evaluate_archive",
         "listen": "flows.listen",
         "align": "flows.align",

@@ -7,6 +7,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from flows.command_line.archive_parsers import (
+    TRANSCRIPT_FORMATS,
+    add_resources,
+    evaluate_archive_parser,
+    model_command,
+    transcribe_archive_parser,
+    translate_archive_parser,
+    with_settings,
+)
 from flows.command_line.parser import Parser, parse_seeds
 from flows.command_line.source_help import (
     Setting,
@@ -21,8 +30,6 @@ from flows.command_line.source_help import (
 from flows.command_line.translate_parser import translate_parser
 
 SPLITS = ("train", "dev", "test")
-TRANSCRIPT_FORMATS = ("txt", "json", "srt", "vtt", "ctm", "textgrid", "trn")
-ARCHIVE_FORMATS = ("parquet", "jsonl", *TRANSCRIPT_FORMATS)
 RECIPE_CLASSES = {
     "asr": "Recipe",
     "language_model": "LanguageRecipe",
@@ -65,10 +72,10 @@ def comparison_parser() -> Parser:
 
 def model_parser(flow: str, split: str) -> Parser:
     """Of a flow that uses a trained model on a corpus. split: the default."""
-    parser = _of_a_model(flow)
+    parser = model_command(flow)
     parser.add_argument("--corpus", required=True, metavar="KIND:URI")
     parser.add_argument("--split", default=split, choices=SPLITS)
-    _add_resources(parser)
+    add_resources(parser)
     return with_settings(parser)
 
 
@@ -79,7 +86,7 @@ def tune_parser() -> Parser:
 
 
 def generate_parser() -> Parser:
-    parser, default = _of_a_model("generate"), _defaults("tasks.decoding.generate_text", "Prompt")
+    parser, default = model_command("generate"), _defaults("tasks.decoding.generate_text", "Prompt")
     parser.add_argument("--context", default=default["context"], help="what the text begins with")
     parser.add_argument("--length", type=int, default=default["length"], help="tokens to write")
     help_text = "0: always the most probable"
@@ -92,43 +99,20 @@ def generate_parser() -> Parser:
 
 
 def transcribe_parser() -> Parser:
-    parser = _of_a_model("transcribe")
+    parser = model_command("transcribe")
     parser.add_argument("files", nargs="+", metavar="FILE|FOLDER|PATTERN", help="recordings; s3:// too")
     parser.add_argument("--out", metavar="DIR", help="folder or s3:// prefix; one file can go to standard output (-)")
     formats = f"of {', '.join(TRANSCRIPT_FORMATS)}"
     parser.add_argument("--format", default="txt", metavar="NAME[,NAME...]", help=formats)
     vad = "voice activity detection; --set vad.kind="
     parser.add_argument("--vad", choices=("none", "silero", "webrtc"), help=vad)
-    _add_resources(parser)
+    add_resources(parser)
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
     return parser
 
 
-def transcribe_archive_parser() -> Parser:
-    parser = _of_a_model("transcribe_archive")
-    parser.add_argument("--source", required=True, metavar="URI", help="what is to be transcribed")
-    parser.add_argument("--output", required=True, metavar="URI", help="a folder or s3:// prefix")
-    formats = f"of {', '.join(ARCHIVE_FORMATS)}; Parquet is always written"
-    parser.add_argument("--formats", default="parquet", metavar="NAME[,NAME...]", help=formats)
-    parser.add_argument("--workers", type=int, default=1, help="cores, or GPUs where there are any; 1 by default")
-    vad = "voice activity detection; --set vad.kind="
-    parser.add_argument("--vad", choices=("none", "silero", "webrtc"), help=vad)
-    _add_resources(parser)
-    parser.add_argument("--dry-run", action="store_true", help="list and estimate, and do nothing")
-    parser.add_argument("--cost-per-hour", type=float, default=0.0, metavar="MONEY", help="of a worker")
-    return with_settings(parser)
-
-
-def evaluate_archive_parser() -> Parser:
-    parser = Parser(module_description("flows.evaluate_archive"))
-    parser.add_argument("--output", required=True, metavar="URI", help="of transcribe-archive")
-    parser.add_argument("--references", required=True, metavar="FILE|FOLDER", help=".ctm, .stm or .tsv of whole files")
-    parser.add_argument("--json", action="store_true", help="the last line is the result as JSON")
-    return parser
-
-
 def listen_parser() -> Parser:
-    parser, default = _of_a_model("listen"), _defaults("flows.listen", "AudioSource")
+    parser, default = model_command("listen"), _defaults("flows.listen", "AudioSource")
     parser.add_argument("file", metavar="FILE|-", help="a recording, or - for samples on standard input")
     parser.add_argument("--rate", type=int, default=default["rate"], help="samples a second on standard input")
     parser.add_argument("--chunk-ms", type=int, default=default["chunk_ms"], help="how much sound comes at a time")
@@ -138,7 +122,7 @@ def listen_parser() -> Parser:
 
 
 def align_parser() -> Parser:
-    parser = _of_a_model("align")
+    parser = model_command("align")
     parser.add_argument("--audio", metavar="FILE")
     parser.add_argument("--text", metavar="TRANSCRIPT|FILE", help="what is said in it")
     parser.add_argument("--corpus", metavar="KIND:URI", help="in place of audio and text")
@@ -221,6 +205,7 @@ PARSERS: dict[str, Callable[[], Parser]] = {
     "flows.transcribe": transcribe_parser,
     "flows.translate": translate_parser,
     "flows.transcribe_archive": transcribe_archive_parser,
+    "flows.translate_archive": translate_archive_parser,
     "flows.evaluate_archive": evaluate_archive_parser,
     "flows.listen": listen_parser,
     "flows.align": align_parser,
@@ -231,32 +216,12 @@ PARSERS: dict[str, Callable[[], Parser]] = {
 }
 
 
-def _add_resources(parser: Parser) -> None:
-    """What a search can be given."""
-    parser.add_argument("--lm", metavar="NAME@ALIAS|PATH", help="a language model or an ARPA file; as --set lm=")
-    parser.add_argument("--lexicon", metavar="FILE", help="the words there are, one a line; --set lexicon=")
-    parser.add_argument("--hotwords", metavar="WORD[,WORD...]", help="words to listen for; --set hotwords=")
-
-
 def _registered(parser: Parser) -> Parser:
     """Of a flow that registers what it made."""
     rule = "of the new version; left out: champion where it is the first or better on the same data, else challenger"
     parser.add_argument("--alias", default="", help=rule)
     words = "make the new version champion, whatever it scores"
     parser.add_argument("--promote", action="store_const", dest="alias", const="champion", help=words)
-    return parser
-
-
-def with_settings(parser: Parser) -> Parser:
-    """What every flow takes."""
-    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
-    parser.add_argument("--json", action="store_true", help="the last line is the result as JSON")
-    return parser
-
-
-def _of_a_model(flow: str) -> Parser:
-    parser = Parser(module_description(f"flows.{flow}"))
-    parser.add_argument("--model", required=True, metavar="NAME@ALIAS|PATH")
     return parser
 
 

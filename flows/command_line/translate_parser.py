@@ -13,7 +13,9 @@ def translate_parser() -> Parser:
     for side in ("source", "target"):
         told = "it is refused where the model was trained for another"
         parser.add_argument(f"--{side}-language", default="", metavar="CODE", help=told)
-    parser.add_argument("--n-best", type=int, default=1, metavar="N", help="hypotheses of each line, best first")
+    parser.add_argument(
+        "--n-best", type=int, default=1, metavar="N", help="hypotheses of each line at most, best first"
+    )
     parser.add_argument("--json", action="store_true", help="an object a line: text, score, n_best, truncated, unknown")
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
     return parser

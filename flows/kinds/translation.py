@@ -36,8 +36,13 @@ def translation_model(trained: Artifact, _data: Data, recipe: TranslationRecipe)
 def score_translations(
     bundle: Artifact, features: Artifact, plan: TranslationRecipe | TranslationPlan, split: str
 ) -> Scored:
-    names = {"architecture": model_architecture(bundle), "lm_architecture": lm_architecture(bundle)}
-    how = DecodingConfig(beam=plan.beam, split=split, batching=plan.batching, **names)
+    how = DecodingConfig(
+        architecture=model_architecture(bundle),
+        lm_architecture=lm_architecture(bundle),
+        split=split,
+        batching=plan.batching,
+        beam=plan.beam,
+    )
     translations = decode_translation(bundle, features, how)
     return Scored(evaluate_translation(translations, plan.scoring), (translations,))
 

@@ -1,22 +1,36 @@
-"""What `--set` may replace of how an archive is transcribed, and the job that does it."""
+"""What `--set` may replace of how an archive is worked on, and the job that does it: recordings, and documents."""
 
 import hashlib
 import json
 import os
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from flows.shared.evaluation_plan import require_recognizer, search_plan
 from flows.shared.overrides import override
 from flows.shared.transcription_plan import TranscriptionPlan, prepare_transcription
 from infra import model_registry, storage
+from infra.artifact_store import Artifact
 from infra.errors import UserError
+from models.interface import Beam, Classifier, Decoder, LanguageModel
 from tasks.archives.output_store import OutputStore
+from tasks.archives.plan_work import Work
+from tasks.archives.text.cut_documents import TextPartConfig
+from tasks.archives.text.translate_parts import TRANSLATION_FORMATS, TranslationJob
 from tasks.archives.transcribe_parts import TranscriptionJob
 from tasks.archives.transcript_tables import ARCHIVE_FORMATS
 from tasks.archives.work_list import PartConfig
-from tasks.bundles.model_bundle import import_model
+from tasks.batches.batch_sampler import BatchingConfig
+from tasks.bundles.bundle_files import TRAINING, read_beam, read_object
+from tasks.bundles.model_bundle import check_golden_outputs, import_model, load_bundle
+from tasks.decoding.translate import TranslationConfig
+from tasks.documents.document import DocumentConfig, Split
+from tasks.documents.formats import suffix_of
+from tasks.documents.tmx import same
 from tasks.steps.pipeline_step import canonical
+
+LANGUAGE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*")  # a BCP 47 tag
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +54,7 @@ def plan_archive(
     model: str, output: str, formats: tuple[str, ...], settings: Sequence[str]
 ) -> tuple[ArchivePlan, TranscriptionJob, OutputStore]:
     """Raises UserError for another kind of model, and for a format or a setting that there is not."""
-    if unknown := [how for how in formats if how not in ARCHIVE_FORMATS]:
-        raise UserError(f"formats {unknown[0]!r}: write some of {', '.join(ARCHIVE_FORMATS)}")
-    if not output.removeprefix("s3:").strip("/"):  # what a shell's empty variable makes
-        raise UserError(f"output {output!r}: give a folder or s3:// prefix")
+    _check_output(output, formats, ARCHIVE_FORMATS)
     bundle = require_recognizer(import_model(model_registry.resolve_model(model)))
     plan = override(ArchivePlan(beam=search_plan(bundle).beam), settings)
     ready, how = prepare_transcription(bundle, plan)
@@ -53,5 +64,111 @@ def plan_archive(
     text = json.loads(bundle.read("tokenizer.json")).get("text", {})
     provenance = {"bundle": bundle.digest, "config": canonical(how), "text": text}
     provenance |= model_registry.trace_bundle(bundle.digest)
-    uri = output.rstrip("/") if storage.is_s3(output) else os.path.abspath(output)
-    return plan, job, OutputStore(uri, identity, provenance)
+    return plan, job, OutputStore(_output_uri(output), identity, provenance)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TranslationArchivePlan:
+    """beam, batching, max_source_tokens: of the search; longer sentences are cut. split_sentences, text_field,
+    translation_field: as `DocumentConfig` has them. source_language, target_language: by default those that the model
+    was trained with. length_ratio: beyond which a translation is flagged. error_budget: the share of lines, or files,
+    that may fail; the others are done in any case. cost_per_hour: of a worker, for the estimate. parts: how much is
+    committed at a time.
+    """
+
+    beam: Beam
+    batching: BatchingConfig = field(default_factory=BatchingConfig)
+    max_source_tokens: int = 1024
+    split_sentences: Split = "sentences"
+    text_field: str = ""
+    translation_field: str = "translation"
+    source_language: str = ""
+    target_language: str = ""
+    length_ratio: float = 3.0
+    error_budget: float = 0.05
+    cost_per_hour: float = 0.0
+    parts: TextPartConfig = field(default_factory=TextPartConfig)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.error_budget <= 1:
+            raise ValueError("error_budget is a share, from 0 to 1")
+        if self.cost_per_hour < 0 or self.length_ratio < 1 or self.max_source_tokens < 1:
+            raise ValueError("cost_per_hour is not negative, length_ratio and max_source_tokens are at least 1")
+        for tag in filter(None, (self.source_language, self.target_language)):
+            if not LANGUAGE.fullmatch(tag):
+                raise ValueError(f"{tag!r} is no language; write one as en, de or pt-BR")
+
+    @property
+    def documents(self) -> DocumentConfig:
+        return DocumentConfig(
+            split_sentences=self.split_sentences,
+            text_field=self.text_field,
+            translation_field=self.translation_field,
+            source_language=self.source_language,
+            target_language=self.target_language,
+        )
+
+
+def plan_translation_archive(
+    model: str, output: str, formats: tuple[str, ...], settings: Sequence[str]
+) -> tuple[TranslationArchivePlan, TranslationJob, OutputStore]:
+    """Raises UserError for another kind of model, for languages that it was not trained for, and for a format or a
+    setting that there is not.
+    """
+    _check_output(output, formats, TRANSLATION_FORMATS)
+    bundle = _require_translator(import_model(model_registry.resolve_model(model)))
+    plan = _in_languages(override(TranslationArchivePlan(beam=read_beam(bundle)), settings), bundle, model)
+    check_golden_outputs(bundle, plan.beam)
+    how = TranslationConfig(beam=plan.beam, batching=plan.batching, max_source_tokens=plan.max_source_tokens)
+    told = [canonical(how), canonical(plan.documents), plan.length_ratio]
+    decoding = hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    job = TranslationJob(
+        bundle=bundle,
+        config=how,
+        documents=plan.documents,
+        formats=formats,
+        decoding=decoding,
+        length_ratio=plan.length_ratio,
+    )
+    identity = {"kind": "translations", "model": bundle.digest, "decoding": decoding, "formats": list(formats)}
+    provenance = {"bundle": bundle.digest, "config": told} | model_registry.trace_bundle(bundle.digest)
+    return plan, job, OutputStore(_output_uri(output), identity, provenance)
+
+
+def check_documents(plan: TranslationArchivePlan, work: Work) -> None:
+    """Raises UserError where there is a TMX, whose variants say their language, and that of the target is not known."""
+    found = next((i for i in work.items if suffix_of(i.name).startswith("tmx") and not i.problem), None)
+    if found and not plan.target_language:
+        raise UserError(f"{found.file}: a TMX says in what language each variant is; give --target-language")
+
+
+def _require_translator(bundle: Artifact) -> Artifact:
+    """The bundle. Raises UserError where it is none of a model that writes text for text."""
+    loaded = load_bundle(bundle)
+    writes = isinstance(loaded.model, Decoder) and not isinstance(loaded.model, LanguageModel | Classifier)
+    if loaded.sound or loaded.model.reads != "tokens" or not writes:
+        raise UserError(f"{bundle.uri}: not a translator; give a model that train_translation made")
+    return bundle
+
+
+def _in_languages(plan: TranslationArchivePlan, bundle: Artifact, model: str) -> TranslationArchivePlan:
+    """The plan with the languages of the model's training. Raises UserError where it has others."""
+    told = read_object(bundle, TRAINING).get("languages") or {}
+    known = {f"{side}_language": str(told.get(side) or "") for side in ("source", "target")}
+    for name, trained in known.items():
+        wanted = getattr(plan, name)
+        if wanted and trained and not same(wanted, trained):
+            pair = f"was trained to translate {known['source_language']} to {known['target_language']}"
+            raise UserError(f"{model}: {pair}, and {name.replace('_', ' ')} {wanted} is another; give another model")
+    return replace(plan, **{name: getattr(plan, name) or trained for name, trained in known.items()})
+
+
+def _check_output(output: str, formats: Sequence[str], known: Sequence[str]) -> None:
+    if unknown := [how for how in formats if how not in known]:
+        raise UserError(f"formats {unknown[0]!r}: write some of {', '.join(known)}")
+    if not output.removeprefix("s3:").strip("/"):  # what a shell's empty variable makes
+        raise UserError(f"output {output!r}: give a folder or s3:// prefix")
+
+
+def _output_uri(output: str) -> str:
+    return output.rstrip("/") if storage.is_s3(output) else os.path.abspath(output)

@@ -1,7 +1,7 @@
 """What `--set` may replace of how texts are translated, and the translator that does it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from flows.shared.overrides import override
@@ -36,15 +36,20 @@ class LanguagePair:
     target: str = ""
 
 
-def load_translator(model: str, settings: Sequence[str] = (), languages: LanguagePair = LanguagePair()) -> Translator:
-    """A translator, NAME@ALIAS or the path of a bundle, with settings as `--set` takes them.
+def load_translator(
+    model: str, settings: Sequence[str] = (), languages: LanguagePair = LanguagePair(), n_best: int = 1
+) -> Translator:
+    """A translator, NAME@ALIAS or the path of a bundle, with settings as `--set` takes them. n_best: so many hypotheses
+    are wanted, and the bundle's beam is made as wide where the settings say nothing.
 
     Raises UserError for another kind of model, for other languages than it was trained on, and for a setting that it
     does not take.
     """
     bundle = require_translator(import_model(model_registry.resolve_model(model)))
     check_languages(bundle, languages)
-    plan = override(TranslationSettings(beam=read_beam(bundle)), settings)
+    beam = read_beam(bundle)
+    wide = replace(beam, width=-(-max(beam.width, n_best) // beam.groups) * beam.groups)
+    plan = override(TranslationSettings(beam=wide), settings)
     ready = load_on_device(bundle)[0]
     if plan.quantize == "int8":
         ready = quantize_bundle(ready)

@@ -15,6 +15,22 @@ from tasks.archives.output_store import PartResult
 from tasks.archives.work_list import Part
 
 
+class Unit(NamedTuple):
+    """What an amount of work is told in. name: of one. amount, rate: what results call it, in all and a second. large,
+    in_large: a unit for people, and how many of one it is.
+    """
+
+    name: str
+    amount: str
+    rate: str
+    large: str
+    in_large: float
+
+
+AUDIO = Unit("s of audio", "seconds", "audio_seconds_a_second", "h", 3600.0)
+TEXT = Unit("tokens", "tokens", "tokens_a_second", "M tokens", 1e6)
+
+
 class JobBatch(NamedTuple):
     """told: what the model needs to know, as JSON has it. data: what it reads. amount: of work, in the unit of
     `ReadPart`.

@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from importlib import import_module
@@ -20,48 +20,65 @@ import soundfile
 
 from infra import storage
 from infra.errors import UserError, tell_user
-from tasks.archives.archive_job import ArchiveJob, ReadPart
+from tasks.archives.archive_job import AUDIO, ArchiveJob, ReadPart, Unit
+from tasks.archives.item_file import ItemFile
 from tasks.archives.plan_work import Work
 from tasks.archives.work_list import Part, WorkItem, readable
 
+Length = Callable[[WorkItem], float]
 HEADERS, HEADER_SECONDS = 200, 10.0  # files whose headers are read, evenly over the list, and for how long at most
 SAMPLE_FILES, SAMPLE_SECONDS = 3, 20.0  # what the speed is measured on, and for how long at most
 REQUEST_BYTES, MOST_BYTES = 1 << 16, 1 << 22  # of a header: at a time, and of what lies on a server in all
 
 
 class Measured(NamedTuple):
-    """seconds: of sound in all. rate: seconds of it that a worker does in one."""
+    """amount: of work in all, such as seconds of sound. rate: what a worker does of it in a second."""
 
-    seconds: float = 0.0
+    amount: float = 0.0
     rate: float = 0.0
 
 
-def estimate_archive(job: ArchiveJob, work: Work, workers: int, cost_per_hour: float) -> dict[str, Any]:
-    """files, bytes, seconds of sound, hours and cost of the run; nothing is written."""
+def no_header(_: WorkItem) -> float:
+    """Of files whose amount of work nothing tells but the work itself."""
+    return 0.0
+
+
+def estimate_archive(
+    job: ArchiveJob,
+    work: Work,
+    workers: int,
+    cost_per_hour: float,
+    how: tuple[Unit, Length] | None = None,
+) -> dict[str, Any]:
+    """files, bytes, amount of work, hours and cost of the run; nothing is written.
+
+    how: the unit of amounts, and what a file itself says of its own; by default seconds of sound.
+    """
+    unit, length = how or (AUDIO, header_seconds)
     items = [item for item in work.items if not item.problem]
-    seconds, rate = _measure_apart(job, items) if items else Measured()
-    hours = seconds / rate / workers / 3600 if rate else 0.0
+    amount, rate = _measure_apart(job, items, length) if items else Measured()
+    hours = amount / rate / workers / 3600 if rate else 0.0
     return {
         "source": readable(work.source),
-        "files": len(work.items),
-        "bytes": sum(item.size for item in items),
-        "seconds": seconds,
+        "files": len({(item.place, item.offset) for item in work.items}),
+        "bytes": round(sum(item.weight for item in items)),
+        unit.amount: amount,
         "parts": len(work.parts),
         "problems": len(work.items) - len(items),
         "known": work.known,
         "ignored": dict(work.ignored.most_common()),
         "resumed": work.resumed,
         "workers": workers,
-        "audio_seconds_a_second": rate * workers,
+        unit.rate: rate * workers,
         "hours": hours,
         "cost": hours * workers * cost_per_hour,
     }
 
 
-def _measure_apart(job: ArchiveJob, items: Sequence[WorkItem]) -> Measured:
+def _measure_apart(job: ArchiveJob, items: Sequence[WorkItem], length: Length) -> Measured:
     try:
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _quieten) as pool:
-            return pool.submit(measure, job, items).result()
+            return pool.submit(measure, job, items, length).result()
     except BrokenProcessPool:
         tell_user("a file of the sample ended the process that measured it; the time is not known before")
         return Measured()
@@ -72,33 +89,33 @@ def _quieten() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
-def measure(job: ArchiveJob, items: Sequence[WorkItem]) -> Measured:
+def measure(job: ArchiveJob, items: Sequence[WorkItem], length: Length) -> Measured:
     """By the headers of some files, and the work on a few of middle length."""
     chosen = [items[i] for i in np.unique(np.linspace(0, len(items) - 1, min(HEADERS, len(items))).astype(int))]
     known, limit = dict[WorkItem, float](), time.monotonic() + HEADER_SECONDS
     for item in chosen:
-        if time.monotonic() < limit and (seconds := header_seconds(item)):
-            known[item] = seconds
+        if time.monotonic() < limit and (amount := length(item)):
+            known[item] = amount
     by_length = sorted(known, key=lambda item: (known[item], item.file)) or chosen
     middle = len(by_length) // 2
     sample = by_length[middle : middle + SAMPLE_FILES]
-    rate, seconds = measure_speed(job, by_length[0], sample)
-    if not known and seconds:
-        known = {sample[0]: seconds * sample[0].size / max(1, sum(item.size for item in sample))}
-    return Measured(_total_seconds(items, known), rate)
+    rate, amount = measure_speed(job, by_length[0], sample)
+    if not known and amount:
+        known = {sample[0]: amount * sample[0].weight / max(1.0, sum(item.weight for item in sample))}
+    return Measured(_total_amount(items, known), rate)
 
 
-def _total_seconds(items: Sequence[WorkItem], known: dict[WorkItem, float]) -> float:
-    """Of all, by the seconds a byte, of files with the same suffix, of those that are known."""
+def _total_amount(items: Sequence[WorkItem], known: dict[WorkItem, float]) -> float:
+    """Of all, by the amount a byte, of files with the same suffix, of those that are known."""
     sizes, lengths = defaultdict[str, float](float), defaultdict[str, float](float)
-    for item, seconds in known.items():
+    for item, amount in known.items():
         for kind in (_suffix(item), ""):
-            sizes[kind] += item.size
-            lengths[kind] += seconds
+            sizes[kind] += item.weight
+            lengths[kind] += amount
 
     def of(item: WorkItem) -> float:
         kind = _suffix(item) if _suffix(item) in sizes else ""
-        return known.get(item) or item.size * lengths[kind] / max(sizes[kind], 1.0)
+        return known.get(item) or item.weight * lengths[kind] / max(sizes[kind], 1.0)
 
     return sum(map(of, items))
 
@@ -110,54 +127,28 @@ def _suffix(item: WorkItem) -> str:
 def header_seconds(item: WorkItem) -> float:
     """0 where the header does not tell, or no header is."""
     try:
-        with io.BufferedReader(_ItemFile(item), REQUEST_BYTES) as file:
+        with io.BufferedReader(_header_file(item), REQUEST_BYTES) as file:
             return soundfile.info(file).duration
     except (soundfile.SoundFileError, OSError, UserError, EOFError):
         return _container_seconds(item) if find_spec("av") else 0.0
 
 
+def _header_file(item: WorkItem) -> ItemFile:
+    """On a server no more of a file is read than a header has."""
+    return ItemFile(item, MOST_BYTES if storage.is_s3(item.place) else item.size + MOST_BYTES)
+
+
 def _container_seconds(item: WorkItem) -> float:
     av: Any = import_module("av")
     try:
-        with io.BufferedReader(_ItemFile(item), REQUEST_BYTES) as file, av.open(file) as container:
+        with io.BufferedReader(_header_file(item), REQUEST_BYTES) as file, av.open(file) as container:
             return (container.duration or 0) / 1e6
     except (av.FFmpegError, OSError, UserError, EOFError):
         return 0.0
 
 
-class _ItemFile(io.RawIOBase):
-    """The bytes of an item, wherever it lies; on a server no more of them than a header has."""
-
-    def __init__(self, item: WorkItem) -> None:
-        self.item, self.at, self.read_bytes = item, 0, 0
-        self.most = MOST_BYTES if storage.is_s3(item.place) else item.size + MOST_BYTES
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self.at = max(0, offset + {os.SEEK_SET: 0, os.SEEK_CUR: self.at, os.SEEK_END: self.item.size}[whence])
-        return self.at
-
-    def tell(self) -> int:
-        return self.at
-
-    def readinto(self, buffer: Any) -> int:
-        size = max(0, min(len(buffer), self.item.size - self.at))
-        self.read_bytes += size
-        if self.read_bytes > self.most:
-            raise OSError("no header is so long")
-        data = storage.read(self.item.place, max(0, self.item.offset) + self.at, size)
-        buffer[: len(data)] = data
-        self.at += len(data)
-        return len(data)
-
-
 def measure_speed(job: ArchiveJob, first: WorkItem, sample: Sequence[WorkItem]) -> tuple[float, float]:
-    """Seconds of sound that one worker does in a second, and those of the sample. first: worked on before, for what is
+    """How much one worker does in a second, and how much the sample is. first: worked on before, for what is
     compiled at its first use is no matter of speed.
     """
     model = job.load()
@@ -174,11 +165,11 @@ def measure_speed(job: ArchiveJob, first: WorkItem, sample: Sequence[WorkItem]) 
             done += made.amount
         if time.monotonic() - begun > SAMPLE_SECONDS:
             break
-    seconds = whole or done
-    return seconds / max(time.monotonic() - begun, 1e-6), seconds
+    amount = whole or done
+    return amount / max(time.monotonic() - begun, 1e-6), amount
 
 
-def text_estimate(told: dict[str, Any]) -> str:
+def text_estimate(told: dict[str, Any], unit: Unit = AUDIO) -> str:
     """For a terminal."""
     known = [f"{told['known']:,} known" if told["known"] and not told["resumed"] else ""]
     known.append(f"{told['resumed']:,} parts done by an earlier run" if told["resumed"] else "")
@@ -189,10 +180,11 @@ def text_estimate(told: dict[str, Any]) -> str:
     if told["ignored"]:
         shown = ", ".join(f"{count:,} {suffix}" for suffix, count in list(told["ignored"].items())[:6])
         lines.append(f"ignored     {shown}")
-    lines.append(f"audio       about {told['seconds'] / 3600:,.2f} h")
-    if told["audio_seconds_a_second"]:
+    kind = "audio" if unit is AUDIO else "text"
+    lines.append(f"{kind:<12}about {told[unit.amount] / unit.in_large:,.2f} {unit.large}")
+    if told[unit.rate]:
         cost = f", cost {told['cost']:,.2f}" if told["cost"] else ""
-        speed = f"{told['audio_seconds_a_second']:,.0f} s of audio a second on {told['workers']} workers"
+        speed = f"{told[unit.rate]:,.0f} {unit.name} a second on {told['workers']} workers"
         lines.append(f"time        about {told['hours'] * 3600:,.0f} s = {told['hours']:,.2f} h at {speed}{cost}")
     return "".join(_printable(line) + "\n" for line in lines).rstrip("\n")
 

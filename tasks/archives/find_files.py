@@ -47,7 +47,7 @@ class Found:
 
 def find_files(source: str, suffixes: Collection[str]) -> Found:
     """suffixes: of the files in folders and archives that are wanted, in lower case without a dot; a file that is named
-    itself may be called anything. Each file comes once.
+    itself may be called anything, but then one that could be a list is one. Each file comes once.
 
     Raises UserError for a source that is not there, and where nothing is wanted in it.
     """
@@ -60,8 +60,15 @@ def find_files(source: str, suffixes: Collection[str]) -> Found:
     found.items += unique.values()
     if not found.items:
         seen = f" beside {sum(found.ignored.values())} other files" if found.ignored else ""
-        raise UserError(f"{readable(source)}: no file to work on is there{seen}; they end in .wav, .flac, .mp3, ...")
+        raise UserError(
+            f"{readable(source)}: no file to work on is there{seen}; they end in {_examples(suffixes)}, ..."
+        )
     return found
+
+
+def _examples(suffixes: Collection[str]) -> str:
+    known = [name for name in ("wav", "flac", "mp3", "txt", "jsonl", "parquet", "tmx", "md") if name in suffixes]
+    return ", ".join(f".{name}" for name in (known or sorted(suffixes))[:5])
 
 
 def _listed(source: str, suffixes: Collection[str], ignored: Counter[str]) -> Iterator[WorkItem]:
@@ -87,7 +94,9 @@ def _in_file(
 ) -> Iterator[WorkItem]:
     """What one file names: itself, the lines of a list, the rows of a manifest, the members of an archive."""
     lower, name = source.lower(), source.rpartition("/")[2]
-    if lower.endswith((*LISTS, *TABLES, ".parquet")):
+    if _is_wanted(name, suffixes):
+        yield _whole(source, entry, name)
+    elif lower.endswith((*LISTS, *TABLES, ".parquet")):
         folder = source.rpartition("/")[0] or ("" if storage.is_s3(source) else ".")
         for line in dict.fromkeys(_named_in(source)):
             item = _one(line if line.startswith(("/", "s3://")) else storage.join(folder, line), line)
@@ -95,8 +104,6 @@ def _in_file(
                 ignored["(comment)"] += 1
             else:
                 yield item
-    elif lower.rpartition(".")[2] in suffixes:
-        yield _whole(source, entry, name)
     elif archive_format(source):
         yield from _wanted(_members(source, entry, name), suffixes, ignored)
     else:
@@ -112,12 +119,18 @@ def _wanted(items: Iterable[WorkItem], suffixes: Collection[str], ignored: Count
             yield item
         elif base.startswith(".") or LEFTOVERS.search(item.name):
             ignored[base if base.startswith(".") and not base.startswith("._") else "(left by macOS)"] += 1
-        elif suffix in suffixes:
+        elif _is_wanted(base, suffixes):
             yield item
         elif item.offset < 0 and NAMED_SO.search(base):
             yield from _opened(item, suffixes, ignored)
         else:
             ignored[f".{readable(suffix)}" if suffix else "(no suffix)"] += 1
+
+
+def _is_wanted(base: str, suffixes: Collection[str]) -> bool:
+    """By the end of a name: .gz, or .txt.gz."""
+    lower = base.lstrip(".").lower()
+    return any(lower[at + 1 :] in suffixes for at, c in enumerate(lower) if c == ".")
 
 
 def _opened(item: WorkItem, suffixes: Collection[str], ignored: Counter[str]) -> Iterator[WorkItem]:

@@ -129,9 +129,10 @@ class OutputStore:
             for place, data in zip(places, pool.map(storage.read, places), strict=True):
                 yield _parse_note(data, place)
 
-    def finish(self) -> dict[str, Any]:
+    def finish(self, joined: Collection[str] = ()) -> dict[str, Any]:
         """The manifest, when all parts are there: how many files each table and format has, and the counts; and what
-        tries of parts have left is gone. Raises UserError where a table is no longer what was committed.
+        tries of parts have left is gone. joined: files that were made of several parts. Raises UserError where a table
+        is no longer what was committed.
         """
         counts, digest, named = Counter[str](), hashlib.sha256(), dict[str, dict[str, Any]]()
         kinds, parts = Counter[str](), 0
@@ -141,12 +142,15 @@ class OutputStore:
             named |= {name: entry | {"note": _note(note["part"])} for name, entry in note["files"].items()}
             digest.update(_json(note["files"]))
             parts += 1
+        kinds.update(name.partition("/")[0] for name in joined)
         there = storage.list_files(self.uri)
         for name, entry in named.items():
             if TABLE.fullmatch(name) and (name not in there or there[name].size != entry["size"]):
                 remedy = f"remove {entry['note']} there and run the same command again"
                 raise UserError(f"{storage.join(self.uri, name)}: is gone or damaged; {remedy}")
-        for name in self._left(there.keys() - named.keys(), kinds.keys() | set(self.identity.get("formats", ()))):
+        for name in self._left(
+            there.keys() - named.keys() - set(joined), kinds.keys() | set(self.identity.get("formats", ()))
+        ):
             storage.remove(storage.join(self.uri, name))
         storage.remove_stale(self.uri)
         told = {"parts": parts, "files": dict(sorted(kinds.items())), "counts": _rounded(counts)}
@@ -166,12 +170,16 @@ class OutputStore:
         tables = (name for name in unnamed if not name.startswith(f"{LISTS}/"))
         return [name for name in tables if TABLE.fullmatch(name) or of_item(*name.partition("/")[::2])]
 
-    def numbered_tables(self, table: str) -> Iterator[tuple[int, bytes]]:
-        """The Parquet files of a table, part by part, with the parts' numbers."""
+    def table_files(self, table: str) -> Iterator[tuple[int, str]]:
+        """Where the Parquet files of a table lie, part by part, with the parts' numbers."""
         for note in self.notes():
             for name in note["files"]:
                 if name.startswith(f"{table}/"):
-                    yield note["part"], storage.read(storage.join(self.uri, name))
+                    yield note["part"], storage.join(self.uri, name)
+
+    def numbered_tables(self, table: str) -> Iterator[tuple[int, bytes]]:
+        """The same with what is in them."""
+        return ((part, storage.read(place)) for part, place in self.table_files(table))
 
     def tables(self, table: str) -> Iterator[bytes]:
         return (data for _, data in self.numbered_tables(table))

@@ -1,13 +1,13 @@
 """What a run has to do: what a frozen list has left, or where none has, what is new in the source."""
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from infra.errors import UserError
 from tasks.archives.find_files import find_files
 from tasks.archives.output_store import OutputStore
-from tasks.archives.work_list import Part, PartConfig, WorkItem, group_parts, number_parts, readable
+from tasks.archives.work_list import Part, PartLimits, WorkItem, group_parts, number_parts, readable
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,17 @@ class Work:
             store.freeze(self.fresh, self.source)
 
 
-def plan_work(store: OutputStore, source: str, suffixes: Collection[str], config: PartConfig) -> Work:
+def plan_work(
+    store: OutputStore,
+    source: str,
+    suffixes: Collection[str],
+    config: PartLimits,
+    cut: Callable[[WorkItem], Sequence[WorkItem]] = lambda item: (item,),
+) -> Work:
     """A list that was not finished is finished first, and nothing is listed: so what an interrupted run ends in is what
     it would have ended in. Raises UserError where that list is of another source.
+
+    cut: a new file to the pieces that are parts of their own.
     """
     lists, done = store.lists(), store.committed()
     for items, listed in lists:
@@ -48,7 +56,7 @@ def plan_work(store: OutputStore, source: str, suffixes: Collection[str], config
     earlier = [item for items, _ in lists for item in items]
     known = {item.known_as for item in earlier}
     found = find_files(source, suffixes)
-    new = [item for item in found.items if item.known_as not in known]
+    new = [piece for item in found.items if item.known_as not in known for piece in cut(item)]
     first = max((item.part for item in earlier), default=-1) + 1
     fresh = number_parts(new, first, config, (item.name for item in earlier))
-    return Work(source, group_parts(fresh), fresh, len(found.items) - len(new), found.ignored)
+    return Work(source, group_parts(fresh), fresh, sum(i.known_as in known for i in found.items), found.ignored)

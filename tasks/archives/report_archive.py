@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from infra import storage
 from infra.errors import UserError
+from tasks.archives.archive_job import AUDIO, Unit
 from tasks.archives.output_store import OutputStore
 from tasks.archives.plan_work import Work
 from tasks.archives.run_parts import RunSummary
@@ -31,10 +32,10 @@ Row = dict[str, Any]
 class TooManyFailures(UserError):  # noqa: N818  (as the error that it is)
     """Raised when all is done. result: what `report_archive` would have returned."""
 
-    def __init__(self, result: dict[str, Any]) -> None:
+    def __init__(self, result: dict[str, Any], what: str = "files") -> None:
         allowed = f"where error_budget allows {result['error_budget']:.1%}"
         where = f"see the table quarantine and {result['report']}"
-        super().__init__(f"{result['failed_share']:.1%} of the files failed, {allowed}; the others are done; {where}")
+        super().__init__(f"{result['failed_share']:.1%} of the {what} failed, {allowed}; the others are done; {where}")
         self.result = result
 
 
@@ -43,8 +44,16 @@ def report_archive(store: OutputStore, work: Work, summary: RunSummary, error_bu
     told = store.finish()
     counts = told["counts"]
     share = counts.get("quarantined", 0) / max(1, counts.get("files", 0))
-    rate = summary.amount / max(summary.seconds, 1e-9)
-    result = {
+    result = run_result(store, work, summary, told, AUDIO) | {"failed_share": share, "error_budget": error_budget}
+    write_report(store, result, _body(store, told, result))
+    if share > error_budget:
+        raise TooManyFailures(result)
+    return result
+
+
+def run_result(store: OutputStore, work: Work, summary: RunSummary, told: dict[str, Any], unit: Unit) -> dict[str, Any]:
+    """What a run ends with. told: the manifest."""
+    return {
         "output": readable(store.uri),
         "report": storage.join(readable(store.uri), "report.html"),
         "parts": told["parts"],
@@ -52,21 +61,19 @@ def report_archive(store: OutputStore, work: Work, summary: RunSummary, error_bu
         "parts_resumed": work.resumed,
         "seconds": summary.seconds,
         "startup_seconds": summary.first_seconds,
-        "audio_seconds": summary.amount,
-        "audio_seconds_a_second": rate,
-        "counts": counts,
-        "failed_share": share,
-        "error_budget": error_budget,
+        unit.rate.removesuffix("_a_second"): summary.amount,
+        unit.rate: summary.amount / max(summary.seconds, 1e-9),
+        "counts": told["counts"],
         "sha256": told["sha256"],
         "ignored": dict(work.ignored.most_common()),
         "source": readable(work.source),
     }
+
+
+def write_report(store: OutputStore, result: dict[str, Any], body: Iterable[str]) -> None:
+    """The page, and the result beside it."""
     store.write_report("run.json", json.dumps(result, indent=1, ensure_ascii=False).encode())
-    title = f"Archive {printable(result['source'])}"
-    store.write_report("report.html", html_page(title, _body(store, told, result)))
-    if share > error_budget:
-        raise TooManyFailures(result)
-    return result
+    store.write_report("report.html", html_page(f"Archive {printable(result['source'])}", body))
 
 
 def _body(store: OutputStore, told: dict[str, Any], result: dict[str, Any]) -> Iterable[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from infra.errors import tell_user
-from tasks.archives.archive_job import ArchiveJob
+from tasks.archives.archive_job import AUDIO, ArchiveJob, Unit
 from tasks.archives.output_store import OutputStore
 from tasks.archives.stream_parts import PLAN, find_killers, stream_parts
 from tasks.archives.work_list import Part
@@ -30,17 +30,17 @@ class RunSummary:
 
 @dataclass(frozen=True)
 class ArchiveRun:
-    """job: what is done. workers: cores, or GPUs, that do it. unit: of amounts, for people."""
+    """job: what is done. workers: cores, or GPUs, that do it. unit: of amounts."""
 
     job: ArchiveJob
     output: OutputStore
     workers: int
-    unit: str = "s of audio"
+    unit: Unit = AUDIO
 
     def __call__(self, parts: Sequence[Part], total: float) -> RunSummary:
         """Commit all of the parts. total: an estimate of their amount, for progress."""
         summary, begun = RunSummary(), time.monotonic()
-        with Progress("archive", max(total, 1.0), self.unit) as progress:
+        with Progress("archive", max(total, 1.0), self.unit.name) as progress:
             following = _Following(self, summary, progress, begun)
             missing = following(parts)
             if missing:
@@ -90,5 +90,7 @@ class _Following:
         summary.counts.update(result.counts)
         rate = summary.amount / max(now, 1e-9)
         failed = int(summary.counts.get("quarantined", 0))
-        told = f"{summary.amount / 3600:.2f} h, {rate:,.0f} {self.run.unit} a second, {failed} failed"
+        unit = self.run.unit
+        done = f"{summary.amount / unit.in_large:.2f} {unit.large}"
+        told = f"{done}, {rate:,.0f} {unit.name} a second, {failed} failed"
         self.progress.advance(plan["amount"], told)

@@ -12,9 +12,10 @@ from infra import storage
 from infra.artifact_store import Artifact
 from infra.errors import UserError
 from tasks.archives.archive_job import JobBatch, ReadPart
+from tasks.archives.item_file import check_unchanged, split_reason
 from tasks.archives.output_store import PartResult
 from tasks.archives.transcript_tables import FileTranscript, build_tables
-from tasks.archives.work_list import Part, WorkItem, readable
+from tasks.archives.work_list import Part, WorkItem
 from tasks.audio.audio_blocks import open_audio
 from tasks.batches.batch_sampler import bucket_by_length
 from tasks.bundles.model_bundle import bundle_front_end, load_in_actor
@@ -104,7 +105,7 @@ def read_windows(
 
     killer: how it has ended those who worked on it.
     """
-    told |= {"status": "quarantined", "stage": "list", **_parted(item.problem)}
+    told |= {"status": "quarantined", "stage": "list", **split_reason(item.problem)}
     if killer:
         told |= {"stage": "decode", "reason": "kills its worker", "detail": killer}
     if item.problem or killer:
@@ -123,9 +124,9 @@ def read_windows(
         told |= {"reason": "cannot be read", "detail": error.strerror or str(error)}
         return
     except UserError as problem:
-        told |= _parted(str(problem).removeprefix(f"{item.place}: ").removeprefix("the bytes given: "))
+        told |= split_reason(str(problem).removeprefix(f"{item.place}: ").removeprefix("the bytes given: "))
         return
-    told |= {"status": "partial", **_parted(summary.flaw)} if summary.flaw else {"status": "transcribed"}
+    told |= {"status": "partial", **split_reason(summary.flaw)} if summary.flaw else {"status": "transcribed"}
     told |= {name: getattr(summary, name) for name in ("rate", "frames", "sha256")}
     told |= {"seconds": summary.frames / summary.rate, "channels": channels}
     told["intervals"] = [[i.channel, i.begin, i.end, i.fate] for i in summary.intervals]
@@ -150,26 +151,6 @@ def item_audio(item: WorkItem) -> Iterator[str | bytes]:
                 yield copy.name
             except UserError as problem:
                 raise UserError(str(problem).removeprefix(f"{copy.name}: ")) from problem
-
-
-def _parted(line: str) -> dict[str, str]:
-    """The reason, the same for all files with this fault, and this one's detail."""
-    reason, _, detail = line.partition(" (")
-    return {"reason": reason, "detail": detail.removesuffix(")")}
-
-
-def check_unchanged(item: WorkItem) -> None:
-    """Raises UserError where a file is not what it was when it was listed."""
-    if item.offset >= 0 and not item.file.startswith(readable(item.place)):
-        return  # a piece of a packed archive, which nothing changes
-    try:
-        entry = storage.stat(item.place)
-    except OSError as error:
-        raise UserError(f"cannot be read ({error.strerror or error})") from error
-    if entry is None:
-        raise UserError("gone since it was listed")
-    if entry.version != item.version:
-        raise UserError(f"changed since it was listed ({entry.size} bytes now; the next run takes it up)")
 
 
 def _told(reading: Reading) -> Any:

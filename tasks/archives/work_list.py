@@ -1,7 +1,8 @@
 """What a run is to do, frozen before it begins: every file with its size and version, in an order that never changes.
 
 The list is divided into parts, by bytes and by count, so that ten thousand files of a second and one of three hours
-both come to parts of some minutes' work. A part is what is committed; its number says its place for good.
+both come to parts of some minutes' work. A part is what is committed; its number says its place for good. A file that
+is cut is in the list as often as it has pieces, each a part of its own.
 """
 
 import hashlib
@@ -10,7 +11,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -29,13 +30,23 @@ SCHEMA = pa.schema(
         "part": pa.int32(),
     }
 )
+PIECES = pa.schema(  # only in a list in which some file is cut
+    {
+        "begin": pa.int64(),  # of the piece, in the unit of its format
+        "end": pa.int64(),  # -1 for all to the end
+        "line": pa.int64(),  # the number of its first line, from 1 on
+        "pieces": pa.int32(),  # that its file has
+    }
+)
 LONGEST_NAME = 200  # bytes of one part of a path that is written: file systems take 255, with a suffix
 LONGEST_PATH = 700  # bytes of the whole: S3 takes 1,024, with the output's own prefix
 
 
 @dataclass(frozen=True, slots=True)
 class WorkItem:
-    """A file, or a range of one that is an archive. Fields: see SCHEMA."""
+    """A file, or a range of one that is an archive, or a piece of either. Fields: see SCHEMA and PIECES; size: of all
+    pieces.
+    """
 
     file: str
     place: str
@@ -45,11 +56,20 @@ class WorkItem:
     problem: str = ""
     name: str = ""
     part: int = -1
+    begin: int = 0
+    end: int = -1
+    line: int = 1
+    pieces: int = 1
 
     @property
     def known_as(self) -> tuple[str, int, str]:
         """The same for what need not be done again."""
         return self.file, self.size, self.version
+
+    @property
+    def weight(self) -> float:
+        """Bytes, of a piece its share."""
+        return self.size / self.pieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,24 +106,42 @@ class PartConfig:
         if min(self.max_mb, self.max_files) < 1:
             raise ValueError("parts.max_mb and parts.max_files are at least 1")
 
+    @property
+    def max_bytes(self) -> int:
+        return self.max_mb << 20
+
+
+class PartLimits(Protocol):
+    """How much a part is at most."""
+
+    @property
+    def max_bytes(self) -> int: ...
+
+    @property
+    def max_files(self) -> int: ...
+
 
 def readable(path: str) -> str:
     """A path as tables may have it: bytes that are no UTF-8 as backslash escapes."""
     return path.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
-def number_parts(items: Iterable[WorkItem], first: int, config: PartConfig, taken: Iterable[str]) -> list[WorkItem]:
+def number_parts(items: Iterable[WorkItem], first: int, config: PartLimits, taken: Iterable[str]) -> list[WorkItem]:
     """The files in their order with the numbers of their parts, from `first` on, and names that no two have.
 
     taken: names that earlier lists have used.
     """
     used, numbered = {_folded(name) for name in taken}, list[WorkItem]()
-    part, size, count = first, 0, 0
-    for item in sorted(items, key=lambda item: (item.file, item.offset)):
-        if count and (size + item.size > config.max_mb << 20 or count >= config.max_files):
+    part, size, count, before = first, 0, 0, WorkItem("", "")
+    for item in sorted(items, key=lambda item: (item.file, item.offset, item.begin)):
+        alone = max(item.pieces, before.pieces) > 1
+        if count and (alone or size + item.size > config.max_bytes or count >= config.max_files):
             part, size, count = part + 1, 0, 0
         size, count = size + item.size, count + 1
-        numbered.append(replace(item, part=part, name=_unused(safe_name(item.name or item.file), used)))
+        again = item.pieces > 1 and (item.place, item.offset) == (before.place, before.offset)
+        name = before.name if again else _unused(safe_name(item.name or item.file), used)
+        before = replace(item, part=part, name=name)
+        numbered.append(before)
     return numbered
 
 
@@ -144,15 +182,16 @@ def _digest(text: str) -> str:
 
 def to_list(items: Sequence[WorkItem], source: str) -> bytes:
     """The frozen list as a file. source: what was listed."""
-    columns = {name: [getattr(item, name) for item in items] for name in SCHEMA.names}
+    schema = pa.unify_schemas([SCHEMA, PIECES]) if any(item.pieces > 1 for item in items) else SCHEMA
+    columns = {name: [getattr(item, name) for item in items] for name in schema.names}
     columns["place"] = [os.fsencode(item.place) for item in items]
-    return to_parquet(pa.table(columns, SCHEMA.with_metadata({"source": os.fsencode(source)})))
+    return to_parquet(pa.table(columns, schema.with_metadata({"source": os.fsencode(source)})))
 
 
 def from_list(data: bytes) -> tuple[list[WorkItem], str]:
     """What `to_list` was given. Raises UserError for another table."""
     table = from_parquet(data)
-    if table.schema.names != SCHEMA.names:
+    if table.schema.names not in (SCHEMA.names, [*SCHEMA.names, *PIECES.names]):
         raise UserError(f"a list of work has the columns {', '.join(SCHEMA.names)}; use the version that made it")
     rows = table.to_pylist()
     source = os.fsdecode((table.schema.metadata or {}).get(b"source", b""))

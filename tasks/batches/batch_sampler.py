@@ -12,9 +12,9 @@ import numpy as np
 
 @dataclass(frozen=True, kw_only=True)
 class BatchingConfig:
-    """frames_per_batch: the padded cost, utterances x longest, of what one worker holds at a time.
-    utterances_per_batch: at most so many. window_shards: shards whose utterances are shuffled together.
-    sorted_epochs: the first so many epochs go from short to long.
+    """frames_per_batch: the padded cost, utterances x longest, of what one worker holds at a time; of sentence pairs in
+    tokens of the longer side. utterances_per_batch: at most so many. window_shards: shards whose utterances are
+    shuffled together. sorted_epochs: the first so many epochs go from short to long.
     """
 
     frames_per_batch: int = 20000

@@ -8,8 +8,9 @@ import copy
 import warnings
 from dataclasses import replace
 
-import torch
 from torch import nn
+from torch.ao.quantization.qconfig import per_channel_dynamic_qconfig
+from torch.ao.quantization.quantize import quantize_dynamic
 
 from infra.errors import UserError
 from models.interface import Model
@@ -22,9 +23,7 @@ def quantize(model: Model) -> Model:
         raise UserError("quantize=int8 is for a CPU, and this model is on a GPU: leave it out")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's, of where quantization will move to
-        return torch.ao.quantization.quantize_dynamic(
-            copy.deepcopy(model).eval(), {nn.Linear: torch.ao.quantization.per_channel_dynamic_qconfig}
-        )
+        return quantize_dynamic(copy.deepcopy(model).eval(), {nn.Linear: per_channel_dynamic_qconfig})
 
 
 def quantize_bundle(bundle: Bundle) -> Bundle:

@@ -71,7 +71,7 @@ def translation_rows(bundle: Bundle, inputs: Inputs, beam: Beam) -> list[dict[st
             told["truncated"] |= int(given.lengths[i]) > most
             told |= {"reference_log_prob": nats[i], "reference_tokens": int(batch.target.lengths[i]) + 1}
             found[key] = told | _attention(
-                attention and attention[i], (nbest[0].tokens, tokens), (bundle.tokenizer, spelling)
+                attention[i] if attention else None, (nbest[0].tokens, tokens), (bundle.tokenizer, spelling)
             )
     return inputs.rows(found)
 

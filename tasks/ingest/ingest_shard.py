@@ -140,7 +140,7 @@ def _sample(row: dict[str, Any], cached: _LastClip, job: Job, rejects: list[dict
         cached_sha256 = hashlib.sha256(data).hexdigest()
         if seconds < job["min_seconds"] and extension != TEXT:
             raise BadClip("too short", f"{seconds:.3f} s")
-        if job["pairs"] and row["split"] == "train":
+        if job["pairs"] and extension == TEXT and row["split"] == "train":
             reject_pair(PairFilter(**job["pairs"]), row)
     except BadClip as bad:
         sha256 = cached_sha256 or cached.hash()

@@ -89,12 +89,8 @@ def _perplexity(rows: Sequence[Row]) -> Row:
     known = [row for row in rows if row["reference_log_prob"] is not None]
     tokens = sum(row["reference_tokens"] for row in known)
     loss = -math.fsum(row["reference_log_prob"] for row in known) / tokens if tokens else None
-    too_much = loss is None or loss > math.log(1e300)
-    return {
-        "loss": loss,
-        "perplexity": None if too_much else math.exp(loss),
-        "references_unscored": len(rows) - len(known),
-    }
+    perplexity = math.exp(loss) if loss is not None and loss < math.log(1e300) else None
+    return {"loss": loss, "perplexity": perplexity, "references_unscored": len(rows) - len(known)}
 
 
 def _oracle(rows: Sequence[Row]) -> float:

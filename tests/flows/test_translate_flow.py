@@ -15,6 +15,7 @@ from flows import translate
 from flows.shared.translation_setup import load_translator
 from flows.translate import main, read_batches
 from infra.errors import UserError
+from models.interface import Beam
 from tasks.bundles.model_bundle import load_bundle
 from tasks.bundles.quantize import quantize_bundle
 from tasks.decoding.translate import Translator
@@ -160,3 +161,7 @@ def test_weights_of_8_bits_say_nearly_the_same(artifact_root, run):
 def test_a_model_by_its_settings(artifact_root):
     translator = load_translator(digit_translator().uri, ["beam.width=2", "batching.utterances_per_batch=3"])
     assert (translator.config.beam.width, translator.config.batching.utterances_per_batch) == (2, 3)
+    widths = [load_translator(digit_translator().uri, (), n_best=n).config.beam.width for n in (1, 3, 7)]
+    assert widths == [3, 3, 7], "the bundle's, and as wide as hypotheses are asked for"
+    groups = digit_translator(beam=Beam(width=4, groups=2, diversity=0.5))
+    assert load_translator(groups.uri, (), n_best=5).config.beam.width == 6

@@ -70,12 +70,13 @@ def test_deployments_name_flows_and_parameters_that_exist():
 
 def test_kubernetes_takes_secrets_by_reference_only():
     found = [c for path in (INFRA / "kubernetes").glob("*.yaml") for d in documents(path) for c in containers(d)]
-    assert len(found) == 4
+    assert len(found) == 6
     for container in found:
         assert container["image"] == found[0]["image"]
         for variable in container["env"]:
             assert "value" not in variable or not SECRET.search(variable["name"]), variable
-        assert container["envFrom"] == [{"configMapRef": {"name": "scriptorium"}}]
+        settings_of_all = [{"configMapRef": {"name": "scriptorium"}}]
+        assert container.get("envFrom", settings_of_all if container["name"] == "prefect" else []) == settings_of_all
     settings = documents(INFRA / "kubernetes" / "prefect-worker.yaml")[0]
     assert settings["metadata"]["name"] == "scriptorium"
     assert not any(SECRET.search(name) for name in settings["data"])

@@ -42,7 +42,7 @@ def _draw(history: list[Row], lines: dict[str, str], label: str) -> Markup:
         if not more:
             axes.yaxis.set_major_formatter(PercentFormatter(1))
         best = (max if more else min)(history, key=lambda row: row[name])
-        told, side = f"{best[name]:.1f}" if more else f"{best[name]:.1%}", 2 * epochs.index(best["epoch"])
-        how = {"textcoords": "offset points", "ha": "left" if side < len(epochs) - 1 else "right"}
-        axes.annotate(told, (best["epoch"], best[name]), (0, 8), **how)
+        told, place = f"{best[name]:.1f}" if more else f"{best[name]:.1%}", (best["epoch"], best[name])
+        side = "left" if 2 * epochs.index(best["epoch"]) < len(epochs) - 1 else "right"
+        axes.annotate(told, place, (0, 8), textcoords="offset points", ha=side)
     return to_svg(figure)

@@ -19,7 +19,7 @@ from models import wav2letter
 from models.interface import Beam, Padded
 from tasks.audio.live_audio_input import AudioInput
 from tasks.bundles.model_bundle import AudioConfig, Bundle
-from tasks.decoding.forced_alignment import AlignedTranscript, CTCAligner
+from tasks.decoding.alignment.forced_alignment import AlignedTranscript, CTCAligner
 from tasks.features.front_end import CMVN, FrontEnd
 from tasks.steps.in_process import run_in_process
 from tasks.text.tokenizer import load_tokenizer
@@ -171,7 +171,7 @@ def test_nan_and_the_impossible(artifact_root):
 
 def test_what_would_take_too_much_memory(artifact_root, monkeypatch):
     aligner = CTCAligner(told(torch.zeros(5, 7).log_softmax(-1), [" ", "a", "b"]), "m")
-    monkeypatch.setattr("tasks.decoding.forced_alignment.MOST_CELLS", 15)
+    monkeypatch.setattr("tasks.decoding.alignment.forced_alignment.MOST_CELLS", 15)
     assert aligner(frames(5), "ab").words[0].text == "ab"
     with pytest.raises(UserError, match="0 s with 3 tokens are too much to align at once"):
         aligner(frames(5), "aba")
@@ -218,8 +218,8 @@ def test_the_command(artifact_root, tmp_path, monkeypatch, capsys):
 
 def test_a_split(artifact_root, tmp_path, capsys):
     from flows.align import align_corpus
-    from tasks.decoding.alignment_formats import write_split
-    from tasks.decoding.forced_alignment import read_alignments
+    from tasks.decoding.alignment.alignment_formats import write_split
+    from tasks.decoding.alignment.forced_alignment import read_alignments
 
     bundle, rows = bundle_of(CTC), []
     for k, text in enumerate(["abc", "fed cab", "zoo"]):

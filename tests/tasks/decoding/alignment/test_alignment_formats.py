@@ -2,8 +2,8 @@
 
 from textgrid_reader import read_textgrid
 
-from tasks.decoding.alignment_formats import SPACE, ctm, format_alignment, textgrid
-from tasks.decoding.forced_alignment import AlignedTranscript
+from tasks.decoding.alignment.alignment_formats import SPACE, ctm, format_alignment, textgrid
+from tasks.decoding.alignment.forced_alignment import AlignedTranscript
 from tasks.decoding.word_timestamps import TimedToken
 
 SAID = AlignedTranscript(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from infra.errors import UserError
-from tasks.decoding.forced_alignment import AlignedTranscript
+from tasks.decoding.alignment.forced_alignment import AlignedTranscript
 from tasks.decoding.word_timestamps import TimedToken
 
 Format = Literal["ctm", "textgrid"]

@@ -1,0 +1,1 @@
+"""What the Prefect worker of a cluster does before it takes work."""

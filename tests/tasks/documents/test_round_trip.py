@@ -1,0 +1,185 @@
+"""A document whose sentences are translated into themselves comes back byte for byte, wherever it is cut."""
+
+import io
+import json
+import tempfile
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from documents.translated import passages, translate
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.documents.document import DocumentConfig
+from tasks.documents.formats import document_format
+from tasks.steps.parquet_io import from_parquet
+
+WORDS = st.lists(
+    st.sampled_from(
+        [
+            "One.",
+            "two",
+            "Three!",
+            "z.B.",
+            "4.",
+            "«Fünf»",
+            "六。七",
+            "\u2028",
+            "\x85",
+            "\x0c",
+            "\r",
+            "\t",
+            "  ",
+            "é",
+            "😀",
+        ]
+    ),
+    max_size=8,
+).map(" ".join)
+ENDS = st.sampled_from(["\n", "\r\n", "\n\n"])
+TEXT = st.lists(st.tuples(WORDS, ENDS), max_size=12).map(lambda rows: "".join(map("".join, rows)))
+MARKDOWN = st.lists(
+    st.sampled_from(
+        [
+            *(
+                "# A title ##",
+                "Under\n===",
+                "- an item",
+                "  1. another. And one.",
+                "> said so.",
+                "```py",
+                "```",
+                "~~~~",
+            ),
+            *(
+                "    code = 1",
+                "",
+                "| a | b |",
+                "|---|:-:|",
+                "[x]: http://y.z 'T'",
+                "***",
+                "See [the page](a.md), `x y`.",
+            ),
+            *(
+                "- [ ] to do",
+                "![i](p.png)",
+                "Hard break  ",
+                "soft\\",
+                "<b>bold</b>",
+                "<!-- c",
+                "-->",
+                "---",
+                "[^1]: note",
+            ),
+        ]
+    ),
+    max_size=25,
+).map("\n".join)
+SIZES = st.sampled_from([0, 1, 7, 40])
+
+
+def same(name, data, most, **config):
+    with tempfile.TemporaryDirectory() as folder:
+        return translate(name, data, str, Path(folder), most, **config) == data
+
+
+@given(TEXT, WORDS, SIZES, st.sampled_from(["lines", "sentences"]))
+def test_plain_text(text, end, most, how):
+    assert same("a.txt", (text + end).encode(), most, split_sentences=how)
+
+
+@given(st.binary(max_size=60), SIZES)
+def test_text_of_any_bytes(data, most):
+    if not data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        assert same("a.txt", data, most)
+
+
+@given(MARKDOWN, SIZES)
+def test_markdown(text, most):
+    assert same("a.md", text.encode(), most)
+
+
+@given(MARKDOWN)
+def test_markdown_is_read_the_same_wherever_it_is_cut(text):
+    data = text.encode()
+    whole = [(p.line, p.text, p.problem) for p in passages("a.md", data)[0]]
+    ranges = document_format("a.md", DocumentConfig()).cut(io.BytesIO(data), 30)
+    assert [(p.line, p.text, p.problem) for r in ranges for p in passages("a.md", data, r)[0]] == whole
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(["id", "n"]), st.integers()), max_size=8), st.data(), SIZES)
+def test_json_lines(rows, data, most):
+    """Without what was put there, each line is as it was."""
+    lines = []
+    for row in rows:
+        written = json.dumps(row | {"text": data.draw(WORDS)}, ensure_ascii=data.draw(st.booleans()))
+        lines.append(written + data.draw(st.sampled_from(["\n", "  \r\n", "\n\n"])))
+    before = "".join(lines).encode()
+    with tempfile.TemporaryDirectory() as folder:
+        after = translate("a.jsonl", before, str, Path(folder), most)
+    assert len(after.splitlines()) == len(before.splitlines())
+    for old, new in zip(before.split(b"\n"), after.split(b"\n"), strict=True):
+        if old.strip():
+            told = json.loads(new)
+            field = f', "translation": {json.dumps(told["text"], ensure_ascii=False)}'.encode()
+            assert told["translation"] == told["text"]
+            assert new.replace(field, b"") == old
+
+
+@settings(max_examples=25)
+@given(st.lists(st.one_of(st.none(), WORDS), max_size=20), SIZES)
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
+def test_parquet(kind, texts, most):
+    table = pa.table({"id": range(len(texts)), "text": pa.array(texts, pa.string()).cast(kind)})
+    out = io.BytesIO()
+    pq.write_table(table, out, row_group_size=3)
+    with tempfile.TemporaryDirectory() as folder:
+        made = from_parquet(translate("a.parquet", out.getvalue(), str, Path(folder), most))
+    assert made.select(["id", "text"]).equals(table)
+    assert made["translation"].to_pylist() == texts
+
+
+def tmx(rows, charset="utf-8", language="en"):
+    units = "".join(f"<tu><tuv xml:lang='en'><seg>{row}</seg></tuv></tu>\n  " for row in rows)
+    head = f'<?xml version="1.0" encoding="{charset}"?>\n<!DOCTYPE tmx SYSTEM "tmx14.dtd">\n<tmx xmlns:x="y">'
+    return f'{head}<header srclang="{language}"/><body x:a="1"><!-- </tu> -->\n{units}</body></tmx>\n'.encode(charset)
+
+
+@given(
+    st.lists(st.sampled_from(["One &amp; two.", "<hi>é</hi> so", "a\nb", "<ph x='&lt;'>%s</ph> c", "😀. Then", ""])),
+    st.sampled_from(["utf-8", "utf-16", "iso-8859-1"]),
+    SIZES,
+)
+def test_tmx(rows, charset, most):
+    rows = [row.replace("😀", "ü") for row in rows] if charset.startswith("iso") else rows
+    before = tmx(rows, charset)
+    with tempfile.TemporaryDirectory() as folder:
+        after = translate("a.tmx", before, str.upper, Path(folder), most, target_language="de")
+    read, _ = passages("a.tmx", before, target_language="de")
+    assert [p.text for p in read] == [r for r in map(plain, rows) if r]
+    twice, _ = passages("a.tmx", after, source_language="de", target_language="fr")
+    assert [p.text for p in twice if not p.problem] == [p.text.upper() for p in read]
+    text = after.decode(charset)
+    for one in read:
+        told = one.text.upper().replace("&", "&amp;")
+        text = text.replace(f'<tuv xml:lang="de"><seg>{told}</seg></tuv>', "", 1)
+    assert text == before.decode(charset)
+
+
+def plain(segment):
+    for written, read in {"<hi>": "", "</hi>": "", "<ph x='&lt;'>%s</ph>": "", "&amp;": "&"}.items():
+        segment = segment.replace(written, read)
+    return segment
+
+
+@given(TEXT, st.sampled_from([1, 40]))
+def test_ranges_follow_one_another(text, most):
+    data = text.encode()
+    reached, line = 0, 1
+    for where in document_format("a.txt", DocumentConfig()).cut(io.BytesIO(data), most):
+        assert (where.begin, where.line) == (reached, line)
+        line += data[where.begin : where.end].count(b"\n")
+        reached = where.end
+    assert reached == len(data)
