@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from flows.recipes import LanguageRecipe, rnn_ablation
 from flows.recipes.fit_presets import one_cycle
-from models import char_rnn
+from models import char_rnn, transformer_lm
 from models.cells.lstm import Config as LSTMOptions
 from models.layers.rnn_stack import Recurrent
 from models.layers.weight_init import WeightInit
@@ -132,3 +132,28 @@ def echo_state_fables_ridge() -> LanguageRecipe:
     """
     descent = rnn_ablation.cell_echo_state()
     return replace(descent, model=replace(descent.model, ridge=1.0), fit=replace(descent.fit, epochs=1))
+
+
+def transformer_lm_fables() -> LanguageRecipe:
+    """A Transformer of 4 layers of 160 that sees 256 characters, on `fabulistes.txt`."""
+    return LanguageRecipe(
+        model=small_transformer(dropout=0.1),
+        tokens=LETTERS,
+        chunks=ChunkConfig(length=256, held_out="anywhere", dev_share=0.2, shifted=True),
+        batching=BatchingConfig(frames_per_batch=1 << 20, utterances_per_batch=8, sorted_epochs=0),
+        fit=one_cycle(epochs=11, learning_rate=3e-3, weight_decay=0.1, clip_norm=1.0, best_by="loss"),
+        prompt=Prompt(context="LA GRENOUILLE "),
+    )
+
+
+def small_transformer(*, dropout: float) -> transformer_lm.Config:
+    return transformer_lm.Config(
+        size=160,
+        heads=4,
+        feed_forward_size=640,
+        layers=4,
+        norm="pre",
+        positions="rotary",
+        context=0,
+        dropout=dropout,
+    )
