@@ -86,7 +86,7 @@ class Transformer(SequenceToSequence):
         begin_weights(self)
         self.embedding = embedding(target_size, config.size)
         self.source_embedding = None if config.joint_vocabulary else embedding(source_size, config.size)
-        self.output = None if config.tie_output else nn.Linear(config.size, target_size, bias=False)
+        self.output: nn.Module | None = None if config.tie_output else nn.Linear(config.size, target_size, bias=False)
         self.dropout = nn.Dropout(config.dropout)
 
     def encode(self, source: Padded | None) -> Memory:
@@ -115,7 +115,7 @@ class Transformer(SequenceToSequence):
         return self.embedding.weight if self.output is None else self.output.weight
 
     def _logits(self, s: Tensor) -> Tensor:
-        return F.linear(s, self._output_weight)
+        return F.linear(s, self.embedding.weight) if self.output is None else self.output(s)
 
     def _features(self, memory: Memory, read: Padded) -> Tensor:
         """s (B, U, d) of tokens (B, U) that begin with BOS."""

@@ -7,6 +7,7 @@ has as many parameters; both learn from the same batches of 20, by RMSprop at 0.
 
 import math
 import time
+from collections.abc import Iterator
 
 import torch
 
@@ -39,11 +40,11 @@ def memoryless(pause: int) -> float:
     return RECALLED * math.log(SYMBOLS) / (pause + 2 * RECALLED)
 
 
-def learn(model: Model, pause: int, updates: int, shown: int, learning_rate: float = 1e-3) -> list[float]:
+def learn(model: Model, pause: int, updates: int, shown: int, learning_rate: float = 1e-3) -> Iterator[float]:
     """Nats a step over each `shown` updates."""
     random = torch.Generator().manual_seed(1)
     optimizer = torch.optim.RMSprop(model.parameters(), learning_rate, alpha=0.9)
-    told, curve = 0.0, []
+    told = 0.0
     for update in range(1, updates + 1):
         optimizer.zero_grad()
         loss = model.loss(copying(ROWS, pause, random)).mean()
@@ -52,9 +53,8 @@ def learn(model: Model, pause: int, updates: int, shown: int, learning_rate: flo
         optimizer.step()
         told += loss.item() / shown
         if update % shown == 0:
-            curve.append(told)
+            yield told
             told = 0.0
-    return curve
 
 
 def main() -> None:
@@ -64,10 +64,10 @@ def main() -> None:
         torch.manual_seed(0)
         model = config.build(TOKENS, TOKENS)
         begun = time.process_time()
-        curve = learn(model, PAUSE, UPDATES, SHOWN)
-        size = sum(p.numel() for p in model.parameters())
-        told = ", ".join(f"{nats:.4f}" for nats in curve)
-        print(f"{name}, {size} parameters: {told} ({time.process_time() - begun:.0f} s)", flush=True)
+        print(f"{name}, {sum(p.numel() for p in model.parameters())} parameters:", end="", flush=True)
+        for nats in learn(model, PAUSE, UPDATES, SHOWN):
+            print(f" {nats:.4f}", end="", flush=True)
+        print(f"   {time.process_time() - begun:.0f} s")
 
 
 if __name__ == "__main__":

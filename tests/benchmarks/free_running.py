@@ -26,8 +26,8 @@ from models.layers.decoder.professor_forcing import (
 from models.layers.decoder.scheduled_sampling import Sampling
 from models.special_tokens import BOS, SPECIALS
 
-LETTERS, LENGTH, LEAVES, REPLACED = 16, 24, 1 / 7, 0.3
-ROWS, UPDATES, RATE, TESTED = 32, 1000, 3e-3, 512
+LETTERS, LENGTH, LEAVES, REPLACED = 12, 16, 1 / 7, 0.3
+ROWS, UPDATES, RATE, TESTED = 32, 600, 5e-3, 1024
 SIZES = {"embedding_size": 16, "hidden_size": 32, "attention_size": 32, "maxout_size": 32, "initial_deviation": 0.1}
 SAMPLING = {
     "teacher forcing": Sampling(),
@@ -109,13 +109,16 @@ def main() -> None:
     parser.add_argument("methods", nargs="*", default=list(SAMPLING))
     for method in parser.parse_args().methods:
         begun = time.process_time()
-        found = [accuracy(learn(method, seed)) for seed in SEEDS]
-        told = "   ".join(
-            f"{name} {100 * statistics.mean(shares):.1f} % (spread {100 * statistics.stdev(shares):.1f}: "
-            f"{', '.join(f'{100 * share:.1f}' for share in shares)})"
+        found = []
+        print(f"{method:<20}", end="", flush=True)
+        for seed in SEEDS:
+            found.append(accuracy(learn(method, seed)))
+            print(f"{100 * found[-1]['taught']:6.1f} {100 * found[-1]['free']:.1f}", end="", flush=True)
+        told = "".join(
+            f"   {name} {100 * statistics.mean(shares):.1f} +- {100 * statistics.stdev(shares):.1f} %"
             for name, shares in ((name, [f[name] for f in found]) for name in found[0])
         )
-        print(f"{method:<20}{told}   {(time.process_time() - begun) / len(SEEDS):.0f} s each", flush=True)
+        print(f"{told}   {(time.process_time() - begun) / len(SEEDS):.0f} s each", flush=True)
 
 
 if __name__ == "__main__":
