@@ -1,8 +1,9 @@
 """Matrix products of whole numbers, for models that only answer (Jacob et al. 2018, https://arxiv.org/abs/1712.05877).
 
-y = s_x s_W (Q_x - z_x) Q_W' + b        Q_W: 8 bits, a scale s_W for each output; Q_x: 8 bits, s_x and z_x of each input
+y = s_x s_W (Q_x - z_x) Q_W' + b        Q_W: 8 bits, a scale s_W for each output; Q_x: 8 bits, one s_x and z_x a call
 
-Weights are rounded once, inputs as they come, sums are of 32 bits.
+Weights are rounded once, inputs as they come, by the least and the largest of a batch: what a row is answered depends,
+within the rounding, on the rows beside it. Sums are of 32 bits.
 """
 
 import copy

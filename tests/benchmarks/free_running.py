@@ -99,8 +99,10 @@ def accuracy(model: Bahdanau) -> dict[str, float]:
         step = model.step(last, state, memory)
         last, state = step.log_probs.argmax(1), step.state
         written.append(last)
-    return {name: float((said == truth).double().mean()) for name, said in
-            (("taught", taught), ("free", torch.stack(written, 1)))}
+    return {
+        name: float((said == truth).double().mean())
+        for name, said in (("taught", taught), ("free", torch.stack(written, 1)))
+    }
 
 
 def main() -> None:

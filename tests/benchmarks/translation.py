@@ -1,4 +1,4 @@
-"""A Transformer of 3 + 3 layers beside JoeyNMT, Hugging Face and CTranslate2: `translation()`, after `make bench-peers`.
+"""A Transformer of 3 + 3 layers beside JoeyNMT, Hugging Face and CTranslate2, after `make bench-peers`.
 
 d 256, 4 heads, feed-forward 1024, a joint vocabulary of 8,000 pieces, all of it of Multi30k, German from English.
 Training is by batches of 4,096 tokens of the longer side, padding counted, the same ones for both. Searching: the 64
