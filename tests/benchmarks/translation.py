@@ -22,7 +22,7 @@ import sentencepiece
 import torch
 
 from models.interface import Batch, Beam, Padded
-from models.layers.int8_linear import Int8Linear, round_linear_layers
+from models.layers.transformer.int8_linear import Int8Linear, round_linear_layers
 from models.special_tokens import BOS, EOS, PAD
 from models.transformer import Config, Transformer
 from tests.benchmarks.translation_peers import serve
@@ -167,7 +167,9 @@ def beside(python: str, folder: Path, parts: tuple[str, ...], threads: int) -> d
     return workers
 
 
-def translation(corpus: str, python: str = ".venv-peers/bin/python", threads: int = 2, only: str = "") -> None:
+def translation(
+    corpus: str, python: str = ".venv-peers-translation/bin/python", threads: int = 2, only: str = ""
+) -> None:
     clock = "processor" if threads == 1 else "seconds"
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from models.interface import Beam, Padded
-from models.layers.int8_linear import Int8Linear, round_linear_layers
+from models.layers.transformer.int8_linear import Int8Linear, round_linear_layers
 from models.transformer import Config
 
 torch.set_num_threads(1)
