@@ -18,9 +18,10 @@ from typing import Annotated, Any
 from prefect import flow
 
 from flows.command_line.form_fields import SEEDS, corpus_field, form_field, settings_field
+from flows.kinds.every_kind import MODEL_KINDS
+from flows.kinds.model_kind import Data
 from flows.recipes import FineTuningRecipe
 from flows.shared.command_line import comparison_arguments, run_flow
-from flows.shared.model_kinds import MODEL_KINDS, Data
 from flows.shared.overrides import override
 from flows.shared.run_summary import comparison_columns, summarize_comparison
 from flows.shared.validate_inputs import resolve_recipes

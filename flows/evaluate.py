@@ -14,8 +14,8 @@ from typing import Annotated, Any
 from prefect import flow
 
 from flows.command_line.form_fields import MODEL, SPLIT, corpus_field, settings_field
+from flows.kinds.every_kind import model_kind
 from flows.shared.command_line import model_arguments, run_flow
-from flows.shared.model_kinds import model_kind
 from flows.shared.overrides import override
 from flows.shared.run_context import RunContext, registered_name
 from flows.shared.run_summary import summarize_run

@@ -13,8 +13,8 @@ from typing import Annotated, Any
 from prefect import flow
 
 from flows.command_line.form_fields import ALIAS, MODEL_NAME, corpus_field, recipe_field, settings_field, workers_field
+from flows.kinds.classification import CLASSIFICATION
 from flows.shared.command_line import run_flow, training_arguments
-from flows.shared.model_kinds import CLASSIFICATION
 from flows.shared.training_flow import TrainingRequest, check_arguments, train_model
 
 

@@ -12,6 +12,8 @@ from typing import Annotated, Any
 from prefect import flow
 
 from flows.command_line.form_fields import ALIAS, MODEL, MODEL_NAME, SPLIT, corpus_field, settings_field
+from flows.kinds.model_kind import inference
+from flows.kinds.speech import SPEECH
 from flows.shared.command_line import model_arguments, run_flow
 from flows.shared.evaluation_plan import (
     SearchPlan,
@@ -20,7 +22,6 @@ from flows.shared.evaluation_plan import (
     require_recognizer,
     search_plan,
 )
-from flows.shared.model_kinds import SPEECH, inference
 from flows.shared.overrides import override
 from flows.shared.run_summary import summarize_run
 from infra import model_registry

@@ -4,10 +4,11 @@ import time
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from flows.kinds.model_kind import Data, held_out
+from flows.kinds.speech import SPEECH
 from flows.retraining.retrain_plan import RetrainPlan, RetrainRequest, Start, choose_start
 from flows.shared.dataset_data import DatasetPlan, dataset_data
 from flows.shared.evaluation_plan import require_recognizer, search_plan
-from flows.shared.model_kinds import SPEECH, Data, held_out
 from flows.shared.run_context import RunContext
 from infra import model_registry
 from infra.artifact_store import Artifact

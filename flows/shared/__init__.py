@@ -1,1 +1,1 @@
-"""What the pipelines share: command line, checks, overrides, kinds of model, the summary of a run."""
+"""What the pipelines share: command line, checks, overrides, the summary of a run."""

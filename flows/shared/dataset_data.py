@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from flows.kinds.model_kind import Data
 from flows.recipes import Recipe
-from flows.shared.model_kinds import Data
 from infra.artifact_store import Artifact
 from tasks.datasets.assemble_features import assemble_features, extract_version_features
 from tasks.datasets.exclude_leaks import LeakConfig, exclude_leaks

@@ -6,9 +6,11 @@ import time
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from flows.kinds.every_kind import model_kind
+from flows.kinds.model_kind import ModelKind, held_out
+from flows.kinds.speech import SPEECH
 from flows.recipes import FineTuningRecipe
 from flows.shared.fine_tuning import settings_by_part
-from flows.shared.model_kinds import SPEECH, ModelKind, held_out, model_kind
 from flows.shared.recipe_choice import AUTO, FINE_TUNING, RecipeChoice, check_auto, choose_recipe
 from flows.shared.run_context import RunContext
 from flows.shared.run_summary import summarize_run

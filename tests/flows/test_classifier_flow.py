@@ -110,8 +110,9 @@ def test_every_recipe_is_listed_and_can_be_built():
 
 
 def test_what_reads_no_frames_and_says_no_labels_is_a_language_model(artifact_root):
+    from flows.kinds.every_kind import model_kind
+    from flows.kinds.language import LANGUAGE
     from flows.shared.evaluation_plan import require_recognizer
-    from flows.shared.model_kinds import LANGUAGE, model_kind
     from infra.artifact_store import new_draft
     from infra.errors import UserError
 

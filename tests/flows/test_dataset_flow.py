@@ -55,9 +55,10 @@ def test_the_history_of_a_data_set(prefect_server, three, capsys, monkeypatch):
 
 
 def test_a_model_of_a_version_is_known_by_the_clips_it_heard(three):
+    from flows.kinds.model_kind import held_out
+    from flows.kinds.speech import SPEECH
     from flows.recipes import Recipe
     from flows.shared.dataset_data import DatasetPlan, dataset_data
-    from flows.shared.model_kinds import SPEECH, held_out
     from flows.shared.run_context import RunContext
     from models.interface import Beam
     from tasks.corpora.corpus_uri import IngestConfig, parse_corpus

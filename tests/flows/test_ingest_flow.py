@@ -78,8 +78,8 @@ def test_what_is_told_of_a_corpus(prefect_server, corpus, capsys, monkeypatch):
 def test_a_training_need_not_take_it_in_again(corpus, monkeypatch):
     """With its recipe: the same key."""
     from flows.ingest import plan_ingest
+    from flows.kinds.model_kind import SPLITS
     from flows.recipes import asr, classification
-    from flows.shared.model_kinds import SPLITS
     from flows.shared.validate_inputs import resolve_recipe
     from tasks.ingest.ingest_corpus import ingest_corpus
 

@@ -86,8 +86,8 @@ def retraining(tmp_path, monkeypatch):
 
 def decoded():
     """What the champion writes of the newest test rows, as the bytes of its transcripts."""
+    from flows.kinds.speech import SPEECH
     from flows.shared.evaluation_plan import search_plan
-    from flows.shared.model_kinds import SPEECH
     from infra.model_registry import resolve_model
     from tasks.bundles.model_bundle import bundle_front_end, bundle_tokenizer, import_model
     from tasks.datasets.assemble_features import assemble_features, extract_version_features

@@ -6,10 +6,12 @@ from dataclasses import replace
 import pytest
 from untrained import CTC, TRANSDUCER, bundle_of
 
+from flows.kinds.classification import CLASSIFICATION
+from flows.kinds.language import LANGUAGE
+from flows.kinds.speech import SPEECH
 from flows.recipes import FineTuningRecipe, asr
 from flows.recipes.asr_own_data import asr_fine_tune
 from flows.shared.fine_tuning import fine_tuned
-from flows.shared.model_kinds import CLASSIFICATION, LANGUAGE, SPEECH
 from flows.shared.training_flow import TrainingRequest, check_arguments, check_request, plan_training
 from flows.shared.validate_inputs import resolve_recipe
 from infra.errors import UserError
