@@ -86,7 +86,7 @@ class Transformer(SequenceToSequence):
         begin_weights(self)
         self.embedding = embedding(target_size, config.size)
         self.source_embedding = None if config.joint_vocabulary else embedding(source_size, config.size)
-        self.output: nn.Module | None = None if config.tie_output else nn.Linear(config.size, target_size, bias=False)
+        self.output = None if config.tie_output else nn.Linear(config.size, target_size, bias=False)
         self.dropout = nn.Dropout(config.dropout)
 
     def encode(self, source: Padded | None) -> Memory:

@@ -113,4 +113,4 @@ class TransformerLM(CausalLM):
         return self.embedding.weight if self.output is None else self.output.weight
 
     def _logits(self, h: Tensor) -> Tensor:
-        return F.linear(h, self._output_weight)
+        return F.linear(h, self.embedding.weight) if self.output is None else self.output(h)

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import sentencepiece
@@ -23,7 +24,7 @@ import torch
 
 from models.interface import Batch, Beam, Padded
 from models.layers.transformer.int8_linear import Int8Linear, round_linear_layers
-from models.special_tokens import BOS, EOS, PAD
+from models.special_tokens import BOS, EOS, PAD, UNK
 from models.transformer import Config, Transformer
 from tests.benchmarks.translation_peers import serve
 
@@ -43,7 +44,10 @@ def lay(corpus: Path, folder: Path) -> int:
         vocab_size=VOCABULARY,
         model_type="bpe",
         minloglevel=2,
-        **{"pad_id": PAD, "bos_id": BOS, "eos_id": EOS, "unk_id": 3},
+        pad_id=PAD,
+        bos_id=BOS,
+        eos_id=EOS,
+        unk_id=UNK,
     )
     pieces = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
     source, target = ([[*row, EOS] for row in pieces.encode(side)] for side in sides)
@@ -119,8 +123,8 @@ def search(_folder: str, told: dict, network: Transformer | None = None):  # noq
 
 
 def search_int8(folder: str, told: dict):  # noqa: ANN201
-    network = round_linear_layers(_network(told))
-    network.output = Int8Linear(network.embedding.weight)
+    network = cast(Transformer, round_linear_layers(_network(told)))
+    network.add_module("output", Int8Linear(network.embedding.weight))
     return search(folder, told, network)
 
 
@@ -203,4 +207,5 @@ if __name__ == "__main__":
     if len(sys.argv) == 4 and sys.argv[2] in PARTS:
         serve(PARTS[sys.argv[2]], sys.argv[1], int(sys.argv[3]))
     else:
-        translation(*sys.argv[1:3], *(int(n) for n in sys.argv[3:4]), *sys.argv[4:])
+        corpus, python, threads, only = (*sys.argv[1:], *("", PEERS, "2", "")[len(sys.argv) - 1 :])
+        translation(corpus, python, int(threads), only)
