@@ -124,11 +124,12 @@ def search(_folder: str, told: dict, network: Transformer | None = None):  # noq
 
 def search_int8(folder: str, told: dict):  # noqa: ANN201
     network = cast(Transformer, round_linear_layers(_network(told)))
-    network.add_module("output", Int8Linear(network.embedding.weight))
+    network.output = Int8Linear(network.embedding.weight)  # pyright: ignore[reportAttributeAccessIssue]
     return search(folder, told, network)
 
 
 COMPARISONS = (("train", "joeynmt"), ("search", "search_int8", "huggingface", "ctranslate2", "ctranslate2_int8"))
+PEERS = ".venv-peers-translation/bin/python"
 PARTS = {"train": train, "search": search, "search_int8": search_int8}
 
 
@@ -171,9 +172,7 @@ def beside(python: str, folder: Path, parts: tuple[str, ...], threads: int) -> d
     return workers
 
 
-def translation(
-    corpus: str, python: str = ".venv-peers-translation/bin/python", threads: int = 2, only: str = ""
-) -> None:
+def translation(corpus: str, python: str = PEERS, threads: int = 2, only: str = "") -> None:
     clock = "processor" if threads == 1 else "seconds"
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
