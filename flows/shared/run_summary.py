@@ -9,6 +9,7 @@ from infra.artifact_store import Artifact
 from infra.errors import UserError, redact_url
 from infra.settings import settings
 from tasks.publishing.publish_model import RunOutcome
+from tasks.reports.sections.promotion_section import slice_texts
 from tasks.steps.progress import log_in_run
 
 COLUMNS = {
@@ -69,7 +70,8 @@ def summarize_promotion(outcome: RunOutcome, published: Artifact, page: Artifact
         return summarize_run(outcome, published) | {"decision": None}
     decision = page.read_json("decision.json")
     slices = [{name: row[name] for name in SLICE_COLUMNS} for row in decision["slices"]]
-    create_table_artifact(slices, key="promotion-slices", description=decision["reason"])
+    table = [slice_texts(row) for row in decision["slices"]]
+    create_table_artifact(table, key="promotion-slices", description=decision["reason"])
     report = storage.join(page.uri, "report.html")
     told = [
         f"**{'Promoted' if decision['promoted'] else 'Not promoted'}**: {decision['reason']}",

@@ -2,8 +2,8 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import chain
 
 import pyarrow.parquet as pq
 
@@ -11,7 +11,7 @@ from infra.artifact_store import Artifact, Draft, open_draft
 from infra.errors import UserError, tell_user
 from tasks.corpora.corpus_files import CorpusFiles
 from tasks.corpora.corpus_uri import IngestConfig
-from tasks.corpora.utterance import SPLITS, Reject, Utterance
+from tasks.corpora.utterance import SPLITS, Reject
 from tasks.datasets.hash_split import assign_sides
 from tasks.datasets.release import Release, check_order, describe_release
 from tasks.datasets.release_rows import RELEASE_ROWS, list_rows
@@ -23,6 +23,7 @@ from tasks.steps.parquet_io import to_parquet, to_table
 from tasks.steps.pipeline_step import step
 
 ROWS = "release.parquet"
+USED = ["source", "side", "speaker", "tags", "clip_sha256", "place"]  # of the version before
 NAMED_LOCALE = re.compile(r"common_voice_([A-Za-z]{2,3}(?:-[A-Za-z]+)*)_\d+")
 
 
@@ -43,7 +44,7 @@ class _Taking:
 
     def __init__(self, parent: Artifact | None, release: Release, options: IngestConfig, out: Draft) -> None:
         self.options, self.out, self.corpus = options, out, release.corpus
-        self.before: list[Row] = read_version(parent) if parent else []
+        self.before: list[Row] = read_version(parent, USED) if parent else []
         self.bad: list[Row] = read_quarantine(parent) if parent else []
         self.about: Row = describe_version(parent) if parent else {"releases": [], "carved": None}
         self.source: CorpusFiles = open_source(release.corpus, options, out)
@@ -53,7 +54,7 @@ class _Taking:
         check_order(self.release, self.about["releases"])
         known = {row["place"]: row["clip_sha256"] for row in (*self.before, *self.bad) if row["place"]}
         read = read_rows(self.source, self.corpus, self.options, SPLITS)
-        rows, rejects = list_rows(read, self.source, known)
+        rows, rejects, unplaced = list_rows(read, self.source, known)
         if not rows:
             first = f"; first {rejects[0].source}: {rejects[0].reason}" if rejects else ""
             raise UserError(f"release {self.release.name}: none of its {len(rejects)} rows can be used{first}")
@@ -65,8 +66,8 @@ class _Taking:
         missing = [reject.source for reject in rejects if reject.reason == "missing clip"]
         if missing:
             tell_user(f"{self.release.name}: {len(missing)} clips that it names are not in it, first {missing[0]}")
-        wanted = self._unknown(rows)
-        names = write_shards(self._new(wanted, rejects), self.source, self.options, self.out)
+        new = (unplaced[name]._replace(split=side) for name, side in self._unknown(rows).items())
+        names = write_shards(chain(rejects, new), self.source, self.options, self.out)
         self.out.put(ROWS, to_parquet(to_table(rows, RELEASE_ROWS)))
         told = {"release": asdict(self.release) | {"corpus": str(self.corpus)}, "carved": carved}
         told |= {"division": {"seed": self.options.seed, "shares": self._shares(carved=carved)}}
@@ -143,13 +144,6 @@ class _Taking:
                 seen.add(row["clip_sha256"])
                 wanted[row["source"]] = row["side"]
         return wanted
-
-    def _new(self, wanted: dict[str, str], rejects: list[Reject]) -> Iterator[Utterance | Reject]:
-        yield from rejects
-        waiting = dict(wanted)
-        for row in read_rows(self.source, self.corpus, self.options, SPLITS) if wanted else ():
-            if isinstance(row, Utterance) and (side := waiting.pop(row.source, None)):
-                yield row._replace(split=side)
 
 
 def _locales(rows: list[Row]) -> set[str]:

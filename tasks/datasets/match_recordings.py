@@ -19,6 +19,7 @@ COVERED = 0.6  # of the frames of the shorter clip
 MOST_ERRORS = 0.3  # of the bits of the frames in common
 CORRELATED = 0.7  # waves that overlap: of one recording above 0.9, of one voice's same word below 0.5
 BAND_HZ = (150.0, 3400.0)
+FINER = 8  # lags between two samples
 SEARCH_SECONDS = 0.1  # around the offset that the frames say
 OFFSETS = 1 << 20
 
@@ -121,15 +122,17 @@ def correlate(one: np.ndarray, other: np.ndarray, seconds: float) -> float:
     """
     size = 1 << int(np.ceil(np.log2(len(one) + len(other))))
     low, high = _band(one), _band(other)
-    lags = np.fft.irfft(np.fft.rfft(high, size) * np.fft.rfft(low, size).conj(), size)
+    crossed, finer = np.fft.rfft(high, size) * np.fft.rfft(low, size).conj(), FINER * size
+    lags = FINER * np.fft.irfft(crossed, finer)  # a recording that was cut begins between two samples
     middle, reach = round(seconds * SAMPLE_RATE), round(SEARCH_SECONDS * SAMPLE_RATE)
-    shifts = np.arange(middle - reach, middle + reach + 1)
-    shift = int(shifts[np.abs(lags[shifts % size]).argmax()])
+    shifts = np.arange(FINER * (middle - reach), FINER * (middle + reach) + 1)
+    best = int(shifts[np.abs(lags[shifts % finer]).argmax()])
+    shift = round(best / FINER)
     begin, end = max(0, -shift), min(len(low), len(high) - shift)
     if end <= begin:
         return 0.0
     a, b = low[begin:end], high[begin + shift : end + shift]
-    return float(abs(a @ b) / np.sqrt(max((a @ a) * (b @ b), 1e-30)))
+    return min(1.0, float(abs(lags[best % finer]) / np.sqrt(max((a @ a) * (b @ b), 1e-30))))
 
 
 def _band(wave: np.ndarray) -> np.ndarray:

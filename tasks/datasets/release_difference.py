@@ -116,7 +116,11 @@ def _added(stored: Row, said: Row, keys: set[str], release: str) -> Row:
 
 
 def _place(rows: list[Row], before: list[Row], division: dict[str, Any]) -> None:
-    """The split of each row: its side, unless another side keeps its sentence."""
+    """The split of each row: its side, unless our division made that, and another side keeps its sentence."""
+    if not any(row["divided"] for row in rows):
+        for row in rows:
+            row["split"] = row["side"]
+        return
     sentences = [sentence_hash(row["text"]) for row in rows]
     measured = {sentence_hash(row["text"]): row["split"] for row in before if row["split"] in {"dev", "test"}}
     sides = [(row["side"], s, row["divided"]) for row, s in zip(rows, sentences, strict=True)]
@@ -132,10 +136,10 @@ def _note_changes(made: Difference, row: Row, old: Row | None) -> None:
             made.note(TEXT_CHANGED, row, old["text"], row["text"])
         if row["split"] != old["split"]:
             made.note(MOVED, row, old["split"], row["split"])
-        counted, were = votes(row["tags"]), votes(old["tags"])
-        if counted != were:
+        same = row["tags"] == old["tags"]
+        if not same and (counted := votes(row["tags"])) != (were := votes(old["tags"])):
             made.note(VOTES_CHANGED, row, "/".join(were), "/".join(counted))
-        if (row["speaker"], _details(row)) != (old["speaker"], _details(old)):
+        if row["speaker"] != old["speaker"] or (not same and _details(row) != _details(old)):
             made.note(DETAILS_CHANGED, row, old["tags"], row["tags"])
     for name in sorted({*row["aliases"]} - {*(old["aliases"] if old else ())}):
         made.note(DUPLICATE, row, file_name(row["source"]), name)

@@ -7,6 +7,7 @@ archive nothing tells of a change, so that its clips are hashed, which takes a h
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -29,12 +30,21 @@ JOB_CLIPS, JOB_BYTES = 2000, 256 << 20
 Row = dict[str, str | bool]
 
 
-def list_rows(
-    rows: Iterable[Utterance | Reject], source: CorpusFiles, known: dict[str, str]
-) -> tuple[list[Row], list[Reject]]:
-    """Rows as RELEASE_ROWS has them, and what cannot be one. known: the SHA-256 of clips by their places."""
+class ListedRows(NamedTuple):
+    """rows: as RELEASE_ROWS has them. rejects: what cannot be one. unplaced: those that are not known by their place,
+    which may be new, as the reader gave them, by their source.
+    """
+
+    rows: list[Row]
+    rejects: list[Reject]
+    unplaced: dict[str, Utterance]
+
+
+def list_rows(rows: Iterable[Utterance | Reject], source: CorpusFiles, known: dict[str, str]) -> ListedRows:
+    """known: the SHA-256 of clips by their places."""
     found: list[Row] = []
     rejects: list[Reject] = []
+    unplaced = dict[str, Utterance]()
     unread: list[tuple[Row, list[Location], Utterance]] = []
     sources = set[str]()
     for row in rows:
@@ -52,6 +62,8 @@ def list_rows(
         told = _told(row) | {"place": _place(row, source)}
         told["clip_sha256"] = _text_digest(row.content) if row.content else known.get(str(told["place"]), "")
         found.append(told)
+        if row.content or not told["clip_sha256"]:
+            unplaced[row.source] = row
         if not told["clip_sha256"]:
             unread.append((told, [place for place in places if place], row))
     digests = hash_clips({place for _, places, _ in unread for place in places})
@@ -60,7 +72,7 @@ def list_rows(
         told["clip_sha256"] = _whole_digest(row, parts) if all(parts) else ""
         if not all(parts):
             rejects.append(Reject(row.split, row.source, "read", "missing clip", "it was there when the run began"))
-    return [row for row in found if row["clip_sha256"]], rejects
+    return ListedRows([row for row in found if row["clip_sha256"]], rejects, unplaced)
 
 
 def _told(row: Utterance) -> Row:

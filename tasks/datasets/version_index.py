@@ -57,9 +57,9 @@ def example_sha256(clip_sha256: str, text: str) -> str:
     return hashlib.sha256(f"{clip_sha256}\n{text}".encode()).hexdigest()
 
 
-def read_version(version: Artifact) -> list[Row]:
-    """The rows of a version's index."""
-    return pq.read_table(version.file("index.parquet"), schema=VERSION_INDEX).to_pylist()
+def read_version(version: Artifact, columns: list[str] | None = None) -> list[Row]:
+    """The rows of a version's index, with these columns or all."""
+    return pq.read_table(version.file("index.parquet"), columns=columns, schema=VERSION_INDEX).to_pylist()
 
 
 def read_changes(version: Artifact) -> list[Row]:

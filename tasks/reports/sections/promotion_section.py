@@ -5,11 +5,12 @@ from typing import Any
 from markupsafe import Markup
 
 from tasks.reports.html_page import html_cards, to_base64
-from tasks.reports.sections.section_html import Figure, data_table, first_rows, heard_text, percent, section
+from tasks.reports.sections.section_html import Cell, Figure, data_table, first_rows, heard_text, percent, section
 from tasks.reports.utterance_table import SplitSounds
 from tasks.scoring.error_analysis import align_words
 
 SHOWN = 100  # utterances of each table
+LONGEST_GROUP = 24  # characters: a speaker's name may be a digest of 128
 SLICES = ("slice", "group", "utterances", "challenger", "champion", "difference", "interval", "drawn by", "verdict")
 UTTERANCES = ("errors before", "errors now", "spoken", "heard before", "heard now", "sound", "utterance")
 
@@ -30,25 +31,34 @@ def decision_section(decision: Row) -> Markup:
         "Promoted" if decision["promoted"] else "Not promoted", decision["reason"]
     )
     how = Markup(
-        "<p>{:,} utterances of {}, the same for both; {} of them drawn again, the same for both (paired bootstrap, "
-        "Bisani &amp; Ney 2004). {:,} that the champion was trained on are left out.</p>"
+        "<p>{:,} utterances of {}, the same for both. The interval is of {} drawn again and again, for both the same "
+        "(paired bootstrap, Bisani &amp; Ney 2004). {:,} that the champion was trained on are left out.</p>"
     ).format(decision["utterances"], decision["split"], f"{decision['unit']}s", decision["left_out"])
     return section("decision", "Decision", told, cards, how)
 
 
-def slices_section(decision: Row) -> Markup:
-    rows = [
-        [
-            *(row["slice"], row["group"], row["utterances"], percent(row["rate"], 2), percent(row["other_rate"], 2)),
-            *(Figure(_points(row["difference"]), row["difference"]), _interval(row), row["unit"], row["verdict"]),
-        ]
-        for row in decision["slices"]
+def slice_cells(row: Row) -> list[Cell]:
+    """A slice of the decision, as SLICES has them."""
+    name = row["group"] if len(row["group"]) <= LONGEST_GROUP else f"{row['group'][:LONGEST_GROUP]}…"
+    return [
+        *(row["slice"], name, row["utterances"], percent(row["rate"], 2), percent(row["other_rate"], 2)),
+        *(Figure(_points(row["difference"]), row["difference"]), _interval(row), row["unit"], row["verdict"]),
     ]
+
+
+def slice_texts(row: Row) -> dict[str, str]:
+    """The same as texts, by what is above them."""
+    cells = zip(SLICES, slice_cells(row), strict=True)
+    return {name: cell.text if isinstance(cell, Figure) else str(cell) for name, cell in cells}
+
+
+def slices_section(decision: Row) -> Markup:
     rule = decision["rule"]
+    rows = map(slice_cells, decision["slices"])
     note = Markup(
         "<p>A slice blocks where it is worse by more than {} and its interval is above 0; the intervals of all slices "
         "together hold with 95 %. One of fewer than {} utterances does not decide.</p>"
-    ).format(_points(rule["tolerance"]), rule["min_utterances"])
+    ).format(f"{100 * rule['tolerance']:g} points", rule["min_utterances"])
     return section("slices", "Slices", note, data_table(SLICES, rows))
 
 

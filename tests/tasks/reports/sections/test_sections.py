@@ -19,6 +19,7 @@ from tasks.features.front_end import CMVN, FrontEnd
 from tasks.reports.sections.comparison_section import comparison_section
 from tasks.reports.sections.corpus_section import corpus_section
 from tasks.reports.sections.error_section import SHOWN, error_files, error_section
+from tasks.reports.sections.promotion_section import slice_texts, slices_section
 from tasks.reports.sections.run_section import run_section
 from tasks.reports.sections.section_html import data_table, marked_texts, percent
 from tasks.scoring.compare_transcripts import Baseline, compare_transcripts
@@ -225,3 +226,15 @@ def test_how_a_model_came_about(bundle):
     assert dict(trained[1:])["features.kind"] == "given"
     assert [row[0] for row in digests] == ["artifact", "bundle"]
     assert digests[1][1] == bundle.digest
+
+
+def test_a_speaker_whose_name_is_a_digest_leaves_room_for_the_numbers():
+    row = {"slice": "speaker", "group": "0123456789abcdef" * 8, "utterances": 40, "unit": "utterance"}
+    row |= {"rate": 1 / 3, "other_rate": 0.4, "difference": -1 / 15, "low": -0.1, "high": -0.02, "verdict": "not worse"}
+    told = slice_texts(row)
+    assert told["group"] == "0123456789abcdef01234567…"
+    assert (told["challenger"], told["champion"], told["difference"]) == ("33.33%", "40.00%", "-6.67 points")
+    page = slices_section({"slices": [row], "rule": {"tolerance": 0.02, "min_utterances": 30}})
+    assert all(text in page for text in told.values())
+    assert row["group"] not in page
+    assert "worse by more than 2 points" in page
