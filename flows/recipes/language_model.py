@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from flows.recipes import LanguageRecipe, rnn_ablation
 from flows.recipes.fit_presets import one_cycle
-from models import char_rnn
+from models import char_rnn, transformer_lm, unitary_rnn
 from models.cells.lstm import Config as LSTMOptions
 from models.layers.rnn_stack import Recurrent
 from models.layers.weight_init import WeightInit
@@ -132,3 +132,50 @@ def echo_state_fables_ridge() -> LanguageRecipe:
     """
     descent = rnn_ablation.cell_echo_state()
     return replace(descent, model=replace(descent.model, ridge=1.0), fit=replace(descent.fit, epochs=1))
+
+
+def transformer_lm_fables() -> LanguageRecipe:
+    """A Transformer of 4 layers of 160 that sees 256 characters, on `fabulistes.txt`; its training was not finished."""
+    return LanguageRecipe(
+        model=small_transformer(dropout=0.1),
+        tokens=LETTERS,
+        chunks=ChunkConfig(length=256, held_out="anywhere", dev_share=0.2, shifted=True),
+        batching=BatchingConfig(frames_per_batch=1 << 20, utterances_per_batch=8, sorted_epochs=0),
+        fit=one_cycle(epochs=11, learning_rate=3e-3, weight_decay=0.1, clip_norm=1.0, best_by="loss"),
+        prompt=Prompt(context="LA GRENOUILLE "),
+    )
+
+
+def transformer_lm_tinyshakespeare() -> LanguageRecipe:
+    """The same Transformer on tinyshakespeare, its dev the last tenth of the text; not measured."""
+    fables = transformer_lm_fables()
+    return replace(
+        fables,
+        chunks=replace(fables.chunks, held_out="end", dev_share=0.1),
+        fit=replace(fables.fit, epochs=8),
+        prompt=Prompt(context="ROMEO:\n"),
+    )
+
+
+def unitary_rnn_fables() -> LanguageRecipe:
+    """A unitary network of 256 complex units, as many parameters as the lecture's, by its protocol; not measured."""
+    lecture = char_rnn_fables()
+    return replace(
+        lecture,
+        model=unitary_rnn.Config(hidden_size=256),
+        batching=replace(lecture.batching, utterances_per_batch=32),
+        fit=one_cycle(epochs=20, learning_rate=3e-3, weight_decay=0.0, clip_norm=1.0, best_by="loss"),
+    )
+
+
+def small_transformer(*, dropout: float) -> transformer_lm.Config:
+    return transformer_lm.Config(
+        size=160,
+        heads=4,
+        feed_forward_size=640,
+        layers=4,
+        norm="pre",
+        positions="rotary",
+        context=0,
+        dropout=dropout,
+    )
