@@ -173,10 +173,9 @@ def load_bundle(artifact: Artifact) -> Bundle:
     sight, size = read_sight(artifact), spec["source_size"]
     if (sound and size != feature_size(sound[0], size)) or (sight and size != sight[0].annotation_size):
         raise UserError(f"{artifact.uri}: the model reads {size} coefficients, {FEATURES} makes others")
-    model, beam = read_model(artifact), read_beam(artifact)
-    return Bundle(
-        model, tokenizer, sound and AudioConfig(*sound), beam, spelling, read_fusion_lm(artifact, tokenizer), sight
-    )
+    model, beam, lm = read_model(artifact), read_beam(artifact), read_fusion_lm(artifact, tokenizer)
+    heard, seen = AudioConfig(*sound) if sound else None, PhotoConfig(*sight) if sight else None
+    return Bundle(model, tokenizer, heard, beam, spelling, lm, seen)
 
 
 def load_in_actor(artifact: Artifact) -> tuple[Bundle, torch.device]:

@@ -45,7 +45,7 @@ def evaluate_captions(captions: Artifact, context: CaptionContext, scoring: Scor
 def training_captions(features: Artifact | None) -> Iterator[str]:
     """Normalized, as the references are."""
     if features is not None:
-        table = pq.read_table(features.file("index.parquet"), ["captions"], filters=[("split", "==", "train")])
+        table = pq.read_table(features.file("index.parquet"), columns=["captions"], filters=[("split", "==", "train")])
         for captions in table["captions"]:
             yield from captions.as_py()
 
