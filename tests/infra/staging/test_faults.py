@@ -3,7 +3,7 @@
 import pytest
 
 from infra.errors import UserError
-from infra.staging.faults import COMPARED, compare, made_artifacts
+from infra.staging.faults import COMPARED, compare, epochs_done, made_artifacts
 
 
 def write(root, *names):
@@ -24,3 +24,10 @@ def test_another_digest_is_named_and_so_is_what_is_missing():
         compare(whole, whole | {"bundle/bb"})
     with pytest.raises(UserError, match="not made: bundle, "):
         compare(whole, {"shards/aa"})
+
+
+def test_a_training_that_is_just_writing_has_done_no_epoch(tmp_path):
+    told = tmp_path / "progress.json"
+    for content, epochs in (("", 0), ('{"epoch": 0}', 0), ('{"epoch": 3}', 3)):
+        told.write_text(content)
+        assert epochs_done(told) == epochs
