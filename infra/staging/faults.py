@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from infra.artifact_store import DRAFTS
 from infra.errors import UserError
 from infra.staging.cluster import BUCKET, Cluster
 from infra.staging.flow_runs import TRAINING, name_parameters
@@ -80,16 +81,16 @@ def start_run(cluster: Cluster, name: str, parameters: dict[str, Any], root: str
 def await_training(cluster: Cluster, run: str, root: Path) -> None:
     """Return when an epoch is done, of several."""
     limit = time.monotonic() + PATIENCE_SECONDS
-    while not any(epochs_done(told) for told in root.glob(".drafts/bundle-*/progress.json")):
+    while not epochs_done(root):
         if (state := run_state(cluster, run)) in ENDED or time.monotonic() > limit:
             raise UserError(f"run {run} is {state or 'unknown'} before it trains; see {cluster.log('worker')}")
         time.sleep(POLL_SECONDS)
 
 
-def epochs_done(progress: Path) -> int:
-    """0 as well where the S3 server is just writing it."""
-    content = progress.read_bytes()
-    return json.loads(content)["epoch"] if content else 0
+def epochs_done(root: Path) -> int:
+    """By the training below a root; 0 where there is none, or the S3 server is just writing what it says."""
+    told = [progress.read_bytes() for progress in root.glob(f"{DRAFTS}/*/progress.json")]
+    return max((json.loads(content)["epoch"] for content in told if content), default=0)
 
 
 def await_green(cluster: Cluster, run: str) -> None:

@@ -2,6 +2,8 @@
 
 import pytest
 
+from infra import storage
+from infra.artifact_store import open_draft
 from infra.errors import UserError
 from infra.staging.faults import COMPARED, compare, epochs_done, made_artifacts
 
@@ -26,8 +28,9 @@ def test_another_digest_is_named_and_so_is_what_is_missing():
         compare(whole, {"shards/aa"})
 
 
-def test_a_training_that_is_just_writing_has_done_no_epoch(tmp_path):
-    told = tmp_path / "progress.json"
-    for content, epochs in (("", 0), ('{"epoch": 0}', 0), ('{"epoch": 3}', 3)):
-        told.write_text(content)
-        assert epochs_done(told) == epochs
+@pytest.mark.parametrize(("content", "epochs"), [("", 0), ('{"epoch": 0}', 0), ('{"epoch": 3}', 3)])
+def test_how_far_a_training_is_stands_in_its_draft(tmp_path, monkeypatch, content, epochs):
+    monkeypatch.setenv("SCRIPTORIUM_ARTIFACTS", str(tmp_path))
+    assert epochs_done(tmp_path) == 0, "there is none yet"
+    storage.write(storage.join(open_draft("training", "aa").uri, "progress.json"), content.encode())
+    assert epochs_done(tmp_path) == epochs
