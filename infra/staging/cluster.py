@@ -127,12 +127,8 @@ class Cluster:
         for place, here in places.items():
             told = {key: here + v.removeprefix(place) if v.startswith(place) else v for key, v in told.items()}
         path = [str(Path(sys.executable).parent), str(postgres.programs()), mine["PATH"]]
-        return (
-            mine
-            | told
-            | SHARED_MEMORY
-            | {"PATH": ":".join(path), "HOME": str(self.home(name)), "PYTHONPATH": str(CODE)}
-        )
+        own = {"PATH": ":".join(path), "HOME": str(self.home(name)), "PYTHONPATH": str(CODE)}
+        return mine | told | SHARED_MEMORY | own
 
     def home(self, name: str) -> Path:
         return self.folder / name
