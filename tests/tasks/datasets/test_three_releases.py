@@ -1,8 +1,11 @@
 """Release after release: exactly the difference is ingested, and the index has exactly the rows that it should."""
 
 import os
+import shutil
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from three_releases import generated_clips, persian_clips, write_three
 
@@ -95,6 +98,32 @@ def test_nothing_new_reads_nothing(releases, counted):
     assert "has nothing that cv has not" in again.told
     assert counted == seen, "clips are known by name, size and time"
     assert find_version("cv") == first.version
+
+
+def test_the_same_releases_elsewhere_are_the_same_data_set(releases, tmp_path, monkeypatch):
+    """In other folders, of other times, taken into another store."""
+    versions = [update(place).version for place in releases.places]
+    monkeypatch.setenv("SCRIPTORIUM_ARTIFACTS", str(tmp_path / "other store"))
+    for place, version in zip(releases.places, versions, strict=True):
+        root = Path(place.partition(":")[2])
+        there = tmp_path / "elsewhere" / root.name
+        shutil.copytree(root, there, copy_function=shutil.copyfile)
+        assert update(f"commonvoice:{there}").version == version
+
+
+def test_places_are_no_more_than_a_memory(releases, tmp_path, counted):
+    first = update(releases.places[0]).version
+    (memory,) = (tmp_path / "artifacts").glob(".datasets/*.parquet")
+    memory.unlink()
+    root = Path(releases.places[0].partition(":")[2])
+    again = root.rename(root.with_name("the-same"))
+    hashed = counted["hashed"]
+    assert update(f"commonvoice:{again}").version == first
+    assert counted["hashed"] == 2 * hashed, "what is not remembered is read"
+    clips = pq.read_table(memory)["clip_sha256"].to_pylist()
+    assert {*clips} == {row["clip_sha256"] for row in read_version(first)}
+    pq.write_table(pa.table({"place": ["somewhere"], "clip_sha256": ["0" * 64]}), memory)
+    assert update(releases.places[1]).changed
 
 
 def test_what_changed_is_listed(releases):
