@@ -27,9 +27,7 @@ NAMED_LOCALE = re.compile(r"common_voice_([A-Za-z]{2,3}(?:-[A-Za-z]+)*)_\d+")
 
 
 @step
-def ingest_release(
-    parent: Artifact | None, release: Release, options: IngestConfig, places: ClipPlaces
-) -> Artifact:
+def ingest_release(parent: Artifact | None, release: Release, options: IngestConfig, places: ClipPlaces) -> Artifact:
     """Shards of the clips that `parent`, the version before, has not, with `release.parquet`: all rows of the release.
 
     Raises UserError, before any clip is decoded where it can be known then, for a release of another language, one

@@ -46,7 +46,7 @@ class ListedRows(NamedTuple):
 
 
 class ClipPlaces(Resources):
-    """The SHA-256 of a data set's clips by their places. uri: of the file that keeps them; without it clips are read."""
+    """The SHA-256 of a data set's clips by their places. uri: of the file of them, without which clips are read."""
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
