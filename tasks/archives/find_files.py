@@ -150,7 +150,7 @@ def _members(place: str, entry: storage.FileStat, name: str) -> Iterator[WorkIte
     if plain:
         located: dict[str, tuple[str, int, int]] = {n: found for n, found, _ in index_plain_tar(place)}
     else:
-        located = unpack_archive(place, open_draft("pieces", _key(place, entry)))
+        located = unpack_archive(place, open_draft("pieces", _key(place, entry))).files
     for member, (uri, offset, size) in located.items():
         whole, told = f"{name}/{member}", f"{readable(place)}/{readable(member)}"
         yield WorkItem(told, uri, size, entry.version, offset, name=whole)

@@ -8,9 +8,10 @@ import pyarrow.parquet as pq
 
 from infra.artifact_store import Artifact, Draft, open_draft
 from infra.errors import UserError, tell_user
+from tasks.corpora import archive_index
 from tasks.corpora.corpus_files import CorpusFiles
 from tasks.corpora.corpus_uri import IngestConfig
-from tasks.corpora.utterance import SPLITS, Reject
+from tasks.corpora.utterance import SPLITS, Reject, Utterance
 from tasks.datasets.hash_split import assign_sides
 from tasks.datasets.release import Release, check_order, describe_release
 from tasks.datasets.release_rows import RELEASE_ROWS, ClipPlaces, list_rows
@@ -50,7 +51,7 @@ class _Taking:
         self.bad: list[Row] = read_quarantine(parent) if parent else []
         self.seen = {row["clip_sha256"] for row in (*self.before, *self.bad)}
         self.about: Row = describe_version(parent) if parent else {"releases": [], "carved": None}
-        self.source: CorpusFiles = open_source(release.corpus, options, out)
+        self.source: CorpusFiles = open_source(release.corpus, options, out, self.seen)
         self.release = describe_release(release, self.source.files)
 
     def shards(self, known: dict[str, str]) -> Artifact:
@@ -71,8 +72,8 @@ class _Taking:
         missing = [reject.source for reject in rejects if reject.reason == "missing clip"]
         if missing:
             tell_user(f"{self.release.name}: {len(missing)} clips that it names are not in it, first {missing[0]}")
-        new = (unplaced[name]._replace(split=side) for name, side in self._unknown(rows).items())
-        names = write_shards(chain(rejects, new), self.source, self.options, self.out)
+        new = [unplaced[name]._replace(split=side) for name, side in self._unknown(rows).items()]
+        names = write_shards(chain(rejects, new), self._source_of(new), self.options, self.out)
         self.out.put(ROWS, to_parquet(to_table(rows, RELEASE_ROWS)))
         same = ("name", "date", "delta", "locale")  # wherever its files are
         told = {"release": {name: getattr(self.release, name) for name in same}, "carved": carved}
@@ -80,6 +81,16 @@ class _Taking:
         taken = finalize_ingest(self.out, names, self.corpus, None, SPLITS, told)
         self._charge(rows, pq.read_table(taken.file("quarantine.parquet")).to_pylist(), taken.uri)
         return taken
+
+    def _source_of(self, rows: list[Utterance]) -> CorpusFiles:
+        """The release's files, with those that were left out of its copy where rows need them: pieces of a clip that
+        was a whole one before.
+        """
+        source = self.source
+        if any(source.locate(clip) in source.left_out for row in rows for clip in row.clips):
+            self.out.remove(archive_index.INDEX)
+            return open_source(self.corpus, self.options, self.out)
+        return source
 
     def _shares(self, *, carved: bool) -> dict[str, float]:
         return ({} if carved else {"test": self.options.test_share}) | {"dev": self.options.dev_share}

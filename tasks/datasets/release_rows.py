@@ -88,7 +88,8 @@ def list_rows(rows: Iterable[Utterance | Reject], source: CorpusFiles, known: di
             unplaced[row.source] = row
         if not told["clip_sha256"]:
             unread.append((told, [place for place in places if place], row))
-    digests = hash_clips({place for _, places, _ in unread for place in places})
+    asked = {place for _, places, _ in unread for place in places}
+    digests = source.digests | hash_clips(asked - source.digests.keys())
     for told, places, row in unread:
         parts = [digests[place] for place in places]
         told["clip_sha256"] = _whole_digest(row, parts) if all(parts) else ""

@@ -1,5 +1,6 @@
 """Release after release: exactly the difference is ingested, and the index has exactly the rows that it should."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import soundfile
+from small_corpora import tone
 from three_releases import generated_clips, persian_clips, write_three
 
 from infra.artifact_store import file_sha256
@@ -83,6 +86,34 @@ def check_releases(releases, counted):
         roots = [Path(place.partition(":")[2]) / row["source"] for place in releases.places]
         assert file_sha256(next(path for path in roots if path.exists())) == row["clip_sha256"]
         assert data == next(path for path in roots if path.exists()).read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["zip", "gztar", "tar"])
+def test_the_same_of_archives(kind, releases, counted, tmp_path):
+    """Of a packed one what the data set has is not copied out, and what is copied out is hashed on the way."""
+    for number, place in enumerate(releases.places):
+        root, decoded = Path(place.partition(":")[2]), counted["decoded"]
+        packed = shutil.make_archive(str(tmp_path / "packed" / root.name), kind, root.parent, root.name)
+        rows = read_version(update(f"commonvoice:{packed}").version)
+        found = {row["source"].rpartition("/")[2]: (row["split"], row["text"]) for row in rows}
+        assert found == releases.rows[number]
+        assert counted["decoded"] - decoded == releases.new[number]
+    assert (counted["hashed"] == 0) == (kind != "tar")
+
+
+@pytest.mark.parametrize("kind", ["zip", "gztar"])
+def test_pieces_of_clips_that_were_whole_before(kind, tmp_path, in_this_process):
+    root = tmp_path / "release"
+    root.mkdir()
+    clips = [{"audio_filepath": f"{n}.wav", "text": f"sentence {n}"} for n in range(20)]
+    for n, row in enumerate(clips):
+        soundfile.write(root / row["audio_filepath"], tone(n), 8000)
+    for rows in (clips, [row | {"offset": 0.1, "duration": 0.2, "text": "cut"} for row in clips]):
+        for split, those in (("train", rows[:16]), ("dev", rows[16:])):
+            (root / f"{split}.jsonl").write_text("\n".join(map(json.dumps, those)))
+        packed = shutil.make_archive(str(tmp_path / f"packed-{rows[0]['text']}"), kind, root)
+        index = read_version(update(f"manifest:{packed}", delta=True).version)
+    assert [row["seconds"] for row in index if row["text"] == "cut"] == [0.2] * 20
 
 
 def test_nothing_new_reads_nothing(releases, counted):
