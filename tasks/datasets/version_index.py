@@ -130,4 +130,4 @@ def votes(tags: str) -> tuple[str, str]:
 
 def locales(rows: list[Row]) -> set[str]:
     """What the rows say of their language."""
-    return {json.loads(row["tags"]).get("locale", "") for row in rows} - {""}
+    return {json.loads(tags).get("locale", "") for tags in {row["tags"] for row in rows}} - {""}
