@@ -9,9 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
+from s3_servers import BUCKET
 from small_corpora import tone
 from three_releases import generated_clips, persian_clips, write_three
 
+from infra import storage
 from infra.artifact_store import file_sha256
 from tasks.corpora.corpus_uri import IngestConfig, parse_corpus
 from tasks.datasets import release_rows
@@ -131,15 +133,23 @@ def test_nothing_new_reads_nothing(releases, counted):
     assert find_version("cv") == first.version
 
 
-def test_the_same_releases_elsewhere_are_the_same_data_set(releases, tmp_path, monkeypatch):
-    """In other folders, of other times, taken into another store."""
+def test_the_same_releases_on_s3_are_the_same_data_set(releases, moto, tmp_path, counted, monkeypatch):
+    """Nothing that a version is made of tells where a release lay and when it came there. What is there again is known
+    by its ETag.
+    """
     versions = [update(place).version for place in releases.places]
-    monkeypatch.setenv("SCRIPTORIUM_ARTIFACTS", str(tmp_path / "other store"))
+    moto.use(monkeypatch)
+    there = f"s3://{BUCKET}/{tmp_path.name}"
+    monkeypatch.setenv("SCRIPTORIUM_ARTIFACTS", f"{there}/store")
+    hashed = []
     for place, version in zip(releases.places, versions, strict=True):
-        root = Path(place.partition(":")[2])
-        there = tmp_path / "elsewhere" / root.name
-        shutil.copytree(root, there, copy_function=shutil.copyfile)
-        assert update(f"commonvoice:{there}").version == version
+        root, before = Path(place.partition(":")[2]), counted["hashed"]
+        for path in (path for path in root.rglob("*") if path.is_file()):
+            storage.upload(path, f"{there}/{root.name}/{path.relative_to(root)}")
+        assert update(f"commonvoice:{there}/{root.name}").version == version
+        hashed.append(counted["hashed"] - before)
+    copies = [0, releases.changes[1]["duplicate"], 0]
+    assert hashed == [new + copied for new, copied in zip(releases.new, copies, strict=True)]
 
 
 def test_places_are_no_more_than_a_memory(releases, tmp_path, counted):
