@@ -11,6 +11,7 @@ import torch
 
 from infra.artifact_store import Artifact
 from infra.errors import UserError
+from models.families.captioner import Captioner
 from models.interface import Beam, Hypothesis, Padded
 from tasks.bundles.model_bundle import bundle_image_front_end, load_on_device
 from tasks.decoding.decode_captions import attend_to_best
@@ -55,6 +56,8 @@ class PhotoCaptioner:
             raise ValueError(f"batch is 1 or more, not {batch}")
         self.front_end, self.beam, self.batch = require_captioner(bundle), beam, batch
         self.bundle, self.device = load_on_device(bundle)
+        assert isinstance(self.bundle.model, Captioner)  # what sees photos
+        self.model = self.bundle.model
         self.backbone = load_backbone(self.front_end).to(self.device)
         side = self.front_end.size
         self._search([np.zeros((side, side, 3), np.uint8)])
@@ -84,7 +87,7 @@ class PhotoCaptioner:
         if not attention:
             return captions
         side, told = self.front_end.size // self.front_end.stride, list[Caption]()
-        looked = attend_to_best(self.bundle.model, source, nbests)
+        looked = attend_to_best(self.model, source, nbests)
         for caption, nbest, weights in zip(captions, nbests, looked, strict=True):
             words = [tokenizer.decode([token]) for token in nbest[0].tokens]
             seen = [None] * len(words) if weights is None else weights.reshape(-1, side, side).cpu().numpy()
@@ -96,7 +99,7 @@ class PhotoCaptioner:
         vectors = annotate_photos(self.backbone, pixels, self.front_end)
         source = Padded.stack([torch.from_numpy(self.bundle.normalizer(one)) for one in vectors]).to(self.device)
         try:
-            return source, self.bundle.model.search(source, self.beam, self.bundle.lm)
+            return source, self.model.search(source, self.beam, self.bundle.lm)
         except ValueError as error:  # a term that the search does not have
             raise UserError(str(error)) from error
 

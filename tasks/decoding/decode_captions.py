@@ -11,7 +11,7 @@ from torch import Tensor
 from infra.artifact_store import Artifact, open_draft
 from infra.errors import UserError
 from models.families.captioner import Captioner
-from models.interface import Beam, Hypothesis, Model, Padded
+from models.interface import Beam, Hypothesis, Padded
 from models.search.attention.teacher_forced_attention import batch_attention
 from tasks.bundles.model_bundle import Bundle, check_golden_outputs
 from tasks.decoding.decode_speech import DecodingConfig
@@ -63,7 +63,7 @@ def describe(bundle: Bundle, inputs: Inputs, beam: Beam) -> list[dict[str, Any]]
     return [row | found[row["key"]] for row in known]
 
 
-def attend_to_best(model: Model, source: Padded, nbests: Sequence[list[Hypothesis]]) -> list[Tensor | None]:
+def attend_to_best(model: Captioner, source: Padded, nbests: Sequence[list[Hypothesis]]) -> list[Tensor | None]:
     """Where the model looked as it wrote the best hypothesis of each source: (tokens, L), None where it has no
     attention.
     """
