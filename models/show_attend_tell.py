@@ -44,9 +44,9 @@ KEPT = 0.9  # of b from batch to batch
 class Config:
     """attention: to all places at once, or to one that is drawn. projection: of each a_i to so many features, 0 leaves
     it as it is. doubly_stochastic: lambda. dropout: of the mean annotation, of E y, of h where it is read out, and of
-    what L_o reads. annotation_dropout: of the a_i. tied: L_o is E. coordinates: each a_i also has the row and the column
-    of its place, from -1 to 1 (Liu et al. 2018, https://arxiv.org/abs/1807.03247): features of small parts of a photo do
-    not say where they are.
+    what L_o reads. annotation_dropout: of the a_i. tied: L_o is E. coordinates: each a_i has the row and the column of
+    its place as well, from -1 to 1 (Liu et al. 2018, https://arxiv.org/abs/1807.03247): features of small parts of a
+    photo do not say where they are.
     """
 
     attention: Choice = "soft"

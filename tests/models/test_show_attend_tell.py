@@ -156,7 +156,7 @@ def test_hard_attention_looks_at_one_place_and_its_baseline_is_the_mean_loss():
 
 
 def test_coordinates_are_the_middles_of_the_places():
-    """Row by row from -1 to 1, whatever the padding; and a model that has them tells apart what differs only by place."""
+    """Row by row from -1 to 1, whatever the padding; and a model that has them knows what is where."""
     a = Padded(torch.zeros(2, 9, 1), torch.tensor([9, 4]))
     where = module.append_coordinates(a).data[..., 1:]
     third = torch.tensor([-2 / 3, 0, 2 / 3])
