@@ -68,7 +68,11 @@ def find_files(source: str, suffixes: Collection[str]) -> Found:
 
 
 def _examples(suffixes: Collection[str]) -> str:
-    known = [name for name in ("wav", "flac", "mp3", "jpg", "png", "txt", "jsonl", "parquet", "tmx", "md") if name in suffixes]
+    known = [
+        name
+        for name in ("wav", "flac", "mp3", "jpg", "png", "txt", "jsonl", "parquet", "tmx", "md")
+        if name in suffixes
+    ]
     return ", ".join(f".{name}" for name in (known or sorted(suffixes))[:5])
 
 

@@ -23,7 +23,7 @@ from tasks.archives.photos.caption_tables import Row, build_tables
 from tasks.archives.work_list import Part, WorkItem
 from tasks.bundles.bundle_files import read_sight
 from tasks.decoding.caption_photos import PhotoCaptioner
-from tasks.features.image_front_end import ImageFrontEnd, resize_photo
+from tasks.features.image_front_end import resize_photo
 from tasks.images.photo import EXTENSIONS, PIXELS, BadPhoto, open_photo
 
 # Of what is taken for a photo. HEIC, which phones write and Pillow cannot open, has to be told, not passed over.

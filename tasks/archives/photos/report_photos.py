@@ -114,12 +114,14 @@ def _failures(store: OutputStore) -> list[list[str]]:
 
 def _photo(row: Row, items: dict[tuple[int, str], WorkItem]) -> Markup:
     others = [one["text"] for one in row["n_best"][1:4]]
-    item = '<article class="photo">{}<div><p dir="auto">{}</p>{}<p class="note">{}{}</p><code dir="auto">{}</code></div>'
-    return Markup(item + "</article>").format(
+    return Markup(
+        '<article class="photo">{}<div><p dir="auto">{}</p>{}<p class="note">score {}{}</p><code dir="auto">{}</code>'
+        "</div></article>"
+    ).format(
         _thumbnail(items[row["part"], row["file"]], row["caption"]),
         row["caption"],
         Markup("").join(Markup('<p class="note" dir="auto">{}</p>').format(text) for text in others),
-        f"score {row['score']:.2f}",
+        f"{row['score']:.2f}",
         ", truncated" if row["truncated"] else "",
         printable(row["file"]),
     )
