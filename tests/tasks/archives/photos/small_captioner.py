@@ -106,7 +106,7 @@ def broken_photos():
         "program.jpg": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 100 100\n", "not a photo"),
         "half.jpg": (jpeg[: len(jpeg) // 2], "truncated"),
         "half.png": (png[: len(png) // 2], "truncated"),
-        "header.jpg": (jpeg[:10], "not a photo"),
+        "header.jpg": (jpeg[:10], "damaged photo"),
         "bomb.png": (bomb(30_000, 30_000), "too many pixels"),
         "dot.png": (encoded(picture(0, 1, 1), "PNG"), "too small"),
         "line.jpg": (encoded(picture(0, 3000, 2)), "too small"),
