@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 
 from infra.artifact_store import Artifact
 from infra.errors import UserError
@@ -19,8 +20,9 @@ from tasks.decoding.translate import ScoredText, distinct_texts
 from tasks.features.backbone_weights import load_backbone
 from tasks.features.extract_image_features import annotate_photos
 from tasks.features.image_front_end import ImageFrontEnd, resize_photo
-from tasks.images.photo import BadPhoto, open_photo
+from tasks.images.photo import BadPhoto, convert_photo, open_photo
 
+Photo = bytes | Image.Image  # a file's content, or what Pillow opened
 NOT_A_CAPTIONER = "not a captioner; give a model that train_captioning made"
 
 
@@ -62,19 +64,20 @@ class PhotoCaptioner:
         side = self.front_end.size
         self._search([np.zeros((side, side, 3), np.uint8)])
 
-    def caption(self, photos: Sequence[bytes], *, attention: bool = False) -> list[Caption | BadPhoto]:
-        """The bytes of photos to captions, or why one cannot be used, in their order. attention: with `words`."""
+    def caption(self, photos: Sequence[Photo], *, attention: bool = False) -> list[Caption | BadPhoto]:
+        """Photos to captions, or why one cannot be used, in their order. attention: with `words`."""
         found: list[Caption | BadPhoto] = []
         for begin in range(0, len(photos), self.batch):
-            opened = [self._open(data) for data in photos[begin : begin + self.batch]]
+            opened = [self._open(photo) for photo in photos[begin : begin + self.batch]]
             usable = [pixels for pixels in opened if not isinstance(pixels, BadPhoto)]
             captions = iter(self.caption_pixels(usable, attention=attention) if usable else ())
             found += [one if isinstance(one, BadPhoto) else next(captions) for one in opened]
         return found
 
-    def _open(self, data: bytes) -> np.ndarray | BadPhoto:
+    def _open(self, photo: Photo) -> np.ndarray | BadPhoto:
         try:
-            return resize_photo(open_photo(data), self.front_end)
+            seen = open_photo(photo) if isinstance(photo, bytes) else convert_photo(photo)
+            return resize_photo(seen, self.front_end)
         except BadPhoto as bad:
             return bad
 

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from colored_squares import COLORS, PLACES, captions_of, square_photo, write_squares
+from PIL import Image
 from small_photos import encoded
 from test_flows import states_of
 
+from flows import python_api
 from flows.recipes import captioning
 from flows.shared.validate_inputs import list_recipes, resolve_recipe
 from infra import storage
@@ -163,6 +165,42 @@ def test_the_backbone_is_checked(bundle):
     assert bundle.names().count("backbone/weights.pt") == 1
     with pytest.raises(UserError, match="the backbone's weights are"):
         store_backbone(read_sight(bundle)[0], b"other")
+
+
+def test_in_python(result, rows, place, monkeypatch):
+    """The registered model takes a path, bytes and what Pillow opened, and says the same."""
+    monkeypatch.setenv("SCRIPTORIUM_ARTIFACTS", str(place / "artifacts"))
+    model = python_api.load("captioning@champion", {"beam.width": 3})
+    assert isinstance(model, python_api.CaptioningModel)
+    path = Path(place, "squares", rows[0]["source"])
+    with Image.open(path) as opened:
+        found = [model.caption(given) for given in (path, str(path), path.read_bytes(), opened)]
+    for one in found:
+        assert (one.text, [word.text for word in one.words]) == (rows[0]["text"], rows[0]["tokens"])
+        assert one.words[0].attention.shape == (4, 4)
+    with Image.open(path) as opened:
+        many = model.caption_batch([opened.convert("P"), path, opened.convert("CMYK")])
+    assert [one.text for one in many[:2]] == [rows[0]["text"]] * 2
+    (place / "page.jpg").write_text("<html>")
+    for wrong, says in (
+        (place / "nowhere.jpg", "nowhere.jpg: cannot be read"),
+        (place / "page.jpg", "page.jpg: not a photo"),
+        (b"GIF89a", "the bytes given: "),
+        (Image.new("RGB", (1, 1)), "too small"),
+    ):
+        with pytest.raises(UserError, match=says) as caught:
+            model.caption(wrong)
+        assert "\n" not in str(caught.value)
+    for call, says in (
+        (lambda: python_api.load_captioner("captioning@champion", ["beam.wide=3"]), "did you mean beam.width"),
+        (lambda: python_api.load_captioner("captioning@champion", ["batch=0"]), "batch is 1 or more"),
+        (lambda: python_api.load_recognizer("captioning@champion"), "not a speech recognizer"),
+        (lambda: python_api.load_translator("captioning@champion"), "not a translator"),
+        (lambda: python_api.load_language_model("captioning@champion"), "not a language model"),
+        (lambda: python_api.load_classifier("captioning@champion"), "not a classifier"),
+    ):
+        with pytest.raises(UserError, match=says):
+            call()
 
 
 def test_the_page(result, rows):
