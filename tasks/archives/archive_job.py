@@ -29,10 +29,14 @@ class Unit(NamedTuple):
     work: str
     each: float = 0.0
 
+    def told(self, amount: float) -> str:
+        """For people."""
+        return f"{amount / self.in_large:,.{0 if self.each else 2}f} {self.large}"
+
 
 AUDIO = Unit("s of audio", "seconds", "audio_seconds_a_second", "h", 3600.0, "audio")
 TEXT = Unit("tokens", "tokens", "tokens_a_second", "M tokens", 1e6, "text")
-PHOTOS = Unit("photos", "photos", "photos_a_second", "thousand", 1e3, "photos", each=1.0)
+PHOTOS = Unit("photos", "photos", "photos_a_second", "photos", 1.0, "photos", each=1.0)
 
 
 class JobBatch(NamedTuple):

@@ -181,7 +181,7 @@ def text_estimate(told: dict[str, Any], unit: Unit = AUDIO) -> str:
     if told["ignored"]:
         shown = ", ".join(f"{count:,} {suffix}" for suffix, count in list(told["ignored"].items())[:6])
         lines.append(f"ignored     {shown}")
-    lines.append(f"{unit.work:<12}about {told[unit.amount] / unit.in_large:,.2f} {unit.large}")
+    lines.append(f"{unit.work:<12}about {unit.told(told[unit.amount])}")
     if told[unit.rate]:
         cost = f", cost {told['cost']:,.2f}" if told["cost"] else ""
         speed = f"{told[unit.rate]:,.0f} {unit.name} a second on {told['workers']} workers"

@@ -67,7 +67,7 @@ def test_what_cannot_be_is_one_line_and_an_estimate_writes_nothing(artifact_root
     found = json.loads(run("--dry-run", "--model", model, "--source", folder, "--output", out, "--json")[1])
     told = text_estimate(found, PHOTOS)
     assert "ignored     1 .doc" in told
-    assert "photos      about 0.00 thousand" in told
+    assert "photos      about 4 photos" in told
     assert "photos a second" in told
     assert (found["files"], found["photos"], found["parts"], found["ignored"]) == (4, 4, 1, {".doc": 1})
     assert not out.exists()

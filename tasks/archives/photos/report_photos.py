@@ -62,7 +62,9 @@ def _body(store: OutputStore, counts: Row, result: Row) -> Iterable[str]:
     yield html_table(["", "all runs", "this run"], rows)
     if captioned:
         even, doubtful = _chosen(store, int(captioned))
-        items = {(item.part, item.file): item for found, _ in store.lists() for item in found}
+        shown = {(row["part"], row["file"]) for row in (*even, *doubtful)}
+        every = (item for found, _ in store.lists() for item in found)
+        items = {place: item for item in every if (place := (item.part, item.file)) in shown}
         yield html_section("Photos, evenly over the archive", *(_photo(row, items) for row in even))
         yield html_section("Captions of the lowest score", *(_photo(row, items) for row in doubtful))
     if failed:
@@ -133,7 +135,7 @@ def _thumbnail(item: WorkItem, caption: str) -> Markup:
         check_unchanged(item)
         photo = open_photo(storage.read(item.place, max(0, item.offset), item.size))
     except (OSError, UserError, BadPhoto):
-        return Markup('<p class="note">not shown: it is gone, or was changed</p>')
+        return Markup('<p class="note">not shown: it is gone, changed or too large</p>')
     photo.thumbnail((SIDE, SIDE))
     return html_photo(photo, caption)
 
