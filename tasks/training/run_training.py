@@ -95,13 +95,19 @@ def train_on_ray(job: TrainJob, workers: int) -> None:
 
 @contextmanager
 def explain_killed_processes() -> Iterator[None]:
-    """Turn the end of what directs the workers, which Ray does not begin again, into a UserError."""
+    """Turn the end of what directs the workers, or of workers that start, which Ray does not begin again, into a
+    UserError.
+    """
     from ray.exceptions import OutOfMemoryError, RayActorError
+    from ray.train import ControllerError
 
     try:
         yield
-    except (OutOfMemoryError, RayActorError) as error:
-        why = str(error).partition("\n")[0].rstrip(".:")
+    except (OutOfMemoryError, RayActorError, ControllerError) as error:
+        cause = error.controller_failure if isinstance(error, ControllerError) else error
+        if not isinstance(cause, OutOfMemoryError | RayActorError):
+            raise
+        why = str(cause).partition("\n")[0].rstrip(".:")
         what = "the same command goes on where the training was; --workers 0 takes the least memory"
         raise UserError(f"processes of the training were killed ({why}); {what}") from error
 

@@ -2,6 +2,7 @@
 
 import pytest
 from ray.exceptions import ActorDiedError, OutOfMemoryError
+from ray.train import ControllerError
 
 from infra.errors import UserError
 from tasks.training.run_training import explain_killed_processes
@@ -9,7 +10,9 @@ from tasks.training.run_training import explain_killed_processes
 REASON = "3 worker(s) were killed due to the node running low on memory. Memory was 21 GB\nOOM kill reason: ..."
 
 
-@pytest.mark.parametrize("error", [OutOfMemoryError(REASON), ActorDiedError()])
+@pytest.mark.parametrize(
+    "error", [OutOfMemoryError(REASON), ActorDiedError(), ControllerError(OutOfMemoryError(REASON))]
+)
 def test_processes_that_were_killed_are_one_line_and_the_way_on(error):
     with (
         pytest.raises(UserError, match=r"killed \(.*\); the same command goes on") as found,
@@ -19,6 +22,7 @@ def test_processes_that_were_killed_are_one_line_and_the_way_on(error):
     assert "\n" not in str(found.value)
 
 
-def test_an_error_of_the_code_is_left_as_it_is():
-    with pytest.raises(ZeroDivisionError), explain_killed_processes():
-        _ = 1 / 0
+@pytest.mark.parametrize("error", [ZeroDivisionError(), ControllerError(ZeroDivisionError())])
+def test_an_error_of_the_code_is_left_as_it_is(error):
+    with pytest.raises(type(error)), explain_killed_processes():
+        raise error
