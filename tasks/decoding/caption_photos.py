@@ -70,7 +70,7 @@ class PhotoCaptioner:
         for begin in range(0, len(photos), self.batch):
             opened = [self._open(photo) for photo in photos[begin : begin + self.batch]]
             usable = [pixels for pixels in opened if not isinstance(pixels, BadPhoto)]
-            captions = iter(self._captions(usable, attention=attention) if usable else ())
+            captions = iter(self.caption_pixels(usable, attention=attention) if usable else ())
             found += [one if isinstance(one, BadPhoto) else next(captions) for one in opened]
         return found
 
@@ -81,7 +81,8 @@ class PhotoCaptioner:
         except BadPhoto as bad:
             return bad
 
-    def _captions(self, pixels: list[np.ndarray], *, attention: bool) -> list[Caption]:
+    def caption_pixels(self, pixels: list[np.ndarray], *, attention: bool = False) -> list[Caption]:
+        """The same for some photos, (size, size, 3) each, as `resize_photo` makes them, all at once."""
         tokenizer, (source, nbests) = self.bundle.tokenizer, self._search(pixels)
         captions = []
         for nbest in nbests:

@@ -16,7 +16,7 @@ from models.search.attention.teacher_forced_attention import batch_attention
 from tasks.bundles.model_bundle import Bundle, check_golden_outputs
 from tasks.decoding.decode_speech import DecodingConfig
 from tasks.decoding.shard_inference import Inputs, infer
-from tasks.ingest.photo_shard import BOX
+from tasks.ingest.photos.photo_shard import BOX
 from tasks.steps.pipeline_step import step
 
 HYPOTHESIS = pa.struct({"text": pa.string(), "score": pa.float64(), "truncated": pa.bool_()})

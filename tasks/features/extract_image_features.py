@@ -26,7 +26,7 @@ from tasks.features.extract_features import charge_rejects, statistics_name, to_
 from tasks.features.image_front_end import ImageFrontEnd, photo_tensor, resize_photo
 from tasks.images.photo import BadPhoto, open_photo
 from tasks.ingest import tar
-from tasks.ingest.photo_shard import BOX
+from tasks.ingest.photos.photo_shard import BOX
 from tasks.ingest.shard_index import read_shard_rows
 from tasks.steps.parquet_io import from_parquet, to_parquet, to_table
 from tasks.steps.pipeline_step import step

@@ -69,6 +69,8 @@ def decode_photo(data: bytes, limit: int = PIXELS) -> tuple[Image.Image, str]:
             image = Image.open(io.BytesIO(data), formats=FORMATS)
         except Image.UnidentifiedImageError as error:
             raise BadPhoto("not a photo", f"it begins with {data[:SHOWN]!r}") from error
+        except Image.DecompressionBombError as error:  # Pillow's own limit, at the header
+            raise BadPhoto("too many pixels", str(error).partition(",")[0]) from error
         except Exception as error:  # a decoder of any kind, given anything, raises anything
             raise _damage(error) from error
         extension, photo = EXTENSIONS[image.format or ""], convert_photo(image, limit)
