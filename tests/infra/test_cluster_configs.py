@@ -59,9 +59,7 @@ def test_deployments_name_flows_and_parameters_that_exist():
         "flows/evaluate.py:evaluate_model",
         "flows/tune_decoding.py:tune_decoding",
         "flows/transcribe_archive.py:transcribe_archive",
-        "flows/translate_archive.py:translate_archive",
         "flows/caption_archive.py:caption_archive",
-        "flows/train_translation.py:train_translation",
         "flows/retrain.py:retrain",
         "flows/watch_releases.py:watch_releases",
     }

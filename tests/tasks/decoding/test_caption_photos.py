@@ -25,7 +25,7 @@ from tasks.features.backbone_weights import prepare_front_end, store_backbone
 from tasks.features.extract_image_features import extract_image_features
 from tasks.features.image_front_end import ImageFrontEnd
 from tasks.images.photo import BadPhoto
-from tasks.ingest.ingest_photos import ingest_photos
+from tasks.ingest.photos.ingest_photos import ingest_photos
 from tasks.reports.report_captions import CaptionPage, report_captions
 from tasks.scoring.captions.evaluate_captions import CaptionContext, evaluate_captions
 from tasks.scoring.evaluate_asr import ScoringConfig
