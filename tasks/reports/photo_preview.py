@@ -9,7 +9,7 @@ from PIL import Image
 from infra.artifact_store import Artifact
 from tasks.features.image_front_end import ImageFrontEnd, seen_region
 from tasks.images.photo import open_photo
-from tasks.ingest.photo_shard import read_photo_sample
+from tasks.ingest.photos.photo_shard import read_photo_sample
 from tasks.reports.html_page import to_base64
 from tasks.reports.sample_preview import find_samples, read_region
 
