@@ -1,4 +1,4 @@
-"""A trained model on a corpus it has never seen: a recognizer, a classifier or a language model.
+"""A trained model, of whatever kind, on a corpus it has never seen.
 
 bundle, corpus --ingest--> shards ---extract---> features --decode--> transcripts --evaluate, report--> page
                                                            \\--predict--> predictions --evaluate, report--> page
@@ -6,6 +6,7 @@ bundle, corpus --ingest--> shards ---extract---> features --decode--> transcript
 
 python -m flows.evaluate --model asr@champion --corpus commonvoice:/data/cv/fa --split test
 python -m flows.evaluate --model language-model@champion --corpus text:/data/other.txt
+python -m flows.evaluate --model translation@champion --corpus parallel:/data/pairs
 """
 
 import time

@@ -3,6 +3,7 @@
 corpus --ingest--> shards, or text
 
     python -m flows.ingest --corpus manifest:/data/mine.csv
+    python -m flows.ingest --corpus parallel:/data/pairs --source-language en --target-language de
     python -m flows.ingest --corpus commonvoice:/data/cv/fa --recipe asr_medium --set ingest.own_splits=true --json
 
 With --recipe it is what a training with that recipe takes in, and need not do again. With --json standard output is one
@@ -23,7 +24,7 @@ from prefect import flow
 from flows.command_line.form_fields import corpus_field, form_field, recipe_field, settings_field
 from flows.command_line.parsers import PARSERS
 from flows.recipes import asr, captioning, classification, language_model, ngram, translation
-from flows.shared.command_line import GOES_ON
+from flows.shared.command_line import GOES_ON, take_languages
 from flows.shared.overrides import override
 from flows.shared.validate_inputs import resolve_recipes
 from infra.errors import WRONG_USE, UserError, one_line_errors
@@ -109,7 +110,8 @@ def plan_ingest(
 def text_table(told: dict[str, Any]) -> str:
     """For a terminal."""
     of_photos = any("captions" in numbers for numbers in told["splits"].values())
-    more = ("captions",) if of_photos else ("hours", "speakers")
+    of_clips = any(numbers.get("seconds") or numbers.get("speakers") for numbers in told["splits"].values())
+    more = ("captions",) if of_photos else ("hours", "speakers") if of_clips else ()
     head = "".join(f"{name:>10}" for name in ("rows", *more))
     lines = [f"{'split':<8}{head}  taken from"] if told["splits"] else []
     for split, numbers in told["splits"].items():
@@ -117,12 +119,12 @@ def text_table(told: dict[str, Any]) -> str:
         said = f"{split:<8}{numbers['rows']:>10,}"
         if of_photos:
             said += f"{numbers['captions']:>10,}"
-        else:
+        elif of_clips:
             said += f"{numbers['seconds'] / 3600:>10.3f}{numbers['speakers']:>10,}"
         lines.append(f"{said}  {origin}")
     if "documents" in told:
         lines.append(f"text        {told['documents']:,} documents, {told['characters']:,} characters")
-    if told["speaker_from"]:
+    if told["speaker_from"] and (of_clips or not told["splits"]):
         lines.append(f"speakers    {', '.join(f'{said} ({n:,})' for said, n in told['speaker_from'].items())}")
     for name in ("rejects", "flagged"):
         for reason, those in told[name].items():
@@ -135,6 +137,7 @@ def text_table(told: dict[str, Any]) -> str:
 def parse_arguments() -> Namespace:
     parser = PARSERS["flows.ingest"]()
     given = parser.parse_args()
+    take_languages(given)
     if given.recipe and given.what:
         parser.error("--recipe says what the corpus is read as; leave out --what")
     with one_line_errors(WRONG_USE):

@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import re
 import textwrap
 from collections.abc import Callable
 from functools import partial
@@ -10,6 +11,7 @@ from typing import Any
 from flows.command_line.archive_parsers import (
     TRANSCRIPT_FORMATS,
     add_resources,
+    caption_archive_parser,
     evaluate_archive_parser,
     model_command,
     transcribe_archive_parser,
@@ -30,6 +32,7 @@ from flows.command_line.source_help import (
 from flows.command_line.translate_parser import translate_parser
 
 SPLITS = ("train", "dev", "test")
+FIRST_SENTENCE = re.compile(r"(?<!\bal)\. ")  # not after et al.
 RECIPE_CLASSES = {
     "asr": "Recipe",
     "language_model": "LanguageRecipe",
@@ -51,9 +54,7 @@ def training_parser(flow: str, recipes: str, *, workers: bool = True) -> Parser:
     else:
         parser.add_argument("--recipe", required=True, metavar="NAME")
     if recipes == "translation":
-        for side in ("source", "target"):
-            told = f"as the corpus calls it, such as en; --set ingest.{side}_language="
-            parser.add_argument(f"--{side}-language", default="", metavar="CODE", help=told)
+        add_languages(parser)
     if workers:
         told = "Ray Train workers, fit.batches_per_step at most (default %(default)s; 0: in this process)"
         parser.add_argument("--workers", type=int, default=1, help=told)
@@ -64,6 +65,7 @@ def training_parser(flow: str, recipes: str, *, workers: bool = True) -> Parser:
 def comparison_parser() -> Parser:
     parser = _recipe_parser("compare", ("asr", "language_model", "classification", "translation", "captioning"))
     parser.add_argument("--recipes", required=True, dest="names", metavar="NAME[,NAME...]")
+    add_languages(parser)
     parser.add_argument(
         "--seeds", type=parse_seeds, default=(0,), metavar="0,1", help="each recipe is trained with each"
     )
@@ -138,6 +140,7 @@ def ingest_parser() -> Parser:
     parser.add_argument("--recipe", default="", metavar="NAME", help="take in what a training with it does")
     what = ("speech", "labels", "text", "pairs", "photos")
     parser.add_argument("--what", default="", choices=what, help="of a corpus that can be read as several")
+    add_languages(parser)
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="ingest.KEY=VALUE")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the table")
     return parser
@@ -207,6 +210,7 @@ PARSERS: dict[str, Callable[[], Parser]] = {
     "flows.transcribe_archive": transcribe_archive_parser,
     "flows.translate_archive": translate_archive_parser,
     "flows.evaluate_archive": evaluate_archive_parser,
+    "flows.caption_archive": caption_archive_parser,
     "flows.listen": listen_parser,
     "flows.align": align_parser,
     "flows.ingest": ingest_parser,
@@ -214,6 +218,13 @@ PARSERS: dict[str, Callable[[], Parser]] = {
     "flows.dataset": dataset_parser,
     "flows.retrain": retrain_parser,
 }
+
+
+def add_languages(parser: Parser) -> None:
+    """Of a corpus of sentence pairs."""
+    for side in ("source", "target"):
+        told = f"of sentence pairs, as the corpus calls it, such as en; --set ingest.{side}_language="
+        parser.add_argument(f"--{side}-language", default="", metavar="CODE", help=told)
 
 
 def _registered(parser: Parser) -> Parser:
@@ -257,7 +268,7 @@ def _settings_text(recipe: str) -> str:
             key = "model.*" if setting.key == "model" else setting.key
             told = f"  {key}={setting.default}" if setting.default else f"  {key}"
             lines.append(f"{told:<46} {setting.type}".rstrip())
-        told = meaning.partition(". ")[0].rstrip(".;")
+        told = FIRST_SENTENCE.split(meaning)[0].rstrip(".;")
         lines += textwrap.wrap(told, 100, initial_indent=" " * 6, subsequent_indent=" " * 6)
     return "\n".join(lines)
 

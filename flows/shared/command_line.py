@@ -44,6 +44,7 @@ def model_arguments(flow: str, *verbs: str) -> argparse.Namespace:
 def _parsed(flow: str, check: Callable[[argparse.Namespace], object]) -> argparse.Namespace:
     """check: raises UserError for what cannot be."""
     parsed = PARSERS[f"flows.{flow}"]().parse_args()
+    take_languages(parsed)
     with one_line_errors(WRONG_USE):
         check(parsed)
         if "workers" in parsed:
@@ -51,6 +52,13 @@ def _parsed(flow: str, check: Callable[[argparse.Namespace], object]) -> argpars
         if "model_name" in parsed:
             tracking.check_registration(parsed.model_name, parsed.alias)
     return parsed
+
+
+def take_languages(parsed: argparse.Namespace) -> None:
+    """Those of a corpus of sentence pairs, where there are any, become settings."""
+    for side in ("source", "target"):
+        if language := vars(parsed).pop(f"{side}_language", ""):
+            parsed.settings.append(f"ingest.{side}_language={language}")
 
 
 def run_flow(flow: Any, parsed: argparse.Namespace) -> None:

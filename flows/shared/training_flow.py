@@ -80,9 +80,6 @@ def check_arguments(kind: ModelKind, given: argparse.Namespace) -> None:
     """The same of a command line, whose --from becomes one of the settings."""
     if source := vars(given).pop("init_from", ""):
         given.settings.append(f"{INIT_FROM}{source}")
-    for side in ("source", "target"):
-        if language := vars(given).pop(f"{side}_language", ""):
-            given.settings.append(f"ingest.{side}_language={language}")
     check_request(kind, TrainingRequest(**{name: getattr(given, name) for name in TrainingRequest._fields}))
 
 

@@ -18,26 +18,25 @@ import pyarrow.parquet as pq
 from infra import storage
 from infra.artifact_store import Artifact, new_draft
 from infra.artifacts.manifest import parse_json
-from infra.errors import UserError, explain_bad_file
+from infra.errors import UserError, explain_bad_file, tell_user
 from models.special_tokens import SPECIALS, UNK
 from tasks.steps.pipeline_step import step
 from tasks.steps.read_config import read_config
 from tasks.text.normalization import AS_WRITTEN, NormalizationConfig, normalize_text
+from tasks.text.short_sentences import short_sentences
 
 FILE, MODEL = "tokenizer.json", "tokenizer.model"
 LABELS = "labels"  # the kind of a LabelVocabulary
-SENTENCE_CHARACTERS = 1000  # SentencePiece skips sentences of more than 4,192 bytes without a word,
-RESERVED = "\u2585"  # and those in which this stands
 _SEEDING = threading.Lock()  # SentencePiece has one seed for all threads
 SOURCE = "source/"  # before the names of a source tokenizer's files, where the model reads text and says labels
 
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerConfig:
-    """kind: what a token is. vocabulary_size: for words the most frequent so many, for BPE and unigram all ids.
-    minimum_count: for words, how often one has to be there.
-    most_characters: for characters, how many there may be. specials: whether ids are kept for padding, sentence ends
-    and what is unknown; a stream of characters needs none of them.
+    """kind: what a token is. vocabulary_size: for words the most frequent so many, for BPE and unigram all ids, fewer
+    where the texts carry no more. minimum_count: for words, how often one has to be there. most_characters: for
+    characters, how many there may be. specials: whether ids are kept for padding, sentence ends and what is unknown; a
+    stream of characters needs none of them.
     """
 
     kind: Literal["characters", "words", "bpe", "unigram"] = "characters"
@@ -264,22 +263,11 @@ def fit_words(texts: Iterable[str], config: TokenizerConfig) -> list[str]:
     return sorted(ranked[: config.vocabulary_size - len(SPECIALS)])
 
 
-def short_sentences(texts: Iterable[str]) -> Iterator[str]:
-    """The texts, cut between words, or where a word is longer still anywhere, so that SentencePiece skips none."""
-    for text in texts:
-        text, begin = text.replace(RESERVED, " "), 0
-        while begin < len(text):
-            end = begin + SENTENCE_CHARACTERS
-            if end < len(text) and (space := text.rfind(" ", begin + 1, end + 1)) > 0:
-                end = space
-            if piece := text[begin:end].strip():
-                yield piece
-            begin = end + (text[end : end + 1] == " ")
-
-
 def train_sentencepiece(texts: Iterable[str], config: TokenizerConfig) -> bytes:
-    """A SentencePiece model; one thread, so that the same texts give the same bytes."""
-    from sentencepiece import SentencePieceTrainer
+    """A SentencePiece model; one thread, so that the same texts give the same bytes. Texts that carry fewer pieces than
+    are wanted get these.
+    """
+    from sentencepiece import SentencePieceTrainer, sentencepiece_model_pb2
 
     model = io.BytesIO()
     options: dict[str, Any] = {"pad_id": 0, "bos_id": 1, "eos_id": 2, "unk_id": UNK, "num_threads": 1, "minloglevel": 2}
@@ -291,10 +279,16 @@ def train_sentencepiece(texts: Iterable[str], config: TokenizerConfig) -> bytes:
             model_writer=model,
             model_type=config.kind,
             vocab_size=config.vocabulary_size,
+            hard_vocab_limit=False,
             **options,
         )
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         hint = "set vocabulary_size to what these texts carry"
         raise UserError(f"SentencePiece refuses {config.vocabulary_size} pieces: {reason} ({hint})") from error
-    return model.getvalue()
+    proto = sentencepiece_model_pb2.ModelProto()  # pyright: ignore[reportAttributeAccessIssue]
+    proto.ParseFromString(model.getvalue())
+    proto.trainer_spec.ClearField("hard_vocab_limit")  # the bytes of a model that has all it was asked for
+    if (found := len(proto.pieces)) < config.vocabulary_size:
+        tell_user(f"the texts carry {found:,} pieces, fewer than the {config.vocabulary_size:,} of vocabulary_size")
+    return proto.SerializeToString()

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 import soundfile
+from digit_pairs import write_digit_corpus
 
 pytestmark = pytest.mark.filterwarnings("ignore::Warning")  # of servers and clients that are not ours
 ROWS = [  # audio, text, split, spk
@@ -161,3 +162,16 @@ def test_photos_are_taken_in_and_told(prefect_server, tmp_path, capsys, monkeypa
         ["train", "7", "14"],
         ["dev", "3", "6"],
     ]
+
+
+def test_sentence_pairs_are_taken_in_by_their_languages(prefect_server, tmp_path, capsys, monkeypatch):
+    """Named as a training names them; what only clips have is not told."""
+    monkeypatch.setenv("SCRIPTORIUM_ARTIFACTS", str(tmp_path / "artifacts"))
+    monkeypatch.setenv("SCRIPTORIUM_CORES", "2")
+    place = write_digit_corpus(tmp_path / "pairs", {"train": 20, "dev": 2, "test": 3})
+    command = ["--corpus", f"parallel:{place}", "--source-language", "xa", "--target-language", "xb"]
+    told = json.loads(said([*command, "--json"], capsys, monkeypatch))
+    assert {split: row["rows"] for split, row in told["splits"].items()} == {"train": 20, "dev": 2, "test": 3}
+    table = said(command, capsys, monkeypatch)
+    assert table.startswith("split         rows  taken from\ntrain           20  name train (20)\n")
+    assert "speaker" not in table

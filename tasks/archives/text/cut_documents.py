@@ -10,7 +10,8 @@ from tasks.archives.item_file import open_item
 from tasks.archives.output_store import OutputStore
 from tasks.archives.text.translate_parts import DOCUMENT
 from tasks.archives.work_list import WorkItem
-from tasks.documents.document import DocumentConfig
+from tasks.corpora.archive_members import ALLOWANCE_BYTES, RATIO
+from tasks.documents.document import DocumentConfig, Range
 from tasks.documents.formats import document_format, is_packed, unpacked
 from tasks.steps.parquet_io import from_parquet
 
@@ -45,8 +46,7 @@ class CutDocument:
         if item.problem or size <= self.parts.max_bytes:
             return [item]
         try:
-            with open_item(item) as raw, unpacked(raw, item.name) as file:
-                found = list(document_format(item.name, self.documents).cut(file, self.parts.max_bytes))
+            found = list(self._ranges(item))
         except UserError as problem:
             return [replace(item, problem=str(problem))]
         except OSError as error:
@@ -54,6 +54,17 @@ class CutDocument:
         if len(found) < 2:
             return [item]
         return [replace(item, begin=r.begin, end=r.end, line=r.line, pieces=len(found)) for r in found]
+
+    def _ranges(self, item: WorkItem) -> Iterator[Range]:
+        """Raises UserError for a file that is no text, and for one that unpacks to more than any text does."""
+        most = RATIO * item.size + ALLOWANCE_BYTES
+        with open_item(item) as raw, unpacked(raw, item.name) as file:
+            for where in document_format(item.name, self.documents).cut(file, self.parts.max_bytes):
+                if is_packed(item.name) and where.end > most:
+                    raise UserError(
+                        f"unpacks without end ({where.end >> 20} MB so far, more than {RATIO} times its size)"
+                    )
+                yield where
 
 
 def join_documents(store: OutputStore, documents: DocumentConfig) -> list[str]:

@@ -54,14 +54,12 @@ def find_aligned(source: CorpusFiles, both: Sides) -> dict[str, Sides]:
     asked = posixpath.basename(source.asked)
     sides = [{s: name for name in source.names() if (s := _stem(name, language))} for language in both]
     found = {stem: (sides[0][stem], sides[1][stem]) for stem in sorted(sides[0].keys() & sides[1].keys())}
-    if not asked:
-        return found
-    stem = next((stem for stem, names in found.items() if asked in names), "")
-    lone = next((n for n, side in enumerate(sides) if asked in side.values()), None)
-    if not stem and lone is not None:
-        missing = f"{_stem(asked, both[lone])}.{both[1 - lone]}"
-        raise UserError(f"{source.asked}: its other side, {missing}, is not beside it")
-    return {stem: found[stem]} if stem else {}
+    for n, stem in [(n, stem) for n, side in enumerate(sides) for stem in sorted(side) if stem not in found]:
+        name, missing = sides[n][stem], f"{posixpath.basename(stem)}.{both[1 - n]}"
+        if not asked or name == asked:
+            told = f"{source.uri}: {name} is there without its other side, {missing}"
+            raise UserError(f"{told}; put it beside it, or move {name} away")
+    return {stem: names for stem, names in found.items() if not asked or asked in names}
 
 
 def _stem(name: str, language: str) -> str:

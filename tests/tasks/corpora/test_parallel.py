@@ -151,7 +151,8 @@ def test_what_is_wrong_with_a_pair_is_a_reject(tmp_path):
     (lambda place: lines(place / "train.en", ["A dog."]), "sides of different length: .* 1 lines and .* 3 lines"),
     (lambda place: aligned(place, "odd"), "2 files say their splits by their names, but odd says none"),
     (lambda place: (place / "m.tmx").write_text("x"), "aligned files and TMX"),
-    (lambda place: (place / "train.de").unlink(), "is one table"),
+    (lambda place: (place / "train.de").unlink(), r"train\.en is there without its other side, train\.de"),
+    (lambda place: lines(place / "dev.de.gz", ["Hund."]), r"dev\.de\.gz is there without its other side, dev\.en"),
     (lambda place: lines(place / "train.en", ["A dog."], "utf-16"), "UTF-16"),
 ])  # fmt: skip
 def test_what_is_wrong_with_files_is_one_line(tmp_path, change, says):

@@ -1,5 +1,6 @@
 """Tokenizers that give back what they were given."""
 
+import io
 import random
 
 import pyarrow as pa
@@ -7,12 +8,14 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sentencepiece import SentencePieceTrainer
 
 from infra.artifact_store import new_draft
 from infra.errors import UserError
 from models.special_tokens import SPECIALS, UNK
 from tasks.text.normalization import NormalizationConfig, normalize_text
-from tasks.text.tokenizer import TokenizerConfig, fit_tokenizer, load_tokenizer, short_sentences
+from tasks.text.short_sentences import short_sentences
+from tasks.text.tokenizer import TokenizerConfig, fit_tokenizer, load_tokenizer
 
 TEXTS = ["the cat sat on the mat", "a dog's day", "ná m'ani nnye basabasayɛ", "zero one two three", "the dog sat"] * 20
 
@@ -40,8 +43,22 @@ def test_what_is_encoded_is_decoded(tmp_path, monkeypatch, kind, size):
 
 def test_impossible_vocabulary_is_one_line(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="vocabulary_size") as caught:
-        fit_tokenizer.fn(shards(tmp_path, monkeypatch), TokenizerConfig(kind="bpe", vocabulary_size=5000))
+        fit_tokenizer.fn(shards(tmp_path, monkeypatch), TokenizerConfig(kind="bpe", vocabulary_size=5))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+def test_texts_that_carry_fewer_pieces_give_what_they_carry(tmp_path, monkeypatch, capfd, kind):
+    """So many that one more is refused, and the same as by that number."""
+    given = shards(tmp_path, monkeypatch)
+    found = fit_tokenizer.fn(given, TokenizerConfig(kind=kind, vocabulary_size=5000))
+    size = len(load_tokenizer(found))
+    assert f"carry {size} pieces" in capfd.readouterr().err
+    assert fit_tokenizer.fn(given, TokenizerConfig(kind=kind, vocabulary_size=size)) == found
+    assert not capfd.readouterr().err
+    options = {"sentence_iterator": iter(TEXTS), "model_writer": io.BytesIO(), "model_type": kind, "minloglevel": 2}
+    with pytest.raises(RuntimeError, match="too high"):
+        SentencePieceTrainer.Train(vocab_size=size + 1, character_coverage=1.0, pad_id=3, **options)
 
 
 def test_no_text_left_is_named(tmp_path, monkeypatch):
@@ -79,7 +96,7 @@ def test_a_script_without_spaces_is_cut_between_characters(tmp_path, monkeypatch
 @given(st.lists(st.text(alphabet="abé", min_size=1)).map("\u2585".join), st.integers(1, 12))
 def test_what_is_cut_is_all_there(text, most):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tasks.text.tokenizer.SENTENCE_CHARACTERS", most)
+        patch.setattr("tasks.text.short_sentences.SENTENCE_CHARACTERS", most)
         pieces = list(short_sentences([text]))
     assert "".join("".join(pieces).split()) == "".join(text.replace("\u2585", " ").split())
     assert all(0 < len(piece) <= most for piece in pieces)

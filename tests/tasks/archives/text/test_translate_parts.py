@@ -165,6 +165,8 @@ def test_what_cannot_be_translated_is_told_and_kept(job, tmp_path):
         "no.parquet": b"PAR1 no",
         "half.txt.gz": gzip.compress(b"Good.\n" * 1000)[:-20],
         "plain.txt.gz": b"no gzip",
+        "bomb.txt.gz": gzip.compress(b"Go.\n" * (24 << 20), 9),
+        "line.txt.gz": gzip.compress(b"\0" * (40 << 20), 9),
     }
     for name, data in bad.items():
         (top / name).write_bytes(data)
@@ -186,6 +188,8 @@ def test_what_cannot_be_translated_is_told_and_kept(job, tmp_path):
         "no.parquet": "no Parquet",
         "half.txt.gz": "no sound gzip",
         "plain.txt.gz": "no sound gzip",
+        "bomb.txt.gz": "unpacks without end",
+        "line.txt.gz": "a line of",
         "numbers.parquet": "no column text,",
     }
     lines = {key: reason for key, reason in reasons.items() if key[1] is not None}
