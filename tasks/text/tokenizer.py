@@ -33,9 +33,10 @@ SOURCE = "source/"  # before the names of a source tokenizer's files, where the 
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerConfig:
-    """kind: what a token is. vocabulary_size: for words the most frequent so many, for BPE and unigram all ids,
-    fewer where the texts carry no more. minimum_count: for words, how often one has to be there. most_characters: for characters, how many there may be. specials: whether ids are kept for padding, sentence ends
-    and what is unknown; a stream of characters needs none of them.
+    """kind: what a token is. vocabulary_size: for words the most frequent so many, for BPE and unigram all ids, fewer
+    where the texts carry no more. minimum_count: for words, how often one has to be there. most_characters: for
+    characters, how many there may be. specials: whether ids are kept for padding, sentence ends and what is unknown; a
+    stream of characters needs none of them.
     """
 
     kind: Literal["characters", "words", "bpe", "unigram"] = "characters"
