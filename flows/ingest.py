@@ -33,8 +33,8 @@ from infra.processes import end_orphans
 from tasks.corpora.corpus_uri import Corpus, IngestConfig, corpus_kinds, fingerprint, parse_corpus
 from tasks.corpora.photo_row import PhotoIngestConfig
 from tasks.ingest.ingest_corpus import ingest_corpus
-from tasks.ingest.ingest_photos import ingest_photos
 from tasks.ingest.ingest_text import TextIngestConfig, ingest_text
+from tasks.ingest.photos.ingest_photos import ingest_photos
 from tasks.ingest.shard_jobs import TooManyRejects
 from tasks.ingest.summarize_ingest import summarize_ingest
 

@@ -1,4 +1,4 @@
-"""Trained models in Python: recognizers, translators, language models, classifiers, by their registered name.
+"""Trained models in Python: recognizers, translators, captioners, language models, classifiers, by registered name.
 
     import scriptorium
 
@@ -21,22 +21,28 @@ from typing import Any, NamedTuple, overload
 
 import numpy as np
 import torch
+from PIL import Image
 
+from flows.shared.evaluation_plan import load_captioner as captioner_of
 from flows.shared.transcription_plan import load_transcriber
 from flows.shared.translation_setup import load_translator as translator_of
-from infra import model_registry
+from infra import model_registry, storage
 from infra.errors import UserError
 from models.interface import Beam
 from tasks.audio.audio_values import Audio, to_audio_input, to_samples, to_samples_or_file
+from tasks.bundles.bundle_files import read_sight
 from tasks.bundles.model_bundle import Bundle, bundle_front_end, import_model, is_classifier, is_translator, load_bundle
 from tasks.decoding.alignment.forced_alignment import CTCAligner
+from tasks.decoding.caption_photos import Caption
 from tasks.decoding.classify_sequence import Classification, classify_sequence
 from tasks.decoding.generate_text import Prompt, generate_text
 from tasks.decoding.score_text import TextScore, load_text_model, score_text
 from tasks.decoding.streaming_recognizer import PartialTranscript, make_recognizer
 from tasks.decoding.translate import Translation
+from tasks.images.photo import BadPhoto
 from tasks.transcription.transcript import Transcript, Word
 
+PhotoGiven = str | os.PathLike[str] | bytes | Image.Image
 Settings = Mapping[str, Any] | Sequence[str]  # {"beam.width": 16}, or ["beam.width=16"], as --set takes them
 
 
@@ -140,6 +146,31 @@ class TranslationModel:
         return self._translator.score([source], [target])[0]
 
 
+class CaptioningModel:
+    """A captioner with its beam and its backbone. `load_captioner` makes one."""
+
+    def __init__(self, model: str, settings: Settings = ()) -> None:
+        self.name = model
+        self._captioner = captioner_of(model, _as_settings(settings))
+
+    def caption(self, photo: PhotoGiven) -> Caption:
+        """A photo, the path or bytes of a file, or as Pillow has it: text, n-best, and for each word where the model
+        looked. Raises UserError for what is no photo, or is damaged, too large or too small.
+        """
+        return self.caption_batch([photo])[0]
+
+    def caption_batch(self, photos: Sequence[PhotoGiven]) -> list[Caption]:
+        """Many at once."""
+        contents = [photo if isinstance(photo, bytes | Image.Image) else _read_photo(photo) for photo in photos]
+        captions = list[Caption]()
+        for photo, found in zip(photos, self._captioner.caption(contents, attention=True), strict=True):
+            if isinstance(found, BadPhoto):
+                name = "the bytes given" if isinstance(photo, bytes) else str(photo)
+                raise UserError(f"{name}: {found}")
+            captions.append(found)
+        return captions
+
+
 class LanguageModel:
     """A neural language model or an n-gram. `load_language_model` makes one."""
 
@@ -187,10 +218,10 @@ class Classifier:
 
 def load(
     model: str | os.PathLike[str], settings: Settings = ()
-) -> SpeechRecognizer | TranslationModel | LanguageModel | Classifier:
+) -> SpeechRecognizer | TranslationModel | CaptioningModel | LanguageModel | Classifier:
     """A model of any kind: NAME@ALIAS or NAME/VERSION in MLflow's registry, or the path of a bundle.
 
-    settings: of a recognizer or a translator, as --set of transcribe and translate takes them: {"beam.width": 16}.
+    settings: of a recognizer, a translator or a captioner, as --set of transcribe takes them: {"beam.width": 16}.
     Raises UserError where there is none, and for settings of another kind of model.
     """
     place = os.fspath(model)
@@ -199,8 +230,10 @@ def load(
         return SpeechRecognizer(place, settings)
     if artifact.kind == "bundle" and is_translator(artifact):
         return TranslationModel(place, settings)
+    if artifact.kind == "bundle" and read_sight(artifact):
+        return CaptioningModel(place, settings)
     if settings:
-        raise UserError(f"model {place}: neither a recognizer nor a translator, which settings are for")
+        raise UserError(f"model {place}: neither a recognizer nor a translator nor a captioner: they have settings")
     return Classifier(place) if artifact.kind == "bundle" and is_classifier(artifact) else LanguageModel(place)
 
 
@@ -214,6 +247,11 @@ def load_translator(model: str | os.PathLike[str], settings: Settings = ()) -> T
     return TranslationModel(os.fspath(model), settings)
 
 
+def load_captioner(model: str | os.PathLike[str], settings: Settings = ()) -> CaptioningModel:
+    """As `load`, for captioners alone."""
+    return CaptioningModel(os.fspath(model), settings)
+
+
 def load_language_model(model: str | os.PathLike[str]) -> LanguageModel:
     """As `load`, for language models alone."""
     return LanguageModel(os.fspath(model))
@@ -222,6 +260,14 @@ def load_language_model(model: str | os.PathLike[str]) -> LanguageModel:
 def load_classifier(model: str | os.PathLike[str]) -> Classifier:
     """As `load`, for classifiers alone."""
     return Classifier(os.fspath(model))
+
+
+def _read_photo(path: str | os.PathLike[str]) -> bytes:
+    place = os.fspath(path)
+    try:
+        return storage.read(place)
+    except OSError as error:
+        raise UserError(f"{place}: cannot be read ({error.strerror or error})") from error
 
 
 def _as_settings(settings: Settings) -> list[str]:

@@ -44,7 +44,9 @@ KEPT = 0.9  # of b from batch to batch
 class Config:
     """attention: to all places at once, or to one that is drawn. projection: of each a_i to so many features, 0 leaves
     it as it is. doubly_stochastic: lambda. dropout: of the mean annotation, of E y, of h where it is read out, and of
-    what L_o reads. annotation_dropout: of the a_i. tied: L_o is E.
+    what L_o reads. annotation_dropout: of the a_i. tied: L_o is E. coordinates: each a_i has the row and the column of
+    its place as well, from -1 to 1 (Liu et al. 2018, https://arxiv.org/abs/1807.03247): features of small parts of a
+    photo do not say where they are.
     """
 
     attention: Choice = "soft"
@@ -57,6 +59,7 @@ class Config:
     annotation_dropout: float = 0.0
     label_smoothing: float = 0.0
     tied: bool = False
+    coordinates: bool = False
     sampling: Sampling = Sampling()
 
     def __post_init__(self) -> None:
@@ -85,7 +88,8 @@ class ShowAttendTell(Captioner):
         super().__init__()
         self.config, self.sampling = config, config.sampling
         hidden, embedded, size = config.hidden_size, config.embedding_size, config.projection or source_size
-        self.project = nn.Linear(source_size, size) if config.projection else nn.Identity()
+        size += 2 * config.coordinates
+        self.project = nn.Linear(source_size, config.projection) if config.projection else nn.Identity()
         self.begin = nn.Linear(size, 2 * hidden)
         self.embedding = nn.Embedding(target_size, embedded)
         nn.init.normal_(self.embedding.weight, 0, embedded**-0.5)
@@ -103,6 +107,8 @@ class ShowAttendTell(Captioner):
         """Annotation vectors (B, L, D) to these with the keys of the attention, and h_0, c_0."""
         a = read_annotations(source)
         a = Padded(self.annotation_dropout(self.project(a.data)), a.lengths)
+        if self.config.coordinates:
+            a = append_coordinates(a)
         a = read_annotations(a)  # the projection has a bias
         h, c = self.begin(self.dropout(mean_annotation(a))).tanh().chunk(2, 1)
         return Memory((self.attention.prepare(a), h, c), a.lengths)
@@ -158,3 +164,13 @@ class ShowAttendTell(Captioner):
         b = torch.where(self.baseline.isnan(), mean, self.baseline)
         self.baseline.copy_(KEPT * b + (1 - KEPT) * mean)
         return loss + (loss.detach() - b) * (log_p - log_p.detach())
+
+
+def append_coordinates(annotations: Padded) -> Padded:
+    """Annotation vectors (B, L, D) of the L places of a square, row by row, to (B, L, D + 2)."""
+    a = annotations.data
+    places, side = torch.arange(a.shape[1], device=a.device), annotations.lengths.to(a.device).sqrt().ceil()[:, None]
+    row = (places / side.clamp(min=1)).floor()
+    where = torch.stack((row, places - row * side), -1)
+    where = (2 * where + 1) / side.clamp(min=1)[..., None] - 1
+    return Padded(torch.cat((a, where.to(a.dtype)), -1), annotations.lengths)

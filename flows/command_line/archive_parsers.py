@@ -6,6 +6,7 @@ from flows.command_line.source_help import module_description
 TRANSCRIPT_FORMATS = ("txt", "json", "srt", "vtt", "ctm", "textgrid", "trn")
 ARCHIVE_FORMATS = ("parquet", "jsonl", *TRANSCRIPT_FORMATS)
 TRANSLATION_FORMATS = ("parquet", "document")
+CAPTION_FORMATS = ("parquet", "jsonl", "txt")
 
 
 def transcribe_archive_parser() -> Parser:
@@ -42,6 +43,18 @@ def translate_archive_parser() -> Parser:
     for side in ("source", "target"):
         words = f"--set {side}_language=; by default as the model was trained"
         parser.add_argument(f"--{side}-language", default="", metavar="TAG", help=words)
+    parser.add_argument("--dry-run", action="store_true", help="list and estimate, and do nothing")
+    parser.add_argument("--cost-per-hour", type=float, default=0.0, metavar="MONEY", help="of a worker")
+    return with_settings(parser)
+
+
+def caption_archive_parser() -> Parser:
+    parser = model_command("caption_archive")
+    parser.add_argument("--source", required=True, metavar="URI", help="what is to be captioned")
+    parser.add_argument("--output", required=True, metavar="URI", help="a folder or s3:// prefix")
+    formats = "parquet, which is always written, jsonl, and txt: a file beside each photo's name; parquet by default"
+    parser.add_argument("--formats", default="parquet", metavar="NAME[,NAME...]", help=formats)
+    parser.add_argument("--workers", type=int, default=1, help="cores, or GPUs where there are any; 1 by default")
     parser.add_argument("--dry-run", action="store_true", help="list and estimate, and do nothing")
     parser.add_argument("--cost-per-hour", type=float, default=0.0, metavar="MONEY", help="of a worker")
     return with_settings(parser)

@@ -33,6 +33,7 @@ COMMANDS: dict[str, dict[str, str]] = {
         "translate": "flows.translate",
         "translate-archive": "flows.translate_archive",
         "evaluate-archive": "flows.evaluate_archive",
+        "caption-archive": "flows.caption_archive",
         "listen": "flows.listen",
         "align": "flows.align",
         "generate": "flows.generate",

@@ -11,6 +11,7 @@ from typing import Any
 from flows.command_line.archive_parsers import (
     TRANSCRIPT_FORMATS,
     add_resources,
+    caption_archive_parser,
     evaluate_archive_parser,
     model_command,
     transcribe_archive_parser,
@@ -210,6 +211,7 @@ PARSERS: dict[str, Callable[[], Parser]] = {
     "flows.transcribe_archive": transcribe_archive_parser,
     "flows.translate_archive": translate_archive_parser,
     "flows.evaluate_archive": evaluate_archive_parser,
+    "flows.caption_archive": caption_archive_parser,
     "flows.listen": listen_parser,
     "flows.align": align_parser,
     "flows.ingest": ingest_parser,

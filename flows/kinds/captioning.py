@@ -18,7 +18,7 @@ from tasks.decoding.decode_speech import DecodingConfig
 from tasks.features.backbone_weights import prepare_front_end
 from tasks.features.extract_image_features import extract_image_features
 from tasks.ingest.ingest_corpus import list_splits
-from tasks.ingest.ingest_photos import ingest_photos
+from tasks.ingest.photos.ingest_photos import ingest_photos
 from tasks.reports.report_captions import CaptionPage, report_captions
 from tasks.scoring.captions.evaluate_captions import CaptionContext, evaluate_captions
 from tasks.text.caption_vocabulary import fit_caption_tokenizer

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flows.python_api import (
+        CaptioningModel,
         Classification,
         Classifier,
         LanguageModel,
@@ -20,17 +21,22 @@ if TYPE_CHECKING:
         StreamedTranscript,
         TranslationModel,
         load,
+        load_captioner,
         load_classifier,
         load_language_model,
         load_recognizer,
         load_translator,
     )
     from infra.errors import UserError
+    from tasks.decoding.caption_photos import Caption, CaptionWord
     from tasks.decoding.score_text import TextScore
     from tasks.decoding.translate import Translation
     from tasks.transcription.transcript import Segment, Transcript, Word
 
 __all__ = [
+    "Caption",
+    "CaptionWord",
+    "CaptioningModel",
     "Classification",
     "Classifier",
     "LanguageModel",
@@ -45,6 +51,7 @@ __all__ = [
     "UserError",
     "Word",
     "load",
+    "load_captioner",
     "load_classifier",
     "load_language_model",
     "load_recognizer",
@@ -52,6 +59,7 @@ __all__ = [
 ]
 _HOMES = {"UserError": "infra.errors", "TextScore": "tasks.decoding.score_text"}
 _HOMES |= {"Translation": "tasks.decoding.translate"}
+_HOMES |= dict.fromkeys(("Caption", "CaptionWord"), "tasks.decoding.caption_photos")
 _HOMES |= dict.fromkeys(("Segment", "Transcript", "Word"), "tasks.transcription.transcript")
 _PACKAGES = ("infra", "models", "tasks", "flows")
 

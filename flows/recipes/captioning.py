@@ -23,12 +23,17 @@ def show_attend_tell_demo() -> CaptioningRecipe:
     return CaptioningRecipe(
         ingest=PhotoIngestConfig(shard_mb=2, near_bits=0),
         tokens=replace(CAPTION_TOKENS, minimum_count=1),
-        features=ImageFrontEnd(stride=16),
+        features=ImageFrontEnd(size=112, stride=8),  # small things are a few places apart, and seen at each of them
         model=show_attend_tell.Config(
-            embedding_size=64, hidden_size=192, attention_size=128, doubly_stochastic=0.0, dropout=0.1
+            embedding_size=64,
+            hidden_size=192,
+            attention_size=64,
+            coordinates=True,
+            doubly_stochastic=0.0,
+            dropout=0.1,
         ),
-        batching=BATCHES,
-        fit=one_cycle(epochs=30, learning_rate=3e-3, best_by="loss"),
+        batching=replace(BATCHES, utterances_per_batch=32),
+        fit=one_cycle(epochs=40, learning_rate=3e-3, best_by="loss"),
         beam=Beam(width=3),
     )
 

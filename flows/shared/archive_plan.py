@@ -1,4 +1,4 @@
-"""What `--set` may replace of how an archive is worked on, and the job that does it: recordings, and documents."""
+"""What `--set` may replace of how an archive is worked on, and the job that does it: recordings, documents, photos."""
 
 import hashlib
 import json
@@ -15,6 +15,8 @@ from infra.artifact_store import Artifact
 from infra.errors import UserError
 from models.interface import Beam, Classifier, Decoder, LanguageModel
 from tasks.archives.output_store import OutputStore
+from tasks.archives.photos.caption_parts import CaptionJob
+from tasks.archives.photos.caption_tables import CAPTION_FORMATS
 from tasks.archives.plan_work import Work
 from tasks.archives.text.cut_documents import TextPartConfig
 from tasks.archives.text.translate_parts import TRANSLATION_FORMATS, TranslationJob
@@ -24,10 +26,12 @@ from tasks.archives.work_list import PartConfig
 from tasks.batches.batch_sampler import BatchingConfig
 from tasks.bundles.bundle_files import TRAINING, read_beam, read_object
 from tasks.bundles.model_bundle import check_golden_outputs, import_model, load_bundle
+from tasks.decoding.caption_photos import require_captioner
 from tasks.decoding.translate import TranslationConfig
 from tasks.documents.document import DocumentConfig, Split
 from tasks.documents.formats import suffix_of
 from tasks.documents.tmx import same
+from tasks.images.photo import PIXELS
 from tasks.steps.pipeline_step import canonical
 
 LANGUAGE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*")  # a BCP 47 tag
@@ -131,6 +135,51 @@ def plan_translation_archive(
         length_ratio=plan.length_ratio,
     )
     identity = {"kind": "translations", "model": bundle.digest, "decoding": decoding, "formats": list(formats)}
+    provenance = {"bundle": bundle.digest, "config": told} | model_registry.trace_bundle(bundle.digest)
+    return plan, job, OutputStore(_output_uri(output), identity, provenance)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionArchivePlan:
+    """beam: of the search. batch: photos that are looked at and searched at once. max_pixels: a photo with more is
+    refused undecoded. error_budget: the share of photos that may fail; the others are done in any case. cost_per_hour:
+    of a worker, for the estimate. parts: how much is committed at a time.
+    """
+
+    beam: Beam
+    batch: int = 32
+    max_pixels: int = PIXELS
+    error_budget: float = 0.05
+    cost_per_hour: float = 0.0
+    parts: PartConfig = field(default_factory=PartConfig)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.error_budget <= 1:
+            raise ValueError("error_budget is a share, from 0 to 1")
+        if self.cost_per_hour < 0 or min(self.batch, self.max_pixels) < 1:
+            raise ValueError("cost_per_hour is not negative, batch and max_pixels are at least 1")
+
+
+def plan_caption_archive(
+    model: str, output: str, formats: tuple[str, ...], settings: Sequence[str]
+) -> tuple[CaptionArchivePlan, CaptionJob, OutputStore]:
+    """Raises UserError for another kind of model, and for a format or a setting that there is not."""
+    _check_output(output, formats, CAPTION_FORMATS)
+    bundle = import_model(model_registry.resolve_model(model))
+    require_captioner(bundle)
+    plan = override(CaptionArchivePlan(beam=read_beam(bundle)), settings)
+    check_golden_outputs(bundle, plan.beam)
+    told = [canonical(plan.beam), plan.batch, plan.max_pixels]
+    decoding = hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    job = CaptionJob(
+        bundle=bundle,
+        beam=plan.beam,
+        batch=plan.batch,
+        formats=formats,
+        decoding=decoding,
+        max_pixels=plan.max_pixels,
+    )
+    identity = {"kind": "captions", "model": bundle.digest, "decoding": decoding, "formats": list(formats)}
     provenance = {"bundle": bundle.digest, "config": told} | model_registry.trace_bundle(bundle.digest)
     return plan, job, OutputStore(_output_uri(output), identity, provenance)
 

@@ -1,8 +1,11 @@
 """What `--set` may replace of a trained model, and the model with it: its search, its adaptation, how a text is cut."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from flows.shared.overrides import override
+from infra import model_registry
 from infra.artifact_store import Artifact
 from infra.errors import UserError
 from models.interface import Beam
@@ -19,12 +22,14 @@ from tasks.bundles.bundle_files import read_beam, read_languages, read_training
 from tasks.bundles.model_bundle import (
     bundle_front_end,
     check_golden_outputs,
+    import_model,
     is_classifier,
     load_bundle,
 )
 from tasks.bundles.speaker_batch_norm import AdaptationConfig
 from tasks.corpora.corpus_uri import IngestConfig
 from tasks.corpora.photo_row import PhotoIngestConfig
+from tasks.decoding.caption_photos import PhotoCaptioner, require_captioner
 from tasks.ingest.ingest_text import TextIngestConfig
 from tasks.ngram.train_ngram import open_ngram
 from tasks.scoring.evaluate_asr import ScoringConfig
@@ -85,6 +90,18 @@ class CaptionPlan:
     scoring: ScoringConfig = field(default_factory=ScoringConfig)
 
 
+@dataclass(frozen=True, kw_only=True)
+class CaptionSettings:
+    """What `--set` may replace where photos are captioned without references. batch: photos at once, at most."""
+
+    beam: Beam
+    batch: int = 32
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise ValueError(f"batch is 1 or more, not {self.batch}")
+
+
 def classifier_plan(bundle: Artifact) -> EvaluationPlan:
     return EvaluationPlan(adapt=bundle_adaptation(bundle))
 
@@ -120,6 +137,17 @@ def check_search(bundle: Artifact, plan: CaptionPlan) -> Artifact:
     """The bundle. Raises UserError for a beam that its search does not take."""
     check_golden_outputs(bundle, plan.beam)
     return bundle
+
+
+def load_captioner(model: str, settings: Sequence[str] = ()) -> PhotoCaptioner:
+    """A captioner, NAME@ALIAS or the path of a bundle, with settings as `--set` takes them.
+
+    Raises UserError for another kind of model, and for a setting that it does not take.
+    """
+    bundle = import_model(model_registry.resolve_model(model))
+    require_captioner(bundle)
+    plan = override(CaptionSettings(beam=read_beam(bundle)), settings)
+    return PhotoCaptioner(bundle, plan.beam, plan.batch)
 
 
 def text_plan(bundle: Artifact) -> TextPlan:

@@ -91,7 +91,8 @@ def take_inventory() -> Inventory:
             one.made = max(one.made, entry.modified)
     for path in storage.list_files(storage.join(root, NOTES)):
         _read_note(found, storage.join(root, NOTES, path))
-    for path in storage.list_files(storage.join(root, DATASETS)):
+    heads = (path for path in storage.list_files(storage.join(root, DATASETS)) if path.endswith(".json"))
+    for path in heads:
         place = storage.join(root, DATASETS, path)
         told = parse_json(storage.read(place), place)
         if one := found.artifacts.get(_name("dataset", str(told.get("digest", "")))):

@@ -10,13 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from infra.artifact_store import DRAFTS
 from infra.errors import UserError
 from infra.staging.cluster import BUCKET, Cluster
 from infra.staging.flow_runs import TRAINING, name_parameters
 
 AWAY_SECONDS = 15
 PATIENCE_SECONDS = 1200  # for a training to begin, and to end
-POLL_SECONDS = 3
+POLL_SECONDS = 1
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 COMPARED = {"shards", "features", "tokenizer", "bundle", "transcripts", "scores"}  # a report holds how long it took
 ASK = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=30).read().decode())"
@@ -41,8 +42,9 @@ def run_fault(cluster: Cluster, fault: Callable[[Cluster], None], undisturbed: s
 
 def upgrade(cluster: Cluster) -> None:
     """upgrade while it trains"""
-    later = start_run(cluster, "train-asr/local", {**TRAINING[1], "model_name": "waited"}, "artifacts", wait=30)
-    for name in ("worker", "mlflow", "prefect"):
+    cluster.stop("worker")
+    later = start_run(cluster, TRAINING[0], TRAINING[1] | {"model_name": "waited"}, "artifacts")  # nobody takes it yet
+    for name in ("mlflow", "prefect"):
         cluster.stop(name)
     cluster.start("prefect", "mlflow")
     cluster.await_ready("prefect", "mlflow")
@@ -64,13 +66,11 @@ def lose_node(cluster: Cluster) -> None:
     cluster.kill("ray-worker")
 
 
-def start_run(cluster: Cluster, name: str, parameters: dict[str, Any], root: str, wait: int = 0) -> str:
-    """The id of a run with an artifact root of its own, started in `wait` seconds."""
+def start_run(cluster: Cluster, name: str, parameters: dict[str, Any], root: str) -> str:
+    """The id of a run with an artifact root of its own."""
     variables = json.dumps({"SCRIPTORIUM_ARTIFACTS": f"s3://{BUCKET}/{root}"})
     given = [*name_parameters(parameters), "--job-variable", f"env={variables}"]
-    if wait:
-        given += ["--start-in", f"{wait} seconds"]
-    with cluster.run("worker", ["prefect", "deployment", "run", name, *given]) as asked:
+    with cluster.run("ray", ["prefect", "deployment", "run", name, *given]) as asked:
         said, _ = asked.communicate()
     ids = [line.rpartition("UUID: ")[2].strip() for line in said.splitlines() if "UUID: " in line]
     if asked.returncode or not ids:
@@ -81,10 +81,16 @@ def start_run(cluster: Cluster, name: str, parameters: dict[str, Any], root: str
 def await_training(cluster: Cluster, run: str, root: Path) -> None:
     """Return when an epoch is done, of several."""
     limit = time.monotonic() + PATIENCE_SECONDS
-    while not any(json.loads(told.read_bytes())["epoch"] for told in root.glob(".drafts/bundle-*/progress.json")):
+    while not epochs_done(root):
         if (state := run_state(cluster, run)) in ENDED or time.monotonic() > limit:
             raise UserError(f"run {run} is {state or 'unknown'} before it trains; see {cluster.log('worker')}")
         time.sleep(POLL_SECONDS)
+
+
+def epochs_done(root: Path) -> int:
+    """By the training below a root; 0 where there is none, or the S3 server is just writing what it says."""
+    told = [progress.read_bytes() for progress in root.glob(f"{DRAFTS}/*/progress.json")]
+    return max((json.loads(content)["epoch"] for content in told if content), default=0)
 
 
 def await_green(cluster: Cluster, run: str) -> None:
@@ -97,7 +103,7 @@ def await_green(cluster: Cluster, run: str) -> None:
 
 def run_state(cluster: Cluster, run: str) -> str:
     """As Prefect calls it; empty where the server does not answer."""
-    with cluster.run("worker", ["python", "-c", ASK, f"http://prefect:4200/api/flow_runs/{run}"]) as asked:
+    with cluster.run("ray", ["python", "-c", ASK, f"http://prefect:4200/api/flow_runs/{run}"]) as asked:
         said, _ = asked.communicate()
     return "" if asked.returncode else json.loads(said)["state_type"]
 

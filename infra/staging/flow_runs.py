@@ -6,11 +6,15 @@ from typing import Any
 
 from infra.errors import UserError
 from infra.staging.cluster import BUCKET, Cluster
-from infra.staging.inputs import LOCALE
+from infra.staging.inputs import LOCALE, RELEASES
 
-# A network that is quick rather than good.
-SMALL = ["fit.epochs=2", "model.hidden_size=32", "model.layers=1", "features.mels=20", "beam.width=1"]
-TRAINING = ("train-asr/local", {"settings": SMALL, "workers": 2})
+FIRST = next(iter(RELEASES))
+# A network that is quick rather than good, and epochs enough for something to happen between two.
+SMALL = ["fit.epochs=10", "model.hidden_size=32", "model.layers=1", "features.mels=20", "beam.width=1"]
+TRAINING = (
+    "train-asr/local",
+    {"corpus": f"commonvoice:s3://{BUCKET}/releases/{FIRST}/{LOCALE}", "settings": SMALL, "workers": 2},
+)
 FLOWS: tuple[tuple[str, dict[str, Any]], ...] = (
     TRAINING,
     (

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from infra.errors import UserError
 
-RELEASES = {"cv-corpus-20.0-2024-12-06": 120, "cv-corpus-21.0-2025-03-14": 160}  # clips of training
-HELD_OUT = {"dev": 40, "test": 40}
+RELEASES = {"cv-corpus-20.0-2024-12-06": 96, "cv-corpus-21.0-2025-03-14": 128}  # clips of training
+HELD_OUT = {"dev": 24, "test": 24}
 RECORDINGS = 6
 LOCALE = "en"
 

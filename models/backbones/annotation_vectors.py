@@ -1,7 +1,8 @@
-"""Photos to annotation vectors: what a network for ImageNet says of each place of its last, or last but one, stage.
+"""Photos to annotation vectors: what a network for ImageNet says of each place of one of its last stages.
 
 a_i, i = 1 .. L: the columns of a feature map (B, D, H / s, W / s), row by row (Xu et al. 2015, section 3.1.1); s is the
-stride of the stage, 16 or 32 pixels. At 224 x 224 pixels that is L = 196 or 49.
+stride of the stage, 16 or 32 pixels; of EfficientNet-Lite0 also 8, where small things that are near are still apart.
+At 224 x 224 pixels that is L = 196, 49 or 784.
 
 efficientnet_lite0      models/backbones/efficientnet_lite.py
 resnet50, resnet101     He et al. 2016, https://arxiv.org/abs/1512.03385; torchvision
@@ -35,8 +36,9 @@ def _torchvision(name: str, options: dict[str, Any] | None = None) -> Callable[[
 
 
 RESNET: Stages = {16: ("layer3", 1024), 32: ("layer4", 2048)}
+LITE0: Stages = {8: ("_blocks.4", 40), 16: ("_blocks.10", 112), 32: ("_conv_head", 1280)}
 NETWORKS = {
-    "efficientnet_lite0": Network(EfficientNetLite0, {16: ("_blocks.10", 112), 32: ("_conv_head", 1280)}),
+    "efficientnet_lite0": Network(EfficientNetLite0, LITE0),
     "resnet50": Network(_torchvision("resnet50"), RESNET),
     "resnet101": Network(_torchvision("resnet101"), RESNET),
     "googlenet": Network(

@@ -24,7 +24,7 @@ STAGES = (
     (1, 3, 1, 6, 320),
 )
 STEM, HEAD, CLASSES = 32, 1280, 1000
-BLOCKS_TO_STRIDE_16 = 11
+BLOCKS_TO_STRIDE = {8: 5, 16: 11}
 EPSILON, MOMENTUM, DROPOUT = 1e-3, 0.01, 0.2
 
 
@@ -94,11 +94,11 @@ class EfficientNetLite0(nn.Module):
         self._fc = nn.Linear(HEAD, CLASSES)
 
     def feature_map(self, images: Tensor, stride: int = 32) -> Tensor:
-        """Images (B, 3, H, W) to (B, 112, H / 16, W / 16), or (B, 1280, H / 32, W / 32)."""
+        """Images (B, 3, H, W) to (B, D, H / stride, W / stride), D 40, 112 and 1280 for a stride of 8, 16 and 32."""
         x = relu6(normalize(images, self._conv_stem, self._bn0))
-        for block in list(self._blocks)[: BLOCKS_TO_STRIDE_16 if stride == 16 else None]:
+        for block in list(self._blocks)[: BLOCKS_TO_STRIDE.get(stride)]:
             x = block(x)
-        return x if stride == 16 else relu6(normalize(x, self._conv_head, self._bn1))
+        return x if stride in BLOCKS_TO_STRIDE else relu6(normalize(x, self._conv_head, self._bn1))
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (B, 3, H, W) to the logits (B, 1000) of ImageNet's classes."""

@@ -17,7 +17,8 @@ from tasks.archives.work_list import Part
 
 class Unit(NamedTuple):
     """What an amount of work is told in. name: of one. amount, rate: what results call it, in all and a second. large,
-    in_large: a unit for people, and how many of one it is.
+    in_large: a unit for people, and how many of one it is. work: what people call all of it. each: the amount of every
+    file, 0 where they differ.
     """
 
     name: str
@@ -25,10 +26,17 @@ class Unit(NamedTuple):
     rate: str
     large: str
     in_large: float
+    work: str
+    each: float = 0.0
+
+    def told(self, amount: float) -> str:
+        """For people."""
+        return f"{amount / self.in_large:,.{0 if self.each else 2}f} {self.large}"
 
 
-AUDIO = Unit("s of audio", "seconds", "audio_seconds_a_second", "h", 3600.0)
-TEXT = Unit("tokens", "tokens", "tokens_a_second", "M tokens", 1e6)
+AUDIO = Unit("s of audio", "seconds", "audio_seconds_a_second", "h", 3600.0, "audio")
+TEXT = Unit("tokens", "tokens", "tokens_a_second", "M tokens", 1e6, "text")
+PHOTOS = Unit("photos", "photos", "photos_a_second", "photos", 1.0, "photos", each=1.0)
 
 
 class JobBatch(NamedTuple):

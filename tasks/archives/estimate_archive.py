@@ -57,6 +57,7 @@ def estimate_archive(
     unit, length = how or (AUDIO, header_seconds)
     items = [item for item in work.items if not item.problem]
     amount, rate = _measure_apart(job, items, length) if items else Measured()
+    amount = unit.each * len(items) or amount
     hours = amount / rate / workers / 3600 if rate else 0.0
     return {
         "source": readable(work.source),
@@ -180,8 +181,7 @@ def text_estimate(told: dict[str, Any], unit: Unit = AUDIO) -> str:
     if told["ignored"]:
         shown = ", ".join(f"{count:,} {suffix}" for suffix, count in list(told["ignored"].items())[:6])
         lines.append(f"ignored     {shown}")
-    kind = "audio" if unit is AUDIO else "text"
-    lines.append(f"{kind:<12}about {told[unit.amount] / unit.in_large:,.2f} {unit.large}")
+    lines.append(f"{unit.work:<12}about {unit.told(told[unit.amount])}")
     if told[unit.rate]:
         cost = f", cost {told['cost']:,.2f}" if told["cost"] else ""
         speed = f"{told[unit.rate]:,.0f} {unit.name} a second on {told['workers']} workers"

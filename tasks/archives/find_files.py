@@ -23,8 +23,9 @@ from tasks.archives.work_list import WorkItem, readable
 from tasks.corpora.archive_format import NAMED_SO, archive_format
 from tasks.corpora.archive_index import unpack_archive
 from tasks.corpora.archive_members import index_plain_tar
-from tasks.corpora.column_names import find_columns
+from tasks.corpora.column_names import find_column, find_columns
 from tasks.corpora.corpus_files import LEFTOVERS, CorpusFiles
+from tasks.corpora.readers.captions import IMAGE
 from tasks.corpora.table_rows import read_rows
 
 LISTS, TABLES = (".txt", ".list", ".lst"), (".csv", ".tsv", ".jsonl", ".json")
@@ -67,7 +68,11 @@ def find_files(source: str, suffixes: Collection[str]) -> Found:
 
 
 def _examples(suffixes: Collection[str]) -> str:
-    known = [name for name in ("wav", "flac", "mp3", "txt", "jsonl", "parquet", "tmx", "md") if name in suffixes]
+    known = [
+        name
+        for name in ("wav", "flac", "mp3", "jpg", "png", "txt", "jsonl", "parquet", "tmx", "md")
+        if name in suffixes
+    ]
     return ", ".join(f".{name}" for name in (known or sorted(suffixes))[:5])
 
 
@@ -98,7 +103,7 @@ def _in_file(
         yield _whole(source, entry, name)
     elif lower.endswith((*LISTS, *TABLES, ".parquet")):
         folder = source.rpartition("/")[0] or ("" if storage.is_s3(source) else ".")
-        for line in dict.fromkeys(_named_in(source)):
+        for line in dict.fromkeys(_named_in(source, suffixes)):
             item = _one(line if line.startswith(("/", "s3://")) else storage.join(folder, line), line)
             if item.problem == ABSENT and line.startswith("#") and lower.endswith(LISTS):
                 ignored["(comment)"] += 1
@@ -150,7 +155,7 @@ def _members(place: str, entry: storage.FileStat, name: str) -> Iterator[WorkIte
     if plain:
         located: dict[str, tuple[str, int, int]] = {n: found for n, found, _ in index_plain_tar(place)}
     else:
-        located = unpack_archive(place, open_draft("pieces", _key(place, entry)))
+        located = unpack_archive(place, open_draft("pieces", _key(place, entry))).files
     for member, (uri, offset, size) in located.items():
         whole, told = f"{name}/{member}", f"{readable(place)}/{readable(member)}"
         yield WorkItem(told, uri, size, entry.version, offset, name=whole)
@@ -160,8 +165,10 @@ def _key(place: str, entry: storage.FileStat) -> str:
     return hashlib.sha256(f"{readable(place)} {entry.version}".encode()).hexdigest()[:32]
 
 
-def _named_in(source: str) -> Iterator[str]:
-    """The paths in a list, one a line, or in the column of a table that names files."""
+def _named_in(source: str, suffixes: Collection[str]) -> Iterator[str]:
+    """The paths in a list, one a line, or in the column of a table that names files; of a recording and a photo that
+    one row names, the one that is wanted.
+    """
     lower = source.lower()
     if lower.endswith(LISTS):
         data = storage.read(source).removeprefix(codecs.BOM_UTF8)
@@ -179,19 +186,26 @@ def _named_in(source: str) -> Iterator[str]:
         else read_rows(CorpusFiles(folder or ".", {name: (source, 0, len(storage.read(source)))}), name)
     )
     for number, row in rows:
-        columns = () if isinstance(row, str) else find_columns(tuple(row)).audio
-        value = None if isinstance(row, str) or not columns else row[columns[0]]
+        values = [] if isinstance(row, str) else [row[name] for name in _file_columns(tuple(row))]
+        wanted = (value for value in values if isinstance(value, str) and _is_wanted(value, suffixes))
+        value = next(wanted, values[0] if values else None)
         if not isinstance(value, str) or not value:
-            what = row if isinstance(row, str) else "no file in it; a column audio_filepath, audio, path or file has it"
+            names = "audio_filepath, audio, image, path or file"
+            what = row if isinstance(row, str) else f"no file in it; a column {names} has it"
             raise UserError(f"{readable(source)}, row {number}: {what}")
         yield value
+
+
+def _file_columns(names: tuple[str, ...]) -> list[str]:
+    """The one that names a recording, and the one that names a photo."""
+    photos = filter(None, (find_column(names, wanted) for wanted in IMAGE))
+    return list(dict.fromkeys([*find_columns(names).audio[:1], *list(photos)[:1]]))
 
 
 def _parquet_rows(source: str) -> Iterator[tuple[int, dict[str, Any]]]:
     with explain_bad_file(readable(source)), storage.open_binary(source) as file:
         names = pq.ParquetFile(file).schema_arrow.names
-        columns = find_columns(tuple(names)).audio[:1]
-        table = pq.ParquetFile(file).read(list(columns))
+        table = pq.ParquetFile(file).read(_file_columns(tuple(names)))
     yield from enumerate(table.to_pylist(), 1)
 
 

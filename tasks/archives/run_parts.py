@@ -91,6 +91,5 @@ class _Following:
         rate = summary.amount / max(now, 1e-9)
         failed = int(summary.counts.get("quarantined", 0))
         unit = self.run.unit
-        done = f"{summary.amount / unit.in_large:.2f} {unit.large}"
-        told = f"{done}, {rate:,.0f} {unit.name} a second, {failed} failed"
+        told = f"{unit.told(summary.amount)}, {rate:,.0f} {unit.name} a second, {failed} failed"
         self.progress.advance(plan["amount"], told)

@@ -1,13 +1,13 @@
 """The tables and files that a transcribed part is written as: a row a segment, an interval, a file, a failure."""
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from tasks.archives.output_store import PartResult
+from tasks.archives.work_list import sidecar_name
 from tasks.steps.parquet_io import to_parquet
 from tasks.transcription.transcript import Transcript
 from tasks.transcription.transcript_formats import FORMATS, format_transcript
@@ -164,15 +164,8 @@ def _files(
     for how in formats:
         if how == "jsonl":
             lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in segments)
-            written[_place("jsonl", name, ".jsonl")] = "".join(lines).encode()
+            written[sidecar_name("jsonl", name, ".jsonl")] = "".join(lines).encode()
         elif how != "parquet":
             text = format_transcript(transcript, name.rpartition("/")[2], how)
-            written[_place(how, name, FORMATS[how][0])] = text.encode()
+            written[sidecar_name(how, name, FORMATS[how][0])] = text.encode()
     return written
-
-
-def _place(folder: str, name: str, suffix: str) -> str:
-    """No folder there is called as a file may be: of recordings `a.wav` and `a.wav.srt/b.wav`, one would be in the way
-    of the other.
-    """
-    return f"{folder}/" + re.sub(rf"({re.escape(suffix)}_*)(?=/)", r"\1_", name, flags=re.IGNORECASE) + suffix

@@ -176,6 +176,13 @@ def _safe_part(part: str) -> str:
     return f"{plain.encode()[: LONGEST_NAME - 9].decode(errors='ignore')}~{_digest(part)}"
 
 
+def sidecar_name(folder: str, name: str, suffix: str) -> str:
+    """Of a file that is written of an item. No folder there is called as a file may be: of recordings `a.wav` and
+    `a.wav.srt/b.wav`, one would be in the way of the other.
+    """
+    return f"{folder}/" + re.sub(rf"({re.escape(suffix)}_*)(?=/)", r"\1_", name, flags=re.IGNORECASE) + suffix
+
+
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:8]
 

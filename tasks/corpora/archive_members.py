@@ -81,12 +81,13 @@ def index_plain_tar(uri: str, read: tuple[str, ...] = ()) -> Iterator[tuple[str,
 
 
 def _tar_members(uri: str, file: BinaryIO, compression: str) -> Iterator[Member]:
-    packed = file.seek(0, os.SEEK_END)
+    packed, places = file.seek(0, os.SEEK_END), _written_places()
     file.seek(0)
     stream = _Bounded(uri, COMPRESSED[compression][1](file) if compression in COMPRESSED else file)
     tar = _Tar.open(fileobj=stream, mode="r|", **_Tar.READ)  # type: ignore[call-overload]  (all it asks is read)
     for name, member in _listed(uri, tar):
-        check_size(uri, name, stream.total + member.size, packed, member.size)
+        check_size(uri, name, stream.total + member.size, packed)
+        check_room(uri, name, member.size, places)
         stream.expect(name, member.size)
         content = tar.extractfile(member)
         assert content is not None  # a regular file, as was checked
@@ -171,7 +172,7 @@ class _Bounded:
 
 
 def _zip_members(uri: str, file: BinaryIO) -> Iterator[Member]:
-    packed = file.seek(0, os.SEEK_END)
+    packed, places = file.seek(0, os.SEEK_END), _written_places()
     with zipfile.ZipFile(file) as archive:
         total = 0
         for member in archive.infolist():
@@ -186,7 +187,8 @@ def _zip_members(uri: str, file: BinaryIO) -> Iterator[Member]:
                 told = f"is compressed by method {member.compress_type}, which is not read here"
                 raise UserError(f"{uri}: member {name!r} {told}; unpack it and name the folder")
             total += member.file_size
-            check_size(uri, name, total, packed, member.file_size)
+            check_size(uri, name, total, packed)
+            check_room(uri, name, member.file_size, places)
             with archive.open(member) as content:
                 yield name, member.file_size, content
 
@@ -220,15 +222,24 @@ def check_name(uri: str, name: str) -> str:
     return "/".join(part for part in parts if part not in {"", "."})
 
 
-def check_size(uri: str, name: str, total: int, packed: int, size: int) -> None:
-    """Raises UserError where the contents so far are too large for the archive, or the next one for the disk."""
+def check_size(uri: str, name: str, total: int, packed: int) -> None:
+    """Raises UserError where the contents so far are too large for the archive."""
     if total > RATIO * packed + ALLOWANCE_BYTES:
         raise UserError(
             f"{uri}: at member {name!r} it has unpacked to {total >> 20} MB, more than {RATIO} times its size; "
             "unpack it yourself and name the folder if that is right"
         )
+
+
+def _written_places() -> list[str]:
+    """Folders of this machine that contents are written to."""
     places = {tempfile.gettempdir(), settings().root} - {""}
-    for place in (p for p in places if not storage.is_s3(p) and os.path.exists(p)):
+    return [place for place in places if not storage.is_s3(place) and os.path.exists(place)]
+
+
+def check_room(uri: str, name: str, size: int, places: list[str]) -> None:
+    """Raises UserError where a member is too large for the disk of one of these folders."""
+    for place in places:
         disk = shutil.disk_usage(place)
         if size > disk.free - KEPT_FREE_BYTES:
             raise UserError(f"{uri}: member {name!r} ({size >> 20} MB) does not fit on the disk of {place}; make room")

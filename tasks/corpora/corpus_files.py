@@ -11,7 +11,7 @@ import posixpath
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from infra import storage
 from infra.artifact_store import Draft
 from infra.errors import UserError
 from tasks.corpora.archive_format import archive_format
-from tasks.corpora.archive_index import shard_member, unpack_archive, unpack_shards, write_pieces
+from tasks.corpora.archive_index import Members, shard_member, unpack_archive, unpack_shards, write_pieces
 from tasks.corpora.archive_members import index_plain_tar, readable_name
 from tasks.corpora.corpus_uri import SHARDED, Corpus, expand_shards
 
@@ -37,7 +37,9 @@ class CorpusFiles:
     """uri: what messages name. files: name to (URI, offset, size), the URI empty where it is the name's own.
     asked: the one file that the corpus names, such as a manifest. texts: the contents of small files that were read
     while their archive was listed. versions: of files, as `storage.FileStat` has them, where they are known.
-    surveys: what a reader has found out about a table, which it need not read again.
+    digests: the SHA-256 of files by their places, where it is known. left_out: the places of files that were not copied
+    out of their archive, for what is in them is known. surveys: what a reader has found out about a table, which it
+    need not read again.
     """
 
     uri: str
@@ -46,6 +48,8 @@ class CorpusFiles:
     asked: str = ""
     texts: dict[str, bytes] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict, compare=False)
+    digests: dict[Location, str] = field(default_factory=dict, compare=False)
+    left_out: frozenset[Location] = frozenset()
     surveys: dict[str, Any] = field(default_factory=dict, compare=False)
     spellings: dict[str, str] = field(init=False)  # normalized path to name, where they differ
 
@@ -136,8 +140,9 @@ def normalize_path(name: str) -> str:
     return plain if storage.is_s3(plain) else posixpath.normpath(plain.replace("\\", "/"))
 
 
-def open_corpus(corpus: Corpus, draft: Draft) -> CorpusFiles:
-    """The corpus' files. What has to be laid out goes into the draft, where a restarted run finds it.
+def open_corpus(corpus: Corpus, draft: Draft, known: Container[str] = ()) -> CorpusFiles:
+    """The corpus' files. What has to be laid out goes into the draft, where a restarted run finds it; all but the files
+    whose SHA-256 is known.
 
     Raises UserError for an empty place and for an archive that is damaged or unsafe.
     """
@@ -145,12 +150,11 @@ def open_corpus(corpus: Corpus, draft: Draft) -> CorpusFiles:
     archive = archive_format(corpus.uri) if single else ""
     if corpus.kind == SHARDED:
         source = _open_shards(corpus.uri, draft)
-    elif archive:
-        plain = archive == "tar"
-        files = (
-            {n: place for n, place, _ in index_plain_tar(corpus.uri)} if plain else unpack_archive(corpus.uri, draft)
-        )
+    elif archive == "tar":
+        files = {name: place for name, place, _ in index_plain_tar(corpus.uri)}
         source = CorpusFiles(corpus.uri, _without_leftovers(files), archive=True)
+    elif archive:
+        source = _unpacked(corpus.uri, unpack_archive(corpus.uri, draft, known))
     else:
         uri = corpus.uri.rpartition("/")[0] if single else corpus.uri
         files, versions = dict[str, Location](), dict[str, str]()
@@ -165,6 +169,11 @@ def open_corpus(corpus: Corpus, draft: Draft) -> CorpusFiles:
     return source
 
 
+def _unpacked(uri: str, members: Members) -> CorpusFiles:
+    files, digests, left_out = members
+    return CorpusFiles(uri, _without_leftovers(files), archive=True, digests=digests, left_out=left_out)
+
+
 def _without_leftovers(files: dict[str, Location]) -> dict[str, Location]:
     """Without what macOS keeps beside files: where icons stand, and resource forks, `._` before the file's name."""
     return {name: place for name, place in files.items() if not LEFTOVERS.search(name)}
@@ -174,7 +183,7 @@ def _open_shards(uri: str, draft: Draft) -> CorpusFiles:
     """The members of many archives, as `<archive>/<member>`: of plain tars where they lie."""
     folder, entries = expand_shards(uri)
     packed = [name for name in entries if archive_format(storage.join(folder, name)) != "tar"]
-    files = unpack_shards(folder, packed, draft) if packed else {}
+    files = unpack_shards(folder, packed, draft).files if packed else {}
     texts, held = dict[str, bytes](), 0
     for archive in (name for name in entries if name not in set(packed)):
         place = storage.join(folder, archive)
@@ -192,4 +201,4 @@ def open_generated_corpus(folder: Path, draft: Draft) -> CorpusFiles:
     """The files of a local scratch folder, copied into the draft so that every machine can read them."""
     names = sorted(storage.list_files(str(folder)))
     contents = ((name, (folder / name).stat().st_size, io.BytesIO((folder / name).read_bytes())) for name in names)
-    return CorpusFiles("generated", write_pieces(contents, draft), archive=True)
+    return _unpacked("generated", write_pieces(contents, draft))

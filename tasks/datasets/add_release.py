@@ -43,7 +43,7 @@ def add_release(parent: Artifact | None, taken: Artifact) -> Artifact:
         "parent": parent.digest if parent else "",
         "number": about["number"] + 1,
         "release": told["release"],
-        "releases": [*about["releases"], {name: told["release"][name] for name in ("name", "date", "fingerprint")}],
+        "releases": [*about["releases"], {name: told["release"][name] for name in ("name", "date")}],
         "carved": told["carved"],
         "division": told["division"],
         "changes": found.counts,
@@ -71,8 +71,8 @@ def _quarantine(before: list[Row], rejects: list[Row], release: list[Row], told:
     rows = {row["source"]: row for row in release}
     there, delta = {row["clip_sha256"] for row in release}, told["release"]["delta"]
     kept = [row for row in before if row["clip_sha256"] and (delta or row["clip_sha256"] in there)]
-    of_row = ({name: rows.get(r["source"], {}).get(name, "") for name in ("clip_sha256", "place")} for r in rejects)
-    return [*kept, *(reject | known for reject, known in zip(rejects, of_row, strict=True))]
+    clips = (rows.get(reject["source"], {}).get("clip_sha256", "") for reject in rejects)
+    return [*kept, *(reject | {"clip_sha256": clip} for reject, clip in zip(rejects, clips, strict=True))]
 
 
 def _retracted_speakers(before: list[Row], found: Difference) -> list[str]:

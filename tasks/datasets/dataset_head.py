@@ -3,7 +3,8 @@
     <root>/.datasets/<name>.json        {"digest", "seen": {corpus: {"fingerprint", "release", "digest"}},
                                          "trained": {model: the fields of TrainingNote}}
 
-The only thing about a data set that changes; written last, under a lock.
+The only thing about a data set that changes; written last, under a lock. Beside it <name>.places.parquet
+remembers which clips need not be read again (tasks/datasets/release_rows.py).
 """
 
 import json
@@ -21,6 +22,7 @@ from tasks.corpora.corpus_uri import IngestConfig
 from tasks.datasets.add_release import add_release
 from tasks.datasets.ingest_release import ingest_release
 from tasks.datasets.release import Release
+from tasks.datasets.release_rows import ClipPlaces
 from tasks.datasets.version_index import KIND, list_versions
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -75,7 +77,8 @@ def update_dataset(name: str, release: Release, options: IngestConfig) -> Update
         place, seen = str(release.corpus), head["seen"]
         if parent and seen.get(place, {}).get("fingerprint") == release.fingerprint:
             return Update(parent, parent, f"release {release.name} is in already; nothing new")
-        version = add_release(parent, ingest_release(parent, release, options))
+        places = ClipPlaces(_place(name, "places.parquet"))
+        version = add_release(parent, ingest_release(parent, release, options, places))
         seen[place] = {"fingerprint": release.fingerprint, "release": release.name, "digest": version.digest}
         _write_head(name, head | {"digest": version.digest, "seen": seen})
     same = f"release {release.name} has nothing that {name} has not; nothing new"
@@ -121,8 +124,8 @@ def _read_head(name: str) -> dict[str, Any]:
         return {"digest": "", "seen": {}}
 
 
-def _place(name: str) -> str:
-    return storage.join(settings().root, DATASETS, f"{name}.json")
+def _place(name: str, what: str = "json") -> str:
+    return storage.join(settings().root, DATASETS, f"{name}.{what}")
 
 
 def _checked(name: str) -> str:

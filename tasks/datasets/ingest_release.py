@@ -2,19 +2,19 @@
 
 import re
 from collections import Counter, defaultdict
-from dataclasses import asdict
 from itertools import chain
 
 import pyarrow.parquet as pq
 
 from infra.artifact_store import Artifact, Draft, open_draft
 from infra.errors import UserError, tell_user
+from tasks.corpora import archive_index
 from tasks.corpora.corpus_files import CorpusFiles
 from tasks.corpora.corpus_uri import IngestConfig
-from tasks.corpora.utterance import SPLITS, Reject
+from tasks.corpora.utterance import SPLITS, Reject, Utterance
 from tasks.datasets.hash_split import assign_sides
 from tasks.datasets.release import Release, check_order, describe_release
-from tasks.datasets.release_rows import RELEASE_ROWS, list_rows
+from tasks.datasets.release_rows import RELEASE_ROWS, ClipPlaces, list_rows
 from tasks.datasets.version_index import Row, describe_version, locales, read_quarantine, read_version
 from tasks.ingest.finalize_ingest import finalize_ingest
 from tasks.ingest.ingest_corpus import open_source, read_rows, write_shards
@@ -23,12 +23,12 @@ from tasks.steps.parquet_io import to_parquet, to_table
 from tasks.steps.pipeline_step import step
 
 ROWS = "release.parquet"
-USED = ["source", "side", "speaker", "tags", "clip_sha256", "place"]  # of the version before
+USED = ["source", "side", "speaker", "tags", "clip_sha256"]  # of the version before
 NAMED_LOCALE = re.compile(r"common_voice_([A-Za-z]{2,3}(?:-[A-Za-z]+)*)_\d+")
 
 
 @step
-def ingest_release(parent: Artifact | None, release: Release, options: IngestConfig) -> Artifact:
+def ingest_release(parent: Artifact | None, release: Release, options: IngestConfig, places: ClipPlaces) -> Artifact:
     """Shards of the clips that `parent`, the version before, has not, with `release.parquet`: all rows of the release.
 
     Raises UserError, before any clip is decoded where it can be known then, for a release of another language, one
@@ -36,7 +36,10 @@ def ingest_release(parent: Artifact | None, release: Release, options: IngestCon
     """
     out = open_draft("shards", ingest_release.key(parent, release, options)[:32])
     with out.lock():
-        return _Taking(parent, release, options, out).shards()
+        taking = _Taking(parent, release, options, out)
+        taken = taking.shards(places.read())
+        places.write(taking.places)
+        return taken
 
 
 class _Taking:
@@ -46,15 +49,18 @@ class _Taking:
         self.options, self.out, self.corpus = options, out, release.corpus
         self.before: list[Row] = read_version(parent, USED) if parent else []
         self.bad: list[Row] = read_quarantine(parent) if parent else []
+        self.seen = {row["clip_sha256"] for row in (*self.before, *self.bad)}
         self.about: Row = describe_version(parent) if parent else {"releases": [], "carved": None}
-        self.source: CorpusFiles = open_source(release.corpus, options, out)
+        self.source: CorpusFiles = open_source(release.corpus, options, out, self.seen)
         self.release = describe_release(release, self.source.files)
 
-    def shards(self) -> Artifact:
+    def shards(self, known: dict[str, str]) -> Artifact:
+        """known: the SHA-256 of clips by their places."""
         check_order(self.release, self.about["releases"])
-        known = {row["place"]: row["clip_sha256"] for row in (*self.before, *self.bad) if row["place"]}
+        known = {place: clip for place, clip in known.items() if clip in self.seen}
         read = read_rows(self.source, self.corpus, self.options, SPLITS)
-        rows, rejects, unplaced = list_rows(read, self.source, known)
+        rows, rejects, unplaced, places = list_rows(read, self.source, known)
+        self.places = known | places if self.release.delta else places
         if not rows:
             first = f"; first {rejects[0].source}: {rejects[0].reason}" if rejects else ""
             raise UserError(f"release {self.release.name}: none of its {len(rejects)} rows can be used{first}")
@@ -66,14 +72,25 @@ class _Taking:
         missing = [reject.source for reject in rejects if reject.reason == "missing clip"]
         if missing:
             tell_user(f"{self.release.name}: {len(missing)} clips that it names are not in it, first {missing[0]}")
-        new = (unplaced[name]._replace(split=side) for name, side in self._unknown(rows).items())
-        names = write_shards(chain(rejects, new), self.source, self.options, self.out)
+        new = [unplaced[name]._replace(split=side) for name, side in self._unknown(rows).items()]
+        names = write_shards(chain(rejects, new), self._source_of(new), self.options, self.out)
         self.out.put(ROWS, to_parquet(to_table(rows, RELEASE_ROWS)))
-        told = {"release": asdict(self.release) | {"corpus": str(self.corpus)}, "carved": carved}
+        same = ("name", "date", "delta", "locale")  # wherever its files are
+        told = {"release": {name: getattr(self.release, name) for name in same}, "carved": carved}
         told |= {"division": {"seed": self.options.seed, "shares": self._shares(carved=carved)}}
         taken = finalize_ingest(self.out, names, self.corpus, None, SPLITS, told)
         self._charge(rows, pq.read_table(taken.file("quarantine.parquet")).to_pylist(), taken.uri)
         return taken
+
+    def _source_of(self, rows: list[Utterance]) -> CorpusFiles:
+        """The release's files, with those that were left out of its copy where rows need them: pieces of a clip that
+        was a whole one before.
+        """
+        source = self.source
+        if any(source.locate(clip) in source.left_out for row in rows for clip in row.clips):
+            self.out.remove(archive_index.INDEX)
+            return open_source(self.corpus, self.options, self.out)
+        return source
 
     def _shares(self, *, carved: bool) -> dict[str, float]:
         return ({} if carved else {"test": self.options.test_share}) | {"dev": self.options.dev_share}
@@ -137,7 +154,7 @@ class _Taking:
 
     def _unknown(self, rows: list[Row]) -> dict[str, str]:
         """The source and the side of the first row of each clip that is not in."""
-        seen = {row["clip_sha256"] for row in (*self.before, *self.bad)}
+        seen = set(self.seen)
         wanted: dict[str, str] = {}
         for row in rows:
             if row["clip_sha256"] not in seen:

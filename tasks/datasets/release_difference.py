@@ -101,8 +101,7 @@ def _choose(release: Iterable[Row], known: dict[str, Row]) -> tuple[dict[str, Ro
 
 def _updated(row: Row, said: Row) -> Row:
     same = {name: said[name] for name in ("text", "speaker", "tags", "side", "divided")}
-    place = said["place"] or row["place"]
-    return row | same | {"place": place, "example_sha256": example_sha256(row["clip_sha256"], said["text"])}
+    return row | same | {"example_sha256": example_sha256(row["clip_sha256"], said["text"])}
 
 
 def _added(stored: Row, said: Row, keys: set[str], release: str) -> Row:
@@ -110,7 +109,7 @@ def _added(stored: Row, said: Row, keys: set[str], release: str) -> Row:
     if key in keys:  # another clip of a release before had the same name
         key = f"{key[:LONGEST_KEY]}-{said['clip_sha256'][:16]}"
     keys.add(key)
-    same = {name: said[name] for name in ("clip_sha256", "place", "side", "divided")}
+    same = {name: said[name] for name in ("clip_sha256", "side", "divided")}
     digest = example_sha256(said["clip_sha256"], said["text"])
     return stored | same | {"key": key, "example_sha256": digest, "aliases": [], "release": release}
 

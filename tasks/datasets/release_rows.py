@@ -1,7 +1,8 @@
 """The rows of a release, each clip by the SHA-256 of its bytes; a clip that is known by its place is not read for it.
 
 A place is a file's name in the corpus, its size, and its time (on S3 its ETag, which follows the content); inside an
-archive nothing tells of a change, so that its clips are hashed, which takes a hundredth of the time of decoding them.
+archive nothing tells of a change, so that its clips are hashed. Places are remembered beside the data set and no part
+of it: the same release gives the same data set wherever and whenever it was copied to.
 """
 
 import hashlib
@@ -16,14 +17,17 @@ from tasks.corpora.corpus_files import CorpusFiles, Location
 from tasks.corpora.utterance import Reject, Utterance
 from tasks.ingest.ingest_shard import deserialize_clips, serialize_clips
 from tasks.ingest.shard_format import canonical_json
+from tasks.steps.parquet_io import from_parquet, to_parquet
+from tasks.steps.pipeline_step import Resources
 from tasks.steps.ray_jobs import Job, run_jobs
 
 RELEASE_ROWS = pa.schema(
     [
-        *((name, pa.string()) for name in ("source", "side", "text", "speaker", "tags", "clip_sha256", "place")),
+        *((name, pa.string()) for name in ("source", "side", "text", "speaker", "tags", "clip_sha256")),
         ("divided", pa.bool_()),
     ]
 )
+PLACES = pa.schema([("place", pa.string()), ("clip_sha256", pa.string())])
 RANGE_BYTES = 8 << 20
 JOB_CLIPS, JOB_BYTES = 2000, 256 << 20
 
@@ -32,12 +36,30 @@ Row = dict[str, str | bool]
 
 class ListedRows(NamedTuple):
     """rows: as RELEASE_ROWS has them. rejects: what cannot be one. unplaced: those that are not known by their place,
-    which may be new, as the reader gave them, by their source.
+    which may be new, as the reader gave them, by their source. places: the SHA-256 of clips by their places.
     """
 
     rows: list[Row]
     rejects: list[Reject]
     unplaced: dict[str, Utterance]
+    places: dict[str, str]
+
+
+class ClipPlaces(Resources):
+    """The SHA-256 of a data set's clips by their places. uri: of the file of them, without which clips are read."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+
+    def read(self) -> dict[str, str]:
+        try:
+            table = from_parquet(storage.read(self.uri))
+        except FileNotFoundError:
+            return {}
+        return dict(zip(*(table[name].to_pylist() for name in PLACES.names), strict=True))
+
+    def write(self, places: dict[str, str]) -> None:
+        storage.write(self.uri, to_parquet(pa.table([[*places], [*places.values()]], PLACES)))
 
 
 def list_rows(rows: Iterable[Utterance | Reject], source: CorpusFiles, known: dict[str, str]) -> ListedRows:
@@ -46,7 +68,7 @@ def list_rows(rows: Iterable[Utterance | Reject], source: CorpusFiles, known: di
     rejects: list[Reject] = []
     unplaced = dict[str, Utterance]()
     unread: list[tuple[Row, list[Location], Utterance]] = []
-    sources = set[str]()
+    placed = dict[str, str]()
     for row in rows:
         if isinstance(row, Reject):
             rejects.append(row)
@@ -55,24 +77,27 @@ def list_rows(rows: Iterable[Utterance | Reject], source: CorpusFiles, known: di
         if None in places:
             rejects.append(Reject(row.split, row.source, "read", "missing clip", row.clips[places.index(None)]))
             continue
-        if row.source in sources:
+        if row.source in placed:
             rejects.append(Reject(row.split, row.source, "read", "duplicate clip", "named twice"))
             continue
-        sources.add(row.source)
-        told = _told(row) | {"place": _place(row, source)}
-        told["clip_sha256"] = _text_digest(row.content) if row.content else known.get(str(told["place"]), "")
+        told = _told(row)
+        placed[row.source] = _place(row, source)
+        told["clip_sha256"] = _text_digest(row.content) if row.content else known.get(placed[row.source], "")
         found.append(told)
         if row.content or not told["clip_sha256"]:
             unplaced[row.source] = row
         if not told["clip_sha256"]:
             unread.append((told, [place for place in places if place], row))
-    digests = hash_clips({place for _, places, _ in unread for place in places})
+    asked = {place for _, places, _ in unread for place in places}
+    digests = source.digests | hash_clips(asked - source.digests.keys())
     for told, places, row in unread:
         parts = [digests[place] for place in places]
         told["clip_sha256"] = _whole_digest(row, parts) if all(parts) else ""
         if not all(parts):
             rejects.append(Reject(row.split, row.source, "read", "missing clip", "it was there when the run began"))
-    return ListedRows([row for row in found if row["clip_sha256"]], rejects, unplaced)
+    found = [row for row in found if row["clip_sha256"]]
+    clips = {placed[str(row["source"])]: str(row["clip_sha256"]) for row in found}
+    return ListedRows(found, rejects, unplaced, {place: clip for place, clip in clips.items() if place})
 
 
 def _told(row: Utterance) -> Row:

@@ -29,14 +29,13 @@ VERSION_INDEX = pa.schema(
         *INDEX,  # split: "" for a row that is left out
         ("clip_sha256", pa.string()),  # of the clip's bytes in the release
         ("example_sha256", pa.string()),  # of that and the transcript
-        ("place", pa.string()),  # file name, size and version, by which the clip is known without reading it
         ("side", pa.string()),  # the split that the release, or our division, says
         ("divided", pa.bool_()),  # whether our division says it
         ("aliases", pa.list_(pa.string())),  # other files with the same bytes
         ("release", pa.string()),  # that brought the clip
     ]
 )
-VERSION_QUARANTINE = pa.schema([*QUARANTINE, ("clip_sha256", pa.string()), ("place", pa.string())])
+VERSION_QUARANTINE = pa.schema([*QUARANTINE, ("clip_sha256", pa.string())])
 CHANGES = pa.schema(
     [(name, pa.string()) for name in ("change", "clip_sha256", "source", "speaker", "split", "before", "after")]
 )
@@ -131,4 +130,4 @@ def votes(tags: str) -> tuple[str, str]:
 
 def locales(rows: list[Row]) -> set[str]:
     """What the rows say of their language."""
-    return {json.loads(row["tags"]).get("locale", "") for row in rows} - {""}
+    return {json.loads(tags).get("locale", "") for tags in {row["tags"] for row in rows}} - {""}

@@ -1,10 +1,12 @@
 """A captioner's bundle and features to captions: n-best with scores, and for each word where the model looked."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import pyarrow as pa
 import torch
+from torch import Tensor
 
 from infra.artifact_store import Artifact, open_draft
 from infra.errors import UserError
@@ -14,7 +16,7 @@ from models.search.attention.teacher_forced_attention import batch_attention
 from tasks.bundles.model_bundle import Bundle, check_golden_outputs
 from tasks.decoding.decode_speech import DecodingConfig
 from tasks.decoding.shard_inference import Inputs, infer
-from tasks.ingest.photo_shard import BOX
+from tasks.ingest.photos.photo_shard import BOX
 from tasks.steps.pipeline_step import step
 
 HYPOTHESIS = pa.struct({"text": pa.string(), "score": pa.float64(), "truncated": pa.bool_()})
@@ -54,13 +56,22 @@ def describe(bundle: Bundle, inputs: Inputs, beam: Beam) -> list[dict[str, Any]]
     found: dict[str, dict[str, Any]] = {}
     for batch in inputs:
         nbests = bundle.model.search(batch.given, beam, bundle.lm)
-        best = Padded.stack([torch.tensor(nbest[0].tokens, dtype=torch.long) for nbest in nbests])
-        looked = batch_attention(bundle.model, batch.given, best.to(inputs.device)) or [None] * len(nbests)
+        looked = attend_to_best(bundle.model, batch.given, nbests)
         for key, nbest, attention in zip(batch.keys, nbests, looked, strict=True):
-            weights = None if attention is None else attention[: len(nbest[0].tokens)].tolist()
-            found[key] = caption_row(nbest, bundle) | {"attention": weights}
+            found[key] = caption_row(nbest, bundle) | {"attention": None if attention is None else attention.tolist()}
     known = inputs.utterances.index.select(KNOWN).to_pylist()
     return [row | found[row["key"]] for row in known]
+
+
+def attend_to_best(model: Captioner, source: Padded, nbests: Sequence[list[Hypothesis]]) -> list[Tensor | None]:
+    """Where the model looked as it wrote the best hypothesis of each source: (tokens, L), None where it has no
+    attention.
+    """
+    best = Padded.stack([torch.tensor(nbest[0].tokens, dtype=torch.long) for nbest in nbests])
+    looked = batch_attention(model, source, best.to(source.data.device))
+    if looked is None:
+        return [None] * len(nbests)
+    return [one[: len(nbest[0].tokens)] for one, nbest in zip(looked, nbests, strict=True)]
 
 
 def caption_row(nbest: list[Hypothesis], bundle: Bundle) -> dict[str, Any]:

@@ -4,8 +4,8 @@ import json
 from collections.abc import Sequence
 from typing import Protocol, TextIO
 
+from tasks.decoding.alignment.word_timestamps import TimedToken
 from tasks.decoding.streaming_recognizer import PartialTranscript
-from tasks.decoding.word_timestamps import TimedToken
 
 ERASE = "\r\x1b[K"
 

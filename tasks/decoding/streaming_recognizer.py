@@ -17,8 +17,8 @@ from torch import Tensor
 from infra.errors import UserError
 from models.interface import Beam, Hypothesis, State, Transducer
 from tasks.bundles.model_bundle import Bundle
+from tasks.decoding.alignment.word_timestamps import FrameTiming, TimedToken, WordTimestamps
 from tasks.decoding.streaming_features import FrameStream, check_kind, needs_whole
-from tasks.decoding.word_timestamps import FrameTiming, TimedToken, WordTimestamps
 from tasks.features.front_end import FrontEnd, extract_frames, given_frames
 
 FIRST_SECONDS, GROWTH = 1.0, 1.25  # a whole reading first, and how much longer the next one is

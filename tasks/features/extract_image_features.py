@@ -19,13 +19,14 @@ import torch
 
 from infra.artifact_store import Artifact, Draft, open_draft
 from infra.errors import UserError
+from models.backbones.annotation_vectors import Backbone
 from tasks.corpora.utterance import QUARANTINE
 from tasks.features.backbone_weights import load_backbone
 from tasks.features.extract_features import charge_rejects, statistics_name, to_npy, unusable_text
 from tasks.features.image_front_end import ImageFrontEnd, photo_tensor, resize_photo
 from tasks.images.photo import BadPhoto, open_photo
 from tasks.ingest import tar
-from tasks.ingest.photo_shard import BOX
+from tasks.ingest.photos.photo_shard import BOX
 from tasks.ingest.shard_index import read_shard_rows
 from tasks.steps.parquet_io import from_parquet, to_parquet, to_table
 from tasks.steps.pipeline_step import step
@@ -91,7 +92,7 @@ class ImageFeatureExtractor:
         with out.writing(name) as file, tar.SampleWriter(file) as target:
             for begin in range(0, len(usable), PHOTOS_AT_ONCE):
                 some = self._opened(shards.file(name), usable[begin : begin + PHOTOS_AT_ONCE], rejects)
-                vectors = self.annotate([pixels for _, pixels in some])
+                vectors = annotate_photos(self.backbone, [pixels for _, pixels in some], self.front_end)
                 for (row, _), annotations in zip(some, vectors, strict=True):
                     index.append(_append(target, row, annotations))
                     if row["split"] == "train":
@@ -100,18 +101,6 @@ class ImageFeatureExtractor:
         out.put(f"parts/{name}.rejects.parquet", to_parquet(to_table(rejects, QUARANTINE)))
         out.put_json(statistics_name(name), sums.told())
         return {"photos": len(index)}
-
-    @torch.inference_mode()
-    def annotate(self, photos: list[np.ndarray]) -> np.ndarray:
-        """Pixels (size, size, 3) of photos to annotation vectors (B, L, D), float16. Raises UserError where they are
-        no numbers that float16 holds.
-        """
-        if not photos:
-            return np.empty((0, self.front_end.places, self.front_end.annotation_size), np.float16)
-        vectors = self.backbone(photo_tensor(photos, self.front_end)).half()
-        if not vectors.isfinite().all():
-            raise UserError(f"{self.front_end.backbone} gives values that are no numbers: see features.weights")
-        return np.ascontiguousarray(vectors.numpy())
 
     def _opened(
         self, shard: Path, rows: list[dict[str, Any]], rejects: list[dict[str, Any]]
@@ -125,6 +114,20 @@ class ImageFeatureExtractor:
                 except BadPhoto as bad:
                     rejects.append(_reject(row, bad.reason, bad.detail))
         return found
+
+
+@torch.inference_mode()
+def annotate_photos(backbone: Backbone, photos: list[np.ndarray], front_end: ImageFrontEnd) -> np.ndarray:
+    """Pixels (size, size, 3) of photos to annotation vectors (B, L, D), float16. Raises UserError where they are no
+    numbers that float16 holds.
+    """
+    if not photos:
+        return np.empty((0, front_end.places, front_end.annotation_size), np.float16)
+    pixels = photo_tensor(photos, front_end).to(next(backbone.parameters()).device)
+    vectors = backbone(pixels).half().cpu()
+    if not vectors.isfinite().all():
+        raise UserError(f"{front_end.backbone} gives values that are no numbers: see features.weights")
+    return np.ascontiguousarray(vectors.numpy())
 
 
 class Sums:

@@ -36,7 +36,7 @@ PUBLISHED = {
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFrontEnd:
-    """backbone: models/backbones/annotation_vectors.py. stride: of the stage whose places are attended to, 32 or 16.
+    """backbone: models/backbones/annotation_vectors.py. stride: of the stage whose places are attended to, 32, 16 or 8.
     size: pixels a side of what the backbone reads; it then has (size / stride)^2 places. resize: "squash" brings all of
     the photo to that size, whatever its shape; "crop" a square from its middle. crop_share: that square's side as a
     share of the photo's shorter side: 1 leaves out the ends only, 0.875 is what these backbones were trained and

@@ -69,15 +69,23 @@ def decode_photo(data: bytes, limit: int = PIXELS) -> tuple[Image.Image, str]:
             image = Image.open(io.BytesIO(data), formats=FORMATS)
         except Image.UnidentifiedImageError as error:
             raise BadPhoto("not a photo", f"it begins with {data[:SHOWN]!r}") from error
+        except Image.DecompressionBombError as error:  # Pillow's own limit, at the header
+            raise BadPhoto("too many pixels", str(error).partition(",")[0]) from error
         except Exception as error:  # a decoder of any kind, given anything, raises anything
             raise _damage(error) from error
-        extension = EXTENSIONS[image.format or ""]
-        check_size(image.size, limit)
+        extension, photo = EXTENSIONS[image.format or ""], convert_photo(image, limit)
+        if extension == "jpg" and END not in data[data.rfind(SCAN) :]:  # the decoder makes up rows that are missing
+            raise BadPhoto("truncated", "truncated, it has no end marker")
+        return photo, extension
+
+
+def convert_photo(image: Image.Image, limit: int = PIXELS) -> Image.Image:
+    """What Pillow has opened or made, of any mode, as `open_photo` gives it. Raises BadPhoto."""
+    check_size(image.size, limit)
+    with _without_warnings():
         try:
             image.load()
-            if extension == "jpg" and END not in data[data.rfind(SCAN) :]:  # the decoder makes up rows that are missing
-                raise ValueError("truncated, it has no end marker")
-            return _upright(image, _to_rgb(image)), extension
+            return _upright(image, _to_rgb(image))
         except Exception as error:
             raise _damage(error) from error
 

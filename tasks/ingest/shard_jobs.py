@@ -4,7 +4,7 @@ import importlib
 import re
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -34,11 +34,13 @@ class TooManyRejects(UserError):  # noqa: N818  (as UserError)
         self.tables = tables
 
 
-def open_source(corpus: Corpus, options: IngestConfig | PhotoIngestConfig, out: Draft) -> CorpusFiles:
-    """The corpus' files; those of a generated one are made in the draft."""
+def open_source(
+    corpus: Corpus, options: IngestConfig | PhotoIngestConfig, out: Draft, known: Container[str] = ()
+) -> CorpusFiles:
+    """The corpus' files; those of a generated one are made in the draft. known: as `open_corpus` has it."""
     reader = importlib.import_module(f"tasks.corpora.readers.{corpus.kind}")
     if not hasattr(reader, "generate"):
-        return open_corpus(corpus, out)
+        return open_corpus(corpus, out, known)
     with tempfile.TemporaryDirectory() as folder:
         if archive_index.INDEX not in out.finished():
             reader.generate(Path(folder), options)

@@ -9,8 +9,9 @@ from PIL import Image
 from infra.artifact_store import Artifact
 from tasks.features.image_front_end import ImageFrontEnd, seen_region
 from tasks.images.photo import open_photo
+from tasks.ingest.photo_shard import read_photo_sample
 from tasks.reports.html_page import to_base64
-from tasks.reports.sample_preview import find_samples, read_content
+from tasks.reports.sample_preview import find_samples, read_region
 
 SIDE, SMALL = 240, 112  # pixels of the longer side: of a photo, and of one for each word
 DARK = 0.25  # of its light a photo keeps where nothing was looked at
@@ -19,7 +20,7 @@ QUALITY = 80
 
 def preview_photo(shards: Artifact, key: str) -> Image.Image:
     """A photo, at most SIDE pixels wide and high."""
-    photo = open_photo(read_content(shards, find_samples(shards, [key])[key]))
+    photo = open_photo(read_photo_sample(read_region(shards, find_samples(shards, [key])[key])).data)
     photo.thumbnail((SIDE, SIDE))
     return photo
 

@@ -53,7 +53,7 @@ def report_captions(
     told = {split: a.read_json("scores.json") for split, a in zip(page.splits, scores, strict=True)}
     said = {split: read_parts(artifact) for split, artifact in zip(page.splits, captions, strict=True)}
     body = [_numbers(told), html_section("Learning curve", plot_learning_curves(history, "nats a token", "dev BLEU-4"))]
-    body += [_looked(split, one["looked"]) for split, one in told.items() if one["looked"]]
+    body += [_looked(told)] if any(one["looked"] for one in told.values()) else []
     for split, rows in said.items():
         photos = {row["key"]: row for row in rows}
         body += [_length(split, told[split]["by_length"])]
@@ -90,10 +90,12 @@ def _numbers(told: dict[str, Row]) -> Markup:
     return join_html((html_cards(cards), table, COLUMNS, signed))
 
 
-def _looked(split: str, told: Row) -> Markup:
-    row = [told["words"], percent(told["share"]), percent(told["area"])]
-    table = data_table(("names of boxed objects", "attention inside the box", "area of the box"), [row])
-    return html_section(f"{split}: does it look at what it names", table)
+def _looked(told: dict[str, Row]) -> Markup:
+    """Of the splits whose photos have boxes."""
+    found = [(split, one["looked"]) for split, one in told.items() if one["looked"]]
+    rows = [[split, one["words"], percent(one["share"]), percent(one["area"])] for split, one in found]
+    table = data_table(("split", "named objects", "attention in their boxes", "area of these"), rows)
+    return html_section("Does it look at what it names", Markup('<div class="scroll">{}</div>').format(table))
 
 
 def _length(split: str, rows: list[Row]) -> Markup:

@@ -38,9 +38,14 @@ def find_samples(shards: Artifact, keys: Collection[str]) -> dict[str, Row]:
 
 def read_content(shards: Artifact, row: Row) -> bytes:
     """The clip or the text of a row of the index."""
+    return read_sample(read_region(shards, row)).data
+
+
+def read_region(shards: Artifact, row: Row) -> bytes:
+    """The bytes of a row's sample in its shard."""
     with shard_file(shards, row["shard"]).open("rb") as file:
         file.seek(row["offset"])
-        return read_sample(file.read(row["size"])).data
+        return file.read(row["size"])
 
 
 def compress_clip(data: bytes, extension: str) -> bytes:

@@ -23,8 +23,8 @@ from models.interface import Beam, Hypothesis, Padded
 from tasks.audio.audio_blocks import AudioSource, open_audio
 from tasks.batches.batch_sampler import BatchingConfig, bucket_by_length
 from tasks.bundles.model_bundle import Bundle
+from tasks.decoding.alignment.word_timestamps import WordTimestamps
 from tasks.decoding.streaming_recognizer import frame_timing
-from tasks.decoding.word_timestamps import WordTimestamps
 from tasks.transcription.assemble_transcript import Reading, WindowReading, assemble_transcript
 from tasks.transcription.coverage import RecordingSummary
 from tasks.transcription.read_again import join_readings, shorter_windows

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from tasks.decoding.alignment.alignment_formats import ctm, textgrid_tiers
 from tasks.decoding.alignment.forced_alignment import AlignedTranscript
-from tasks.decoding.word_timestamps import TimedToken
+from tasks.decoding.alignment.word_timestamps import TimedToken
 from tasks.transcription.subtitles import srt, timed_words, vtt
 from tasks.transcription.transcript import Transcript
 

@@ -14,6 +14,7 @@ torch.set_num_threads(1)
 
 SMALL = {"embedding_size": 12, "hidden_size": 20, "attention_size": 12, "dropout": 0.0}
 OTHER = {"projection": 10, "tied": True, "label_smoothing": 0.05, "doubly_stochastic": 0.0, "sampling": {"rate": 0.05}}
+OTHER |= {"coordinates": True}
 VARIANTS = [SMALL, SMALL | OTHER]
 
 
@@ -36,6 +37,7 @@ def test_one_step_is_its_equations(options):
     memory = m.encode(Padded(a[None], torch.tensor([3])))
     if options is not SMALL:
         a = a @ m.project.weight.T + m.project.bias
+        a = module.append_coordinates(Padded(a[None], torch.tensor([3]))).data[0]
     h, c = (m.begin.weight @ a.mean(0) + m.begin.bias).tanh().chunk(2)
     state = m.start(memory, 1)
     for token in (BOS, 6, 5):
@@ -151,3 +153,21 @@ def test_hard_attention_looks_at_one_place_and_its_baseline_is_the_mean_loss():
     soft = Config(**SMALL).build(9, 8).double().eval()
     soft.load_state_dict({name: value for name, value in model.state_dict().items() if name != "baseline"})
     torch.testing.assert_close(model.eval().loss(batch).total, soft.loss(batch).total)
+
+
+def test_coordinates_are_the_middles_of_the_places():
+    """Row by row from -1 to 1, whatever the padding; and a model that has them knows what is where."""
+    a = Padded(torch.zeros(2, 9, 1), torch.tensor([9, 4]))
+    where = module.append_coordinates(a).data[..., 1:]
+    third = torch.tensor([-2 / 3, 0, 2 / 3])
+    torch.testing.assert_close(where[0], torch.cartesian_prod(third, third))
+    torch.testing.assert_close(where[1, :4], torch.cartesian_prod(*[torch.tensor([-0.5, 0.5])] * 2))
+    torch.manual_seed(0)
+    vectors = torch.randn(1, 9, 5)
+    both = Padded(torch.cat((vectors, vectors.flip(1))), torch.tensor([9, 9]))
+    target = Padded(torch.tensor([[4, 5, 6]] * 2), torch.tensor([3, 3]))
+    for coordinates in (False, True):
+        config = Config(embedding_size=4, hidden_size=6, attention_size=5, coordinates=coordinates)
+        model = config.build(5, 9).eval()
+        one, other = model.predict(model.encode(both), target)
+        assert torch.allclose(one, other, atol=1e-5) is not coordinates

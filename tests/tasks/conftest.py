@@ -9,7 +9,7 @@ from tasks.corpora.corpus_uri import Corpus, IngestConfig, fingerprint, parse_co
 from tasks.corpora.photo_row import PhotoIngestConfig
 from tasks.features.extract_features import extract_features
 from tasks.ingest.ingest_corpus import ingest_corpus
-from tasks.ingest.ingest_photos import ingest_photos
+from tasks.ingest.photos.ingest_photos import ingest_photos
 from tasks.steps.in_process import run_in_process
 from tasks.training.run_training import Workers
 from tasks.training.train_classifier import train_classifier

@@ -1,1 +1,1 @@
-"""When each word of a known text was said, and the files that say so."""
+"""When each token and word was said, and the files that say so."""

@@ -10,7 +10,7 @@ from typing import Literal
 
 from infra.errors import UserError
 from tasks.decoding.alignment.forced_alignment import AlignedTranscript
-from tasks.decoding.word_timestamps import TimedToken
+from tasks.decoding.alignment.word_timestamps import TimedToken
 
 Format = Literal["ctm", "textgrid"]
 SUFFIXES: dict[Format, str] = {"ctm": ".ctm", "textgrid": ".TextGrid"}

@@ -22,8 +22,8 @@ from tasks.audio.audio_io import decode_clip
 from tasks.audio.live_audio_input import AudioInput
 from tasks.bundles.build_fusion_lm import summarize_words
 from tasks.bundles.model_bundle import Bundle, load_bundle
+from tasks.decoding.alignment.word_timestamps import TimedToken, WordTimestamps
 from tasks.decoding.streaming_recognizer import check_finite, frame_timing, stored_frames
-from tasks.decoding.word_timestamps import TimedToken, WordTimestamps
 from tasks.ingest.shard_format import read_sample
 from tasks.ingest.shard_index import list_shards, read_index, shard_file
 from tasks.steps.parquet_parts import read_parts, write_parts

@@ -15,6 +15,7 @@ from tasks.batches.batch_sampler import BatchingConfig
 from tasks.batches.caption_dataset import CaptionDataset, caption_pairs
 from tasks.bundles.model_bundle import PhotoConfig
 from tasks.bundles.pretrained_model import source_normalizer
+from tasks.features.backbone_weights import prepare_front_end
 from tasks.features.front_end import fit_normalizer
 from tasks.features.image_front_end import ImageFrontEnd
 from tasks.ingest.shard_index import read_index
@@ -54,10 +55,10 @@ class CaptionTrainingConfig:
 def train_captioner(
     features: Artifact, tokenizer: Artifact, training: CaptionTrainingConfig, workers: Workers
 ) -> Artifact:
-    key = train_captioner.key(features, tokenizer, training, workers)
+    key, front_end = train_captioner.key(features, tokenizer, training, workers), prepare_front_end(training.front_end)
     job = prepare_captioner(open_draft("training", key[:32]), features, tokenizer, training)
     configs = {name: asdict(getattr(training, name)) for name in ("fit", "batching")}
-    sight = PhotoConfig(training.front_end, job.dev.normalizer)
+    sight = PhotoConfig(front_end, job.dev.normalizer)
     return finalize_training(key, job, workers, {"features": features.digest} | configs, sight)
 
 

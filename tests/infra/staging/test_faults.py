@@ -2,8 +2,10 @@
 
 import pytest
 
+from infra import storage
+from infra.artifact_store import open_draft
 from infra.errors import UserError
-from infra.staging.faults import COMPARED, compare, made_artifacts
+from infra.staging.faults import COMPARED, compare, epochs_done, made_artifacts
 
 
 def write(root, *names):
@@ -24,3 +26,11 @@ def test_another_digest_is_named_and_so_is_what_is_missing():
         compare(whole, whole | {"bundle/bb"})
     with pytest.raises(UserError, match="not made: bundle, "):
         compare(whole, {"shards/aa"})
+
+
+@pytest.mark.parametrize(("content", "epochs"), [("", 0), ('{"epoch": 0}', 0), ('{"epoch": 3}', 3)])
+def test_how_far_a_training_is_stands_in_its_draft(tmp_path, monkeypatch, content, epochs):
+    monkeypatch.setenv("SCRIPTORIUM_ARTIFACTS", str(tmp_path))
+    assert epochs_done(tmp_path) == 0, "there is none yet"
+    storage.write(storage.join(open_draft("training", "aa").uri, "progress.json"), content.encode())
+    assert epochs_done(tmp_path) == epochs

@@ -36,8 +36,7 @@ def test_places_are_row_by_row(backbone):
         assert torch.equal(vectors[place], seen[:, place // 3, place % 3])
 
 
-@pytest.mark.parametrize("name", sorted(NETWORKS))
-@pytest.mark.parametrize("stride", [16, 32])
+@pytest.mark.parametrize(("name", "stride"), [(name, stride) for name in NETWORKS for stride in NETWORKS[name].stages])
 def test_places_of_all_of_them(name, stride):
     with torch.device("meta"):
         backbone = Backbone(name, stride).eval()

@@ -1,6 +1,7 @@
 """Archives: what is in them can be read at random, and those that mean harm are refused."""
 
 import gzip
+import hashlib
 import io
 import tarfile
 import zipfile
@@ -61,6 +62,22 @@ def test_members_can_be_read_at_random(kind, tmp_path, artifact_root, monkeypatc
         monkeypatch.setattr(archive_index, "_fill", None)
     assert source.locate("/etc/hostname") is None
     assert source.locate("../../etc/hostname") is None
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "tar"])
+def test_what_is_known_is_not_copied_out(kind, tmp_path, artifact_root, monkeypatch):
+    monkeypatch.setattr(archive_index, "PIECE_BYTES", 1000)
+    path = write(tmp_path / f"corpus.{kind}", list(CONTENT.items()), kind)
+    draft, digests = open_draft("shards", "test"), {n: hashlib.sha256(c).hexdigest() for n, c in CONTENT.items()}
+    known = {digest for _, digest in list(digests.items())[::2]}
+    for _ in range(2):
+        found = archive_index.unpack_archive(str(path), draft, known)
+        assert {name: found.digests[place] for name, place in found.files.items()} == digests
+        copied = {name: storage.read(*place) for name, place in found.files.items() if place not in found.left_out}
+        assert copied == {name: content for name, content in CONTENT.items() if digests[name] not in known}
+    pieces = [entry.size for name, entry in storage.list_files(draft.uri).items() if name.startswith("pieces/0")]
+    assert sum(pieces) == sum(map(len, copied.values()))
+    assert len(archive_index.unpack_archive(str(path), open_draft("shards", "all"), {*digests.values()}).left_out)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,11 +1,19 @@
 """Release after release: exactly the difference is ingested, and the index has exactly the rows that it should."""
 
+import json
 import os
+import shutil
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import soundfile
+from s3_servers import BUCKET
+from small_corpora import tone
 from three_releases import generated_clips, persian_clips, write_three
 
+from infra import storage
 from infra.artifact_store import file_sha256
 from tasks.corpora.corpus_uri import IngestConfig, parse_corpus
 from tasks.datasets import release_rows
@@ -82,6 +90,34 @@ def check_releases(releases, counted):
         assert data == next(path for path in roots if path.exists()).read_bytes()
 
 
+@pytest.mark.parametrize("kind", ["zip", "gztar", "tar"])
+def test_the_same_of_archives(kind, releases, counted, tmp_path):
+    """Of a packed one what the data set has is not copied out, and what is copied out is hashed on the way."""
+    for number, place in enumerate(releases.places):
+        root, decoded = Path(place.partition(":")[2]), counted["decoded"]
+        packed = shutil.make_archive(str(tmp_path / "packed" / root.name), kind, root.parent, root.name)
+        rows = read_version(update(f"commonvoice:{packed}").version)
+        found = {row["source"].rpartition("/")[2]: (row["split"], row["text"]) for row in rows}
+        assert found == releases.rows[number]
+        assert counted["decoded"] - decoded == releases.new[number]
+    assert (counted["hashed"] == 0) == (kind != "tar")
+
+
+@pytest.mark.parametrize("kind", ["zip", "gztar"])
+def test_pieces_of_clips_that_were_whole_before(kind, tmp_path, in_this_process):
+    root = tmp_path / "release"
+    root.mkdir()
+    clips = [{"audio_filepath": f"{n}.wav", "text": f"sentence {n}"} for n in range(20)]
+    for n, row in enumerate(clips):
+        soundfile.write(root / row["audio_filepath"], tone(n), 8000)
+    for rows in (clips, [row | {"offset": 0.1, "duration": 0.2, "text": "cut"} for row in clips]):
+        for split, those in (("train", rows[:16]), ("dev", rows[16:])):
+            (root / f"{split}.jsonl").write_text("\n".join(map(json.dumps, those)))
+        packed = shutil.make_archive(str(tmp_path / f"packed-{rows[0]['text']}"), kind, root)
+        index = read_version(update(f"manifest:{packed}", delta=True).version)
+    assert [row["seconds"] for row in index if row["text"] == "cut"] == [0.2] * 20
+
+
 def test_nothing_new_reads_nothing(releases, counted):
     first = update(releases.places[0])
     seen = dict(counted)
@@ -95,6 +131,40 @@ def test_nothing_new_reads_nothing(releases, counted):
     assert "has nothing that cv has not" in again.told
     assert counted == seen, "clips are known by name, size and time"
     assert find_version("cv") == first.version
+
+
+def test_the_same_releases_on_s3_are_the_same_data_set(releases, moto, tmp_path, counted, monkeypatch):
+    """Nothing that a version is made of tells where a release lay and when it came there. What is there again is known
+    by its ETag.
+    """
+    versions = [update(place).version for place in releases.places]
+    moto.use(monkeypatch)
+    there = f"s3://{BUCKET}/{tmp_path.name}"
+    monkeypatch.setenv("SCRIPTORIUM_ARTIFACTS", f"{there}/store")
+    hashed = []
+    for place, version in zip(releases.places, versions, strict=True):
+        root, before = Path(place.partition(":")[2]), counted["hashed"]
+        for path in (path for path in root.rglob("*") if path.is_file()):
+            storage.upload(path, f"{there}/{root.name}/{path.relative_to(root)}")
+        assert update(f"commonvoice:{there}/{root.name}").version == version
+        hashed.append(counted["hashed"] - before)
+    copies = [0, releases.changes[1]["duplicate"], 0]
+    assert hashed == [new + copied for new, copied in zip(releases.new, copies, strict=True)]
+
+
+def test_places_are_no_more_than_a_memory(releases, tmp_path, counted):
+    first = update(releases.places[0]).version
+    (memory,) = (tmp_path / "artifacts").glob(".datasets/*.parquet")
+    memory.unlink()
+    root = Path(releases.places[0].partition(":")[2])
+    again = root.rename(root.with_name("the-same"))
+    hashed = counted["hashed"]
+    assert update(f"commonvoice:{again}").version == first
+    assert counted["hashed"] == 2 * hashed, "what is not remembered is read"
+    clips = pq.read_table(memory)["clip_sha256"].to_pylist()
+    assert {*clips} == {row["clip_sha256"] for row in read_version(first)}
+    pq.write_table(pa.table({"place": ["somewhere"], "clip_sha256": ["0" * 64]}), memory)
+    assert update(releases.places[1]).changed
 
 
 def test_what_changed_is_listed(releases):

@@ -3,9 +3,9 @@
 import io
 import json
 
+from tasks.decoding.alignment.word_timestamps import TimedToken
 from tasks.decoding.live_transcript import ERASE, JsonLinesWriter, TerminalWriter, TextWriter
 from tasks.decoding.streaming_recognizer import PartialTranscript
-from tasks.decoding.word_timestamps import TimedToken
 
 
 def word(text, begin=0.0):

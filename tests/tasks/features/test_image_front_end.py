@@ -61,7 +61,7 @@ def test_the_scale_is_the_published_one_or_the_given():
     ("options", "message"),
     [
         ({"backbone": "vgg"}, "features.backbone is one of"),
-        ({"stride": 8}, "features.stride is one of"),
+        ({"stride": 4}, "features.stride is one of"),
         ({"size": 225}, "multiple of features.stride=32"),
         ({"size": 0}, "multiple"),
         ({"resize": "stretch"}, "features.resize"),

@@ -125,7 +125,7 @@ def png_header(width, height):
 def test_a_bomb_is_refused_by_its_header(size):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert reason(png_header(*size)) in {"too many pixels", "damaged photo"}
+        assert reason(png_header(*size)) == "too many pixels"
     assert reason(encoded(smooth()), limit=SIZE[0] * SIZE[1] - 1) == "too many pixels"
     assert open_photo(encoded(smooth()), limit=SIZE[0] * SIZE[1]).size == SIZE
 

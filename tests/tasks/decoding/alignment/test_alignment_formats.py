@@ -4,7 +4,7 @@ from textgrid_reader import read_textgrid
 
 from tasks.decoding.alignment.alignment_formats import SPACE, ctm, format_alignment, textgrid
 from tasks.decoding.alignment.forced_alignment import AlignedTranscript
-from tasks.decoding.word_timestamps import TimedToken
+from tasks.decoding.alignment.word_timestamps import TimedToken
 
 SAID = AlignedTranscript(
     [TimedToken('it"s', 0.25, 0.5, 0.75), TimedToken("été", 0.5, 1.0)],

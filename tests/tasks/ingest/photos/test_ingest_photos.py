@@ -15,8 +15,8 @@ from webdataset import WebDataset
 from infra import storage
 from infra.errors import UserError
 from tasks.ingest import ingest_photos, photo_shard
-from tasks.ingest.ingest_photos import draw_splits
-from tasks.ingest.photo_shard import INDEX, read_photo_sample
+from tasks.ingest.photos.ingest_photos import draw_splits
+from tasks.ingest.photos.photo_shard import INDEX, read_photo_sample
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from untrained import tokenizer
 
 from models.interface import Hypothesis
-from tasks.decoding.word_timestamps import FrameTiming, TimedToken, WordTimestamps
+from tasks.decoding.alignment.word_timestamps import FrameTiming, TimedToken, WordTimestamps
 from tasks.text.tokenizer import load_tokenizer
 
 

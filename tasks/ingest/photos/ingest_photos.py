@@ -22,8 +22,8 @@ from tasks.corpora.corpus_files import CorpusFiles
 from tasks.corpora.corpus_uri import Corpus
 from tasks.corpora.photo_row import PhotoIngestConfig, PhotoRow
 from tasks.corpora.utterance import QUARANTINE, SPLITS, Reject
-from tasks.ingest.finalize_photos import CAPTION, LEAK, finalize_photos
-from tasks.ingest.photo_shard import JOB, ingest_photo_shard
+from tasks.ingest.photos.finalize_photos import CAPTION, LEAK, finalize_photos
+from tasks.ingest.photos.photo_shard import JOB, ingest_photo_shard
 from tasks.ingest.shard_jobs import JOBS, NOT_IN_A_KEY, RejectTable, group_rows, open_source, unfinished_jobs
 from tasks.steps.parquet_io import to_parquet, to_table
 from tasks.steps.pipeline_step import step

@@ -18,7 +18,7 @@ from tasks.corpora.photo_row import NO_LIST, PhotoIngestConfig
 from tasks.corpora.utterance import QUARANTINE, SPLITS
 from tasks.images.near_duplicates import find_near
 from tasks.images.perceptual_hash import COLUMNS, ROWS, hash_thumbnails, look_alike, mirror_thumbnails
-from tasks.ingest.photo_shard import INDEX, PART
+from tasks.ingest.photos.photo_shard import INDEX, PART
 from tasks.ingest.shard_jobs import JOBS, TooManyRejects
 from tasks.steps.parquet_io import from_parquet, to_parquet
 
