@@ -22,10 +22,10 @@ from tasks.bundles.model_bundle import Bundle, check_golden_outputs, is_translat
 from tasks.decoding.shard_inference import Inference, Inputs, ShardModel
 from tasks.decoding.translate import LONGEST_SOURCE, cut_source, most_source_tokens
 from tasks.ingest.shard_index import list_shards
-from tasks.scoring.translation_metrics import corpus_score, count_sentences
 from tasks.steps.pipeline_step import step
 from tasks.steps.ray_jobs import Job, run_jobs
 from tasks.text.error_counts import count_errors
+from tasks.text.translation_metrics import corpus_score, count_sentences
 
 MOST_POINTS = 1000
 
