@@ -62,7 +62,7 @@ def test_the_whole_way(prefect_server, tmp_path, monkeypatch):
     assert tuned["metrics"]["dev"]["bleu"] >= result["metrics"]["dev"]["bleu"]
     told = artifact_at(tuned["paths"]["bundle"]).read_json("decode.json")
     assert (told["width"], told["length_norm"]) in {(w, n) for w in (1, 3) for n in (0, 1)}
-    assert b"BLEU by width and length_norm" in storage.read(tuned["report"])
+    assert b"BLEU by length_norm and width" in storage.read(tuned["report"])
     with pytest.raises(UserError, match="asked to translate xb to xa, and it was trained on xa to xb"):
         evaluate_model(
             model="translation@champion",

@@ -31,7 +31,7 @@ def test_a_translator_is_tuned_by_bleu(in_this_process):
     assert (told["metric"], told["beam"]["width"]) == ("bleu", told["rows"][0]["point"]["width"])
     page = report_tuning.fn(table, "tuned").read("report.html").decode()
     assert f"BLEU {found[0]:.2f}" in page
-    assert "BLEU by " in page
+    assert "BLEU by length_norm and width" in page
 
 
 def as_beam(point):
