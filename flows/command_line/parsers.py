@@ -83,7 +83,8 @@ def model_parser(flow: str, split: str) -> Parser:
 
 def tune_parser() -> Parser:
     parser = model_parser("tune_decoding", "dev")
-    parser.add_argument("--model-name", default="asr", help="registered in MLflow as")
+    told = "registered in MLflow as; left out: as the model is, or what its kind is called"
+    parser.add_argument("--model-name", default="", help=told)
     return _registered(parser)
 
 

@@ -50,7 +50,7 @@ def _parsed(flow: str, check: Callable[[argparse.Namespace], object]) -> argpars
         if "workers" in parsed:
             check_workers(parsed.workers)
         if "model_name" in parsed:
-            tracking.check_registration(parsed.model_name, parsed.alias)
+            tracking.check_registration(parsed.model_name or "model", parsed.alias)  # "": a name that is one already
     return parsed
 
 

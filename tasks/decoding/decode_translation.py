@@ -16,11 +16,10 @@ from models.special_tokens import SPECIALS, UNK
 from tasks.bundles.model_bundle import Bundle, check_golden_outputs
 from tasks.decoding.decode_speech import DecodingConfig
 from tasks.decoding.shard_inference import Inputs, infer
-from tasks.decoding.translate import distinct_texts, most_source_tokens, source_tokenizer
+from tasks.decoding.translate import LONGEST_SOURCE, cut_source, distinct_texts, most_source_tokens, source_tokenizer
 from tasks.steps.pipeline_step import step
 from tasks.text.tokenizer import TextTokenizer
 
-LONGEST_SOURCE = 1024  # tokens
 END = "</s>"
 TRANSLATIONS = pa.schema(
     {
@@ -60,7 +59,7 @@ def translation_rows(bundle: Bundle, inputs: Inputs, beam: Beam) -> list[dict[st
     found: dict[str, dict[str, Any]] = {}
     for batch in inputs:
         given = batch.given
-        source = Padded(given.data[:, :most], given.lengths.clamp(max=most))
+        source = cut_source(given, most)
         nbests = model.search(source, beam, bundle.lm)
         nats = _reference_log_probs(model, Batch(batch.keys, source, batch.target))
         said = [torch.tensor(nbest[0].tokens, dtype=torch.long) for nbest in nbests]

@@ -15,6 +15,7 @@ from tasks.batches.batch_sampler import BatchingConfig, bucket_by_length
 from tasks.bundles.model_bundle import Bundle
 from tasks.text.tokenizer import LabelVocabulary, TextTokenizer
 
+LONGEST_SOURCE = 1024  # tokens
 ScoredText = tuple[str, float]
 
 
@@ -40,7 +41,7 @@ class TranslationConfig:
 
     beam: Beam
     batching: BatchingConfig = field(default_factory=BatchingConfig)
-    max_source_tokens: int = 1024
+    max_source_tokens: int = LONGEST_SOURCE
 
     def __post_init__(self) -> None:
         if self.max_source_tokens < 1:
@@ -120,6 +121,11 @@ def source_tokenizer(bundle: Bundle) -> TextTokenizer:
 def most_source_tokens(model: Model, wanted: int) -> int:
     """As many as are wanted, or, where a model has an embedding for each position, as there are, but for EOS."""
     return min(wanted, getattr(model.config, "positions", wanted + 1) - 1)
+
+
+def cut_source(source: Padded, most: int) -> Padded:
+    """So many tokens of each at most."""
+    return Padded(source.data[:, :most], source.lengths.clamp(max=most))
 
 
 def distinct_texts(nbest: Sequence[Hypothesis], tokenizer: TextTokenizer) -> tuple[ScoredText, ...]:

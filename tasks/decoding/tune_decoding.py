@@ -18,12 +18,14 @@ import torch
 from infra.artifact_store import Artifact, new_draft
 from infra.errors import UserError
 from models.interface import Beam, FrameSynchronousModel, Hypothesis, Padded
-from tasks.bundles.model_bundle import Bundle, check_golden_outputs
+from tasks.bundles.model_bundle import Bundle, check_golden_outputs, is_translator
 from tasks.decoding.shard_inference import Inference, Inputs, ShardModel
+from tasks.decoding.translate import LONGEST_SOURCE, cut_source, most_source_tokens
 from tasks.ingest.shard_index import list_shards
 from tasks.steps.pipeline_step import step
 from tasks.steps.ray_jobs import Job, run_jobs
 from tasks.text.error_counts import count_errors
+from tasks.text.translation_metrics import corpus_score, count_sentences
 
 MOST_POINTS = 1000
 
@@ -71,45 +73,84 @@ class TuningConfig(Inference):
             raise UserError(f"grid: {error}") from error
 
 
+@dataclass(frozen=True)
+class Measure:
+    """What the points are compared by. count: the sums over references and what was said, (size,). rates: what such
+    sums come to, that first which decides. descending: whether more is better.
+    """
+
+    size: int
+    count: Callable[[list[str], list[str]], np.ndarray]
+    rates: Callable[[np.ndarray], dict[str, float]]
+    descending: bool
+
+
+def count_edits(references: list[str], said: list[str]) -> np.ndarray:
+    """Word errors and character errors, as `count_errors` counts."""
+    words, characters = jiwer.process_words(references, said), jiwer.process_characters(references, said)
+    return np.array([*count_errors(words), *count_errors(characters)], float)
+
+
+def error_rates(sums: np.ndarray) -> dict[str, float]:
+    wer, cer = (float(part[:3].sum() / max(1, part[3])) for part in (sums[:4], sums[4:]))
+    return {"wer": wer, "cer": cer}
+
+
+def count_matches(references: list[str], said: list[str]) -> np.ndarray:
+    """What BLEU counts, and what chrF does."""
+    return np.concatenate([count_sentences(name, said, references).counts.sum(0) for name in ("bleu", "chrf")])
+
+
+def match_scores(sums: np.ndarray) -> dict[str, float]:
+    return {"bleu": corpus_score("bleu", sums[:BLEU_SUMS]), "chrf": corpus_score("chrf", sums[BLEU_SUMS:])}
+
+
+BLEU_SUMS, CHRF_SUMS = 10, 18  # lengths, and matches and n-grams of each order
+ERRORS = Measure(8, count_edits, error_rates, descending=False)
+MATCHES = Measure(BLEU_SUMS + CHRF_SUMS, count_matches, match_scores, descending=True)
+
+
 @step
 def grid_search(bundle: Artifact, features: Artifact, tuning: TuningConfig) -> Artifact:
-    """`tuning.json`: of every point its WER, CER and search seconds, the best first; and the beam of the best.
+    """`tuning.json`: of every point its WER and CER, of a translator its BLEU and chrF, and search seconds, the best
+    first; the beam of the best; and the name of what decides.
 
-    The best has the lowest WER, then CER, then took the least to search.
+    The best has the lowest WER, then CER, or the highest BLEU, then chrF; of equals the first of the grid.
     """
     for beam in (tuning.beams[0], tuning.beams[-1]):
         check_golden_outputs(bundle, beam)
     jobs: list[Job] = [{"shard": shard} for shard in list_shards(features, tuning.split)]
-    arguments = (partial(errors_by_beam, beams=tuning.beams), bundle, features, tuning)
-    sums = np.zeros((len(tuning.beams), 9))
+    arguments = (partial(sums_by_beam, beams=tuning.beams), bundle, features, tuning)
+    measure = MATCHES if is_translator(bundle) else ERRORS
+    sums = np.zeros((len(tuning.beams), measure.size + 1))
     for done in run_jobs(ShardModel, jobs, f"tune {tuning.split}", arguments):
         sums += json.loads(done["sums"])
     rows: list[dict[str, Any]] = []
     for point, found in zip(tuning.grid.points, sums, strict=True):
-        wer, cer = (float(part[:3].sum() / max(1, part[3])) for part in (found[:4], found[4:8]))
-        rows.append({"point": point, "wer": wer, "cer": cer, "seconds": round(float(found[8]), 3)})
-    rows.sort(key=lambda row: (row["wer"], row["cer"], list(row["point"].values())))
+        rows.append({"point": point} | measure.rates(found[:-1]) | {"seconds": round(float(found[-1]), 3)})
+    names, sign = list(measure.rates(sums[0, :-1])), -1 if measure.descending else 1
+    rows.sort(key=lambda row: ([sign * row[name] for name in names], list(row["point"].values())))
     with new_draft("tuning") as out:
         best = replace(tuning.beam, **rows[0]["point"])
-        out.put_json("tuning.json", {"rows": rows, "beam": asdict(best), "split": tuning.split})
+        told = {"metric": names[0], "descending": measure.descending, "split": tuning.split}
+        out.put_json("tuning.json", {"rows": rows, "beam": asdict(best)} | told)
     return out.result()
 
 
 @torch.inference_mode()
-def errors_by_beam(bundle: Bundle, inputs: Inputs, beams: list[Beam]) -> Job:
-    """`sums`: for each beam the word errors and the character errors, as `count_errors` counts, and the seconds."""
-    index = inputs.utterances.index
+def sums_by_beam(bundle: Bundle, inputs: Inputs, beams: list[Beam]) -> Job:
+    """`sums`: for each beam what its measure counts, and the seconds."""
+    index, measure = inputs.utterances.index, ERRORS if bundle.spelling is None else MATCHES
     texts = dict(zip(index["key"].to_pylist(), index["text"].to_pylist(), strict=True))
-    sums = np.zeros((len(beams), 9))
+    sums = np.zeros((len(beams), measure.size + 1))
     for batch in inputs:
         references, search = [texts[key] for key in batch.keys], _search(bundle, batch.given)
         for i, beam in enumerate(beams):
             begun = time.perf_counter()
             found = search(beam)
-            sums[i, 8] += time.perf_counter() - begun
-            heard = [" ".join(bundle.tokenizer.decode(nbest[0].tokens).split()) for nbest in found]
-            sums[i, :4] += count_errors(jiwer.process_words(references, heard))
-            sums[i, 4:8] += count_errors(jiwer.process_characters(references, heard))
+            sums[i, -1] += time.perf_counter() - begun
+            said = [" ".join(bundle.tokenizer.decode(nbest[0].tokens).split()) for nbest in found]
+            sums[i, :-1] += measure.count(references, said)
     return {"sums": json.dumps(sums.tolist())}
 
 
@@ -119,4 +160,6 @@ def _search(bundle: Bundle, source: Padded) -> Search:
     if isinstance(model, FrameSynchronousModel):
         emissions = model.emit(source)
         return lambda beam: model.search_emissions(emissions, beam, lm)
+    if bundle.spelling is not None:
+        source = cut_source(source, most_source_tokens(model, LONGEST_SOURCE))
     return lambda beam: model.search(source, beam, lm)

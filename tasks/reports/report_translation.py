@@ -22,10 +22,10 @@ from tasks.reports.sections.translation_sections import (
 from tasks.scoring.compare_transcripts import Baseline
 from tasks.scoring.compare_translations import compare_translations
 from tasks.scoring.evaluate_translation import TranslationScoringConfig
-from tasks.scoring.translation_metrics import score_sentences
 from tasks.steps.parquet_parts import read_parts
 from tasks.steps.pipeline_step import step
 from tasks.steps.run_facts import NO_FACTS, RunFacts
+from tasks.text.translation_metrics import score_sentences
 
 COMPARISON = "comparison.json"
 Row = dict[str, Any]

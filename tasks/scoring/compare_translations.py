@@ -5,8 +5,8 @@ from typing import Any
 
 from tasks.scoring.evaluate_translation import TranslationScoringConfig
 from tasks.scoring.paired_bootstrap import paired_score_bootstrap
-from tasks.scoring.translation_metrics import DESCENDING, METRICS, count_sentences, score_sentences
 from tasks.text.data_digest import digest_references
+from tasks.text.translation_metrics import DESCENDING, METRICS, count_sentences, score_sentences
 
 Row = dict[str, Any]
 

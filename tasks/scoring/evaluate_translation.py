@@ -11,10 +11,10 @@ from infra.artifact_store import Artifact, new_draft
 from infra.errors import UserError
 from tasks.scoring.paired_bootstrap import resample_sums
 from tasks.scoring.translation_errors import analyze_translations
-from tasks.scoring.translation_metrics import METRICS, SentenceSums, count_sentences, score_sentences
 from tasks.steps.parquet_parts import read_parts
 from tasks.steps.pipeline_step import step
 from tasks.text.data_digest import digest_references
+from tasks.text.translation_metrics import METRICS, SentenceSums, count_sentences, score_sentences
 
 WORD_EDGES = (10, 20, 30, 40, 60)  # of a source
 WORST = 20

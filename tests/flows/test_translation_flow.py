@@ -31,6 +31,7 @@ SMALL = (
 def test_the_whole_way(prefect_server, tmp_path, monkeypatch):
     from flows.evaluate import evaluate_model
     from flows.train_translation import train_translation
+    from flows.tune_decoding import tune_decoding
     from infra import storage
     from infra.artifact_store import artifact_at
     from infra.errors import UserError
@@ -54,6 +55,14 @@ def test_the_whole_way(prefect_server, tmp_path, monkeypatch):
 
     measured, _ = states_of(evaluate_model, model="translation@champion", corpus=corpus, split="test")
     assert measured["metrics"]["test"] == result["metrics"]["test"]
+    tuned = tune_decoding(
+        model="translation@champion", corpus=corpus, settings=("grid.width=1,3", "grid.length_norm=0,1")
+    )
+    assert tuned["model"].startswith("translation@")
+    assert tuned["metrics"]["dev"]["bleu"] >= result["metrics"]["dev"]["bleu"]
+    told = artifact_at(tuned["paths"]["bundle"]).read_json("decode.json")
+    assert (told["width"], told["length_norm"]) in {(w, n) for w in (1, 3) for n in (0, 1)}
+    assert b"BLEU by length_norm and width" in storage.read(tuned["report"])
     with pytest.raises(UserError, match="asked to translate xb to xa, and it was trained on xa to xb"):
         evaluate_model(
             model="translation@champion",

@@ -119,7 +119,8 @@ def test_a_comparison_s_page(artifact_root):
 
 def test_a_tuning_s_page(artifact_root):
     rows = [{"point": {EVIL: x, "other": y}, "wer": x + y, "cer": 0.1, "seconds": 1.0} for x in (0, 1) for y in (0, 1)]
-    page = html_of(report_tuning.fn(made("tuning", tuning={"split": EVIL, "rows": rows}), EVIL))
+    told = {"split": EVIL, "rows": rows, "metric": "wer", "descending": False}
+    page = html_of(report_tuning.fn(made("tuning", tuning=told), EVIL))
     assert count(page) == 2 + 1 + 1 + 2 + 1 + 1, "title, heading, split, best point, plot's heading, its axis, column"
 
 

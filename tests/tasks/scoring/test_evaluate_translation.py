@@ -13,7 +13,7 @@ from tasks.scoring.compare_translations import compare_translations
 from tasks.scoring.evaluate_translation import TranslationScoringConfig, length_group, score_translations
 from tasks.scoring.paired_bootstrap import paired_score_bootstrap, resample_sums
 from tasks.scoring.translation_errors import analyze_translations, bare_words, kept_words, repeated_phrases
-from tasks.scoring.translation_metrics import METRICS, count_sentences, score_sentences
+from tasks.text.translation_metrics import METRICS, count_sentences, score_sentences
 
 WORDS = "Der Hund läuft über die grüne Wiese , während ein Kind im roten Hemd zusieht .".split()  # noqa: SIM905
 

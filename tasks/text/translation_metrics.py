@@ -37,11 +37,20 @@ class SentenceSums:
 
     def score(self, counts: np.ndarray) -> float:
         """In [0, 100], TER perhaps above: of the sums (K,) over some sentences."""
-        return float(self.metric._compute_score_from_stats(counts.tolist()).score)  # noqa: SLF001
+        return _score(self.metric, counts)
 
     def corpus_score(self, rows: Any = slice(None)) -> float:
         """Of these sentences together, by default of all."""
         return self.score(self.counts[rows].sum(0))
+
+
+def _score(metric: Metric, counts: np.ndarray) -> float:
+    return float(metric._compute_score_from_stats(counts.tolist()).score)  # noqa: SLF001
+
+
+def corpus_score(name: str, counts: np.ndarray) -> float:
+    """name: of METRICS. counts: what `count_sentences` gives, summed over the sentences (K,)."""
+    return _score(METRICS[name](), counts)
 
 
 def count_sentences(name: str, texts: Sequence[str], references: Sequence[str]) -> SentenceSums:
