@@ -19,8 +19,8 @@ from tasks.corpora.corpus_uri import Corpus, fingerprint
 from tasks.ingest.ingest_text import ingest_text
 from tasks.reports.report_language_model import LanguagePage, report_language_model
 from tasks.scoring.evaluate_language_model import LMScoringConfig, evaluate_language_model
+from tasks.training.language.train_language_model import train_language_model
 from tasks.training.leaderboard import Ranking
-from tasks.training.train_language_model import train_language_model
 
 
 def language_data(place: Corpus, recipe: LanguageRecipe, _source: Artifact | None) -> Data:

@@ -25,11 +25,11 @@ from tasks.scoring.evaluate_translation import TranslationScoringConfig
 from tasks.text.caption_vocabulary import CAPTION_TOKENS
 from tasks.text.tokenizer import TokenizerConfig
 from tasks.training.captions.train_captioner import CaptionTrainingConfig
+from tasks.training.language.train_language_model import LMTrainingConfig
 from tasks.training.optimizer import FitConfig
 from tasks.training.parameter_groups import check_patterns
 from tasks.training.train_asr import TrainingConfig
 from tasks.training.train_classifier import ClassifierTrainingConfig
-from tasks.training.train_language_model import LMTrainingConfig
 from tasks.training.train_translation import TranslationTrainingConfig
 
 

@@ -6,16 +6,13 @@ from typing import ClassVar
 
 import jiwer
 import numpy as np
-import torch
 from sacrebleu.metrics.bleu import BLEU, MAX_NGRAM_ORDER
 
 from infra.errors import UserError
 from models.families.sequence_to_sequence import SequenceToSequence
-from models.interface import Beam, Classifier, LanguageModel, Model
+from models.interface import Beam, Classifier, Model
 from tasks.batches.batch_loader import prefetch
 from tasks.batches.batch_sampler import bucket_by_length
-from tasks.decoding.generate_text import Prompt, generate_text
-from tasks.decoding.lm_log_probs import StreamChunks, lm_log_probs
 from tasks.text.error_counts import count_errors
 from tasks.text.tokenizer import load_tokenizer
 from tasks.training.optimizer import FitConfig
@@ -66,32 +63,6 @@ class ClassificationMetrics:
             sums += -float(told), float((log_probs.argmax(1) != labels).sum()), len(labels)
         nats, misses, count = worker.sum(*sums)
         return {"dev_loss": nats / max(count, 1), "dev_error": misses / max(count, 1)}
-
-
-@dataclass(frozen=True)
-class LanguageModelMetrics:
-    """dev_loss in nats a token; dev_error, the share of tokens that were not held the most probable; and a sample.
-
-    carried: the state goes on from chunk to chunk.
-    """
-
-    metrics: ClassVar[tuple[str, ...]] = ("loss", "error")
-    prompt: Prompt
-    carried: bool = False
-
-    def __call__(self, job: TrainJob, model: Model, worker: WorkerRank) -> Row:
-        assert isinstance(model, LanguageModel)
-        rows, sums, share = np.arange(len(job.dev.rows)), np.zeros(3), (worker.rank, worker.workers)
-        passage = StreamChunks(job.dev, job.batching, worker.device, carried=self.carried)
-        for log_probs, target in lm_log_probs(model, passage, rows, share):
-            told, predicted = log_probs.gather(-1, target[..., None]), log_probs.argmax(-1)
-            sums += -float(told.double().sum()), float((predicted != target).sum()), float(target.numel())
-        nats, misses, count = worker.sum(*sums)
-        row: Row = {"dev_loss": nats / max(count, 1), "dev_error": misses / max(count, 1)}
-        if worker.rank == 0 and self.prompt.length:
-            generator = torch.Generator(worker.device).manual_seed(self.prompt.seed)
-            row["sample"] = "".join(generate_text(model, load_tokenizer(job.tokenizer), self.prompt, generator))
-        return row
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from models.backbones.efficientnet_lite import EfficientNetLite0, SameConv, normalize
-from tasks.features.backbone_weights import load_backbone
+from tasks.features.backbone_weights import load_backbone, prepare_front_end
 from tasks.features.image_front_end import ImageFrontEnd, photo_tensor, resize_photo
 
 PHOTOS = Path(os.environ.get("SCRIPTORIUM_CORPORA", "/nowhere"), "coco_captions", "val2017")
@@ -44,7 +44,7 @@ def test_it_knows_what_is_in_photos():
     front_end = ImageFrontEnd(resize="crop", crop_share=0.875)
     photos = [resize_photo(Image.open(PHOTOS / f"{name}.jpg").convert("RGB"), front_end) for name in TOP]
     with torch.inference_mode():
-        found = load_backbone(front_end).network(photo_tensor(photos, front_end)).softmax(1)
+        found = load_backbone(prepare_front_end(front_end)).network(photo_tensor(photos, front_end)).softmax(1)
     assert found.argmax(1).tolist() == list(TOP.values())
     assert float(found.amax(1).min()) > 0.7
 

@@ -15,9 +15,9 @@ from tasks.bundles.model_bundle import load_bundle
 from tasks.bundles.training_checkpoints import TrainState
 from tasks.decoding.generate_text import Prompt
 from tasks.training.fit_closed_form import _read
+from tasks.training.language.train_language_model import LMTrainingConfig, prepare_language_model, train_language_model
 from tasks.training.optimizer import FitConfig
 from tasks.training.run_training import Workers
-from tasks.training.train_language_model import LMTrainingConfig, prepare_language_model, train_language_model
 from tasks.training.train_loop import WorkerRank, groups_of
 
 RIDGE = echo_state_lm.Config(hidden_size=20, ridge=0.3)

@@ -16,9 +16,9 @@ from tasks.bundles.model_bundle import load_bundle
 from tasks.decoding.generate_text import Prompt
 from tasks.decoding.lm_log_probs import StreamChunks, lm_log_probs
 from tasks.training import train_loop
+from tasks.training.language.train_language_model import LMTrainingConfig, train_language_model
 from tasks.training.optimizer import FitConfig
 from tasks.training.run_training import Workers
-from tasks.training.train_language_model import LMTrainingConfig, train_language_model
 from tasks.training.train_loop import WorkerRank, accumulate_gradients
 from tasks.training.train_module import TrainModule
 

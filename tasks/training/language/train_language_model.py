@@ -10,8 +10,9 @@ from tasks.batches.token_chunks import ChunkConfig, split_chunks
 from tasks.decoding.generate_text import Prompt, spell_context
 from tasks.steps.pipeline_step import step
 from tasks.text.tokenizer import load_tokenizer
-from tasks.training.dev_metrics import LanguageModelMetrics, check_metric
+from tasks.training.dev_metrics import check_metric
 from tasks.training.finalize_training import finalize_training
+from tasks.training.language.language_model_dev_metrics import LanguageModelMetrics
 from tasks.training.optimizer import FitConfig
 from tasks.training.run_training import Workers
 from tasks.training.train_loop import TrainJob

@@ -21,9 +21,9 @@ from tasks.ingest.ingest_text import TextIngestConfig, ingest_text
 from tasks.scoring.evaluate_language_model import LMScoringConfig, evaluate_language_model
 from tasks.text.normalization import AS_WRITTEN
 from tasks.text.tokenizer import TokenizerConfig, fit_on_texts, load_tokenizer
+from tasks.training.language.train_language_model import LMTrainingConfig, prepare_language_model, train_language_model
 from tasks.training.optimizer import FitConfig
 from tasks.training.run_training import Workers
-from tasks.training.train_language_model import LMTrainingConfig, prepare_language_model, train_language_model
 
 TEXT = "le renard et le corbeau se parlent, la fourmi et la cigale aussi; " * 60
 SMALL = char_rnn.Config(embedding_size=8, recurrent=Recurrent(cell="gru", hidden_size=24), readout=(16,))
