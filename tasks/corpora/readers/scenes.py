@@ -26,7 +26,7 @@ from tasks.corpora.photo_row import Box, PhotoIngestConfig, PhotoRow
 from tasks.corpora.readers import captions
 from tasks.corpora.utterance import Reject
 
-SIZES = {"train": 2000, "dev": 200, "test": 200}
+SIZES = {"train": 4000, "dev": 200, "test": 200}
 HELD_OUT = {"test": 0.15, "dev": 0.15}  # of all combinations
 COUNTS = ((1, 0.25), (2, 0.6), (3, 0.15))  # objects in a scene, and the share of such scenes
 SIDE, FINER = 224, 2  # of a scene in pixels, and drawn so many times as large
