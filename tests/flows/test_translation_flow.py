@@ -96,10 +96,12 @@ def test_settings_that_cannot_be_honored(recipe, setting, says):
 
 def test_languages_on_the_command_line_are_settings():
     from flows.kinds.translation import TRANSLATION
+    from flows.shared.command_line import take_languages
     from flows.shared.training_flow import check_arguments
 
     given = {"corpus": "parallel:/", "recipe": "translation_small", "settings": [], "workers": 0}
     parsed = Namespace(**given, model_name="t", alias="", source_language="en", target_language="de")
+    take_languages(parsed)
     check_arguments(TRANSLATION, parsed)
     assert parsed.settings == ["ingest.source_language=en", "ingest.target_language=de"]
     assert "source_language" not in vars(parsed)
