@@ -88,7 +88,7 @@ def test_in_python(result, rows, place, monkeypatch):
         assert (one.text, [word.text for word in one.words]) == (rows[0]["text"], rows[0]["tokens"])
         assert one.words[0].attention.shape == (8, 8)
     with Image.open(path) as opened:
-        many = model.caption_batch([opened.convert("P"), path, opened.convert("CMYK")])
+        many = model.caption_batch([opened.convert("RGBA"), path, opened.convert("CMYK")])
     assert [one.text for one in many[:2]] == [rows[0]["text"]] * 2
     (place / "page.jpg").write_text("<html>")
     for wrong, says in (

@@ -38,7 +38,16 @@ def test_the_whole_way(prefect_server, tmp_path, capsys):
     result, first = states_of(train_ngram, **call)
     assert set(first.values()) == {"Completed"}
     found = result["metrics"]["dev"]
-    names = ("loss", "perplexity", "bits_per_token", "bits_per_character", "unknown", "tokens", "characters")
+    names = (
+        "loss",
+        "perplexity",
+        "bits_per_token",
+        "bits_per_character",
+        "unknown",
+        "tokens",
+        "characters",
+        "sentences",
+    )
     assert set(found) == set(names)
     assert found["perplexity"] < len(ANIMALS), "what it foresees is the animals, and who speaks"
     assert storage.read(result["report"]).startswith(b"<!doctype html>")

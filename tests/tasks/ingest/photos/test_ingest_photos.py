@@ -14,7 +14,7 @@ from webdataset import WebDataset
 
 from infra import storage
 from infra.errors import UserError
-from tasks.ingest import ingest_photos, photo_shard
+from tasks.ingest.photos import ingest_photos, photo_shard
 from tasks.ingest.photos.ingest_photos import draw_splits
 from tasks.ingest.photos.photo_shard import INDEX, read_photo_sample
 
