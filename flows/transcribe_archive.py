@@ -12,29 +12,18 @@ it takes up what is new. What cannot be read is in the table `quarantine` with i
 end the run with status 1, when all else is done.
 """
 
-import json
-import os
-import signal
 from argparse import Namespace
-from functools import partial
 from typing import Any
 
 from prefect import flow
 
+from flows.command_line.archive_command import ArchiveCommand, run_archive_command
 from flows.command_line.archive_parsers import ARCHIVE_FORMATS
-from flows.command_line.parsers import PARSERS
 from flows.shared.archive_plan import plan_archive
 from flows.shared.audio_files import EXTENSIONS
-from flows.shared.command_line import GOES_ON, start_flow
-from flows.shared.validate_inputs import check_workers
-from infra import storage
-from infra.artifacts.artifact_root import check_root
-from infra.errors import WRONG_USE, one_line_errors
-from infra.keyboard_interrupt import force_exit_on_interrupt
-from infra.processes import end_orphans
 from tasks.archives.estimate_archive import estimate_archive, text_estimate
 from tasks.archives.plan_work import plan_work
-from tasks.archives.report_archive import TooManyFailures, report_archive, text_summary
+from tasks.archives.report_archive import report_archive, text_summary
 from tasks.archives.run_parts import ArchiveRun
 
 
@@ -77,44 +66,18 @@ def estimate(given: Namespace) -> dict[str, Any]:
     return estimate_archive(job, work, given.workers, plan.cost_per_hour)
 
 
-def parse_arguments() -> Namespace:
-    parser = PARSERS["flows.transcribe_archive"]()
-    given = parser.parse_args()
-    keys = {"vad": "vad.kind"} | {name: name for name in ("lm", "lexicon", "hotwords", "cost_per_hour")}
-    for name, key in keys.items():
-        if value := getattr(given, name):
-            given.settings.append(f"{key}={value}")
-    given.formats = tuple(dict.fromkeys(filter(None, given.formats.lower().split(","))))
-    if not given.formats or set(given.formats) - set(ARCHIVE_FORMATS):
-        parser.error(f"--formats {','.join(given.formats)}: write some of {','.join(ARCHIVE_FORMATS)}")
-    if given.workers < 1:
-        parser.error("--workers: at least 1")
-    with one_line_errors(WRONG_USE):
-        check_workers(given.workers)
-    if given.source and not storage.is_s3(given.source):
-        given.source = os.path.abspath(given.source)
-    return given
+COMMAND = ArchiveCommand(
+    flow=transcribe_archive,
+    formats=ARCHIVE_FORMATS,
+    settings={"vad": "vad.kind"} | {name: name for name in ("lm", "lexicon", "hotwords", "cost_per_hour")},
+    estimate=estimate,
+    text_estimate=text_estimate,
+    text_summary=text_summary,
+)
 
 
 def main() -> None:
-    given = parse_arguments()
-    end_orphans()
-    force_exit_on_interrupt(GOES_ON)
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
-    with one_line_errors(interrupted=GOES_ON):
-        check_root()
-        show = (
-            partial(json.dumps, ensure_ascii=False) if given.json else text_estimate if given.dry_run else text_summary
-        )
-        if given.dry_run:
-            print(show(estimate(given)))
-            return
-        told = {name: getattr(given, name) for name in ("source", "output", "model", "formats", "workers")}
-        try:
-            print(show(start_flow(transcribe_archive, told | {"settings": tuple(given.settings)})))
-        except TooManyFailures as error:
-            print(show(error.result))
-            raise
+    run_archive_command("flows.transcribe_archive", COMMAND)
 
 
 if __name__ == "__main__":

@@ -14,29 +14,18 @@ and is in the table `quarantine` with its reason; more of it than error_budget e
 is done.
 """
 
-import json
-import os
-import signal
 from argparse import Namespace
 from functools import partial
 from typing import Any
 
 from prefect import flow
 
+from flows.command_line.archive_command import ArchiveCommand, run_archive_command
 from flows.command_line.archive_parsers import TRANSLATION_FORMATS
-from flows.command_line.parsers import PARSERS
 from flows.shared.archive_plan import check_documents, plan_translation_archive
-from flows.shared.command_line import GOES_ON, start_flow
-from flows.shared.validate_inputs import check_workers
-from infra import storage
-from infra.artifacts.artifact_root import check_root
-from infra.errors import WRONG_USE, one_line_errors
-from infra.keyboard_interrupt import force_exit_on_interrupt
-from infra.processes import end_orphans
 from tasks.archives.archive_job import TEXT
 from tasks.archives.estimate_archive import estimate_archive, no_header, text_estimate
 from tasks.archives.plan_work import plan_work
-from tasks.archives.report_archive import TooManyFailures
 from tasks.archives.run_parts import ArchiveRun
 from tasks.archives.text.cut_documents import CutDocument
 from tasks.archives.text.report_translations import report_translations, text_summary
@@ -84,42 +73,18 @@ def estimate(given: Namespace) -> dict[str, Any]:
     return estimate_archive(job, work, given.workers, plan.cost_per_hour, (TEXT, no_header))
 
 
-def parse_arguments() -> Namespace:
-    parser = PARSERS["flows.translate_archive"]()
-    given = parser.parse_args()
-    for name in ("source_language", "target_language", "cost_per_hour"):
-        if value := getattr(given, name):
-            given.settings.append(f"{name}={value}")
-    given.formats = tuple(dict.fromkeys(filter(None, given.formats.lower().split(","))))
-    if not given.formats or set(given.formats) - set(TRANSLATION_FORMATS):
-        parser.error(f"--formats {','.join(given.formats)}: write some of {','.join(TRANSLATION_FORMATS)}")
-    if given.workers < 1:
-        parser.error("--workers: at least 1")
-    with one_line_errors(WRONG_USE):
-        check_workers(given.workers)
-    if given.source and not storage.is_s3(given.source):
-        given.source = os.path.abspath(given.source)
-    return given
+COMMAND = ArchiveCommand(
+    flow=translate_archive,
+    formats=TRANSLATION_FORMATS,
+    settings={name: name for name in ("source_language", "target_language", "cost_per_hour")},
+    estimate=estimate,
+    text_estimate=partial(text_estimate, unit=TEXT),
+    text_summary=text_summary,
+)
 
 
 def main() -> None:
-    given = parse_arguments()
-    end_orphans()
-    force_exit_on_interrupt(GOES_ON)
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
-    with one_line_errors(interrupted=GOES_ON):
-        check_root()
-        table = partial(text_estimate, unit=TEXT) if given.dry_run else text_summary
-        show = partial(json.dumps, ensure_ascii=False) if given.json else table
-        if given.dry_run:
-            print(show(estimate(given)))
-            return
-        told = {name: getattr(given, name) for name in ("source", "output", "model", "formats", "workers")}
-        try:
-            print(show(start_flow(translate_archive, told | {"settings": tuple(given.settings)})))
-        except TooManyFailures as error:
-            print(show(error.result))
-            raise
+    run_archive_command("flows.translate_archive", COMMAND)
 
 
 if __name__ == "__main__":

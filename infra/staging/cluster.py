@@ -33,7 +33,7 @@ SHARED_MEMORY = {"RAY_memory_monitor_refresh_ms": "0"}
 PATIENCE_SECONDS = 240
 STOP_SECONDS = 10  # what `docker compose stop` gives
 STOP_SIGNALS = {"postgres": signal.SIGINT}  # its image's: at once, however many are connected
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.5  # between two questions whether a machine or a service is up
 
 
 class Cluster:

@@ -15,9 +15,9 @@ from infra.errors import UserError
 from infra.staging.cluster import BUCKET, Cluster
 from infra.staging.flow_runs import TRAINING, name_parameters
 
-AWAY_SECONDS = 15
+AWAY_SECONDS = 15  # that the database is gone
 PATIENCE_SECONDS = 1200  # for a training to begin, and to end
-POLL_SECONDS = 1
+POLL_SECONDS = 1  # between two looks how far a training or a run is
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 COMPARED = {"shards", "features", "tokenizer", "bundle", "transcripts", "scores"}  # a report holds how long it took
 ASK = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=30).read().decode())"

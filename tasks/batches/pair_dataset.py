@@ -109,7 +109,7 @@ class PairDataset:
                 self._held.popitem(last=False)
         return self._held[shard][row]
 
-    def batch(self, rows: np.ndarray, epoch: int | None, reduction: int = 1) -> Batch:  # noqa: ARG002
+    def batch(self, rows: np.ndarray, epoch: int | None, reduction: int = 1) -> Batch:  # noqa: ARG002  (a `Dataset`'s)
         pairs = [self.read(row) for row in rows.tolist()]
         if self.dropout and epoch is not None:
             pairs = self.dropout(pairs, (epoch, *self.keys(rows)))

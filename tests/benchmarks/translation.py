@@ -89,7 +89,7 @@ def _network(told: dict) -> Transformer:
     return network
 
 
-def train(_folder: str, told: dict):  # noqa: ANN201
+def train(_folder: str, told: dict):
     network = _network(told).train()
     optimizer = torch.optim.Adam(network.parameters(), 1e-4)
     batches = []
@@ -110,7 +110,7 @@ def train(_folder: str, told: dict):  # noqa: ANN201
     return update
 
 
-def search(_folder: str, told: dict, network: Transformer | None = None):  # noqa: ANN201
+def search(_folder: str, told: dict, network: Transformer | None = None):
     network = network or _network(told).eval()
     source = _padded(told["arrays"]["sentences"])
     source = Padded(source.data[:, : int(source.lengths.max())], source.lengths)
@@ -122,7 +122,7 @@ def search(_folder: str, told: dict, network: Transformer | None = None):  # noq
     return found
 
 
-def search_int8(folder: str, told: dict):  # noqa: ANN201
+def search_int8(folder: str, told: dict):
     network = cast(Transformer, round_linear_layers(_network(told)))
     network.output = Int8Linear(network.embedding.weight)  # pyright: ignore[reportAttributeAccessIssue]
     return search(folder, told, network)
