@@ -9,6 +9,7 @@ from text_models import text_classifier
 from untrained import CTC, bundle_of
 
 from flows import caption_archive
+from flows.command_line import archive_command
 from tasks.archives.archive_job import PHOTOS
 from tasks.archives.estimate_archive import text_estimate
 
@@ -41,8 +42,8 @@ def run(monkeypatch, capsys):
         said = capsys.readouterr()
         return status, said.out, said.err
 
-    monkeypatch.setattr(caption_archive, "force_exit_on_interrupt", lambda message: None)
-    monkeypatch.setattr(caption_archive.signal, "signal", lambda number, handler: None)
+    monkeypatch.setattr(archive_command, "force_exit_on_interrupt", lambda message: None)
+    monkeypatch.setattr(archive_command.signal, "signal", lambda number, handler: None)
     return here
 
 

@@ -14,6 +14,7 @@ import soundfile
 from untrained import CTC, bundle_of
 
 from flows import transcribe_archive
+from flows.command_line import archive_command
 from flows.shared.archive_plan import plan_archive
 from flows.shared.audio_files import EXTENSIONS
 from flows.shared.command_line import start_flow
@@ -127,8 +128,8 @@ def run(monkeypatch, capsys):
         said = capsys.readouterr()
         return status, said.out, said.err
 
-    monkeypatch.setattr(transcribe_archive, "force_exit_on_interrupt", lambda message: None)
-    monkeypatch.setattr(transcribe_archive.signal, "signal", lambda number, handler: None)
+    monkeypatch.setattr(archive_command, "force_exit_on_interrupt", lambda message: None)
+    monkeypatch.setattr(archive_command.signal, "signal", lambda number, handler: None)
     return here
 
 

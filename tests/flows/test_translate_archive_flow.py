@@ -9,6 +9,7 @@ from text_models import language_model, text_classifier
 from untrained import CTC, bundle_of
 
 from flows import translate_archive
+from flows.command_line import archive_command
 
 
 @pytest.fixture
@@ -36,8 +37,8 @@ def run(monkeypatch, capsys):
         said = capsys.readouterr()
         return status, said.out, said.err
 
-    monkeypatch.setattr(translate_archive, "force_exit_on_interrupt", lambda message: None)
-    monkeypatch.setattr(translate_archive.signal, "signal", lambda number, handler: None)
+    monkeypatch.setattr(archive_command, "force_exit_on_interrupt", lambda message: None)
+    monkeypatch.setattr(archive_command.signal, "signal", lambda number, handler: None)
     return here
 
 
