@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from models.cells.gru import Config as GRUOptions
+from models.cells.interpolate import interpolate
 from models.families.recurrent_decoder import RecurrentDecoder, repeat_rows
 from models.families.sequence_to_sequence import read_tokens
 from models.interface import Memory, Padded
@@ -110,7 +111,7 @@ class EncoderDecoder(RecurrentDecoder):
         gates, unit = self.input(e).split(sizes, 1)
         recurrent_gates, recurrent_unit = (self.recurrent(state.h) + summary.driven).split(sizes, 1)
         r, z = (gates + recurrent_gates).sigmoid().chunk(2, 1)
-        h = torch.lerp((unit + r * recurrent_unit).tanh(), state.h, z)
+        h = interpolate((unit + r * recurrent_unit).tanh(), state.h, z)
         told = self.hidden(torch.cat((h, e), -1)) + summary.told
         return told, EncoderDecoderState(h), None
 

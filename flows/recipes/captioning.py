@@ -52,7 +52,11 @@ def show_attend_tell_flickr8k() -> CaptioningRecipe:
             doubly_stochastic=0.5,
         ),
         batching=BATCHES,
-        fit=replace(one_cycle(epochs=14, learning_rate=8e-4, weight_decay=0.0, best_by="bleu"), average_last=4),
+        fit=replace(
+            one_cycle(epochs=12, learning_rate=1e-3, weight_decay=0.0, best_by="bleu"),
+            precision="bfloat16",
+            average_last=3,
+        ),
         beam=Beam(width=3, length_norm=0.7),
     )
 

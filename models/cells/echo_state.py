@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.cells.elman_jordan import RNNState
+from models.cells.interpolate import interpolate
 from models.cells.step_loop import SteppedCell
 
 
@@ -54,7 +55,7 @@ class EchoState(SteppedCell):
 
     def step(self, driven: Tensor, state: RNNState) -> RNNState:
         now = torch.addmm(driven, state.h, self.weight_hh.t()).tanh()
-        return RNNState(now if self.leak == 1 else torch.lerp(state.h, now, self.leak))
+        return RNNState(now if self.leak == 1 else interpolate(state.h, now, self.leak))
 
     def read(self, state: RNNState) -> Tensor:
         return state.h

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.cells.elman_jordan import RNNState
+from models.cells.interpolate import interpolate
 from models.cells.step_loop import SteppedCell
 from models.layers.weight_init import init_lecun, without
 
@@ -78,7 +79,7 @@ class GRU(SteppedCell):
             r, z = self._gates(driven_gates, gates, bias_gates)
             recurrent = r * self._sum("unit_hh", unit, bias_unit)
         n = (driven_unit + recurrent).tanh()
-        return RNNState(torch.lerp(n, h, z))
+        return RNNState(interpolate(n, h, z))
 
     def _gates(self, driven: Tensor, recurrent: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
         r, z = (driven + self._sum("gates_hh", recurrent, bias)).sigmoid().chunk(2, 1)

@@ -8,6 +8,7 @@ At evaluation d is its expectation, the rate. For an LSTM, h~ is computed from t
 import torch
 from torch import Tensor
 
+from models.cells.interpolate import interpolate
 from models.cells.step_loop import SteppedCell
 from models.interface import Cell, State
 
@@ -38,7 +39,7 @@ class ZoneOut(SteppedCell):
 
     def _mix(self, before: Tensor, after: Tensor, rate: float) -> Tensor:
         if not self.training:
-            return torch.lerp(after, before, rate)
+            return interpolate(after, before, rate)
         return torch.where(torch.rand_like(after) < rate, before, after)
 
     def read(self, state: State) -> Tensor:

@@ -11,6 +11,7 @@ from torch import nn
 from torch.optim import lr_scheduler
 
 DevMetric = Literal["wer", "cer", "loss", "error", "bleu"]
+Precision = Literal["auto", "float32", "bfloat16"]
 LARGER_IS_BETTER = {"bleu"}
 
 
@@ -57,6 +58,7 @@ class FitConfig:
     weights, 0 for the best. patience: epochs without a better dev metric before stopping, 0 never. error_budget: the
     share of training utterances that may be too short for their transcript. freeze: modules or parameters that stay as
     they are, patterns of their names such as encoder.*; in them nothing is dropped, and running statistics stay too.
+    precision: of matrix products in training, beside weights and sums in float32; auto: bfloat16 on a GPU.
     rate_factors: the same patterns with what multiplies the learning rate of each, such as {"encoder": 0.1}. trail:
     store the keys of every update (tests and audits). The defaults are those of Amodei et al. 2015 (Deep Speech 2,
     section 3).
@@ -80,6 +82,7 @@ class FitConfig:
     error_budget: float = 0.05
     freeze: tuple[str, ...] = ()
     rate_factors: dict[str, float] = field(default_factory=dict)
+    precision: Precision = "auto"
     seed: int = 0
     trail: bool = False
 

@@ -33,7 +33,7 @@ from tasks.bundles.pretrained_model import build_model
 from tasks.bundles.training_checkpoints import TrainState
 from tasks.training.optimizer import FitConfig, advance, cool_down, is_better, make_optimizer, make_schedule, warm_up
 from tasks.training.parameter_groups import freeze_parameters, parameter_groups, set_training_mode
-from tasks.training.train_module import RunningStatistics, Stored, TrainModule, in_bfloat16
+from tasks.training.train_module import RunningStatistics, Stored, TrainModule, autocast
 
 WILD_UPDATES = 20  # so many in a row without a finite gradient end the run
 
@@ -88,7 +88,7 @@ def train_loop(job: TrainJob, worker: WorkerRank) -> None:
     fit = job.fit
     torch.manual_seed(fit.seed)
     model = freeze_parameters(build_model(job.model, job.sizes, job.init_from), fit).to(worker.device)
-    learner = TrainModule(model, worker.workers, job.reach)
+    learner = TrainModule(model, worker.workers, job.reach, fit.precision)
     optimizer = make_optimizer(parameter_groups(model, fit), fit)
     stored = training_checkpoints.latest(job.draft) or {}
     now = TrainState(**stored.get("standing", {"group": fit.batches_per_step}))
@@ -146,8 +146,7 @@ def accumulate_gradients(
         last = turn == rounds - 1  # the gradients of all turns cross the wire once
         with net.no_sync() if isinstance(net, DistributedDataParallel) and not last else nullcontext():
             batch = next(mine).to(worker.device)
-            with in_bfloat16(worker.device):
-                loss = learner.loss(batch, number)
+            loss = learner.loss(batch, number)
             (loss * (0.0 if idle else worker.workers / count)).backward()
         if not idle:
             total += float(loss.detach())
@@ -233,7 +232,7 @@ def preflight(job: TrainJob, model: Model, worker: WorkerRank) -> float:
     try:
         batch = job.train.batch(batch_rows, job.fit.epochs - 1, model.reduction).to(worker.device)
         begun = time.monotonic()
-        with in_bfloat16(worker.device):
+        with autocast(job.fit.precision, worker.device):
             total = model(batch).total
         total.backward()
         seconds = time.monotonic() - begun

@@ -16,6 +16,7 @@ from models.interface import Batch, LanguageModel, Loss, Model, State
 from models.layers.decoder.scheduled_sampling import Scheduled
 from models.layers.truncated_bptt import CarriedChunks, run_window
 from models.search.state_pytree import tree_fill, tree_leaves, tree_map
+from tasks.training.optimizer import Precision
 
 Stored = dict[int, list[list[Tensor] | None]]  # by the place in the group: the leaves of each state, the oldest first
 
@@ -70,8 +71,8 @@ class RunningStatistics:
 class TrainModule:
     """A model on one of `workers` workers. reach: as in `TrainJob`, 0 where nothing is carried."""
 
-    def __init__(self, model: Model, workers: int = 1, reach: int = 0) -> None:
-        self.model, self.workers, self.reach = model, workers, reach
+    def __init__(self, model: Model, workers: int = 1, reach: int = 0, precision: Precision = "auto") -> None:
+        self.model, self.workers, self.reach, self.precision = model, workers, reach, precision
         learns = StreamModule(model) if reach else model
         # buffers are those of `RunningStatistics`, the same everywhere
         self.net: nn.Module = DistributedDataParallel(learns, broadcast_buffers=False) if workers > 1 else learns
@@ -79,10 +80,13 @@ class TrainModule:
 
     def loss(self, batch: Batch, place: int) -> Tensor:
         """Summed nats of the batch at this place of its group."""
+        device = batch.target.data.device
         if not self.reach:
-            return self.net(batch).total
+            with autocast(self.precision, device):
+                return self.net(batch).total
         past = self.pasts.setdefault(place, CarriedChunks(self.reach))
-        loss, after = self.net(past.window(batch), past.root)
+        with autocast(self.precision, device):
+            loss, after = self.net(past.window(batch), past.root)
         past.push(batch, after)
         return loss.total
 
@@ -120,6 +124,7 @@ class TrainModule:
         return tree_map(lambda leaf: leaf.to(device), tree_fill(like, tensors))
 
 
-def in_bfloat16(device: torch.device) -> torch.autocast:
-    """Where there is a GPU."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+def autocast(precision: Precision, device: torch.device) -> torch.autocast:
+    """What runs within takes matrix products in this precision, as `FitConfig.precision` has it."""
+    low = precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
+    return torch.autocast(device.type, torch.bfloat16, enabled=low)

@@ -92,6 +92,22 @@ def test_every_parameter_learns(model, batch):
     assert not silent
 
 
+def test_bfloat16_training_is_near_float32_training(model, batch):
+    """Under autocast, as a GPU trains: the same loss but for rounding, and a gradient of the same direction."""
+    found = []
+    for low in (False, True):
+        model.zero_grad()
+        torch.manual_seed(0)  # of what is drawn in training
+        with torch.autocast("cpu", torch.bfloat16, enabled=low):
+            loss = model.eval().loss(batch).mean()
+        loss.backward()
+        gradients = [p.grad.double().flatten() for p in model.parameters() if p.grad is not None]
+        found.append((loss.detach().double(), torch.cat(gradients)))
+    (loss, gradient), (low_loss, low_gradient) = found
+    torch.testing.assert_close(low_loss, loss, rtol=0.03, atol=0.03)
+    assert torch.cosine_similarity(gradient, low_gradient, 0) > 0.95
+
+
 def in_float64(batch):
     if batch.source is None or not batch.source.data.is_floating_point():
         return batch
