@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from flows.recipes import CaptioningRecipe
+from flows.recipes import CaptionFineTuningRecipe, CaptioningRecipe
 from flows.recipes.fit_presets import one_cycle
 from models import show_and_tell, show_attend_tell
 from models.interface import Beam
@@ -59,6 +59,22 @@ def show_attend_tell_flickr8k() -> CaptioningRecipe:
         ),
         beam=Beam(width=3, length_norm=0.7),
     )
+
+
+def show_attend_tell_fine_tune() -> CaptionFineTuningRecipe:
+    """A captioner that there is (with --from), of any photos: its backbone learns with it, at a tenth of the rate."""
+    return CaptionFineTuningRecipe(
+        batching=replace(BATCHES, utterances_per_batch=32),
+        fit=replace(
+            one_cycle(epochs=5, learning_rate=1e-4, weight_decay=0.0, best_by="bleu"), rate_factors={"backbone": 0.1}
+        ),
+    )
+
+
+def show_attend_tell_demo_fine_tune() -> CaptionFineTuningRecipe:
+    """The same for the captioner of drawn scenes (`--corpus scenes:`)."""
+    recipe, demo = show_attend_tell_fine_tune(), show_attend_tell_demo()
+    return replace(recipe, ingest=demo.ingest, fit=replace(recipe.fit, best_by="loss"))
 
 
 def show_and_tell_flickr8k() -> CaptioningRecipe:

@@ -100,7 +100,7 @@ def test_another_network_of_the_same_architecture_is_refused(artifact_root):
 def test_another_kind_of_training_does_not_start_from_a_model(kind, bundle, tmp_path):
     (tmp_path / "a.txt").write_text("a")
     corpus, recipe = ("text", "char_rnn_fables") if kind is LANGUAGE else ("fsdd", "tdnn_digits")
-    with pytest.raises(UserError, match="only train-asr starts from a model"):
+    with pytest.raises(UserError, match="only train-asr and train-captioning start from a model"):
         check_request(kind, request(f"init_from={bundle.uri}", recipe=recipe, corpus=f"{corpus}:{tmp_path}"))
 
 
