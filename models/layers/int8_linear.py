@@ -7,6 +7,7 @@ within the rounding, on the rows beside it. Sums are of 32 bits.
 """
 
 import copy
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -29,10 +30,18 @@ class Int8Linear(nn.Module):
         return torch.ops.quantized.linear_dynamic(x.contiguous(), self.packed, self.narrow)
 
 
-def round_linear_layers(model: nn.Module) -> nn.Module:
-    """A copy of the model, which only answers, whose linear layers are of 8 bits."""
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def round_linear_layers(model: Network) -> Network:
+    """A copy of the model, which only answers, whose linear layers are of 8 bits, and so is its softmax layer where
+    that has the weights of an embedding (`output` is None): the embedding stays as it is.
+    """
     model = copy.deepcopy(model).eval()
     for name, layer in list(model.named_modules()):
         if isinstance(layer, nn.Linear):
             model.set_submodule(name, Int8Linear(layer.weight, layer.bias))
+    embedding = getattr(model, "embedding", None)
+    if getattr(model, "output", model) is None and isinstance(embedding, nn.Embedding):
+        model.add_module("output", Int8Linear(embedding.weight))
     return model
