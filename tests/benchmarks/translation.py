@@ -22,9 +22,9 @@ import sentencepiece
 import torch
 
 from models.interface import Batch, Beam, Padded
-from models.layers.int8_linear import round_linear_layers
 from models.special_tokens import BOS, EOS, PAD, UNK
 from models.transformer import Config, Transformer
+from tasks.bundles.quantize import round_linear_layers
 from tests.benchmarks.translation_peers import serve
 
 SIZE = {"size": 256, "heads": 4, "feed_forward_size": 1024}

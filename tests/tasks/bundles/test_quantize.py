@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from models.interface import Beam, Padded
-from models.layers.int8_linear import Int8Linear, round_linear_layers
 from models.transformer import Config
+from tasks.bundles.quantize import Int8Linear, round_linear_layers
 
 torch.set_num_threads(1)
 
