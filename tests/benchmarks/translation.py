@@ -16,16 +16,15 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import sentencepiece
 import torch
 
 from models.interface import Batch, Beam, Padded
-from models.layers.transformer.int8_linear import Int8Linear, round_linear_layers
 from models.special_tokens import BOS, EOS, PAD, UNK
 from models.transformer import Config, Transformer
+from tasks.bundles.quantize import round_linear_layers
 from tests.benchmarks.translation_peers import serve
 
 SIZE = {"size": 256, "heads": 4, "feed_forward_size": 1024}
@@ -123,9 +122,7 @@ def search(_folder: str, told: dict, network: Transformer | None = None):
 
 
 def search_int8(folder: str, told: dict):
-    network = cast(Transformer, round_linear_layers(_network(told)))
-    network.output = Int8Linear(network.embedding.weight)  # pyright: ignore[reportAttributeAccessIssue]
-    return search(folder, told, network)
+    return search(folder, told, round_linear_layers(_network(told)))
 
 
 COMPARISONS = (("train", "joeynmt"), ("search", "search_int8", "huggingface", "ctranslate2", "ctranslate2_int8"))
