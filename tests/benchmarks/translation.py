@@ -88,7 +88,7 @@ def _network(told: dict) -> Transformer:
     return network
 
 
-def train(_folder: str, told: dict):
+def train(_folder: str, told: dict, *, low: bool = False):
     network = _network(told).train()
     optimizer = torch.optim.Adam(network.parameters(), 1e-4)
     batches = []
@@ -101,12 +101,19 @@ def train(_folder: str, told: dict):
     def update() -> dict:
         for batch in batches:
             optimizer.zero_grad()
-            network.loss(batch).mean().backward()
+            with torch.autocast("cpu", torch.bfloat16, enabled=low):
+                loss = network.loss(batch).mean()
+            loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
         return {}
 
     return update
+
+
+def train_bfloat16(folder: str, told: dict):
+    """With fit.precision=bfloat16."""
+    return train(folder, told, low=True)
 
 
 def search(_folder: str, told: dict, network: Transformer | None = None):
@@ -125,9 +132,12 @@ def search_int8(folder: str, told: dict):
     return search(folder, told, round_linear_layers(_network(told)))
 
 
-COMPARISONS = (("train", "joeynmt"), ("search", "search_int8", "huggingface", "ctranslate2", "ctranslate2_int8"))
+COMPARISONS = (
+    ("train", "train_bfloat16", "joeynmt"),
+    ("search", "search_int8", "huggingface", "ctranslate2", "ctranslate2_int8"),
+)
 PEERS = ".venv-peers-translation/bin/python"
-PARTS = {"train": train, "search": search, "search_int8": search_int8}
+PARTS = {"train": train, "train_bfloat16": train_bfloat16, "search": search, "search_int8": search_int8}
 
 
 class Worker:
