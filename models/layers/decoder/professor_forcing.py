@@ -69,18 +69,16 @@ class Discriminator(nn.Module):
         return functional_call(self, fixed, (behavior,))
 
 
-def adversarial_loss(
-    discriminator: Discriminator, taught: Padded, free: Padded, options: ProfessorForcing
-) -> tuple[Tensor, Tensor]:
-    """C_d, summed over the rows, with its gradient by the discriminator alone, and weight (C_f + C_t), with its
-    gradient by both behaviors (B, U, F) alone; each 0 where the discriminator's accuracy says so.
+def adversarial_loss(discriminator: Discriminator, taught: Padded, free: Padded, options: ProfessorForcing) -> Tensor:
+    """C_d summed over the rows, of which the discriminator alone has a gradient, and weight (C_f + C_t), of which both
+    behaviors (B, U, F) alone have one; each 0 where the discriminator's accuracy says so.
     """
-    told = [discriminator(Padded(x.data.detach(), x.lengths)) for x in (taught, free)]
+    both = Padded(torch.cat((taught.data, free.data)), torch.cat((taught.lengths, free.lengths)))
+    told = discriminator(Padded(both.data.detach(), both.lengths)).chunk(2)
+    heard = discriminator.judge(both).chunk(2) if options.two_sided else (None, discriminator.judge(free))
     right = discriminator_accuracy(*told)
-    imitation = imitation_loss(
-        discriminator.judge(free), discriminator.judge(taught) if options.two_sided else None
-    ).total
-    return discriminator_loss(*told).total * (right < SURE), options.weight * imitation * (right > USEFUL)
+    imitation = options.weight * imitation_loss(heard[1], heard[0]).total
+    return discriminator_loss(*told).total * (right < SURE) + imitation * (right > USEFUL)
 
 
 def discriminator_loss(taught: Tensor, free: Tensor) -> Loss:
