@@ -92,11 +92,9 @@ class RecurrentDecoder(SequenceToSequence):
             return loss
         free, tokens = self.read_mixture(memory, read, 1.0)
         before_eos = (tokens == EOS).cumsum(1).eq(0).sum(1).to(read.lengths)
-        behaviors = (
-            Padded(self.behavior(z), read.lengths),
-            Padded(self.behavior(free), torch.minimum(read.lengths, before_eos)),
-        )
-        added = sum(adversarial_loss(self.discriminator, *behaviors, self.config.professor_forcing))
+        taught = Padded(self.behavior(z), read.lengths)
+        written = Padded(self.behavior(free), torch.minimum(read.lengths, before_eos))
+        added = adversarial_loss(self.discriminator, taught, written, self.config.professor_forcing)
         return Loss(loss.total + (added - added.detach()), loss.count)
 
     def recur(self, stack: Stack, x: Tensor, state: State) -> tuple[Tensor, State]:

@@ -199,7 +199,7 @@ def test_a_sure_discriminator_stays_and_an_unsure_one_is_not_heard(wrong, learns
     told = adversarial_loss(
         judge, *(Padded(x[:, None, None], lengths) for x in (taught, free)), ProfessorForcing(weight=1.0)
     )
-    by_judge, by_free = torch.autograd.grad(sum(told), (judge.scale, free))
+    by_judge, by_free = torch.autograd.grad(told, (judge.scale, free))
     assert (bool(by_judge), bool(by_free.any())) == (learns, listened)
 
 
