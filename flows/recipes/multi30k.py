@@ -46,9 +46,9 @@ def transformer_multi30k_de_en() -> TranslationRecipe:
     return replace(transformer_multi30k_en_de(), ingest=DE_EN)
 
 
-def _in_an_hour(model: Any, *, epochs: int, learning_rate: float, **fit: Any) -> TranslationRecipe:
+def _in_an_hour(model: Any, *, epochs: int, learning_rate: float) -> TranslationRecipe:
     """German to English, with the tokens and the beam of the Transformer: one core does each in about an hour."""
-    fit = replace(_one_cycle(epochs=epochs, learning_rate=learning_rate), **fit)
+    fit = _one_cycle(epochs=epochs, learning_rate=learning_rate)
     return replace(transformer_multi30k_de_en(), model=model, fit=fit)
 
 

@@ -72,7 +72,8 @@ class TrainModule:
     """A model on one of `workers` workers. reach: as in `TrainJob`, 0 where nothing is carried."""
 
     def __init__(self, model: Model, workers: int = 1, reach: int = 0, precision: Precision = "auto") -> None:
-        self.model, self.workers, self.reach, self.precision = model, workers, reach, precision
+        self.model, self.workers, self.reach = model, workers, reach
+        self.precision: Precision = precision
         learns = StreamModule(model) if reach else model
         # buffers are those of `RunningStatistics`, the same everywhere
         self.net: nn.Module = DistributedDataParallel(learns, broadcast_buffers=False) if workers > 1 else learns

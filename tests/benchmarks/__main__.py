@@ -1,7 +1,7 @@
 """Speed and memory as ratios against a named peer, both measured in this run: `make bench`."""
 
 from tests.benchmarks.attention_beam import attention_beam
-from tests.benchmarks.captions import captions
+from tests.benchmarks.captions import captions, captions_beam
 from tests.benchmarks.cells import main as cells
 from tests.benchmarks.pieces import main as pieces
 from tests.benchmarks.pipeline import pipeline
@@ -16,3 +16,4 @@ if __name__ == "__main__":
     transducer_beam()
     attention_beam()
     captions()
+    captions_beam()

@@ -1,23 +1,27 @@
-"""Features of photos against the bare backbone in a loop: `python -m tests.benchmarks.captions`.
+"""Features of photos against the bare backbone in a loop, and the beam over 64 photos at once against the same search
+photo by photo: `python -m tests.benchmarks.captions`.
 
 Processor time of one thread, the best of some rounds each: of the step that reads shards, decodes and resizes photos,
 looks at them and writes feature shards; and of the backbone alone on pixels that are ready, as many at once, in the
 form that is published (efficientnet-lite-pytorch: each convolution, then its normalization, channels first). Beside it,
-as it runs here.
+as it runs here. The searched captioner is Flickr8k's, of random weights: all its captions are as long as they may be.
 """
 
 import hashlib
 import io
 import os
 import tempfile
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import torch
 from PIL import Image
 
+from flows.recipes import captioning
 from infra.artifact_store import Artifact, new_draft
 from models.backbones import efficientnet_lite
+from models.interface import Padded
 from tasks.features.backbone_weights import load_backbone, prepare_front_end
 from tasks.features.extract_image_features import PHOTOS_AT_ONCE, extract_image_features
 from tasks.features.image_front_end import ImageFrontEnd, photo_tensor
@@ -25,9 +29,11 @@ from tasks.ingest import tar
 from tasks.steps.in_process import run_in_process
 from tasks.steps.parquet_io import to_parquet
 from tasks.text.tokenizer import TokenizerConfig, fit_on_texts
+from tests.benchmarks.attention_beam import row, timed
 from tests.benchmarks.pieces import processor_time
 
 PHOTOS, LEAST = 96, 0.85
+SEARCHED, WORDS, LONGEST, WIDTHS = 64, 2500, 12, {1: 5.0, 3: 4.0, 20: 1.2}  # and the least that batches gain
 
 
 def captions() -> None:
@@ -63,6 +69,23 @@ def captions() -> None:
     print(f"features of photos   {told}   of the published one's speed {bare / whole:.2f}   at least {LEAST:.2f}")
 
 
+def captions_beam() -> None:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    recipe = captioning.show_attend_tell_flickr8k()
+    front_end = recipe.features
+    model = recipe.model.build(front_end.annotation_size, WORDS).eval()
+    places = torch.full((SEARCHED,), front_end.places)
+    source = Padded(torch.randn(SEARCHED, front_end.places, front_end.annotation_size), places)
+    for width, floor in WIDTHS.items():
+        beam = replace(recipe.beam, width=width, max_length=LONGEST)
+        alone, slow = timed(model, [row(source, b) for b in range(SEARCHED)], beam)
+        together, fast = timed(model, [source], beam)
+        different = sum(one[0].tokens != other[0].tokens for one, other in zip(alone, together, strict=True))
+        told = f"{SEARCHED / fast:.1f} photos/s, {SEARCHED / slow:.1f} one by one, {different} differ"
+        print(f"captions, beam {width:<2}    {told}   {slow / fast:.1f}   at least {floor:.1f}", flush=True)
+
+
 def write_photos() -> Artifact:
     """A shard of JPEGs of 500 x 375 pixels, as smooth as photos are."""
     index, file, random = [], io.BytesIO(), np.random.default_rng(0)
@@ -83,3 +106,4 @@ def write_photos() -> Artifact:
 
 if __name__ == "__main__":
     captions()
+    captions_beam()

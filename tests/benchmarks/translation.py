@@ -16,16 +16,15 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import sentencepiece
 import torch
 
 from models.interface import Batch, Beam, Padded
-from models.layers.transformer.int8_linear import Int8Linear, round_linear_layers
 from models.special_tokens import BOS, EOS, PAD, UNK
 from models.transformer import Config, Transformer
+from tasks.bundles.quantize import round_linear_layers
 from tests.benchmarks.translation_peers import serve
 
 SIZE = {"size": 256, "heads": 4, "feed_forward_size": 1024}
@@ -89,7 +88,7 @@ def _network(told: dict) -> Transformer:
     return network
 
 
-def train(_folder: str, told: dict):
+def train(_folder: str, told: dict, *, low: bool = False):
     network = _network(told).train()
     optimizer = torch.optim.Adam(network.parameters(), 1e-4)
     batches = []
@@ -102,12 +101,19 @@ def train(_folder: str, told: dict):
     def update() -> dict:
         for batch in batches:
             optimizer.zero_grad()
-            network.loss(batch).mean().backward()
+            with torch.autocast("cpu", torch.bfloat16, enabled=low):
+                loss = network.loss(batch).mean()
+            loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
         return {}
 
     return update
+
+
+def train_bfloat16(folder: str, told: dict):
+    """With fit.precision=bfloat16."""
+    return train(folder, told, low=True)
 
 
 def search(_folder: str, told: dict, network: Transformer | None = None):
@@ -123,14 +129,15 @@ def search(_folder: str, told: dict, network: Transformer | None = None):
 
 
 def search_int8(folder: str, told: dict):
-    network = cast(Transformer, round_linear_layers(_network(told)))
-    network.output = Int8Linear(network.embedding.weight)  # pyright: ignore[reportAttributeAccessIssue]
-    return search(folder, told, network)
+    return search(folder, told, round_linear_layers(_network(told)))
 
 
-COMPARISONS = (("train", "joeynmt"), ("search", "search_int8", "huggingface", "ctranslate2", "ctranslate2_int8"))
+COMPARISONS = (
+    ("train", "train_bfloat16", "joeynmt"),
+    ("search", "search_int8", "huggingface", "ctranslate2", "ctranslate2_int8"),
+)
 PEERS = ".venv-peers-translation/bin/python"
-PARTS = {"train": train, "search": search, "search_int8": search_int8}
+PARTS = {"train": train, "train_bfloat16": train_bfloat16, "search": search, "search_int8": search_int8}
 
 
 class Worker:

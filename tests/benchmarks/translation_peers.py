@@ -148,6 +148,7 @@ def ctranslate2(folder, told, kind="float32"):
     loader = MarianMTLoader()
     loader._remove_pad_weights = lambda spec: None  # as if padding were the last token
     spec = loader.get_model_spec(marian(told))
+    spec.decoder.start_from_zero_embedding = False  # as Marian's decoders do, and ours does not
     spec.register_source_vocabulary(tokens)
     spec.register_target_vocabulary(tokens)
     spec.config.bos_token, spec.config.eos_token, spec.config.unk_token = "<s>", "</s>", "<unk>"

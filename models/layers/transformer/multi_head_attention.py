@@ -50,7 +50,10 @@ class MultiHeadAttention(nn.Module):
         causal: step q sees the steps up to its own. Every query sees one step or more.
         """
         q, k, v = (x.transpose(1, 2) for x in (queries, *known))
-        context = F.scaled_dot_product_attention(q, k, v, seen, is_causal=causal)
+        if q.device.type == "cpu":  # whose kernel is several times slower in bfloat16
+            q, k, v = (x.float() if x.dtype == torch.bfloat16 else x for x in (q, k, v))
+        with torch.autocast("cpu", enabled=False):
+            context = F.scaled_dot_product_attention(q, k, v, seen, is_causal=causal)
         return self.output(context.transpose(1, 2).flatten(2))
 
     def with_weights(self, queries: Tensor, known: KeysValues, seen: Tensor | None) -> tuple[Tensor, Tensor]:

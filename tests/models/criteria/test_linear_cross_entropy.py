@@ -42,6 +42,23 @@ def test_a_layer_that_learns_alone_and_one_that_is_frozen():
         torch.testing.assert_close(found[0], slope, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("logits", [44, 1 << 20])
+def test_in_bfloat16_it_is_near(monkeypatch, logits):
+    """Products are rounded to 8 bits, sums are not: of 1,000 rows' losses no more is lost than of one's."""
+    monkeypatch.setattr(module, "LOGITS", logits)
+    torch.manual_seed(0)
+    h, weight = (torch.randn(n, 16, requires_grad=True) for n in (1000, 11))
+    target = Padded(torch.randint(11, (1, 1000)), torch.tensor([1000]))
+    truth = cross_entropy((h @ weight.T)[None], target)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = linear_cross_entropy(h[None], weight, target)
+    assert found.total.dtype == torch.float32
+    torch.testing.assert_close(found.total, truth.total, rtol=1e-3, atol=0)
+    slopes = [torch.autograd.grad(loss.mean(), (h, weight)) for loss in (found, truth)]
+    for got, right in zip(*slopes, strict=True):
+        assert float((got - right).norm() / right.norm()) < 0.01
+
+
 def test_padding_may_hold_anything_and_large_logits_stay_finite():
     h, weight, target = case(padding=-7)
     found = linear_cross_entropy(1e4 * h, weight, target)
