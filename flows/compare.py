@@ -20,7 +20,7 @@ from prefect import flow
 from flows.command_line.form_fields import SEEDS, corpus_field, form_field, settings_field
 from flows.kinds.every_kind import MODEL_KINDS
 from flows.kinds.model_kind import Data
-from flows.recipes import FineTuningRecipe
+from flows.recipes import StartsFromModel
 from flows.shared.command_line import comparison_arguments, run_flow
 from flows.shared.overrides import override
 from flows.shared.run_summary import comparison_columns, summarize_comparison
@@ -89,8 +89,8 @@ def compare(
 
 def check_starts(plans: dict[str, Any]) -> None:
     """Raises UserError where a recipe is one of fine-tuning."""
-    if starting := [name for name, plan in plans.items() if isinstance(plan, FineTuningRecipe)]:
-        raise UserError(f"recipe {starting[0]} starts from a model (train-asr --from): name recipes that do not")
+    if starting := [name for name, plan in plans.items() if isinstance(plan, StartsFromModel)]:
+        raise UserError(f"recipe {starting[0]} starts from a model (--from): name recipes that do not")
 
 
 @contextmanager

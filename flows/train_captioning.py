@@ -3,8 +3,13 @@
 corpus --ingest--> shards ---extract---> features --train--> bundle --decode--> captions --evaluate--> scores
                       \\---fit_tokenizer--> words --^          \\--report, publish--> page, registered model
 
+Where the backbone learns (train_backbone), it is trained on the photos of the shards, and the features that are decoded
+are those of the bundle's own.
+
 python -m flows.train_captioning --corpus scenes: --recipe show_attend_tell_demo
 python -m flows.train_captioning --corpus coco:/data/flickr8k --recipe show_attend_tell_flickr8k
+python -m flows.train_captioning --corpus coco:/data/flickr8k --recipe show_attend_tell_fine_tune \\
+    --from captioning@champion
 """
 
 from functools import partial
@@ -32,7 +37,8 @@ def train_captioning(
     Args:
         corpus: KIND:URI, such as coco:/data/flickr8k or captions:s3://bucket/photos.csv (tasks/corpora/readers/).
         recipe: a function of flows/recipes/captioning.py.
-        settings: values to replace in the recipe, such as fit.epochs=20.
+        settings: values to replace in the recipe, such as fit.epochs=20; and init_from=NAME@ALIAS or init_from=PATH, a
+            model to start from.
         workers: Ray Train workers; each takes a GPU where the cluster has them; 0: the training in this process.
         model_name: what the model is registered as in MLflow.
         alias: of its new version; empty: champion where it is the first or better on the same data, else challenger.

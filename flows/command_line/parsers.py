@@ -49,10 +49,11 @@ def training_parser(flow: str, recipes: str, *, workers: bool = True) -> Parser:
     if recipes == "asr":
         fits = "default: the one that fits the corpus' hours and the machine, or asr_fine_tune"
         parser.add_argument("--recipe", default="auto", metavar="NAME", help=fits)
-        starts = "a model to start from (fine-tuning), see fit.freeze and fit.rate_factors; as --set init_from="
-        parser.add_argument("--from", default="", dest="init_from", metavar="NAME@ALIAS|PATH", help=starts)
     else:
         parser.add_argument("--recipe", required=True, metavar="NAME")
+    if recipes in {"asr", "captioning"}:
+        starts = "a model to start from (fine-tuning), see fit.freeze and fit.rate_factors; as --set init_from="
+        parser.add_argument("--from", default="", dest="init_from", metavar="NAME@ALIAS|PATH", help=starts)
     if recipes == "translation":
         add_languages(parser)
     if workers:

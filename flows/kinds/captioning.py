@@ -6,6 +6,7 @@ from flows.kinds.model_kind import SPLITS, Data, ModelKind, Scored
 from flows.kinds.speech import training_features
 from flows.recipes import CaptioningRecipe, captioning
 from flows.shared.evaluation_plan import CaptionPlan, caption_plan, check_search
+from flows.shared.fine_tuning import fine_tuned_captioner
 from flows.shared.run_context import RunContext, flat_settings
 from infra.artifact_store import Artifact
 from infra.errors import UserError
@@ -17,6 +18,7 @@ from tasks.decoding.decode_captions import decode_captions
 from tasks.decoding.decode_speech import DecodingConfig
 from tasks.features.backbone_weights import prepare_front_end
 from tasks.features.extract_image_features import extract_image_features
+from tasks.features.locate_photos import locate_photos
 from tasks.ingest.ingest_corpus import list_splits
 from tasks.ingest.photos.ingest_photos import ingest_photos
 from tasks.reports.report_captions import CaptionPage, report_captions
@@ -26,11 +28,25 @@ from tasks.training.captions.train_captioner import train_captioner
 from tasks.training.leaderboard import Ranking
 
 
-def caption_data(place: Corpus, recipe: CaptioningRecipe, _source: Artifact | None) -> Data:
+def caption_data(place: Corpus, recipe: CaptioningRecipe, source: Artifact | None) -> Data:
+    """Where the backbone learns, features that lead to the photos. Words that a model does not know, which a training
+    starts from, are unknown to it as rare ones were.
+    """
     front_end = prepare_front_end(recipe.features)
     shards = ingest_photos(place, fingerprint(place), recipe.ingest, SPLITS)
-    tokenizer = fit_caption_tokenizer(shards, recipe.tokens)
-    return Data(shards, extract_image_features(shards, tokenizer, front_end, recipe.ingest.error_budget), tokenizer)
+    tokenizer = bundle_tokenizer(source) if source else fit_caption_tokenizer(shards, recipe.tokens)
+    features = extract_image_features(shards, tokenizer, front_end, recipe.ingest.error_budget)
+    return Data(shards, locate_photos(features, shards) if recipe.train_backbone else features, tokenizer)
+
+
+def caption_evaluation_data(bundle: Artifact, data: Data, recipe: CaptioningRecipe) -> Data:
+    """With features of the backbone that the bundle has, where that has learned."""
+    if not recipe.train_backbone:
+        return data
+    front_end = bundle_image_front_end(bundle)
+    assert front_end  # a captioner's
+    features = extract_image_features(data.corpus, data.tokenizer, front_end, recipe.ingest.error_budget)
+    return data._replace(examples=features)
 
 
 def caption_model(trained: Artifact, _data: Data, recipe: CaptioningRecipe) -> Artifact:
@@ -79,4 +95,6 @@ CAPTIONING = ModelKind(
     read=read_photos,
     score=score_photos,
     page=caption_page,
+    evaluation_data=caption_evaluation_data,
+    fine_tuned=fine_tuned_captioner,
 )

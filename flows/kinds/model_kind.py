@@ -53,10 +53,11 @@ class ModelKind:
 
     By a recipe: data of a corpus, whose examples and tokenizer `train_asr` takes, and for a training that starts from a
     bundle its tokenizer with what the corpus needs beyond; fine_tuned (recipe, settings, bundle): the recipe of such a
-    training, None where there are none; finish: a trained bundle with what
-    the recipe gives it. For a bundle: plan: what may be replaced of it; ready: the bundle with what a plan gives it
-    (raises UserError for a plan that it does not go with); read: one split of a corpus. By either: score (bundle,
-    examples, recipe or plan, split); page (bundle, data, scores by split, recipe or plan, context of the run).
+    training, None where there are none; finish: a trained bundle with what the recipe gives it; evaluation_data
+    (bundle, data, recipe): what such a bundle is measured on, where that is other than what it was trained on. For a
+    bundle: plan: what may be replaced of it; ready: the bundle with what a plan gives it (raises UserError for a plan
+    that it does not go with); read: one split of a corpus. By either: score (bundle, examples, recipe or plan, split);
+    page (bundle, data, scores by split, recipe or plan, context of the run).
     """
 
     recipes: ModuleType
@@ -65,6 +66,9 @@ class ModelKind:
     train: Step[...]
     finish: Callable[[Artifact, Data, Any], Artifact]
     fine_tuned: Callable[[Any, Sequence[str], Artifact], Any] | None = field(default=None, kw_only=True)
+    evaluation_data: Callable[[Artifact, Data, Any], Data] = field(
+        default=lambda _bundle, data, _recipe: data, kw_only=True
+    )
     plan: Callable[[Artifact], Any]
     ready: Callable[[Artifact, Any], Artifact]
     read: Callable[[Artifact, Corpus, str, Any], Data]
@@ -73,7 +77,8 @@ class ModelKind:
 
     def dev_scores(self, data: Data, recipe: Any, trained: Artifact) -> Artifact:
         """Of a model that was trained by a recipe on this data."""
-        return self.score(self.finish(trained, data, recipe), data.examples, recipe, "dev").scores
+        bundle = self.finish(trained, data, recipe)
+        return self.score(bundle, self.evaluation_data(bundle, data, recipe).examples, recipe, "dev").scores
 
     def outcome(self, bundle: Artifact, data: Data, plan: Any, splits: Sequence[str], run: RunContext) -> RunOutcome:
         """What a bundle comes to on splits of the data: scores and page."""

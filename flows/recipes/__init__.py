@@ -208,11 +208,13 @@ class TranslationRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class CaptioningRecipe:
-    """Every config of a captioner's run. model: the Config of a file in models/ that is a `Captioner`. batching: of
-    tokens, where others have frames.
+    """Every config of a captioner's run. model: the Config of a file in models/ that is a `Captioner`. train_backbone:
+    whether the backbone learns too, which then looks at the photos in every update; else its features are stored.
+    batching: of tokens, where others have frames.
     """
 
     model: Any
+    train_backbone: bool = False
     ingest: PhotoIngestConfig = field(default_factory=PhotoIngestConfig)
     tokens: TokenizerConfig = CAPTION_TOKENS
     features: ImageFrontEnd = field(default_factory=ImageFrontEnd)
@@ -228,4 +230,26 @@ class CaptioningRecipe:
 
     @property
     def training(self) -> CaptionTrainingConfig:
-        return CaptionTrainingConfig(model=self.model, front_end=self.features, batching=self.batching, fit=self.fit)
+        return CaptionTrainingConfig(
+            model=self.model,
+            front_end=self.features,
+            batching=self.batching,
+            fit=self.fit,
+            train_backbone=self.train_backbone,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionFineTuningRecipe:
+    """What a training that starts from a captioner (--from) has of its own: network, front end, vocabulary and beam are
+    the model's. train_backbone: as in `CaptioningRecipe`.
+    """
+
+    train_backbone: bool = True
+    ingest: PhotoIngestConfig = field(default_factory=PhotoIngestConfig)
+    batching: BatchingConfig = field(default_factory=BatchingConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+    scoring: ScoringConfig = field(default_factory=ScoringConfig)
+
+
+StartsFromModel = FineTuningRecipe | CaptionFineTuningRecipe

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from flows.recipes import CaptioningRecipe
+from flows.recipes import CaptionFineTuningRecipe, CaptioningRecipe
 from flows.recipes.fit_presets import one_cycle
 from models import show_and_tell, show_attend_tell
 from models.interface import Beam
@@ -59,6 +59,26 @@ def show_attend_tell_flickr8k() -> CaptioningRecipe:
         ),
         beam=Beam(width=3, length_norm=0.7),
     )
+
+
+def show_attend_tell_fine_tune() -> CaptionFineTuningRecipe:
+    """A captioner that there is (with --from), of any photos: its backbone learns with it, at a quarter of the rate.
+
+    Rates of 4e-4 and 1e-4 are those of https://github.com/sgrvinod/a-PyTorch-Tutorial-to-Image-Captioning.
+    """
+    return CaptionFineTuningRecipe(
+        batching=replace(BATCHES, utterances_per_batch=32),
+        fit=replace(
+            one_cycle(epochs=5, learning_rate=4e-4, weight_decay=0.0, best_by="bleu"), rate_factors={"backbone.*": 0.25}
+        ),
+    )
+
+
+def show_attend_tell_demo_fine_tune() -> CaptionFineTuningRecipe:
+    """The same for the captioner of drawn scenes (`--corpus scenes:`)."""
+    recipe = show_attend_tell_fine_tune()
+    fit = replace(recipe.fit, learning_rate=1e-3, rate_factors={"backbone.*": 0.1}, best_by="loss")
+    return replace(recipe, ingest=show_attend_tell_demo().ingest, fit=fit)
 
 
 def show_and_tell_flickr8k() -> CaptioningRecipe:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from flows.kinds.every_kind import model_kind
 from flows.kinds.model_kind import ModelKind, held_out
 from flows.kinds.speech import SPEECH
-from flows.recipes import FineTuningRecipe
+from flows.recipes import StartsFromModel
 from flows.shared.fine_tuning import settings_by_part
 from flows.shared.recipe_choice import AUTO, FINE_TUNING, RecipeChoice, check_auto, choose_recipe
 from flows.shared.run_context import RunContext
@@ -69,10 +69,10 @@ def check_request(kind: ModelKind, order: TrainingRequest) -> None:
     name = FINE_TUNING if order.recipe == AUTO and kind is SPEECH else order.recipe
     _, recipe = resolve_recipe(order.corpus, name, () if order.init_from else order.of_recipe, kind.recipes)
     if order.init_from and not kind.fine_tuned:
-        raise UserError(f"--from {order.init_from}: only train-asr starts from a model as yet")
+        raise UserError(f"--from {order.init_from}: only train-asr and train-captioning start from a model as yet")
     if order.init_from:
         settings_by_part(recipe, order.of_recipe)
-    if isinstance(recipe, FineTuningRecipe) and not order.init_from:
+    if isinstance(recipe, StartsFromModel) and not order.init_from:
         raise UserError(f"recipe {name} starts from a model: name it with --from NAME@ALIAS, or its path")
 
 
@@ -119,6 +119,7 @@ def train_model(kind: ModelKind, order: TrainingRequest) -> dict[str, Any]:
     with track_training(run.training_key, publication, recipe, (data.corpus, data.examples)):
         trained = kind.train(*inputs, Workers(count=order.workers, run_name=title))
         bundle = kind.finish(trained, data, recipe)
-        outcome = kind.outcome(bundle, data, recipe, held_out(data.corpus), run)
+        measured_on = kind.evaluation_data(bundle, data, recipe)
+        outcome = kind.outcome(bundle, measured_on, recipe, held_out(data.corpus), run)
         published = publish_model(outcome, data.tokenizer, recipe, run.training_key, publication)
     return summarize_run(outcome, published) | {"recipe": name, "recipe_reason": reason}

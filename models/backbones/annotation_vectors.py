@@ -12,6 +12,7 @@ googlenet               Szegedy et al. 2015, https://arxiv.org/abs/1409.4842; to
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from models.backbones.efficientnet_lite import EfficientNetLite0
@@ -72,6 +73,15 @@ class Backbone(nn.Module):
             if name == self.last:
                 break
         return images
+
+    @torch.enable_grad()
+    def require_gradients(self) -> None:
+        """Of what annotation vectors depend on, and of nothing else: later layers and classifiers are in it too."""
+        every = list(self.requires_grad_().parameters())
+        nothing = torch.zeros(1, 3, self.stride, self.stride, device=every[0].device)
+        found = torch.autograd.grad(self(nothing).sum(), every, allow_unused=True)
+        for parameter, gradient in zip(every, found, strict=True):
+            parameter.requires_grad_(gradient is not None)
 
 
 def annotation_size(name: str, stride: int) -> int:

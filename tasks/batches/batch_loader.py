@@ -104,14 +104,17 @@ class UtteranceDataset:
 
     def read(self, row: int) -> tuple[np.ndarray, np.ndarray]:
         """The stored frames (T, D) float16, or source tokens (T,) int32, and token ids (U,) of one row."""
-        at = {name: column[row] for name, column in self._columns.items()}
-        with self._open(at["shard"]) as opened:
-            region = os.pread(opened.fileno(), at["size"], at["offset"])
-        (_, frames), *tokens = tar.members(io.BytesIO(region))
+        (_, frames), *tokens = tar.members(io.BytesIO(self.region(row)))
         found = np.load(io.BytesIO(frames), allow_pickle=False)
-        if "token_ids" in at:  # the index knows better: a transcript may have been mended since
-            return found, np.asarray(at["token_ids"], np.int32)
+        if "token_ids" in self._columns:  # the index knows better: a transcript may have been mended since
+            return found, np.asarray(self._columns["token_ids"][row], np.int32)
         return found, np.load(io.BytesIO(tokens[0][1]), allow_pickle=False)
+
+    def region(self, row: int) -> bytes:
+        """The sample of a row in its shard."""
+        shard, size, offset = (self._columns[name][row] for name in ("shard", "size", "offset"))
+        with self._open(shard) as opened:
+            return os.pread(opened.fileno(), size, offset)
 
     def first(self, count: int) -> dict[str, np.ndarray]:
         return {self.keys([row])[0]: self.read(row)[0] for row in range(min(count, len(self.index)))}

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from infra.artifact_store import Artifact
 from infra.errors import UserError
+from models.families.end_to_end_captioner import EndToEndCaptioner
 from models.interface import Model
-from tasks.bundles.bundle_files import read_arrays, read_sound, read_spec
+from tasks.bundles.bundle_files import read_arrays, read_sight, read_sound, read_spec
 from tasks.bundles.model_bundle import Bundle, load_bundle, model_outputs
 from tasks.bundles.training_checkpoints import Weights
 from tasks.features.front_end import CMVN
@@ -28,15 +29,17 @@ class Vocabulary(NamedTuple):
 
 
 def build_model(config: Any, sizes: tuple[int, int], source: Artifact | None) -> Model:
-    """A model with the weights of a bundle, or where there is none, as it is begun.
+    """A model with the weights of a bundle, or where there is none, as it is begun. A backbone that learns with
+    it begins as its config has it.
 
     Raises UserError for a bundle of another network.
     """
     model: Model = config.build(*sizes)
     if source:
-        parameters = {name for name, _ in model.named_parameters()}
+        begun = model.captioner if isinstance(model, EndToEndCaptioner) else model
+        parameters = {name for name, _ in begun.named_parameters()}
         try:
-            model.load_state_dict(grow_weights(load_bundle(source), model.state_dict(), parameters))
+            begun.load_state_dict(grow_weights(load_bundle(source), begun.state_dict(), parameters))
         except (RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
             raise UserError(
@@ -46,9 +49,9 @@ def build_model(config: Any, sizes: tuple[int, int], source: Artifact | None) ->
 
 
 def source_normalizer(source: Artifact | None) -> CMVN | None:
-    """What a bundle's frames are normalized with, None without one and where it reads text."""
-    sound = read_sound(source) if source else None
-    return sound[1] if sound else None
+    """What a bundle's frames or annotation vectors are normalized with, None without one and where it reads text."""
+    made = (read_sound(source) or read_sight(source)) if source else None
+    return made[1] if made else None
 
 
 def grow_weights(bundle: Bundle, begun: Weights, parameters: set[str]) -> Weights:

@@ -34,7 +34,7 @@ def prepare_front_end(front_end: ImageFrontEnd) -> ImageFrontEnd:
     if front_end.digest:
         return front_end
     content = _read(front_end)
-    _parsed(content, _empty(front_end).network, _place(front_end), front_end.backbone)
+    _parsed(content, empty_backbone(front_end).network, _place(front_end), front_end.backbone)
     return store_backbone(front_end, content)
 
 
@@ -58,7 +58,7 @@ def stored_backbone(front_end: ImageFrontEnd) -> dict[str, Path]:
 
 def load_backbone(front_end: ImageFrontEnd) -> Backbone:
     """The backbone with its weights, to look at photos, not to learn. front_end: as `prepare_front_end` gives it."""
-    artifact, backbone = Artifact(KIND, front_end.digest), _empty(front_end)
+    artifact, backbone = Artifact(KIND, front_end.digest), empty_backbone(front_end)
     content, place = artifact.read(WEIGHTS), storage.join(artifact.uri, WEIGHTS)
     backbone.network.load_state_dict(_parsed(content, backbone.network, place, front_end.backbone), assign=True)
     for layer in backbone.modules():
@@ -67,8 +67,8 @@ def load_backbone(front_end: ImageFrontEnd) -> Backbone:
     return backbone.eval().requires_grad_(requires_grad=False)
 
 
-def _empty(front_end: ImageFrontEnd) -> Backbone:
-    """The network without memory for its weights."""
+def empty_backbone(front_end: ImageFrontEnd) -> Backbone:
+    """The network without memory for its weights. Raises UserError where a library is missing that has it."""
     try:
         with torch.device("meta"):
             return Backbone(front_end.backbone, front_end.stride)

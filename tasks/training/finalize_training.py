@@ -50,7 +50,7 @@ def finalize_training(
             golden=job.dev.first(GOLDEN),
             quarantine=quarantine,
         )
-        bundle = write_bundle(contents)
+        bundle = write_bundle(job.split(contents) if job.split else contents)
     if not job.fit.trail:
         job.draft.discard()
     return bundle

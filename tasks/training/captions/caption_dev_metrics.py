@@ -7,6 +7,7 @@ import numpy as np
 from sacrebleu.metrics.bleu import BLEU, MAX_NGRAM_ORDER
 
 from models.families.captioner import Captioner
+from models.families.end_to_end_captioner import EndToEndCaptioner
 from models.interface import Beam, Model
 from tasks.batches.batch_loader import prefetch
 from tasks.batches.caption_dataset import CaptionDataset
@@ -27,7 +28,7 @@ class CaptionMetrics:
     metrics: ClassVar[tuple[str, ...]] = ("loss", "bleu")
 
     def __call__(self, job: TrainJob, model: Model, worker: WorkerRank) -> Row:
-        assert isinstance(model, Captioner)
+        assert isinstance(model, Captioner | EndToEndCaptioner)
         assert isinstance(job.dev, CaptionDataset)
         sums = np.zeros(2)
         batches = dev_batches(job, worker)
@@ -39,7 +40,7 @@ class CaptionMetrics:
             row["dev_bleu"] = bleu_of_matches(worker.sum(*self._matches(job, model, worker)))
         return row
 
-    def _matches(self, job: TrainJob, model: Captioner, worker: WorkerRank) -> np.ndarray:
+    def _matches(self, job: TrainJob, model: Captioner | EndToEndCaptioner, worker: WorkerRank) -> np.ndarray:
         """What BLEU is made of, of this worker's photos."""
         tokens, photos = load_tokenizer(job.tokenizer), job.dev.photos
         every = [photos[i : i + PHOTOS_AT_ONCE] for i in range(0, len(photos), PHOTOS_AT_ONCE)]

@@ -48,3 +48,17 @@ def test_places_of_all_of_them(name, stride):
 def test_others_are_refused(name, stride):
     with pytest.raises(ValueError, match="is one of"):
         Backbone(name, stride)
+
+
+@pytest.mark.parametrize(("name", "stride"), [(name, stride) for name in NETWORKS for stride in NETWORKS[name].stages])
+def test_what_learns_is_what_the_vectors_depend_on(name, stride):
+    """All of it up to the last layer, none of the classifiers and later layers."""
+    with torch.device("meta"):
+        backbone = Backbone(name, stride).eval()
+    backbone.require_gradients()
+    backbone(torch.empty(2, 3, 64, 64, device="meta")).sum().backward()
+    named = dict(backbone.named_parameters())
+    assert {n for n, p in named.items() if p.requires_grad} == {n for n, p in named.items() if p.grad is not None}
+    last = f"network.{NETWORKS[name].stages[stride][0]}."
+    assert any(p.requires_grad for n, p in named.items() if n.startswith(last))
+    assert not any(p.requires_grad for n, p in named.items() if n.startswith(("network.fc", "network._fc")))
