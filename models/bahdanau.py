@@ -26,6 +26,7 @@ from models.families.recurrent_decoder import RecurrentDecoder, repeat_rows
 from models.families.sequence_to_sequence import read_tokens
 from models.interface import Memory, Padded
 from models.layers.attention import AttendedMemory, Attention
+from models.layers.decoder.professor_forcing import ProfessorForcing
 from models.layers.decoder.scheduled_sampling import Sampling
 from models.layers.rnn_stack import Recurrent, Stack
 from models.layers.weight_init import WeightInit, initialize_weights
@@ -49,6 +50,7 @@ class Config:
     dropout: float = 0.0
     label_smoothing: float = 0.0
     sampling: Sampling = Sampling()
+    professor_forcing: ProfessorForcing = ProfessorForcing()
     initial_deviation: float = 0.01
 
     def __post_init__(self) -> None:
@@ -99,6 +101,7 @@ class Bahdanau(RecurrentDecoder):
         self.encoder = Stack(encoder, size)
         self.cell = GRU(config.gru, size + 2 * hidden, hidden)
         initialize_weights(self.cell, config.initialize, hidden)
+        self.discriminator = config.professor_forcing.discriminator(hidden + size + 2 * hidden)
 
     def encode(self, source: Padded | None) -> Memory:
         """Tokens (B, T) to h and the keys of the attention, of T + 1 steps, and s_0."""

@@ -24,6 +24,7 @@ from models.cells.interpolate import interpolate
 from models.families.recurrent_decoder import RecurrentDecoder, repeat_rows
 from models.families.sequence_to_sequence import read_tokens
 from models.interface import Memory, Padded
+from models.layers.decoder.professor_forcing import ProfessorForcing
 from models.layers.decoder.scheduled_sampling import Sampling
 from models.layers.rnn_stack import Recurrent, Stack
 from models.layers.weight_init import WeightInit
@@ -42,6 +43,7 @@ class Config:
     dropout: float = 0.0
     label_smoothing: float = 0.0
     sampling: Sampling = Sampling()
+    professor_forcing: ProfessorForcing = ProfessorForcing()
     initial_deviation: float = 0.01
 
     def __post_init__(self) -> None:
@@ -91,6 +93,7 @@ class EncoderDecoder(RecurrentDecoder):
         for gate in self.recurrent.weight.detach().split(hidden):
             nn.init.orthogonal_(gate)
         self.encoder = Stack(Recurrent(cell="gru", gru=gru, hidden_size=hidden, initialize=begin), config.rank)
+        self.discriminator = config.professor_forcing.discriminator(2 * config.maxout_size)
 
     def encode(self, source: Padded | None) -> Memory:
         """Tokens (B, T) to a summary of them and EOS."""

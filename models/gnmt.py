@@ -24,6 +24,7 @@ from models.families.recurrent_decoder import RecurrentDecoder
 from models.families.sequence_to_sequence import read_tokens
 from models.interface import Memory, Padded, State
 from models.layers.attention import AttendedMemory, Attention
+from models.layers.decoder.professor_forcing import ProfessorForcing
 from models.layers.decoder.scheduled_sampling import Sampling
 from models.layers.rnn_layer import Fused
 from models.layers.rnn_stack import Recurrent, Stack, recurrent_layer
@@ -46,6 +47,7 @@ class Config:
     dropout: float = 0.2
     label_smoothing: float = 0.0
     sampling: Sampling = Sampling()
+    professor_forcing: ProfessorForcing = ProfessorForcing()
     initial_range: float = 0.04
 
     def __post_init__(self) -> None:
@@ -86,6 +88,7 @@ class GNMT(RecurrentDecoder):
         self.dropout = nn.Dropout(config.dropout)
         for value in self.parameters():
             nn.init.uniform_(value, -config.initial_range, config.initial_range)
+        self.discriminator = config.professor_forcing.discriminator(hidden)
 
     @property
     def _layers(self) -> list[Fused]:
@@ -107,9 +110,7 @@ class GNMT(RecurrentDecoder):
     def embed(self, tokens: Tensor) -> Tensor:
         return self.dropout(self.embedding(tokens))
 
-    def predict(self, memory: Memory, read: Padded) -> Tensor:
-        if self.sampled_share:
-            return super().predict(memory, read)
+    def read_truth(self, memory: Memory, read: Padded) -> Tensor:
         states, parts, lowest, contexts = self.start(memory, len(read.lengths)), self.parts(memory), [], []
         state = states[0]
         for e in self.embed_all(read.data):
@@ -122,7 +123,7 @@ class GNMT(RecurrentDecoder):
             x = self.dropout(x)
             y, _ = layer(Padded(torch.cat((x, c), -1), read.lengths), before, own_ends=False)
             x = y.data + x if k >= RESIDUAL else y.data
-        return self._logits(x)
+        return x
 
     def write(self, e: Tensor, state: State, parts: Any) -> tuple[Tensor, State, Tensor]:
         context, weights = self.attention(state[0].h, parts)

@@ -30,6 +30,7 @@ from models.criteria.ctc import ctc
 from models.families.recurrent_decoder import RecurrentDecoder
 from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Memory, Padded
 from models.layers.attention import AttendedMemory, Attention, Score
+from models.layers.decoder.professor_forcing import ProfessorForcing
 from models.layers.decoder.scheduled_sampling import Sampling
 from models.layers.rnn_layer import concatenate_steps
 from models.layers.rnn_stack import Recurrent, recurrent_layer
@@ -57,6 +58,7 @@ class Config:
     attention_size: int = 512
     heads: int = 1
     sampling_rate: float = 0.1
+    professor_forcing: ProfessorForcing = ProfessorForcing()
     label_smoothing: float = 0.0
     dropout: float = 0.0
     ctc_weight: float = 0.0
@@ -125,6 +127,7 @@ class ListenAttendSpell(RecurrentDecoder):
         self.output = nn.Linear(config.speller_size, target_size)
         for value in self.parameters():
             nn.init.uniform_(value, -config.initial_range, config.initial_range)
+        self.discriminator = config.professor_forcing.discriminator(config.speller_size + heard)
 
     def listen(self, source: Padded) -> Padded:
         """Frames (B, T, D) to h (B, ceil(T / reduction), 2 listener_size)."""

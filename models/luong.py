@@ -21,6 +21,7 @@ from models.families.recurrent_decoder import RecurrentDecoder, repeat_rows
 from models.families.sequence_to_sequence import read_tokens, reverse_tokens
 from models.interface import Memory, Padded, State
 from models.layers.decoder.luong_attention import Attended, LuongAttention, Reach, Score
+from models.layers.decoder.professor_forcing import ProfessorForcing
 from models.layers.decoder.scheduled_sampling import Sampling
 from models.layers.reverse_padded import permute_rows
 from models.layers.rnn_stack import Recurrent, Stack
@@ -43,6 +44,7 @@ class Config:
     dropout: float = 0.2
     label_smoothing: float = 0.0
     sampling: Sampling = Sampling()
+    professor_forcing: ProfessorForcing = ProfessorForcing()
     initial_range: float = 0.1
 
     def __post_init__(self) -> None:
@@ -80,6 +82,7 @@ class Luong(RecurrentDecoder):
         self.dropout = nn.Dropout(config.dropout)
         for value in self.parameters():
             nn.init.uniform_(value, -config.initial_range, config.initial_range)
+        self.discriminator = config.professor_forcing.discriminator(hidden)
 
     def encode(self, source: Padded | None) -> Memory:
         """Tokens (B, T) to h of T + 1 steps with their keys, and the state of each layer after them."""

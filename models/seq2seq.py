@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from models.families.recurrent_decoder import RecurrentDecoder, repeat_rows
 from models.families.sequence_to_sequence import read_tokens, reverse_tokens
 from models.interface import Memory, Padded, State
+from models.layers.decoder.professor_forcing import ProfessorForcing
 from models.layers.decoder.scheduled_sampling import Sampling
 from models.layers.rnn_stack import Recurrent, Stack
 from models.registry import restore_config
@@ -34,6 +35,7 @@ class Config:
     dropout: float = 0.0
     label_smoothing: float = 0.0
     sampling: Sampling = Sampling()
+    professor_forcing: ProfessorForcing = ProfessorForcing()
     initial_range: float = 0.08
 
     def __post_init__(self) -> None:
@@ -61,6 +63,7 @@ class Seq2Seq(RecurrentDecoder):
         self.dropout = nn.Dropout(config.dropout)
         for value in self.parameters():
             nn.init.uniform_(value, -config.initial_range, config.initial_range)
+        self.discriminator = config.professor_forcing.discriminator(config.recurrent.output_size)
 
     def encode(self, source: Padded | None) -> Memory:
         """Tokens (B, T) to v, the state of each layer."""
@@ -73,11 +76,9 @@ class Seq2Seq(RecurrentDecoder):
         assert memory is not None, "a decoder begins at its memory"
         return repeat_rows(memory.data, batch_size)
 
-    def predict(self, memory: Memory, read: Padded) -> Tensor:
-        if self.sampled_share:
-            return super().predict(memory, read)
+    def read_truth(self, memory: Memory, read: Padded) -> Tensor:
         h, _ = self.decoder(Padded(self.embed(read.data), read.lengths), memory.data, own_ends=False)
-        return self._logits(h.data)
+        return h.data
 
     def embed(self, tokens: Tensor) -> Tensor:
         return self.dropout(self.embedding(tokens))

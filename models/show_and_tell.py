@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from models.families.captioner import Captioner, mean_annotation, output_layer, read_annotations
 from models.families.recurrent_decoder import repeat_rows
 from models.interface import Memory, Padded, State
+from models.layers.decoder.professor_forcing import ProfessorForcing
 from models.layers.decoder.scheduled_sampling import Sampling
 from models.layers.rnn_stack import Recurrent, Stack
 from models.registry import restore_config
@@ -35,6 +36,7 @@ class Config:
     label_smoothing: float = 0.0
     tied: bool = False
     sampling: Sampling = Sampling()
+    professor_forcing: ProfessorForcing = ProfessorForcing()
     initial_range: float = 0.08
 
     def __post_init__(self) -> None:
@@ -64,6 +66,7 @@ class ShowAndTell(Captioner):
         self.dropout = nn.Dropout(config.dropout)
         for value in self.parameters():
             nn.init.uniform_(value, -config.initial_range, config.initial_range)
+        self.discriminator = config.professor_forcing.discriminator(config.recurrent.output_size)
 
     def encode(self, source: Padded | None) -> Memory:
         """Annotation vectors (B, L, D) to the state after the photo."""
@@ -76,11 +79,9 @@ class ShowAndTell(Captioner):
         assert memory is not None, "a decoder begins at its memory"
         return repeat_rows(memory.data, batch_size)
 
-    def predict(self, memory: Memory, read: Padded) -> Tensor:
-        if self.sampled_share:
-            return super().predict(memory, read)
+    def read_truth(self, memory: Memory, read: Padded) -> Tensor:
         h, _ = self.decoder(Padded(self.embed(read.data), read.lengths), memory.data, own_ends=False)
-        return self._logits(h.data)
+        return h.data
 
     def embed(self, tokens: Tensor) -> Tensor:
         return self.dropout(self.embedding(tokens))

@@ -33,6 +33,7 @@ from models.families.captioner import Captioner, mean_annotation, output_layer, 
 from models.families.recurrent_decoder import repeat_rows
 from models.interface import Loss, Memory, Padded
 from models.layers.attention import AttendedMemory, Attention
+from models.layers.decoder.professor_forcing import ProfessorForcing
 from models.layers.decoder.scheduled_sampling import Sampling, draw_tokens
 from models.registry import restore_config
 
@@ -61,6 +62,7 @@ class Config:
     tied: bool = False
     coordinates: bool = False
     sampling: Sampling = Sampling()
+    professor_forcing: ProfessorForcing = ProfessorForcing()
 
     def __post_init__(self) -> None:
         restore_config(self)
@@ -102,6 +104,7 @@ class ShowAttendTell(Captioner):
         if config.attention == "hard":
             self.register_buffer("baseline", torch.tensor(torch.nan))  # b
         self.dropout, self.annotation_dropout = nn.Dropout(config.dropout), nn.Dropout(config.annotation_dropout)
+        self.discriminator = config.professor_forcing.discriminator(embedded)
 
     def encode(self, source: Padded | None) -> Memory:
         """Annotation vectors (B, L, D) to these with the keys of the attention, and h_0, c_0."""
@@ -136,26 +139,31 @@ class ShowAttendTell(Captioner):
         told = e + self.read_state(self.dropout(h)) + self.read_context(context)
         return torch.cat((told, *seen), -1), (h, c), weights
 
+    def behavior(self, z: Tensor) -> Tensor:
+        return z[..., : self.config.embedding_size]
+
     @property
     def draws(self) -> bool:
         return self.training and self.config.attention == "hard"
 
     def _logits(self, z: Tensor) -> Tensor:
-        return self.output(self.dropout(z[..., : self.config.embedding_size]))
+        return self.output(self.dropout(self.behavior(z)))
 
     def decode_loss(self, memory: Memory, target: Padded) -> Loss:
         """Equation 14: of the tokens and EOS, and of each photo's places."""
-        z, told = self.features(memory, prepend_bos(target), self.sampled_share), append_eos(target)
+        read, told = prepend_bos(target), append_eos(target)
+        z = self.features(memory, read, self.sampled_share)
         seen = z[..., self.config.embedding_size :] * told.mask()[..., None]
         places = memory.data[0].mask()
         missed = ((1 - seen[..., : places.shape[1]].sum(1)) * places).square().sum(1)  # (B,)
         logits, smoothing, weight = self._logits(z), self.config.label_smoothing, self.config.doubly_stochastic
         if not self.draws:
             loss = cross_entropy(logits, told, smoothing)
-            return Loss(loss.total + weight * missed.sum(), loss.count)
+            return self.with_adversary(Loss(loss.total + weight * missed.sum(), loss.count), memory, read, z)
         nats = F.cross_entropy(logits.transpose(1, 2), told.data, reduction="none", label_smoothing=smoothing)
         loss = (nats * told.mask()).sum(1) + weight * missed
-        return Loss(self._with_draws(loss, *seen.chunk(2, -1)).sum(), told.lengths.sum().to(loss.device))
+        total, count = self._with_draws(loss, *seen.chunk(2, -1)).sum(), told.lengths.sum().to(loss.device)
+        return self.with_adversary(Loss(total, count), memory, read, z)
 
     def _with_draws(self, loss: Tensor, alpha: Tensor, drawn: Tensor) -> Tensor:
         """L (B,) with the gradient of its expectation over what was drawn (B, U, L), 0 on padding, of alpha."""

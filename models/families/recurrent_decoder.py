@@ -4,7 +4,9 @@ z_i, s_i = write(E y_{i-1}, s_{i-1}, memory)        p(y_i | x, y_<i) = softmax o
 
 An architecture's `write` says whether it attends before its update (Bahdanau, GNMT), after it (Luong), or both: what is
 attended to after one update is read by the next (Listen, Attend and Spell, input feeding). While it trains it reads
-the truth y_{i-1}, or at `sampling` what is drawn from its own p (models/layers/decoder/scheduled_sampling.py).
+the truth y_{i-1}, or at `sampling` what is drawn from its own p (models/layers/decoder/scheduled_sampling.py). With
+`professor_forcing` its z are drawn to what they would be had it read the truth, or that mixture
+(models/layers/decoder/professor_forcing.py); the loss is the likelihood's all the same, and so is all of evaluation.
 """
 
 from abc import abstractmethod
@@ -14,14 +16,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from models.criteria.token_cross_entropy import append_eos, cross_entropy, prepend_bos
 from models.families.sequence_to_sequence import SequenceToSequence
-from models.interface import Memory, Padded, State, Step
+from models.interface import Loss, Memory, Padded, State, Step
+from models.layers.decoder.professor_forcing import Discriminator, adversarial_loss
 from models.layers.decoder.scheduled_sampling import draw_tokens, mix_tokens
 from models.layers.rnn_stack import Stack
 from models.search.state_pytree import tree_map
+from models.special_tokens import EOS
 
 
 class RecurrentDecoder(SequenceToSequence):
+    """Its config has a `professor_forcing`, which makes its `discriminator` of the size of `behavior`."""
+
+    discriminator: Discriminator | None
+
     @abstractmethod
     def embed(self, tokens: Tensor) -> Tensor:
         """Tokens (...) to what is read of them (..., E)."""
@@ -47,19 +56,46 @@ class RecurrentDecoder(SequenceToSequence):
 
     def features(self, memory: Memory, read: Padded, share: float) -> Tensor:
         """z (B, U, F) of tokens (B, U) that begin with BOS, of which such a share is drawn: 0 none, 1 all but BOS."""
+        return self.read_mixture(memory, read, share)[0] if share else self.read_truth(memory, read)
+
+    def read_truth(self, memory: Memory, read: Padded) -> Tensor:
         state, parts, features = self.start(memory, len(read.lengths)), self.parts(memory), []
-        for e in [] if share else self.embed_all(read.data):
+        for e in self.embed_all(read.data):
             z, state, _ = self.write(e, state, parts)
-            features.append(z)
-        drawn = None
-        for truth in read.data.unbind(1) if share else ():
-            z, state, _ = self.write(self.embed(self._mixed(truth, drawn, share)), state, parts)
-            drawn = self._drawn(z.detach())
             features.append(z)
         return torch.stack(features, 1)
 
-    def sampled(self, memory: Memory, read: Padded) -> Padded:  # noqa: ARG002  (its samples are drawn a step at a time)
-        return read
+    def read_mixture(self, memory: Memory, read: Padded, share: float) -> tuple[Tensor, Tensor]:
+        """`features`, and the tokens (B, U) that were read."""
+        state, parts, features, tokens = self.start(memory, len(read.lengths)), self.parts(memory), [], []
+        drawn = None
+        for truth in read.data.unbind(1):
+            tokens.append(self._mixed(truth, drawn, share))
+            z, state, _ = self.write(self.embed(tokens[-1]), state, parts)
+            drawn = self._drawn(z.detach())
+            features.append(z)
+        return torch.stack(features, 1), torch.stack(tokens, 1)
+
+    def decode_loss(self, memory: Memory, target: Padded) -> Loss:
+        read = prepend_bos(target)
+        z = self.features(memory, read, self.sampled_share)
+        loss = cross_entropy(self._logits(z), append_eos(target), self.config.label_smoothing)
+        return self.with_adversary(loss, memory, read, z)
+
+    def behavior(self, z: Tensor) -> Tensor:
+        """What the discriminator sees of z (..., F)."""
+        return z
+
+    def with_adversary(self, loss: Loss, memory: Memory, read: Padded, z: Tensor) -> Loss:
+        """The loss of z (B, U, F), with the gradient of professor forcing added where that is on."""
+        if self.discriminator is None or not self.training:
+            return loss
+        free, tokens = self.read_mixture(memory, read, 1.0)
+        before_eos = (tokens == EOS).cumsum(1).eq(0).sum(1).to(read.lengths)
+        taught = Padded(self.behavior(z), read.lengths)
+        written = Padded(self.behavior(free), torch.minimum(read.lengths, before_eos))
+        added = adversarial_loss(self.discriminator, taught, written, self.config.professor_forcing)
+        return Loss(loss.total + (added - added.detach()), loss.count)
 
     def recur(self, stack: Stack, x: Tensor, state: State) -> tuple[Tensor, State]:
         """One step (N, D) of a stack, with its regularizers where it trains."""

@@ -11,6 +11,7 @@ torch.set_num_threads(1)
 
 SMALL = {"embedding_size": 12, "hidden_size": 16, "attention_size": 12, "maxout_size": 12, "initial_deviation": 0.3}
 VARIANTS = [SMALL, SMALL | {"reset": "outside", "label_smoothing": 0.05, "sampling": {"rate": 0.05}}]
+VARIANTS += [SMALL | {"professor_forcing": {"weight": 1.0, "hidden_size": 8}}]
 
 
 def gru(inputs, units):

@@ -10,9 +10,10 @@ from sacrebleu.metrics.bleu import BLEU
 
 from infra.artifact_store import open_draft
 from infra.errors import UserError
-from models import transformer
+from models import bahdanau, transformer
 from models.criteria.token_cross_entropy import prepend_bos
 from models.interface import Beam
+from models.layers.decoder.professor_forcing import ProfessorForcing
 from models.layers.decoder.scheduled_sampling import Sampling
 from tasks.batches.batch_sampler import BatchingConfig, plan_batches
 from tasks.bundles.fit_translation_vocabularies import AS_PRINTED, TranslationTokensConfig, fit_translation_vocabularies
@@ -30,6 +31,13 @@ from tasks.training.train_translation import TranslationTrainingConfig, prepare_
 
 SMALL = transformer.Config(
     size=16, heads=2, feed_forward_size=32, encoder_layers=1, decoder_layers=1, dropout=0.1, joint_vocabulary=True
+)
+FORCED = bahdanau.Config(
+    embedding_size=8,
+    hidden_size=16,
+    attention_size=8,
+    maxout_size=8,
+    professor_forcing=ProfessorForcing(weight=1.0, hidden_size=8),
 )
 PIECES = TokenizerConfig(kind="bpe", vocabulary_size=60, text=AS_PRINTED)
 OPTIONS = IngestConfig(source_language="xa", target_language="xb")
@@ -67,8 +75,12 @@ def training(epochs=2, **changes):
     return TranslationTrainingConfig(**{"model": SMALL, "fit": fit, "batching": batching, **same, **changes})
 
 
-def test_a_killed_run_goes_on_as_if_it_had_not_been(data, monkeypatch):
-    """With scheduled sampling and BPE dropout: the same weights, the model told the same number of updates."""
+@pytest.mark.parametrize(("model", "factors"), [
+    (replace(SMALL, sampling=Sampling(rate=0.5, decay="linear", slope=0.05)), {}),
+    (FORCED, {"discriminator": 0.1}),
+], ids=["scheduled sampling", "professor forcing"])  # fmt: skip
+def test_a_killed_run_goes_on_as_if_it_had_not_been(data, monkeypatch, model, factors):
+    """With BPE dropout: the same weights, the model told the same number of updates."""
     from models.families import sequence_to_sequence
     from tasks.training import train_loop
 
@@ -78,8 +90,7 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(data, monkeypatch):
         "set_updates",
         lambda model, updates: (told.append(updates), set_updates(model, updates)),
     )
-    sampling = Sampling(rate=0.5, decay="linear", slope=0.05)
-    plan = training(model=replace(SMALL, sampling=sampling), bpe_dropout=0.2)
+    plan = training(model=model, fit=replace(training().fit, rate_factors=factors), bpe_dropout=0.2)
     whole = train_translation.fn(*data, plan, Workers(count=0))
     updates = whole.read_json("training.json")["history"][-1]["step"]
     assert told == list(range(updates))
