@@ -87,7 +87,8 @@ def attention_beam(
 
     memory: what model.encode gives of B sources. emissions: CTC's log-probabilities (B, T', V), for ctc_weight. limits:
     (B,) the most tokens of each, by default as many as its memory has steps (ESPnet's maxlenratio 1); beam.max_length
-    may say less. A prefix that long is scored as it is, without EOS. BLANK and BOS are never written.
+    may say less. A prefix that long is scored as it is, without EOS. BLANK, BOS and UNK, which say nothing to a reader,
+    are never written.
 
     spans: for each token the one step of the memory that it attended to most, or the latest that a token before it
     did: attention may look back, times may not. None without attention. confidence: the geometric mean of the model's

@@ -1,7 +1,7 @@
 """The best prefixes with one more token, of all that a beam holds: exact, without a sort of the whole vocabulary.
 
 Of each prefix a few tokens can come among the best of all: as many as are kept, and one for each that is scored anew
-after its place among the others is known, BLANK, BOS and EOS.
+after its place among the others is known, BLANK, BOS, EOS and UNK.
 """
 
 from collections.abc import Sequence
@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from models.interface import Beam, Step
-from models.special_tokens import BLANK, BOS, EOS
+from models.special_tokens import BLANK, BOS, EOS, UNK
 
-ANEW = 3  # tokens that are scored apart
+ANEW = 4  # tokens that are scored apart
 CHUNK = 128  # tokens: of a large vocabulary the best of each so many are compared first
 
 
@@ -35,7 +35,7 @@ def score_candidates(
             totals.add_(step.log_probs.unflatten(0, scores.shape), alpha=weight)
         told, held = totals.flatten(0, 1), torch.zeros_like(held)
     best, tokens = largest(told, beam.width + ANEW)
-    special = (tokens == BLANK) | (tokens == BOS) | (tokens == EOS)
+    special = (tokens == BLANK) | (tokens == BOS) | (tokens == EOS) | (tokens == UNK)
     best = best.masked_fill(special, -torch.inf).unflatten(0, scores.shape)
     ends = told[:, EOS].unflatten(0, scores.shape)
     totals = torch.cat((held[..., None] + best, (held + ends - beam.insertion_bonus)[..., None]), 2)

@@ -19,9 +19,9 @@ def continuation_beam(
 ) -> list[list[Hypothesis]]:
     """For each source, tokens (B, T) as the model was trained to read them, its continuations, best first.
 
-    A continuation ends with EOS, or without it at its limit (models/search/length_limit.py); BLANK and BOS are never
-    written. Width 1 takes the most probable token each time. confidence: the geometric mean of the probabilities of the
-    tokens and EOS.
+    A continuation ends with EOS, or without it at its limit (models/search/length_limit.py); BLANK, BOS and UNK are
+    never written. Width 1 takes the most probable token each time. confidence: the geometric mean of the probabilities
+    of the tokens and EOS.
     Raises ValueError for a term this search does not have, for a source without any token, and for NaN.
     """
     if beam.coverage or beam.lm_weight or lm is not None:

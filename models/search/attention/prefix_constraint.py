@@ -9,7 +9,7 @@ from torch import Tensor
 from models.interface import Beam, Decoder, Hypothesis, Memory, Padded, Step
 from models.search.attention.beam import Scorer, fused_voices, search_voices
 from models.search.length_limit import length_limits
-from models.special_tokens import BLANK, BOS, EOS
+from models.special_tokens import BLANK, BOS, EOS, UNK
 
 
 class PrefixConstraint:
@@ -50,11 +50,12 @@ def prefix_constrained_beam(
 ) -> list[list[Hypothesis]]:
     """`attention_beam` for texts that begin with tokens (B, P), which the hypotheses hold and which are scored too.
 
-    Raises ValueError for a prefix with BLANK, BOS or EOS, which no search writes, and for one as long as its limit.
+    Raises ValueError for a prefix with BLANK, BOS, EOS or UNK, which no search writes, and for one as long as its
+    limit.
     """
     given = prefixes.data[prefixes.mask()]
-    if bool(((given == BLANK) | (given == BOS) | (given == EOS)).any()):
-        raise ValueError("a target begins with tokens that a search writes: not blank, <s> or </s>")
+    if bool(((given == BLANK) | (given == BOS) | (given == EOS) | (given == UNK)).any()):
+        raise ValueError("a target begins with tokens that a search writes: not blank, <s>, </s> or <unk>")
     most = length_limits(beam, memory.lengths if limits is None else limits, limits)
     for prefix, limit in zip(prefixes.lengths.tolist(), most, strict=True):
         if prefix >= limit:

@@ -68,14 +68,14 @@ def test_a_stream_says_so_too(width):
 
 
 class NeverEnds:
-    """A decoder that always says 3."""
+    """A decoder that always says 4."""
 
     def start(self, memory, batch_size):
         return torch.zeros(batch_size, 1)
 
     def step(self, tokens, state, memory):
         log_probs = torch.full((len(tokens), 5), -9.0)
-        log_probs[:, 3] = 0.0
+        log_probs[:, 4] = 0.0
         return Step(log_probs.log_softmax(-1), state)
 
     def predict(self, tokens, state):
@@ -96,11 +96,11 @@ def test_what_ends_by_itself_is_not_truncated():
     class Ends(NeverEnds):
         def step(self, tokens, state, memory):
             log_probs = torch.full((len(tokens), 5), -9.0)
-            log_probs[:, 3], log_probs[state[:, 0] >= 2, EOS] = -1.0, 0.0
+            log_probs[:, 4], log_probs[state[:, 0] >= 2, EOS] = -1.0, 0.0
             return Step(log_probs.log_softmax(-1), state + 1)
 
     best = attention_beam(Ends(), Padded.stack([torch.zeros(4, 2)]), Beam(width=3))[0][0]
-    assert (best.tokens, best.truncated) == ((3, 3), False)
+    assert (best.tokens, best.truncated) == ((4, 4), False)
 
 
 @pytest.mark.parametrize("name", ["lm_weight", "length_norm", "hotword_weight", "insertion_bonus", "unknown_bonus"])

@@ -15,12 +15,12 @@ from models.search.attention.ensemble_decoder import EnsembleDecoder
 from models.search.attention.prefix_constraint import prefix_constrained_beam
 from models.search.ctc.beam import ctc_beam
 from models.search.ctc.prefix_score import CTCPrefixScorer
-from models.special_tokens import BLANK, BOS, EOS
+from models.special_tokens import BLANK, BOS, EOS, UNK
 
 torch.set_num_threads(1)
 
-VOCABULARY, SIZE = 6, 3
-LETTERS = [3, 4, 5]
+VOCABULARY, SIZE = 7, 3
+LETTERS = [4, 5, 6]
 LENGTHS = (5, 2, 4)
 
 
@@ -190,9 +190,9 @@ def test_ctc_prefixes_are_the_ctc_loss():
     assert isinstance(CTC, Decoder)
     for b in range(len(LENGTHS)):
         emissions, total = row(EMISSIONS, b), 0.0
-        allowed = [v for v in range(VOCABULARY) if v not in (BLANK, BOS, EOS)]
+        allowed = [v for v in range(VOCABULARY) if v not in (BLANK, BOS, EOS, UNK)]
         data = emissions.data.clone()
-        data[..., [BOS, EOS]] = -torch.inf  # so that texts of the other tokens are all there are
+        data[..., [BOS, EOS, UNK]] = -torch.inf  # so that texts of the other tokens are all there are
         emissions = Padded(data.log_softmax(-1), emissions.lengths)
         for length in range(min(5, int(emissions.lengths[0]) + 1)):
             for y in itertools.product(allowed, repeat=length):
@@ -208,9 +208,9 @@ def test_ctc_prefixes_are_the_ctc_loss():
 def test_ctc_prefixes_of_several_rows_are_each_one_s():
     """Two hypotheses a source, and what is next adds up to one wherever some path reads the prefix."""
     data = EMISSIONS.data.clone()
-    data[..., [BOS, EOS]] = -torch.inf
+    data[..., [BOS, EOS, UNK]] = -torch.inf
     emissions = Padded(data.log_softmax(-1), EMISSIONS.lengths)
-    texts, state = torch.tensor([[BOS, a, b] for a, b in ((3, 3), (4, 5), (5, 5), (3, 4), (4, 4), (5, 3))]), None
+    texts, state = torch.tensor([[BOS, a, b] for a, b in ((4, 4), (5, 6), (6, 6), (4, 5), (5, 5), (6, 4))]), None
     memory = CTC.encode(emissions)
     state = CTC.start(memory, 6)
     for u in range(3):
@@ -290,7 +290,7 @@ def test_other_searches_refuse_groups():
         ctc_beam(EMISSIONS, Beam(width=4, groups=2, diversity=0.5))
 
 
-PREFIXES = ((3, 5), (), (4,))
+PREFIXES = ((4, 6), (), (5,))
 
 
 @pytest.mark.parametrize("terms", [t for t in TERMS if "ctc_weight" not in t], ids=lambda t: "-".join(t) or "plain")
@@ -307,7 +307,7 @@ def test_a_prefix_is_kept_to(terms):
 
 
 def test_prefixes_that_cannot_be_are_refused():
-    for prefix, message in (((3, EOS), "not blank"), ((3,) * 5, "cannot begin with 5")):
+    for prefix, message in (((4, EOS), "not blank"), ((UNK,), "not blank"), ((4,) * 5, "cannot begin with 5")):
         prefixes = Padded.stack([torch.tensor(prefix)] * 3)
         with pytest.raises(ValueError, match=message):
             prefix_constrained_beam(MODEL, MEMORY, Beam(max_length=5), prefixes)

@@ -7,7 +7,7 @@ import torch
 
 from models.interface import Beam, Step
 from models.search.attention.candidates import choose, largest, score_candidates
-from models.special_tokens import BLANK, BOS, EOS
+from models.special_tokens import BLANK, BOS, EOS, UNK
 
 torch.set_num_threads(1)
 
@@ -36,7 +36,7 @@ def test_nan_is_never_overlooked():
 @pytest.mark.parametrize("bonus", [0.0, 0.8, -0.8])
 @pytest.mark.parametrize("size", [6, 3000])
 def test_candidates_hold_the_best_of_all(size, bonus):
-    """Of sums of two voices and of one alone; BLANK and BOS never, EOS without the bonus."""
+    """Of sums of two voices and of one alone; BLANK, BOS and UNK never, EOS without the bonus."""
     torch.manual_seed(1)
     scores = torch.randn(2, 3, dtype=torch.float64)
     steps = [Step(torch.randn(6, size).log_softmax(1), None) for _ in range(2)]
@@ -46,7 +46,7 @@ def test_candidates_hold_the_best_of_all(size, bonus):
         if len(voices) > 1:
             totals = totals + 0.5 * voices[1].log_probs.view(2, 3, size)
         totals[..., EOS] -= bonus
-        totals[..., [BLANK, BOS]] = -torch.inf
+        totals[..., [BLANK, BOS, UNK]] = -torch.inf
         best, origin, added = choose(score_candidates(voices, [1.0, 0.5], scores, beam), beam)
         truth = totals.flatten(1).topk(4, 1)
         torch.testing.assert_close(best, truth.values, rtol=1e-12, atol=1e-12)
@@ -63,7 +63,7 @@ def test_groups_are_algorithm_1():
         taken, truth = [], []
         for group in range(3):
             ranked = []
-            for k, token in itertools.product((2 * group, 2 * group + 1), range(EOS, size)):
+            for k, token in itertools.product((2 * group, 2 * group + 1), (EOS, *range(UNK + 1, size))):
                 score = float(scores[a, k] + log_probs[6 * a + k, token])
                 ranked.append((score - 0.7 * taken.count(token), score, k, token))
             chosen = sorted(ranked, reverse=True)[:2]

@@ -11,12 +11,12 @@ from models.interface import Beam, Padded
 from models.search.attention import beam as attention_beam
 from models.search.attention.continuation_beam import continuation_beam
 from models.search.language.text_generator import SamplingConfig, generate_tokens, sample_token
-from models.special_tokens import BLANK, BOS, EOS
+from models.special_tokens import BLANK, BOS, EOS, UNK
 
 torch.set_num_threads(1)
 
-VOCABULARY = 7
-LETTERS = [v for v in range(VOCABULARY) if v not in (BLANK, BOS, EOS)]
+VOCABULARY = 8
+LETTERS = [v for v in range(VOCABULARY) if v not in (BLANK, BOS, EOS, UNK)]
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +171,9 @@ def test_the_temperature_may_fall_to_nothing(dtype, how):
 
 
 def test_temperature_zero_is_greedy(model):
-    text = generate_tokens(model, SOURCES, SamplingConfig(temperature=0.0, forbidden=(BLANK, BOS)), torch.Generator())
+    text = generate_tokens(
+        model, SOURCES, SamplingConfig(temperature=0.0, forbidden=(BLANK, BOS, UNK)), torch.Generator()
+    )
     drawn = torch.stack([next(text) for _ in range(7)], 1).tolist()
     greedy = continuation_beam(model, SOURCES, Beam(width=1, max_length=7), None)
     for row, nbest in zip(drawn, greedy, strict=True):
