@@ -55,13 +55,13 @@ def test_the_whole_way(prefect_server, tmp_path, monkeypatch):
 
     measured, _ = states_of(evaluate_model, model="translation@champion", corpus=corpus, split="test")
     assert measured["metrics"]["test"] == result["metrics"]["test"]
-    tuned = tune_decoding(
-        model="translation@champion", corpus=corpus, settings=("grid.width=1,3", "grid.length_norm=0,1")
+    tuned = tune_decoding(  # the recipe's own beam is among these
+        model="translation@champion", corpus=corpus, settings=("grid.width=1,2", "grid.length_norm=0,1")
     )
     assert tuned["model"].startswith("translation@")
     assert tuned["metrics"]["dev"]["bleu"] >= result["metrics"]["dev"]["bleu"]
     told = artifact_at(tuned["paths"]["bundle"]).read_json("decode.json")
-    assert (told["width"], told["length_norm"]) in {(w, n) for w in (1, 3) for n in (0, 1)}
+    assert (told["width"], told["length_norm"]) in {(w, n) for w in (1, 2) for n in (0, 1)}
     assert b"BLEU by length_norm and width" in storage.read(tuned["report"])
     with pytest.raises(UserError, match="asked to translate xb to xa, and it was trained on xa to xb"):
         evaluate_model(
