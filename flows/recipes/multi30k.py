@@ -51,7 +51,7 @@ def transformer_multi30k_de_en() -> TranslationRecipe:
 
 
 def _in_an_hour(model: Any, *, epochs: int, learning_rate: float) -> TranslationRecipe:
-    """German to English, with the tokens and the beam of the Transformer: one core does each in about an hour."""
+    """German to English, with the tokens and the beam of the Transformer; meant for an hour of one core each."""
     fit = _one_cycle(epochs=epochs, learning_rate=learning_rate)
     return replace(transformer_multi30k_de_en(), model=model, fit=fit)
 

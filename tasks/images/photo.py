@@ -86,7 +86,7 @@ def convert_photo(image: Image.Image, limit: int = PIXELS) -> Image.Image:
         try:
             image.load()
             return _upright(image, _to_rgb(image))
-        except Exception as error:  # as above
+        except Exception as error:  # pixels are decoded here, and a decoder raises anything
             raise _damage(error) from error
 
 

@@ -75,6 +75,21 @@ def test_the_updates_are_those_of_truncated_back_propagation(stream, reach):
         torch.testing.assert_close([p.grad for p in model.parameters()], list(wanted), rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("reach", [0, 3])
+def test_precision_is_that_of_products(stream, reach):
+    """On a processor, where auto is float32; rounding to 8 bits shows, and shows little."""
+    chunks, _ = split_chunks(stream[0], ChunkConfig(length=10))
+    batch = chunks.batch(plan_streams(len(chunks.rows), 3, 1, 0, 0)[0], None)
+    torch.manual_seed(0)
+    model = SMALL.build(0, 25).eval()
+    found = {
+        precision: float(TrainModule(model, 1, reach, precision).loss(batch, 0).detach())
+        for precision in ("auto", "float32", "bfloat16")
+    }
+    assert found["auto"] == found["float32"] != found["bfloat16"]
+    assert found["bfloat16"] == pytest.approx(found["float32"], rel=0.02)
+
+
 @pytest.mark.parametrize("model", [SMALL, ONLINE], ids=["lstm", "rtrl"])
 def test_a_killed_run_goes_on_with_the_states_it_had(stream, model, monkeypatch):
     whole = train_language_model.fn(*stream, training(model=model), Workers(count=0))
