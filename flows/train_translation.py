@@ -6,6 +6,7 @@ corpus --ingest--> shards ---extract---> features --train--> bundle --decode--> 
 python -m flows.train_translation --corpus multi30k:/data/multi30k --recipe transformer_multi30k_en_de
 python -m flows.train_translation --corpus parallel:/data/mine --recipe translation_small \\
     --source-language en --target-language de
+python -m flows.train_translation --corpus parallel:/data/of_one_subject --from translation@champion
 """
 
 from functools import partial
@@ -22,7 +23,7 @@ from flows.shared.training_flow import TrainingRequest, check_arguments, train_m
 @flow(name="train-translation", flow_run_name="{recipe} on {corpus}")
 def train_translation(
     corpus: Annotated[str, corpus_field("translation")],
-    recipe: Annotated[str, recipe_field("translation")] = "translation_small",
+    recipe: Annotated[str, recipe_field("translation", others=("auto",))] = "auto",
     settings: Annotated[tuple[str, ...], settings_field("ingest.source_language=en")] = (),
     workers: Annotated[int, workers_field()] = 1,
     model_name: Annotated[str, MODEL_NAME] = "translation",
@@ -32,8 +33,10 @@ def train_translation(
 
     Args:
         corpus: KIND:URI, such as multi30k:/data/multi30k or parallel:s3://bucket/pairs (kinds: tasks/corpora/readers/).
-        recipe: a function of flows/recipes/translation.py.
-        settings: values to replace in the recipe, such as ingest.source_language=en and ingest.target_language=de.
+        recipe: a function of flows/recipes/translation.py; auto: translation_small, or translation_fine_tune where it
+            starts from a model.
+        settings: values to replace in the recipe, such as ingest.source_language=en and ingest.target_language=de; and
+            init_from=NAME@ALIAS or init_from=PATH, a model to start from (fine-tuning), whose languages it then has.
         workers: Ray Train workers; each takes a GPU where the cluster has them; 0: the training in this process.
         model_name: what the model is registered as in MLflow.
         alias: of its new version; empty: champion where it is the first or better on the same data, else challenger.

@@ -41,17 +41,20 @@ RECIPE_CLASSES = {
     "translation": "TranslationRecipe",
     "captioning": "CaptioningRecipe",
 }
+DEFAULT_RECIPES = {
+    "asr": "the one that fits the corpus' hours and the machine, or asr_fine_tune with --from",
+    "translation": "translation_small, or translation_fine_tune with --from",
+}
 
 
 def training_parser(flow: str, recipes: str, *, workers: bool = True) -> Parser:
     """recipes: their module in flows/recipes/. workers: whether Ray Train has any."""
     parser = _recipe_parser(flow, (recipes,))
-    if recipes == "asr":
-        fits = "default: the one that fits the corpus' hours and the machine, or asr_fine_tune"
-        parser.add_argument("--recipe", default="auto", metavar="NAME", help=fits)
+    if recipes in DEFAULT_RECIPES:
+        parser.add_argument("--recipe", default="auto", metavar="NAME", help=f"default: {DEFAULT_RECIPES[recipes]}")
     else:
         parser.add_argument("--recipe", required=True, metavar="NAME")
-    if recipes in {"asr", "captioning"}:
+    if recipes in {"asr", "translation", "captioning"}:
         starts = "a model to start from (fine-tuning), see fit.freeze and fit.rate_factors; as --set init_from="
         parser.add_argument("--from", default="", dest="init_from", metavar="NAME@ALIAS|PATH", help=starts)
     if recipes == "translation":

@@ -6,7 +6,7 @@ from flows.kinds.model_kind import SPLITS, Data, ModelKind, Scored
 from flows.kinds.speech import training_features
 from flows.recipes import CaptioningRecipe, captioning
 from flows.shared.evaluation_plan import CaptionPlan, caption_plan, check_search
-from flows.shared.fine_tuning import fine_tuned_captioner
+from flows.shared.fine_tuning import CAPTIONER
 from flows.shared.run_context import RunContext, flat_settings
 from infra.artifact_store import Artifact
 from infra.errors import UserError
@@ -96,5 +96,5 @@ CAPTIONING = ModelKind(
     score=score_photos,
     page=caption_page,
     evaluation_data=caption_evaluation_data,
-    fine_tuned=fine_tuned_captioner,
+    fine_tuning=CAPTIONER,
 )

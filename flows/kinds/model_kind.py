@@ -13,6 +13,8 @@ from flows.recipes import ClassificationRecipe, Recipe
 from flows.shared.evaluation_plan import (
     EvaluationPlan,
 )
+from flows.shared.fine_tuning import FineTuning
+from flows.shared.recipe_choice import AUTO
 from flows.shared.run_context import RunContext
 from infra.artifact_store import Artifact
 from infra.errors import UserError
@@ -52,8 +54,8 @@ class ModelKind:
     """recipes: their module. ranking: what its models are compared by.
 
     By a recipe: data of a corpus, whose examples and tokenizer `train_asr` takes, and for a training that starts from a
-    bundle its tokenizer with what the corpus needs beyond; fine_tuned (recipe, settings, bundle): the recipe of such a
-    training, None where there are none; finish: a trained bundle with what the recipe gives it; evaluation_data
+    bundle its tokenizer with what the corpus needs beyond; fine_tuning: the recipe of such a training, None where there
+    are none; default_recipe: of another training that names none; finish: a trained bundle with what the recipe gives it; evaluation_data
     (bundle, data, recipe): what such a bundle is measured on, where that is other than what it was trained on. For a
     bundle: plan: what may be replaced of it; ready: the bundle with what a plan gives it (raises UserError for a plan
     that it does not go with); read: one split of a corpus. By either: score (bundle, examples, recipe or plan, split);
@@ -65,7 +67,8 @@ class ModelKind:
     data: Callable[[Corpus, Any, Artifact | None], Data]
     train: Step[...]
     finish: Callable[[Artifact, Data, Any], Artifact]
-    fine_tuned: Callable[[Any, Sequence[str], Artifact], Any] | None = field(default=None, kw_only=True)
+    fine_tuning: FineTuning | None = field(default=None, kw_only=True)
+    default_recipe: str = field(default=AUTO, kw_only=True)
     evaluation_data: Callable[[Artifact, Data, Any], Data] = field(
         default=lambda _bundle, data, _recipe: data, kw_only=True
     )

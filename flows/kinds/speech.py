@@ -8,7 +8,7 @@ from flows.shared.evaluation_plan import (
     check_adaptation,
     search_plan,
 )
-from flows.shared.fine_tuning import fine_tuned
+from flows.shared.fine_tuning import RECOGNIZER
 from flows.shared.run_context import RunContext, flat_settings
 from infra.artifact_store import Artifact
 from tasks.bundles.add_decoding_resources import DecodingResources, add_decoding_resources, transcripts_as_text
@@ -89,5 +89,5 @@ SPEECH = ModelKind(
     read=read_shards,
     score=score_transcripts,
     page=speech_page,
-    fine_tuned=fine_tuned,
+    fine_tuning=RECOGNIZER,
 )

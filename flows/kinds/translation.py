@@ -5,11 +5,12 @@ from typing import Any
 from flows.kinds.model_kind import SPLITS, Data, ModelKind, Scored, read_shards
 from flows.recipes import TranslationRecipe, translation
 from flows.shared.evaluation_plan import TranslationPlan, check_translation, translation_plan
+from flows.shared.fine_tuning import TRANSLATOR
 from flows.shared.run_context import RunContext, flat_settings
 from infra.artifact_store import Artifact
 from tasks.bundles.add_decoding_resources import DecodingResources, add_decoding_resources
 from tasks.bundles.fit_translation_vocabularies import fit_translation_vocabularies
-from tasks.bundles.model_bundle import lm_architecture, model_architecture
+from tasks.bundles.model_bundle import bundle_tokenizer, lm_architecture, model_architecture
 from tasks.corpora.corpus_uri import Corpus, fingerprint
 from tasks.decoding.decode_speech import DecodingConfig
 from tasks.decoding.decode_translation import decode_translation
@@ -22,9 +23,10 @@ from tasks.training.leaderboard import Ranking
 from tasks.training.train_translation import train_translation
 
 
-def translation_data(place: Corpus, recipe: TranslationRecipe, _source: Artifact | None) -> Data:
+def translation_data(place: Corpus, recipe: TranslationRecipe, source: Artifact | None) -> Data:
+    """With the vocabularies of a model that the training starts from: what they cannot spell is unknown to it."""
     shards = ingest_corpus(place, fingerprint(place), recipe.ingest, SPLITS)
-    vocabularies = fit_translation_vocabularies(shards, recipe.tokens)
+    vocabularies = bundle_tokenizer(source) if source else fit_translation_vocabularies(shards, recipe.tokens)
     return Data(shards, extract_features(shards, vocabularies, None, recipe.ingest.error_budget), vocabularies)
 
 
@@ -68,4 +70,6 @@ TRANSLATION = ModelKind(
     read=read_shards,
     score=score_translations,
     page=translation_page,
+    fine_tuning=TRANSLATOR,
+    default_recipe="translation_small",
 )

@@ -207,6 +207,21 @@ class TranslationRecipe:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TranslationFineTuningRecipe:
+    """What a training that starts from a translator (--from) has of its own: network, vocabularies and beam are the
+    model's, and so are the languages, which may be left out. max_tokens, bpe_dropout, batching: as in
+    `TranslationRecipe`.
+    """
+
+    ingest: IngestConfig = field(default_factory=IngestConfig)
+    max_tokens: int = 256
+    bpe_dropout: float = 0.0
+    batching: BatchingConfig = field(default_factory=BatchingConfig)
+    fit: FitConfig = field(default_factory=FitConfig)
+    scoring: TranslationScoringConfig = field(default_factory=TranslationScoringConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
 class CaptioningRecipe:
     """Every config of a captioner's run. model: the Config of a file in models/ that is a `Captioner`. train_backbone:
     whether the backbone learns too, which then looks at the photos in every update; else its features are stored.
@@ -252,4 +267,4 @@ class CaptionFineTuningRecipe:
     scoring: ScoringConfig = field(default_factory=ScoringConfig)
 
 
-StartsFromModel = FineTuningRecipe | CaptionFineTuningRecipe
+StartsFromModel = FineTuningRecipe | TranslationFineTuningRecipe | CaptionFineTuningRecipe

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from flows.recipes import TranslationRecipe, multi30k
-from flows.recipes.fit_presets import inverse_sqrt
+from flows.recipes import TranslationFineTuningRecipe, TranslationRecipe, multi30k
+from flows.recipes.fit_presets import inverse_sqrt, one_cycle
 from models import transformer
 from models.interface import Beam
 from tasks.batches.batch_sampler import BatchingConfig
@@ -39,6 +39,17 @@ def translation_small() -> TranslationRecipe:
         batching=BatchingConfig(frames_per_batch=4096, utterances_per_batch=512, sorted_epochs=0),
         fit=inverse_sqrt(epochs=40, learning_rate=2e-3, warmup_steps=2000, average_last=5, patience=5),
         beam=Beam(width=5, length_norm=1.0),
+    )
+
+
+def translation_fine_tune() -> TranslationFineTuningRecipe:
+    """A few thousand pairs of your own, of one subject: a translator that there is learns how they say it (with --from).
+
+    As Luong & Manning 2015 (IWSLT) adapt theirs: training goes on, for some epochs, on the pairs of the subject alone.
+    """
+    return TranslationFineTuningRecipe(
+        batching=BatchingConfig(frames_per_batch=2048, utterances_per_batch=256, sorted_epochs=0),
+        fit=one_cycle(epochs=8, learning_rate=3e-4, clip_norm=1.0, best_by="loss"),
     )
 
 

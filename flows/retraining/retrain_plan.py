@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from flows.ingest import SpeechIngest
 from flows.recipes import FineTuningRecipe, Recipe, asr
-from flows.shared.fine_tuning import fine_tuned, settings_by_part
+from flows.shared.fine_tuning import RECOGNIZER
 from flows.shared.overrides import override
 from flows.shared.recipe_choice import AUTO, FINE_TUNING, fitting, this_machine
 from flows.shared.validate_inputs import check_workers, resolve_recipe
@@ -103,7 +103,7 @@ def _named(recipe: str, config: RetrainConfig, watch: str, settings: Sequence[st
         if name != AUTO:
             _, plain = resolve_recipe(watch, name, (), asr)
             if isinstance(plain, FineTuningRecipe):
-                found, _ = settings_by_part(plain, settings)
+                found, _ = RECOGNIZER.settings_by_part(plain, settings)
             else:
                 found = override(plain, settings)
     return found
@@ -128,7 +128,8 @@ def choose_start(order: RetrainRequest, plan: RetrainPlan, version: Artifact, ch
         except UserError as problem:
             reason = str(problem)
         else:
-            return Start(wanted, fine_tuned(recipe, plan.settings, champion), champion, "it starts from the champion")
+            recipe = RECOGNIZER.derive_recipe(recipe, plan.settings, champion)
+            return Start(wanted, recipe, champion, "it starts from the champion")
     scratch = plan.config.scratch
     if scratch == AUTO:
         told = version.read_json("summary.json")["splits"].get("train", {})

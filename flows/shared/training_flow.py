@@ -10,8 +10,7 @@ from flows.kinds.every_kind import model_kind
 from flows.kinds.model_kind import ModelKind, held_out
 from flows.kinds.speech import SPEECH
 from flows.recipes import StartsFromModel
-from flows.shared.fine_tuning import settings_by_part
-from flows.shared.recipe_choice import AUTO, FINE_TUNING, RecipeChoice, check_auto, choose_recipe
+from flows.shared.recipe_choice import AUTO, RecipeChoice, check_auto, choose_recipe
 from flows.shared.run_context import RunContext
 from flows.shared.run_summary import summarize_run
 from flows.shared.validate_inputs import check_workers, resolve_recipe
@@ -63,17 +62,25 @@ class TrainingPlan(NamedTuple):
 def check_request(kind: ModelKind, order: TrainingRequest) -> None:
     """Raises UserError for what is wrong with it, as far as that is seen without the corpus and the model."""
     check_workers(order.workers)
-    if order.recipe == AUTO and kind is SPEECH and not order.init_from:
+    name = name_recipe(kind, order)
+    if name == AUTO and kind is SPEECH:
         check_auto(order.corpus, order.of_recipe)
         return
-    name = FINE_TUNING if order.recipe == AUTO and kind is SPEECH else order.recipe
     _, recipe = resolve_recipe(order.corpus, name, () if order.init_from else order.of_recipe, kind.recipes)
-    if order.init_from and not kind.fine_tuned:
-        raise UserError(f"--from {order.init_from}: only train-asr and train-captioning start from a model as yet")
-    if order.init_from:
-        settings_by_part(recipe, order.of_recipe)
+    if order.init_from and not kind.fine_tuning:
+        starts = "only train-asr, train-translation and train-captioning start from a model as yet"
+        raise UserError(f"--from {order.init_from}: {starts}")
+    if order.init_from and kind.fine_tuning:
+        kind.fine_tuning.settings_by_part(recipe, order.of_recipe)
     if isinstance(recipe, StartsFromModel) and not order.init_from:
         raise UserError(f"recipe {name} starts from a model: name it with --from NAME@ALIAS, or its path")
+
+
+def name_recipe(kind: ModelKind, order: TrainingRequest) -> str:
+    """The one that is meant: "auto" where the corpus decides."""
+    if order.recipe != AUTO:
+        return order.recipe
+    return kind.fine_tuning.default if order.init_from and kind.fine_tuning else kind.default_recipe
 
 
 def check_arguments(kind: ModelKind, given: argparse.Namespace) -> None:
@@ -86,13 +93,14 @@ def check_arguments(kind: ModelKind, given: argparse.Namespace) -> None:
 def plan_training(kind: ModelKind, order: TrainingRequest) -> TrainingPlan:
     """Raises UserError for a model of another kind, and for settings that contradict it."""
     check_request(kind, order)
+    chosen = order.recipe == AUTO
     if not order.init_from:
-        named = RecipeChoice(order.recipe, "")
-        choice = choose_recipe(order.corpus, order.of_recipe, order.workers) if order.recipe == AUTO else named
+        choice = RecipeChoice(name_recipe(kind, order), "name another with --recipe" if chosen else "")
+        if choice.recipe == AUTO:
+            choice = choose_recipe(order.corpus, order.of_recipe, order.workers)
         place, recipe = resolve_recipe(order.corpus, choice.recipe, order.of_recipe, kind.recipes)
         return TrainingPlan(place, choice, recipe, source=None)
-    reason = f"it starts from {order.init_from}"
-    choice = RecipeChoice(FINE_TUNING, reason) if order.recipe == AUTO else RecipeChoice(order.recipe, "")
+    choice = RecipeChoice(name_recipe(kind, order), f"it starts from {order.init_from}" if chosen else "")
     source = import_model(model_registry.resolve_model(order.init_from))
     if model_kind(source) is not kind:
         names = {"asr": "a recognizer", "language-model": "a language model", "classifier": "a classifier"}
@@ -100,8 +108,8 @@ def plan_training(kind: ModelKind, order: TrainingRequest) -> TrainingPlan:
         is_one = names[model_kind(source).recipes.MODEL_NAME]
         raise UserError(f"--from {order.init_from}: it is {is_one}, and this trains {names[kind.recipes.MODEL_NAME]}")
     place, recipe = resolve_recipe(order.corpus, choice.recipe, (), kind.recipes)
-    assert kind.fine_tuned is not None  # as `check_request` has seen
-    return TrainingPlan(place, choice, kind.fine_tuned(recipe, order.of_recipe, source), source)
+    assert kind.fine_tuning is not None  # as `check_request` has seen
+    return TrainingPlan(place, choice, kind.fine_tuning.derive_recipe(recipe, order.of_recipe, source), source)
 
 
 def train_model(kind: ModelKind, order: TrainingRequest) -> dict[str, Any]:

@@ -8,8 +8,9 @@ import pyarrow as pa
 import torch
 
 from infra.artifact_store import Artifact, Draft, open_draft
-from infra.errors import UserError
+from infra.errors import UserError, tell_user
 from models.interface import Model
+from models.special_tokens import UNK
 from tasks.batches.batch_sampler import BatchingConfig
 from tasks.batches.pair_dataset import BPEDropout, PairDataset
 from tasks.corpora.utterance import QUARANTINE
@@ -92,12 +93,15 @@ def prepare_translation(
             f"over the budget of {fit.error_budget:.0%}; first {rejects['source'][0]}; raise max_tokens or "
             "fit.error_budget"
         )
+    train = PairDataset(features, rows, bpe_dropout(vocabularies, training))
+    if training.init_from:
+        tell_unknown(train)
     job = TrainJob(
         draft=draft,
         model=training.model,
         sizes=(len(spelling), len(load_tokenizer(vocabularies))),
         tokenizer=vocabularies,
-        train=PairDataset(features, rows, bpe_dropout(vocabularies, training)),
+        train=train,
         dev=PairDataset(features, dev),
         batching=training.batching,
         fit=fit,
@@ -105,6 +109,19 @@ def prepare_translation(
         init_from=training.init_from,
     )
     return job, rejects
+
+
+def tell_unknown(train: PairDataset) -> None:
+    """Say how much of the training pairs the vocabularies, which were made of others, do not have."""
+    unknown, tokens = np.zeros(2, int), np.zeros(2, int)
+    for row in np.argsort(train.shard_numbers, kind="stable").tolist():
+        pair = train.read(row)
+        unknown += [int((side == UNK).sum()) for side in pair]
+        tokens += [len(side) for side in pair]
+    if unknown.any():
+        sides = zip(("source", "target"), unknown.tolist(), tokens.tolist(), strict=True)
+        told = " and ".join(f"{some:,} of {count:,} tokens of the {side}s" for side, some, count in sides)
+        tell_user(f"{told} are <unk>: the vocabularies are those of the model that the training starts from")
 
 
 def bpe_dropout(vocabularies: Artifact, training: TranslationTrainingConfig) -> BPEDropout | None:

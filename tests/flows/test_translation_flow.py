@@ -1,9 +1,9 @@
-"""Aligned files become a registered translator; a second run does nothing; then it is measured anew."""
+"""Aligned files become a registered translator; a second run does nothing; then it is measured anew, and trained on."""
 
 from argparse import Namespace
 
 import pytest
-from digit_pairs import write_digit_corpus
+from digit_pairs import digit_pairs, write_digit_corpus
 from test_flows import states_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::Warning")  # of servers and clients that are not ours
@@ -28,7 +28,22 @@ SMALL = (
 )
 
 
-def test_the_whole_way(prefect_server, tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def run(prefect_server, tmp_path_factory):
+    """The call of train_translation, what it says of its first run, and the states of the steps."""
+    from flows.train_translation import train_translation
+
+    place = tmp_path_factory.mktemp("translators")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SCRIPTORIUM_ARTIFACTS", str(place / "artifacts"))
+        patch.setenv("SCRIPTORIUM_CORES", "2")
+        patch.setenv("MLFLOW_EXPERIMENT_NAME", "translators")
+        corpus = f"parallel:{write_digit_corpus(place / 'digits', {'train': 300, 'dev': 20, 'test': 20})}"
+        call = {"corpus": corpus, "recipe": "translation_small", "settings": SMALL, "workers": 0}
+        yield call, *states_of(train_translation, **call)
+
+
+def test_the_whole_way(run):
     from flows.evaluate import evaluate_model
     from flows.train_translation import train_translation
     from flows.tune_decoding import tune_decoding
@@ -36,12 +51,8 @@ def test_the_whole_way(prefect_server, tmp_path, monkeypatch):
     from infra.artifact_store import artifact_at
     from infra.errors import UserError
 
-    monkeypatch.setenv("SCRIPTORIUM_ARTIFACTS", str(tmp_path / "artifacts"))
-    monkeypatch.setenv("SCRIPTORIUM_CORES", "2")
-    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "translators")
-    corpus = f"parallel:{write_digit_corpus(tmp_path / 'digits', {'train': 300, 'dev': 20, 'test': 20})}"
-    call = {"corpus": corpus, "recipe": "translation_small", "settings": SMALL, "workers": 0}
-    result, first = states_of(train_translation, **call)
+    call, result, first = run
+    corpus = call["corpus"]
     assert set(first.values()) == {"Completed"}
     assert set(result["metrics"]) == {"test", "dev"}
     assert result["metrics"]["test"]["bleu"] > 5
@@ -69,6 +80,46 @@ def test_the_whole_way(prefect_server, tmp_path, monkeypatch):
             corpus=corpus,
             settings=("ingest.source_language=xb", "ingest.target_language=xa"),
         )
+
+
+def test_a_translator_goes_on_with_other_pairs(run, tmp_path):
+    """Whose languages are the model's; where nothing is learned, it says of them what the model said."""
+    from flows.evaluate import evaluate_model
+    from flows.train_translation import train_translation
+    from infra.artifact_store import artifact_at
+    from tasks.steps.parquet_parts import read_parts
+
+    source, pairs = run[1]["paths"]["bundle"], digit_pairs(60, seed=5)
+    for split, some in {"train": pairs[:40], "dev": pairs[40:50], "test": pairs[50:]}.items():
+        for side, language in enumerate(("xa", "xb")):
+            (tmp_path / f"{split}.{language}").write_text("".join(f"{pair[side]}\n" for pair in some))
+    own = (f"init_from={source}", "fit.epochs=1", "fit.learning_rate=1e-30")
+    tuned, _ = states_of(
+        train_translation, corpus=f"parallel:{tmp_path}", settings=own, workers=0, model_name="of_one_subject"
+    )
+    assert tuned["recipe"] == "translation_fine_tune"
+    first, second = artifact_at(source), artifact_at(tuned["paths"]["bundle"])
+    told = second.read_json("training.json")
+    assert (told["init_from"], told["languages"]) == (first.digest, {"source": "xa", "target": "xb"})
+    assert second.read_json("decode.json") == first.read_json("decode.json")
+    measured, _ = states_of(evaluate_model, model=source, corpus=f"parallel:{tmp_path}", split="test")
+    assert measured["metrics"]["test"] == tuned["metrics"]["test"]
+    before, after = (read_parts(artifact_at(one["paths"]["translations"])) for one in (measured, tuned))
+    assert [(row["text"], row["score"]) for row in before] == [(row["text"], row["score"]) for row in after]
+
+
+def test_the_command_line_takes_a_model_in_place_of_a_recipe():
+    from flows.command_line.parsers import PARSERS
+    from flows.kinds.translation import TRANSLATION
+    from flows.shared.command_line import take_languages
+    from flows.shared.training_flow import check_arguments
+
+    parsed = PARSERS["flows.train_translation"]().parse_args(
+        ["--corpus", "parallel:/", "--from", "translation@champion"]
+    )
+    take_languages(parsed)
+    check_arguments(TRANSLATION, parsed)
+    assert (parsed.recipe, parsed.settings) == ("auto", ["init_from=translation@champion"])
 
 
 @pytest.mark.parametrize(
@@ -110,16 +161,19 @@ def test_languages_on_the_command_line_are_settings():
 def test_every_recipe_is_listed_and_can_be_built():
     import torch
 
-    from flows.recipes import translation
+    from flows.recipes import StartsFromModel, translation
     from flows.shared.validate_inputs import list_recipes
 
     systems = ("bahdanau", "conv_s2s", "luong", "gnmt", "seq2seq", "encoder_decoder")
     expected = {f"{name}_multi30k" for name in systems} | {f"transformer_multi30k_{d}" for d in ("en_de", "de_en")}
-    assert set(list_recipes(translation)) == expected | {"translation_small", "transformer_base", "transformer_big"}
+    expected |= {"translation_small", "translation_fine_tune", "transformer_base", "transformer_big"}
+    assert set(list_recipes(translation)) == expected
     for name, line in list_recipes(translation).items():
         assert line, name
         part = next(part for part in (*translation.PARTS, translation) if hasattr(part, name))
         plan = getattr(part, name)()
+        if isinstance(plan, StartsFromModel):
+            continue
         with torch.device("meta"):
             assert plan.training.model.build(6000, 6000)
         assert plan.training.joint

@@ -15,10 +15,12 @@ from models.criteria.token_cross_entropy import prepend_bos
 from models.interface import Beam
 from models.layers.decoder.professor_forcing import ProfessorForcing
 from models.layers.decoder.scheduled_sampling import Sampling
+from models.special_tokens import UNK
 from tasks.batches.batch_sampler import BatchingConfig, plan_batches
 from tasks.bundles.fit_translation_vocabularies import AS_PRINTED, TranslationTokensConfig, fit_translation_vocabularies
 from tasks.bundles.model_bundle import bundle_tokenizer, check_golden_outputs, is_translator, load_bundle
 from tasks.corpora.corpus_uri import Corpus, IngestConfig, fingerprint
+from tasks.decoding.translate import Translator
 from tasks.features.extract_features import extract_features
 from tasks.ingest.ingest_corpus import ingest_corpus
 from tasks.steps.in_process import run_in_process
@@ -115,15 +117,66 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(data, monkeypatch, model, fa
         np.testing.assert_array_equal(value.numpy(), second[name].numpy())
 
 
-def test_the_bundle_is_a_translator_of_its_languages(data):
+@pytest.fixture(scope="module")
+def bundle(data):
+    return train_translation.fn(*data, training(1), Workers(count=0))
+
+
+def test_the_bundle_is_a_translator_of_its_languages(data, bundle):
     features, vocabularies = data
-    bundle = train_translation.fn(features, vocabularies, training(1), Workers(count=0))
     check_golden_outputs(bundle)
     assert is_translator(bundle)
     assert bundle_tokenizer(bundle) == vocabularies
     told = bundle.read_json("training.json")
     assert told["languages"] == {"source": "xa", "target": "xb"}
     assert told["features"] == features.digest
+
+
+@pytest.fixture(scope="module")
+def other_pairs(data, bundle, tmp_path_factory):
+    """Features of pairs with letters that the bundle's vocabularies do not have, and all that these say of them."""
+    folder = tmp_path_factory.mktemp("others")
+    pairs = [(f"{source} zw\u00f6lf", f"\u2469 {target}") for source, target in digit_pairs(40, seed=9)]
+    for split, some in {"train": pairs[:30], "dev": pairs[30:]}.items():
+        for side, language in enumerate(("xa", "xb")):
+            (folder / f"{split}.{language}").write_text("".join(f"{pair[side]}\n" for pair in some))
+    corpus = Corpus(kind="parallel", uri=str(folder), verb="pairs")
+    shards = ingest_corpus(corpus, fingerprint(corpus), OPTIONS, ("train", "dev"))
+    return extract_features(shards, bundle_tokenizer(bundle), None, 0.05), pairs
+
+
+def test_a_model_from_another_says_at_first_what_that_says(data, bundle, other_pairs, capfd):
+    """Of other pairs, whose unknown letters are counted: the loss of an epoch that changes nothing, and the words."""
+    features, pairs = other_pairs
+    still = replace(training().fit, epochs=1, learning_rate=1e-30, precision="float32")
+    plan = training(fit=still, init_from=bundle)
+    begun = train_translation.fn(features, data[1], plan, Workers(count=0))
+    told = begun.read_json("training.json")
+    assert told["init_from"] == bundle.digest
+    first, second = (load_bundle(one) for one in (bundle, begun))
+    job, _ = prepare_translation(open_draft("training"), features, data[1], replace(plan, init_from=None))
+    with torch.no_grad():
+        assert told["history"][0]["dev_loss"] == measure_dev(job, first.model, WorkerRank())["dev_loss"]
+    sources = [source for source, _ in pairs]
+    assert Translator(first).translate(sources) == Translator(second).translate(sources)
+    assert bundle_tokenizer(begun) == data[1]
+    cut = [[t.encode(text) for text in side] for t, side in zip(
+        (load_source_tokenizer(data[1]), load_tokenizer(data[1])), zip(*pairs[:30], strict=True), strict=True
+    )]  # fmt: skip
+    source, target = (f"{sum(ids.count(UNK) for ids in side):,} of {sum(map(len, side)):,}" for side in cut)
+    assert not source.startswith("0 ")
+    assert f"{source} tokens of the sources and {target} tokens of the targets are <unk>" in capfd.readouterr().err
+
+
+def test_a_model_from_another_learns_but_for_what_is_frozen_or_slow(data, bundle, other_pairs):
+    fit = replace(training().fit, epochs=1, freeze=("encoder",), rate_factors={"decoder": 1e-30})
+    plan = training(model=replace(SMALL, dropout=0.3), fit=fit, init_from=bundle)
+    begun = train_translation.fn(other_pairs[0], data[1], plan, Workers(count=0))
+    before, after = (load_bundle(one).model.state_dict() for one in (bundle, begun))
+    same = {name.partition(".")[0] for name in before if torch.equal(before[name], after[name])}
+    assert same == {"encoder", "decoder"}
+    assert not torch.equal(before["embedding.weight"], after["embedding.weight"])
+    assert load_bundle(begun).model.config.dropout == 0.3
 
 
 @torch.no_grad()
