@@ -55,11 +55,11 @@ class ModelKind:
 
     By a recipe: data of a corpus, whose examples and tokenizer `train_asr` takes, and for a training that starts from a
     bundle its tokenizer with what the corpus needs beyond; fine_tuning: the recipe of such a training, None where there
-    are none; default_recipe: of another training that names none; finish: a trained bundle with what the recipe gives it; evaluation_data
-    (bundle, data, recipe): what such a bundle is measured on, where that is other than what it was trained on. For a
-    bundle: plan: what may be replaced of it; ready: the bundle with what a plan gives it (raises UserError for a plan
-    that it does not go with); read: one split of a corpus. By either: score (bundle, examples, recipe or plan, split);
-    page (bundle, data, scores by split, recipe or plan, context of the run).
+    are none; default_recipe: of another training that names none; finish: a trained bundle with what the recipe gives
+    it; evaluation_data (bundle, data, recipe): what such a bundle is measured on, where that is other than what it was
+    trained on. For a bundle: plan: what may be replaced of it; ready: the bundle with what a plan gives it (raises
+    UserError for a plan that it does not go with); read: one split of a corpus. By either: score (bundle, examples,
+    recipe or plan, split); page (bundle, data, scores by split, recipe or plan, context of the run).
     """
 
     recipes: ModuleType

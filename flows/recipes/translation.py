@@ -43,7 +43,7 @@ def translation_small() -> TranslationRecipe:
 
 
 def translation_fine_tune() -> TranslationFineTuningRecipe:
-    """A few thousand pairs of your own, of one subject: a translator that there is learns how they say it (with --from).
+    """A few thousand pairs of one subject: a translator that there is learns how they say it (with --from).
 
     As Luong & Manning 2015 (IWSLT) adapt theirs: training goes on, for some epochs, on the pairs of the subject alone.
     """

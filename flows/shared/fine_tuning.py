@@ -1,4 +1,4 @@
-"""`--from NAME@ALIAS|PATH`: a recipe whose network, tokens, beam and what else its weights hang on are those of a model.
+"""`--from NAME@ALIAS|PATH`: a recipe whose network, tokens, beam and all that its weights hang on are a model's.
 
 What is set by hand of these has to go with the model: its weights are used as they are. A kind of model that can be
 trained so has one entry, at the end.
