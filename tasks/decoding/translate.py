@@ -120,7 +120,8 @@ def source_tokenizer(bundle: Bundle) -> TextTokenizer:
 
 def most_source_tokens(model: Model, wanted: int) -> int:
     """As many as are wanted, or, where a model has an embedding for each position, as there are, but for EOS."""
-    return min(wanted, getattr(model.config, "positions", wanted + 1) - 1)
+    longest = getattr(model, "longest", None)
+    return wanted if longest is None else min(wanted, longest - 1)
 
 
 def cut_source(source: Padded, most: int) -> Padded:
