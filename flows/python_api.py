@@ -133,14 +133,21 @@ class TranslationModel:
         self._translator = translator_of(model, _as_settings(settings))
 
     @overload
-    def translate(self, text: str) -> Translation: ...
+    def translate(self, text: str, prefix: str = "") -> Translation: ...
     @overload
-    def translate(self, text: list[str] | tuple[str, ...]) -> list[Translation]: ...
-    def translate(self, text: str | list[str] | tuple[str, ...]) -> Translation | list[Translation]:
-        """A text, or many at once, which are translated in batches of similar length and given back in their order."""
+    def translate(self, text: list[str] | tuple[str, ...], prefix: Sequence[str] = ()) -> list[Translation]: ...
+    def translate(
+        self, text: str | list[str] | tuple[str, ...], prefix: str | Sequence[str] = ()
+    ) -> Translation | list[Translation]:
+        """A text, or many at once, which are translated in batches of similar length and given back in their order.
+
+        prefix: the words that the translation begins with; of many texts one each, "" for none.
+        """
         if isinstance(text, str):
-            return self._translator.translate([text])[0]
-        return self._translator.translate(text)
+            return self._translator.translate([text], [prefix] if isinstance(prefix, str) else list(prefix))[0]
+        if isinstance(prefix, str):
+            raise UserError("many texts have a prefix each: give as many")
+        return self._translator.translate(text, prefix)
 
     def score(self, source: str, target: str) -> float:
         """log p of a translation, given its source, in nats. Raises UserError for one that is too long."""
