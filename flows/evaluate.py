@@ -37,7 +37,7 @@ def evaluate_model(
     """Measure a trained model on one split of a corpus.
 
     Args:
-        model: NAME@ALIAS in MLflow's registry, or the path of a bundle.
+        model: NAME@ALIAS in MLflow's registry, or the path of a bundle; with commas several that write together.
         corpus: KIND:URI, as for training.
         split: train, dev or test. A text is divided into train and dev as in training; test is all of it.
         settings: values to replace, such as beam.width=32 or ingest.max_seconds=90; of a recognizer also lm=NAME@ALIAS,

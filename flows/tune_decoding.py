@@ -71,7 +71,7 @@ def tune_decoding(
     """Try a grid of search weights on one split of a corpus, and register the bundle with the best.
 
     Args:
-        model: NAME@ALIAS in MLflow's registry, or the path of a bundle.
+        model: NAME@ALIAS in MLflow's registry, or the path of a bundle; with commas several that write together.
         corpus: KIND:URI, as for training.
         split: train, dev or test.
         settings: values to replace, such as grid.lm_weight=0.2,0.5,1, beam.width=32 or lm=ngram@champion.
