@@ -16,11 +16,11 @@ from pathlib import Path
 
 from flows.command_line.parsers import PARSERS
 from flows.shared.evaluation_plan import require_recognizer
-from infra import model_registry
 from infra.artifact_store import Artifact
 from infra.errors import UserError, one_line_errors
 from tasks.audio.live_audio_input import read_audio_input
-from tasks.bundles.model_bundle import import_model, load_bundle, model_architecture
+from tasks.bundles.find_model import find_model
+from tasks.bundles.model_bundle import load_bundle, model_architecture
 from tasks.corpora.corpus_uri import IngestConfig, fingerprint, parse_corpus
 from tasks.corpora.text_file import read_whole_text
 from tasks.decoding.alignment.alignment_formats import Format, format_alignment, write_file, write_split
@@ -30,7 +30,7 @@ from tasks.ingest.ingest_corpus import ingest_corpus
 
 def align_recording(model: str, audio: str, text: str, how: Format) -> str:
     """The marks of one recording."""
-    bundle = load_bundle(require_recognizer(import_model(model_registry.resolve_model(model))))
+    bundle = load_bundle(require_recognizer(find_model(model)))
     try:
         aligned = CTCAligner(bundle, model)(read_audio_input(audio), read_transcript(text))
     except UserError as problem:
@@ -47,7 +47,7 @@ def read_transcript(text: str) -> str:
 
 def align_corpus(model: str, corpus: str, split: str) -> Artifact:
     """The alignments of a split."""
-    bundle = require_recognizer(import_model(model_registry.resolve_model(model)))
+    bundle = require_recognizer(find_model(model))
     place = parse_corpus(corpus, "utterances")
     shards = ingest_corpus(place, fingerprint(place), IngestConfig(), (split,))
     return align_split(bundle, shards, AlignmentConfig(architecture=model_architecture(bundle), split=split))

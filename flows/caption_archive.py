@@ -43,7 +43,7 @@ def caption_archive(
     Args:
         source: a folder, pattern, s3:// prefix, list, manifest or archive file.
         output: a folder or s3:// prefix: empty, or of earlier runs with the same model and settings.
-        model: NAME@ALIAS in MLflow's registry, or the path of a bundle.
+        model: NAME@ALIAS in MLflow's registry, or the path of a bundle; with commas several that write together.
         formats: parquet, jsonl, and txt: a file a photo.
         workers: cores, or GPUs where there are any.
         settings: values to replace, such as beam.width=5, batch=64 or error_budget=0.1.

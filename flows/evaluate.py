@@ -20,8 +20,7 @@ from flows.shared.command_line import model_arguments, run_flow
 from flows.shared.overrides import override
 from flows.shared.run_context import RunContext, registered_name
 from flows.shared.run_summary import summarize_run
-from infra import model_registry
-from tasks.bundles.model_bundle import import_model
+from tasks.bundles.find_model import find_model
 from tasks.corpora.corpus_uri import parse_corpus
 from tasks.publishing.publish_model import EvaluationRun, log_evaluation
 
@@ -38,14 +37,14 @@ def evaluate_model(
     """Measure a trained model on one split of a corpus.
 
     Args:
-        model: NAME@ALIAS in MLflow's registry, or the path of a bundle.
+        model: NAME@ALIAS in MLflow's registry, or the path of a bundle; with commas several that write together.
         corpus: KIND:URI, as for training.
         split: train, dev or test. A text is divided into train and dev as in training; test is all of it.
         settings: values to replace, such as beam.width=32 or ingest.max_seconds=90; of a recognizer also lm=NAME@ALIAS,
             lexicon=PATH and hotwords=WORD,WORD.
     """
     started = time.time()
-    bundle = import_model(model_registry.resolve_model(model))
+    bundle = find_model(model)
     kind = model_kind(bundle)
     place, plan = parse_corpus(corpus, kind.recipes.VERB), override(kind.plan(bundle), settings)
     ready = kind.ready(bundle, plan)

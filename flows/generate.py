@@ -8,9 +8,8 @@ import sys
 import torch
 
 from flows.command_line.parsers import PARSERS
-from infra import model_registry
 from infra.errors import one_line_errors
-from tasks.bundles.model_bundle import import_model
+from tasks.bundles.find_model import find_model
 from tasks.decoding.generate_text import Prompt, generate_text
 from tasks.decoding.score_text import load_text_model
 
@@ -19,7 +18,7 @@ def generate(model: str, prompt: Prompt) -> None:
     """Write to standard output. model: NAME@ALIAS in MLflow's registry, or the path of a model."""
     torch.set_num_threads(1)  # a step is too small to share
     generator = torch.Generator().manual_seed(prompt.seed)
-    language = load_text_model(import_model(model_registry.resolve_model(model), ("bundle", "ngram")), model)
+    language = load_text_model(find_model(model, ("bundle", "ngram")), model)
     for piece in generate_text(language.model, language.tokenizer, prompt, generator):
         sys.stdout.write(piece)
         sys.stdout.flush()

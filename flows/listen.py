@@ -21,12 +21,12 @@ import torch
 
 from flows.command_line.parsers import PARSERS
 from flows.shared.evaluation_plan import require_recognizer as checked
-from infra import model_registry
 from infra.errors import one_line_errors
 from infra.keyboard_interrupt import Interrupt, note_interrupt
 from models.interface import Beam
 from tasks.audio.live_audio_input import pcm_chunks, read_audio_input
-from tasks.bundles.model_bundle import Bundle, import_model, load_bundle
+from tasks.bundles.find_model import find_model
+from tasks.bundles.model_bundle import Bundle, load_bundle
 from tasks.decoding.live_transcript import JsonLinesWriter, TerminalWriter, TextWriter, TranscriptWriter
 from tasks.decoding.streaming_recognizer import make_recognizer, transcribe_stream
 
@@ -51,7 +51,7 @@ class AudioSource:
 def transcribe(model: str, place: AudioSource, captions: TranscriptWriter, most_tokens: int) -> None:
     """Write to the captions, and what is to be said about it to standard error. most_tokens: 0 for no limit."""
     torch.set_num_threads(1)  # a chunk is too small to share
-    bundle = load_bundle(checked(import_model(model_registry.resolve_model(model))))
+    bundle = load_bundle(checked(find_model(model)))
     with note_interrupt() as interrupt:
         listen(model, bundle, place.open(interrupt), captions, most_tokens)
 

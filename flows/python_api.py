@@ -26,12 +26,13 @@ from PIL import Image
 from flows.shared.evaluation_plan import load_captioner as captioner_of
 from flows.shared.transcription_plan import load_transcriber
 from flows.shared.translation_setup import load_translator as translator_of
-from infra import model_registry, storage
+from infra import storage
 from infra.errors import UserError
 from models.interface import Beam
 from tasks.audio.audio_values import Audio, to_audio_input, to_samples, to_samples_or_file
 from tasks.bundles.bundle_files import read_sight
-from tasks.bundles.model_bundle import Bundle, bundle_front_end, import_model, is_classifier, is_translator, load_bundle
+from tasks.bundles.find_model import find_model
+from tasks.bundles.model_bundle import Bundle, bundle_front_end, is_classifier, is_translator, load_bundle
 from tasks.decoding.alignment.forced_alignment import CTCAligner
 from tasks.decoding.caption_photos import Caption
 from tasks.decoding.classify_sequence import Classification, classify_sequence
@@ -132,14 +133,21 @@ class TranslationModel:
         self._translator = translator_of(model, _as_settings(settings))
 
     @overload
-    def translate(self, text: str) -> Translation: ...
+    def translate(self, text: str, prefix: str = "") -> Translation: ...
     @overload
-    def translate(self, text: list[str] | tuple[str, ...]) -> list[Translation]: ...
-    def translate(self, text: str | list[str] | tuple[str, ...]) -> Translation | list[Translation]:
-        """A text, or many at once, which are translated in batches of similar length and given back in their order."""
+    def translate(self, text: list[str] | tuple[str, ...], prefix: Sequence[str] = ()) -> list[Translation]: ...
+    def translate(
+        self, text: str | list[str] | tuple[str, ...], prefix: str | Sequence[str] = ()
+    ) -> Translation | list[Translation]:
+        """A text, or many at once, which are translated in batches of similar length and given back in their order.
+
+        prefix: the words that the translation begins with; of many texts one each, "" for none.
+        """
         if isinstance(text, str):
-            return self._translator.translate([text])[0]
-        return self._translator.translate(text)
+            return self._translator.translate([text], [prefix] if isinstance(prefix, str) else list(prefix))[0]
+        if isinstance(prefix, str):
+            raise UserError("many texts have a prefix each: give as many")
+        return self._translator.translate(text, prefix)
 
     def score(self, source: str, target: str) -> float:
         """log p of a translation, given its source, in nats. Raises UserError for one that is too long."""
@@ -175,7 +183,7 @@ class LanguageModel:
     """A neural language model or an n-gram. `load_language_model` makes one."""
 
     def __init__(self, model: str) -> None:
-        artifact = import_model(model_registry.resolve_model(model), ("bundle", "ngram"))
+        artifact = find_model(model, ("bundle", "ngram"))
         self.name = model
         self._model = load_text_model(artifact, model)
 
@@ -199,7 +207,7 @@ class Classifier:
     """A classifier of recordings or of texts. `load_classifier` makes one."""
 
     def __init__(self, model: str) -> None:
-        artifact = import_model(model_registry.resolve_model(model))
+        artifact = find_model(model)
         if not is_classifier(artifact):
             raise UserError(f"model {model}: not a classifier; give one that train_classifier made")
         self.name, self._bundle = model, load_bundle(artifact)
@@ -225,7 +233,7 @@ def load(
     Raises UserError where there is none, and for settings of another kind of model.
     """
     place = os.fspath(model)
-    artifact = import_model(model_registry.resolve_model(place), ("bundle", "ngram"))
+    artifact = find_model(place, ("bundle", "ngram"))
     if artifact.kind == "bundle" and not is_classifier(artifact) and bundle_front_end(artifact):
         return SpeechRecognizer(place, settings)
     if artifact.kind == "bundle" and is_translator(artifact):

@@ -5,7 +5,9 @@ scriptorium translate --model translation@champion --text "A dog runs across the
 
 Each line of standard input becomes a line of standard output, an empty one an empty one; what comes together is
 translated together, and written as soon as it is done. With --n-best, or --json, a line holds more than the text:
-tab-separated the line's number, the score and the text of each hypothesis, or an object.
+tab-separated the line's number, the score and the text of each hypothesis, or an object. With --prefixes a line may say
+what its translation begins with, whole words after a tab: the model writes the rest. --model takes several of one
+vocabulary, A@champion,B@champion, which write together.
 """
 
 import io
@@ -13,7 +15,7 @@ import json
 import select
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from flows.command_line.parsers import PARSERS
@@ -48,7 +50,8 @@ def translate_lines(given: Namespace) -> None:
     batches = [given.text] if given.text is not None else read_batches(sys.stdin.buffer)
     number = 0
     for lines in batches:
-        for found in translator.translate(lines):
+        sources, prefixes = split_prefixes(lines) if given.prefixes else (lines, ())
+        for found in translator.translate(sources, prefixes):
             number += 1
             sys.stdout.write("".join(f"{line}\n" for line in _written(found, number, given)))
             if found.truncated:
@@ -64,6 +67,12 @@ def _written(found: "Translation", number: int, given: Namespace) -> list[str]:
     if given.n_best == 1:
         return [found.text]
     return [f"{number}\t{score:.4f}\t{text}" for text, score in n_best] or [f"{number}\t0\t"]
+
+
+def split_prefixes(lines: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What stands before the first tab of each line, and what after it."""
+    parts = [line.partition("\t") for line in lines]
+    return [source for source, _, _ in parts], [prefix for _, _, prefix in parts]
 
 
 def read_batches(file: BinaryIO) -> Iterator[list[str]]:

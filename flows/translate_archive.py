@@ -2,8 +2,8 @@
 
 source --list, cut--> parts --read, split--> batches --translate--> assemble --commit--> tables, documents --> report
 
-    python -m flows.translate_archive --source /data/books --model mt@champion --output translated
-    python -m flows.translate_archive --source s3://texts/2026 --model mt@champion --output s3://texts/de \\
+    python -m flows.translate_archive --source /data/books --model translation@champion --output translated
+    python -m flows.translate_archive --source s3://texts/2026 --model translation@champion --output s3://texts/de \\
         --source-language en --target-language de --set split_sentences=lines --workers 8 --dry-run
 
 The source is a document or a folder, a pattern, an s3:// prefix, a list (.list, a path a line), a manifest (.csv, .tsv,
@@ -36,7 +36,7 @@ from tasks.documents.formats import SUFFIXES
 def translate_archive(
     source: str,
     output: str,
-    model: str = "mt@champion",
+    model: str = "translation@champion",
     formats: tuple[str, ...] = TRANSLATION_FORMATS,
     workers: int = 1,
     settings: tuple[str, ...] = (),
@@ -46,7 +46,7 @@ def translate_archive(
     Args:
         source: a document, folder, pattern, s3:// prefix, list, manifest or archive file.
         output: a folder or s3:// prefix: empty, or of earlier runs with the same model and settings.
-        model: NAME@ALIAS in MLflow's registry, or the path of a bundle.
+        model: NAME@ALIAS in MLflow's registry, or the path of a bundle; with commas several that write together.
         formats: parquet, and document: each file again in its own format.
         workers: cores, or GPUs where there are any.
         settings: values to replace, such as split_sentences=lines, target_language=de or beam.width=5.

@@ -30,11 +30,11 @@ from flows.shared.evaluation_plan import (
 from flows.shared.overrides import override
 from flows.shared.run_context import registered_name
 from flows.shared.run_summary import summarize_run
-from infra import model_registry
 from infra.artifact_store import Artifact
 from models.interface import Beam
 from tasks.bundles.add_decoding_resources import DecodingResources, add_decoding_resources
-from tasks.bundles.model_bundle import check_golden_outputs, import_model, lm_architecture, model_architecture
+from tasks.bundles.find_model import find_model
+from tasks.bundles.model_bundle import check_golden_outputs, lm_architecture, model_architecture
 from tasks.corpora.corpus_uri import parse_corpus
 from tasks.decoding.tune_decoding import SearchGrid, TuningConfig, grid_search
 from tasks.publishing.publish_model import Registration, RunOutcome, publish_model
@@ -71,14 +71,14 @@ def tune_decoding(
     """Try a grid of search weights on one split of a corpus, and register the bundle with the best.
 
     Args:
-        model: NAME@ALIAS in MLflow's registry, or the path of a bundle.
+        model: NAME@ALIAS in MLflow's registry, or the path of a bundle; with commas several that write together.
         corpus: KIND:URI, as for training.
         split: train, dev or test.
         settings: values to replace, such as grid.lm_weight=0.2,0.5,1, beam.width=32 or lm=ngram@champion.
         model_name: what the tuned model is registered as in MLflow; empty: as the model is, or its kind.
         alias: of its new version; empty: champion where it is the first or better on the same data, else challenger.
     """
-    given = import_model(model_registry.resolve_model(model))
+    given = find_model(model)
     kind = model_kind(given)
     place, title = parse_corpus(corpus, kind.recipes.VERB), f"tune {model} on {corpus} {split}"
     bundle, plan, tuning = plan_tuning(given, split, settings)

@@ -198,6 +198,13 @@ def trace_bundle(digest: str) -> dict[str, Any]:
     }
 
 
+def split_models(model: str) -> list[str]:
+    """The models that a text with commas names; a folder whose name has one is one model."""
+    if "," not in model or Path(model).is_dir():
+        return [model]
+    return [name.strip() for name in model.split(",")]
+
+
 def resolve_model(model: str) -> str:
     """`NAME@ALIAS` or `NAME/VERSION` as the path of the downloaded bundle; a path or URI of a bundle as it is."""
     if storage.is_s3(model):

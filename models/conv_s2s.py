@@ -23,10 +23,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
-from torch.nn.utils.parametrize import cached
 
 from models.families.sequence_to_sequence import SequenceToSequence, read_tokens
-from models.interface import Beam, Decoder, Hypothesis, Memory, Padded, Step
+from models.interface import Memory, Padded, Step
 from models.layers.decoder.scheduled_sampling import Sampling
 from models.registry import restore_config
 
@@ -85,6 +84,7 @@ class ConvS2S(SequenceToSequence):
     def __init__(self, config: Config, source_size: int, target_size: int) -> None:
         super().__init__()
         self.config, self.sampling, size = config, config.sampling, config.embedding_size
+        self.longest = config.positions
         self.dropout = nn.Dropout(config.dropout)
         self.source = PositionedEmbedding(source_size, config)
         self.target = PositionedEmbedding(target_size, config)
@@ -172,11 +172,6 @@ class ConvS2S(SequenceToSequence):
 
     def limits(self, source: Padded) -> Tensor:
         return super().limits(source).clamp(max=self.config.positions - 1)
-
-    @torch.no_grad()
-    def search(self, source: Padded, beam: Beam, lm: Decoder | None = None) -> list[list[Hypothesis]]:
-        with cached():  # the normalized weights
-            return super().search(source, beam, lm)
 
 
 class PositionedEmbedding(nn.Module):

@@ -23,6 +23,11 @@ def build(architecture: str, options: dict[str, Any], source_size: int, target_s
     return module.Config(**options).build(source_size, target_size)
 
 
+def architecture_modules(*architectures: str) -> tuple[str, ...]:
+    """The modules of architectures, "" of none; of an ensemble, which has a plus between them, each one's."""
+    return tuple(f"models.{name}" for architecture in architectures for name in architecture.split("+") if name)
+
+
 def describe_config(config: Any) -> dict[str, Any]:
     """The JSON that rebuilds a model: the inverse of `build`."""
     return {"architecture": type(config).__module__.rsplit(".", 1)[-1], "options": asdict(config)}

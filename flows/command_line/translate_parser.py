@@ -10,6 +10,8 @@ def translate_parser() -> Parser:
     parser.add_argument(
         "--text", action="append", metavar="SENTENCE", help="in place of standard input; may be repeated"
     )
+    told = "a line is SENTENCE, or SENTENCE, a tab and the words that its translation begins with"
+    parser.add_argument("--prefixes", action="store_true", help=told)
     for side in ("source", "target"):
         told = "it is refused where the model was trained for another"
         parser.add_argument(f"--{side}-language", default="", metavar="CODE", help=told)

@@ -25,7 +25,8 @@ from tasks.archives.transcript_tables import ARCHIVE_FORMATS
 from tasks.archives.work_list import PartConfig
 from tasks.batches.batch_sampler import BatchingConfig
 from tasks.bundles.bundle_files import TRAINING, read_beam, read_object
-from tasks.bundles.model_bundle import check_golden_outputs, import_model, load_bundle
+from tasks.bundles.find_model import find_model
+from tasks.bundles.model_bundle import check_golden_outputs, load_bundle
 from tasks.decoding.caption_photos import require_captioner
 from tasks.decoding.translate import TranslationConfig
 from tasks.documents.document import DocumentConfig, Split
@@ -59,7 +60,7 @@ def plan_archive(
 ) -> tuple[ArchivePlan, TranscriptionJob, OutputStore]:
     """Raises UserError for another kind of model, and for a format or a setting that there is not."""
     _check_output(output, formats, ARCHIVE_FORMATS)
-    bundle = require_recognizer(import_model(model_registry.resolve_model(model)))
+    bundle = require_recognizer(find_model(model))
     plan = override(ArchivePlan(beam=search_plan(bundle).beam), settings)
     ready, how = prepare_transcription(bundle, plan)
     decoding = hashlib.sha256(json.dumps(canonical(how)).encode()).hexdigest()
@@ -120,7 +121,7 @@ def plan_translation_archive(
     setting that there is not.
     """
     _check_output(output, formats, TRANSLATION_FORMATS)
-    bundle = _require_translator(import_model(model_registry.resolve_model(model)))
+    bundle = _require_translator(find_model(model))
     plan = _in_languages(override(TranslationArchivePlan(beam=read_beam(bundle)), settings), bundle, model)
     check_golden_outputs(bundle, plan.beam)
     how = TranslationConfig(beam=plan.beam, batching=plan.batching, max_source_tokens=plan.max_source_tokens)
@@ -165,7 +166,7 @@ def plan_caption_archive(
 ) -> tuple[CaptionArchivePlan, CaptionJob, OutputStore]:
     """Raises UserError for another kind of model, and for a format or a setting that there is not."""
     _check_output(output, formats, CAPTION_FORMATS)
-    bundle = import_model(model_registry.resolve_model(model))
+    bundle = find_model(model)
     require_captioner(bundle)
     plan = override(CaptionArchivePlan(beam=read_beam(bundle)), settings)
     check_golden_outputs(bundle, plan.beam)

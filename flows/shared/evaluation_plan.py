@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from flows.shared.overrides import override
-from infra import model_registry
 from infra.artifact_store import Artifact
 from infra.errors import UserError
 from models.interface import Beam
@@ -19,10 +18,10 @@ from tasks.bundles.add_decoding_resources import (
 )
 from tasks.bundles.build_fusion_lm import summarize_fit
 from tasks.bundles.bundle_files import read_beam, read_languages, read_training
+from tasks.bundles.find_model import find_model
 from tasks.bundles.model_bundle import (
     bundle_front_end,
     check_golden_outputs,
-    import_model,
     is_classifier,
     load_bundle,
 )
@@ -144,7 +143,7 @@ def load_captioner(model: str, settings: Sequence[str] = ()) -> PhotoCaptioner:
 
     Raises UserError for another kind of model, and for a setting that it does not take.
     """
-    bundle = import_model(model_registry.resolve_model(model))
+    bundle = find_model(model)
     require_captioner(bundle)
     plan = override(CaptionSettings(beam=read_beam(bundle)), settings)
     return PhotoCaptioner(bundle, plan.beam, plan.batch)

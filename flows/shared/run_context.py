@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from infra import storage
+from infra.model_registry import split_models
 from tasks.reports.sections.run_section import setting_text
 from tasks.steps.read_config import flatten_params
 from tasks.steps.run_facts import Facts, RunFacts, command_text, environment_facts
@@ -57,7 +58,8 @@ def training_facts(key: str) -> Facts:
 
 
 def registered_name(model: str) -> str:
-    """The name of `NAME@ALIAS` or `NAME/VERSION`, "" of a bundle's path or URI."""
+    """The name of `NAME@ALIAS` or `NAME/VERSION`, "" of a bundle's path or URI; of several the first one's."""
+    model = split_models(model)[0]
     if storage.is_s3(model) or Path(model).is_dir():
         return ""
     return model.partition("@")[0] if "@" in model else model.rpartition("/")[0]

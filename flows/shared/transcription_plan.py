@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 
 from flows.shared.evaluation_plan import SearchPlan, add_search_resources, require_recognizer, search_plan
 from flows.shared.overrides import override
-from infra import model_registry
 from infra.artifact_store import Artifact
 from infra.errors import UserError
 from models.interface import Beam
 from tasks.audio.audio_blocks import Channels
 from tasks.batches.batch_sampler import BatchingConfig
-from tasks.bundles.model_bundle import import_model, load_on_device
+from tasks.bundles.find_model import find_model
+from tasks.bundles.model_bundle import load_on_device
 from tasks.steps.in_process import run_in_process
 from tasks.transcription.transcribe_audio import Transcriber, TranscriptionConfig
 from tasks.transcription.voice_activity import VadConfig, check_installed
@@ -48,7 +48,7 @@ def load_transcriber(model: str, settings: Sequence[str] = ()) -> Transcriber:
 
     Raises UserError for another kind of model, and for a setting that it does not take.
     """
-    bundle = require_recognizer(import_model(model_registry.resolve_model(model)))
+    bundle = require_recognizer(find_model(model))
     plan = override(TranscriptionPlan(beam=search_plan(bundle).beam), settings)
     ready, how = prepare_transcription(bundle, plan)
     return Transcriber(load_on_device(ready)[0], how)

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from flows.shared.overrides import override
-from infra import model_registry
 from infra.artifact_store import Artifact
 from infra.errors import UserError
 from models.interface import Beam
 from tasks.batches.batch_sampler import BatchingConfig
 from tasks.bundles.bundle_files import TRAINING, read_beam, read_languages, read_object
-from tasks.bundles.model_bundle import import_model, is_translator, load_on_device
+from tasks.bundles.find_model import find_model
+from tasks.bundles.model_bundle import is_translator, load_on_device
 from tasks.bundles.quantize import quantize_bundle
 from tasks.decoding.translate import TranslationConfig, Translator
 
@@ -45,7 +45,7 @@ def load_translator(
     Raises UserError for another kind of model, for other languages than it was trained on, and for a setting that it
     does not take.
     """
-    bundle = require_translator(import_model(model_registry.resolve_model(model)))
+    bundle = require_translator(find_model(model))
     check_languages(bundle, languages)
     beam = read_beam(bundle)
     wide = replace(beam, width=-(-max(beam.width, n_best) // beam.groups) * beam.groups)

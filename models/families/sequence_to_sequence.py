@@ -11,6 +11,7 @@ from abc import abstractmethod
 
 import torch
 from torch import Tensor
+from torch.nn.utils.parametrize import cached
 
 from models.criteria.token_cross_entropy import append_eos, cross_entropy, prepend_bos
 from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Memory, Model, Padded, State, Step
@@ -27,6 +28,7 @@ class SequenceToSequence(Model):
     """A `Decoder` with a memory, `Scheduled`. Its config has a `label_smoothing`."""
 
     reads = "tokens"
+    longest: int | None = None  # tokens of a source or a target, EOS among them; None for no limit of the network's own
     sampling = Sampling()
     updates = 0
 
@@ -85,14 +87,16 @@ class SequenceToSequence(Model):
 
     @torch.no_grad()
     def search(self, source: Padded, beam: Beam, lm: Decoder | None = None) -> list[list[Hypothesis]]:
-        return attention_beam(self, self.encode(source), beam, lm, limits=self.limits(source))
+        with cached():  # weights that are computed of others, such as normalized ones
+            return attention_beam(self, self.encode(source), beam, lm, limits=self.limits(source))
 
     @torch.no_grad()
     def complete(
         self, source: Padded, prefixes: Padded, beam: Beam, lm: Decoder | None = None
     ) -> list[list[Hypothesis]]:
         """The same of the targets that begin with given tokens (B, P); these are part of each hypothesis."""
-        return prefix_constrained_beam(self, self.encode(source), beam, prefixes, lm, self.limits(source))
+        with cached():
+            return prefix_constrained_beam(self, self.encode(source), beam, prefixes, lm, self.limits(source))
 
 
 def read_tokens(source: Padded | None) -> Padded:

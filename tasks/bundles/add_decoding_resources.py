@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from infra import model_registry
 from infra.artifact_store import Artifact, file_sha256, new_draft
 from infra.errors import UserError
 from models.interface import Beam, LanguageModel
 from tasks.bundles.build_fusion_lm import fit_to_tokenizer
 from tasks.bundles.bundle_files import DECODING, LM, WORDS, beam_options
 from tasks.bundles.bundle_files import read_words as read_bundle_words
-from tasks.bundles.model_bundle import NEURAL, check_golden_outputs, import_model, load_bundle
+from tasks.bundles.find_model import find_model
+from tasks.bundles.model_bundle import NEURAL, check_golden_outputs, load_bundle
 from tasks.corpora.text_file import read_whole_text
 from tasks.corpora.utterance import QUARANTINE
 from tasks.ingest import tar
@@ -97,7 +97,7 @@ def load_language_model(place: str) -> Artifact | None:
         return None
     if Path(place).is_file():
         return import_arpa(str(Path(place).absolute()), file_sha256(Path(place)))
-    found = import_model(model_registry.resolve_model(place), ("ngram", "bundle"))
+    found = find_model(place, ("ngram", "bundle"))
     if found.kind == "bundle" and not isinstance(load_bundle(found).model, LanguageModel):
         raise UserError(f"{place}: not a language model; give one that train_ngram or train_language_model made")
     return found

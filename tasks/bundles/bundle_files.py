@@ -51,6 +51,14 @@ def read_spec(bundle: Artifact, prefix: str = "") -> dict[str, Any]:
     return told
 
 
+def read_architecture(bundle: Artifact, prefix: str = "") -> str:
+    """The file in models/ that its model is of; of an ensemble also those of its members, a plus before each."""
+    spec = read_spec(bundle, prefix)
+    with explain_bad_file(storage.join(bundle.uri, prefix + SPEC)):
+        members = {member["architecture"] for member in spec["options"].get("members", ())}
+        return "+".join((spec["architecture"], *sorted(members)))
+
+
 def beam_options(beam: Beam) -> dict[str, Any]:
     """What decode.json holds. How long a text may get is not in it: that is for a run to say, and earlier bundles,
     which have it there, cut long recordings by it.

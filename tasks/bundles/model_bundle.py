@@ -33,6 +33,7 @@ from tasks.bundles.bundle_files import (
     LM,
     SPEC,
     beam_options,
+    read_architecture,
     read_arrays,
     read_beam,
     read_object,
@@ -256,8 +257,8 @@ def lm_architecture(bundle: Artifact) -> str:
 
 
 def model_architecture(bundle: Artifact) -> str:
-    """The file in models/ that its model is of."""
-    return read_spec(bundle)["architecture"]
+    """The file in models/ that its model is of, as `read_architecture` has it."""
+    return read_architecture(bundle)
 
 
 def is_classifier(bundle: Artifact) -> bool:

@@ -45,9 +45,10 @@ def round_linear_layers(model: Network) -> Network:
     for name, layer in list(model.named_modules()):
         if isinstance(layer, nn.Linear):
             model.set_submodule(name, Int8Linear(layer.weight, layer.bias))
-    embedding = getattr(model, "embedding", None)
-    if getattr(model, "output", model) is None and isinstance(embedding, nn.Embedding):
-        model.output = Int8Linear(embedding.weight)
+    for network in list(model.modules()):  # the model, or each of an ensemble
+        embedding = getattr(network, "embedding", None)
+        if getattr(network, "output", network) is None and isinstance(embedding, nn.Embedding):
+            network.output = Int8Linear(embedding.weight)
     return model
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from infra.artifact_store import Artifact
 from infra.errors import UserError
-from models.families.captioner import Captioner
+from models.families.sequence_to_sequence import SequenceToSequence
 from models.interface import Beam, Hypothesis, Padded
 from tasks.bundles.model_bundle import bundle_image_front_end, load_on_device
 from tasks.decoding.decode_captions import attend_to_best
@@ -58,7 +58,7 @@ class PhotoCaptioner:
             raise ValueError(f"batch is 1 or more, not {batch}")
         self.front_end, self.beam, self.batch = require_captioner(bundle), beam, batch
         self.bundle, self.device = load_on_device(bundle)
-        assert isinstance(self.bundle.model, Captioner)  # what sees photos
+        assert isinstance(self.bundle.model, SequenceToSequence), "what sees photos says texts"
         self.model = self.bundle.model
         self.backbone = load_backbone(self.front_end).to(self.device)
         side = self.front_end.size

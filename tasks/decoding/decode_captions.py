@@ -10,7 +10,7 @@ from torch import Tensor
 
 from infra.artifact_store import Artifact, open_draft
 from infra.errors import UserError
-from models.families.captioner import Captioner
+from models.families.sequence_to_sequence import SequenceToSequence
 from models.interface import Beam, Hypothesis, Padded
 from models.search.attention.teacher_forced_attention import batch_attention
 from tasks.bundles.model_bundle import Bundle, check_golden_outputs
@@ -51,7 +51,7 @@ def decode_captions(bundle: Artifact, features: Artifact, decoding: DecodingConf
 @torch.inference_mode()
 def describe(bundle: Bundle, inputs: Inputs, beam: Beam) -> list[dict[str, Any]]:
     """A row of CAPTIONS for each photo, in their order."""
-    if not isinstance(bundle.model, Captioner):
+    if bundle.sight is None or not isinstance(bundle.model, SequenceToSequence):
         raise UserError("this bundle holds no captioner; give one that train_captioning made")
     found: dict[str, dict[str, Any]] = {}
     for batch in inputs:
@@ -63,7 +63,9 @@ def describe(bundle: Bundle, inputs: Inputs, beam: Beam) -> list[dict[str, Any]]
     return [row | found[row["key"]] for row in known]
 
 
-def attend_to_best(model: Captioner, source: Padded, nbests: Sequence[list[Hypothesis]]) -> list[Tensor | None]:
+def attend_to_best(
+    model: SequenceToSequence, source: Padded, nbests: Sequence[list[Hypothesis]]
+) -> list[Tensor | None]:
     """Where the model looked as it wrote the best hypothesis of each source: (tokens, L), None where it has no
     attention.
     """

@@ -14,6 +14,7 @@ import torch
 
 from infra.artifact_store import Artifact, Draft
 from models.interface import Batch
+from models.registry import architecture_modules
 from tasks.batches.batch_loader import UtteranceDataset
 from tasks.batches.batch_sampler import BatchingConfig
 from tasks.batches.caption_dataset import CaptionDataset, first_captions
@@ -41,7 +42,7 @@ class Inference:
 
     @property
     def code(self) -> tuple[str, ...]:
-        return tuple(f"models.{name}" for name in (self.architecture, self.lm_architecture) if name)
+        return architecture_modules(self.architecture, self.lm_architecture)
 
 
 @dataclass(frozen=True)

@@ -61,17 +61,31 @@ class Translator:
         self.most = most_source_tokens(bundle.model, self.config.max_source_tokens)
         self._search(Padded.stack([torch.tensor([UNK])]))
 
-    def translate(self, texts: Sequence[str]) -> list[Translation]:
-        """In their order; a text of which nothing is left once it is normalized is an empty one."""
+    def translate(self, texts: Sequence[str], prefixes: Sequence[str] = ()) -> list[Translation]:
+        """In their order; a text of which nothing is left once it is normalized is an empty one.
+
+        prefixes: whole words that each translation begins with, "" for none; () for none of all. Raises UserError for
+        one that the model cannot write.
+        """
         given = [np.array(self.spelling.encode(text), np.int64) for text in texts]
+        begun = [self._prefix(prefix) for prefix in prefixes]
+        if begun and len(begun) != len(given):
+            raise UserError(f"{len(given)} texts and {len(begun)} prefixes: each text has one, or an empty one")
         rows = np.flatnonzero([len(ids) for ids in given])
         lengths, found = np.array([min(len(given[row]), self.most) for row in rows], int), [NOTHING] * len(given)
         for places in bucket_by_length(lengths, self.config.batching):
             batch = rows[places].tolist()
-            nbests = self._search(Padded.stack([torch.from_numpy(given[row][: self.most]) for row in batch]))
+            source = Padded.stack([torch.from_numpy(given[row][: self.most]) for row in batch])
+            nbests = self._search(source, Padded.stack([begun[row] for row in batch]) if begun else None)
             for row, nbest in zip(batch, nbests, strict=True):
                 found[row] = self._translation(given[row], nbest)
         return found
+
+    def _prefix(self, text: str) -> torch.Tensor:
+        ids = torch.tensor(self.bundle.tokenizer.encode(text), dtype=torch.long)
+        if bool((ids == UNK).any()):
+            raise UserError(f"the prefix {text!r} holds what the model has no token for, and so cannot write")
+        return ids
 
     @torch.inference_mode()
     def score(self, sources: Sequence[str], targets: Sequence[str]) -> list[float]:
@@ -99,9 +113,13 @@ class Translator:
         return scores
 
     @torch.inference_mode()
-    def _search(self, source: Padded) -> list[list[Hypothesis]]:
+    def _search(self, source: Padded, prefixes: Padded | None = None) -> list[list[Hypothesis]]:
+        model, how = self.bundle.model, (self.config.beam, self.bundle.lm)
+        assert isinstance(model, SequenceToSequence), "what has a source tokenizer and says texts translates"
         try:
-            return self.bundle.model.search(source.to(self.device), self.config.beam, self.bundle.lm)
+            if prefixes is None or not prefixes.lengths.any():
+                return model.search(source.to(self.device), *how)
+            return model.complete(source.to(self.device), prefixes.to(self.device), *how)
         except ValueError as error:  # a term that the search does not have
             raise UserError(str(error)) from error
 
@@ -120,7 +138,8 @@ def source_tokenizer(bundle: Bundle) -> TextTokenizer:
 
 def most_source_tokens(model: Model, wanted: int) -> int:
     """As many as are wanted, or, where a model has an embedding for each position, as there are, but for EOS."""
-    return min(wanted, getattr(model.config, "positions", wanted + 1) - 1)
+    longest = getattr(model, "longest", None)
+    return wanted if longest is None else min(wanted, longest - 1)
 
 
 def cut_source(source: Padded, most: int) -> Padded:

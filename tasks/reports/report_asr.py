@@ -6,6 +6,7 @@ from typing import Any
 from markupsafe import Markup
 
 from infra.artifact_store import Artifact
+from models.registry import architecture_modules
 from tasks.bundles.speaker_batch_norm import AdaptationConfig
 from tasks.reports.html_page import html_cards, html_figure, html_section, html_table, join_html, put_page
 from tasks.reports.plots.plot_learning_curve import plot_learning_curves
@@ -50,7 +51,7 @@ class ASRPage:
 
     @property
     def code(self) -> tuple[str, ...]:
-        return tuple(f"models.{name}" for name in (self.architecture, self.lm_architecture) if name)
+        return architecture_modules(self.architecture, self.lm_architecture)
 
 
 @dataclass(frozen=True)

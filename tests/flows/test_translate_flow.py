@@ -60,6 +60,22 @@ def test_texts_of_the_command_line(run):
     assert run("--text", "")[1] == [""]
 
 
+def test_a_translation_begins_with_what_its_line_says(run):
+    given = b"one two\tzwei\none two\none two three\tneun\t\n"
+    _, lines, _ = run("--prefixes", "--n-best", "2", given=given)
+    rows = [line.split("\t") for line in lines]
+    assert all(text.startswith(begin) for begin, (_, _, text) in zip(["zwei"] * 2, rows[:2], strict=True))
+    assert (rows[0][2], rows[2][2]) == ("zwei eins", "zwei eins")
+    assert all(row[2].split()[0] == "neun" for row in rows[4:])
+    assert run("--prefixes", "--text", "one two\tzwei")[1] == ["zwei eins"]
+    status, lines, told = run("--prefixes", given=b"one\tzebra\n")
+    assert (status, lines) == (1, [])
+    assert "the prefix 'zebra' holds what the model has no token for" in told
+    status, _, told = run("--prefixes", "--set", "beam.max_length=2", given=b"one\teins zwei drei\n")
+    assert status == 1
+    assert "beam.max_length" in told
+
+
 def test_n_best_and_json(run):
     _, lines, _ = run("--n-best", "3", given=b"one two\n\nthree\n")
     rows = [line.split("\t") for line in lines]

@@ -74,6 +74,10 @@ def test_the_whole_way(run):
     told = artifact_at(tuned["paths"]["bundle"]).read_json("decode.json")
     assert (told["width"], told["length_norm"]) in {(w, n) for w in (1, 2) for n in (0, 1)}
     assert b"BLEU by length_norm and width" in storage.read(tuned["report"])
+    twice = "translation@champion, translation@champion"  # an ensemble
+    together, _ = states_of(evaluate_model, model=twice, corpus=corpus, split="dev")
+    alone, _ = states_of(evaluate_model, model="translation@champion", corpus=corpus, split="dev")
+    assert together["metrics"]["dev"]["bleu"] == alone["metrics"]["dev"]["bleu"]
     with pytest.raises(UserError, match="asked to translate xb to xa, and it was trained on xa to xb"):
         evaluate_model(
             model="translation@champion",

@@ -6,10 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from models.bahdanau import Config as Bahdanau
 from models.interface import Batch, Beam, Decoder, Padded
 from models.layers.decoder.scheduled_sampling import Scheduled
-from models.search.attention.ensemble_decoder import EnsembleDecoder
 from models.special_tokens import BOS, EOS
 from models.transformer import Config, big
 
@@ -157,23 +155,6 @@ def test_a_target_is_completed():
                 )
                 assert h.score == pytest.approx(float(model.score(pair)), abs=1e-9)
     assert any(not h.truncated for nbest in found for h in nbest)
-
-
-def test_an_ensemble_with_another_architecture():
-    """Memories of unlike trees, and sources that end one after the other."""
-    model, batch = small(), sentences()
-    torch.manual_seed(1)
-    sizes = {"embedding_size": 8, "hidden_size": 8, "attention_size": 8, "maxout_size": 8, "initial_deviation": 0.5}
-    other = Bahdanau(**sizes).build(9, 8).double().eval()
-    for m in (model.embedding.weight, other.output.weight):
-        m.data[EOS] *= 3
-    ensemble, beam = EnsembleDecoder([model, other]), Beam(width=2)
-    together = ensemble.search(batch.source, beam)
-    for b, nbest in enumerate(together):
-        source = Padded(batch.source.data[b : b + 1, : batch.source.lengths[b]], batch.source.lengths[b : b + 1])
-        (alone,) = ensemble.search(source, beam)
-        assert [h.tokens for h in nbest] == [h.tokens for h in alone]
-        assert [h.score for h in nbest] == pytest.approx([h.score for h in alone], abs=1e-9)
 
 
 def test_a_search_ends():

@@ -10,9 +10,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from models.interface import Beam, Decoder, Hypothesis, Memory, Padded, State, Step
+from models.interface import Decoder, Memory, Padded, State, Step
 from models.layers.ensemble import mean_of_probabilities
-from models.search.attention.beam import attention_beam
 
 Mean = Literal["probabilities", "log_probs"]
 
@@ -46,17 +45,14 @@ class EnsembleDecoder:
         if len({step.log_probs.shape for step in steps}) > 1:
             sizes = ", ".join(str(step.log_probs.shape[1]) for step in steps)
             raise ValueError(f"an ensemble's models know one vocabulary, not {sizes} tokens")
-        told = [step.log_probs for step in steps]
-        if self.mean == "probabilities":
-            log_probs = mean_of_probabilities(told)
-        else:
-            log_probs = torch.stack(told).mean(0).log_softmax(-1)
+        log_probs = self.mean_of([step.log_probs for step in steps])
         return Step(log_probs, tuple(step.state for step in steps), _attention(steps))
 
-    def search(self, source: Padded, beam: Beam, lm: Decoder | None = None) -> list[list[Hypothesis]]:
-        """As a model's; with the limits of the first."""
-        limits = getattr(self.models[0], "limits", None)
-        return attention_beam(self, self.encode(source), beam, lm, limits=limits and limits(source))
+    def mean_of(self, said: list[Tensor]) -> Tensor:
+        """The log-probabilities (..., V) of each model to theirs together."""
+        return (
+            mean_of_probabilities(said) if self.mean == "probabilities" else torch.stack(said).mean(0).log_softmax(-1)
+        )
 
     def _pairs(self, memory: Memory | None) -> list[tuple[Decoder, Memory]]:
         assert memory is not None, "an ensemble looks at its models' memories"

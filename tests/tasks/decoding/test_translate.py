@@ -54,6 +54,17 @@ def test_the_score_of_a_greedy_translation_is_its_log_probability(bundle):
     assert found.n_best == ((found.text, found.score),)
 
 
+def test_what_begins_a_translation_is_part_of_its_score(bundle):
+    one = translator(bundle, beam=Beam(width=3))
+    free, begun, other = one.translate(["one two"] * 3, ["", "zwei", "drei"])
+    assert (free.text, begun.text) == ("zwei eins", "zwei eins")
+    assert begun.score == pytest.approx(free.score, abs=1e-4)
+    assert other.text.split()[0] == "drei"
+    assert other.score == pytest.approx(one.score(["one two"], [other.text])[0], abs=1e-3)
+    with pytest.raises(UserError, match="2 texts and 1 prefixes"):
+        one.translate(["one", "two"], ["zwei"])
+
+
 def test_the_n_best_are_texts_that_differ_best_first(bundle):
     (found,) = translator(bundle, beam=Beam(width=8)).translate(["one two three"])
     scores = [score for _, score in found.n_best]
