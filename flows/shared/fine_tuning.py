@@ -22,6 +22,7 @@ from flows.shared.overrides import override
 from flows.shared.recipe_choice import FINE_TUNING
 from infra.artifact_store import Artifact
 from infra.errors import UserError
+from models.ensemble import Ensemble
 from models.interface import Beam
 from tasks.bundles.bundle_files import LM, WORDS, read_beam, read_languages, read_object
 from tasks.bundles.fit_translation_vocabularies import TranslationTokensConfig
@@ -99,7 +100,13 @@ class FineTuning:
         return override(own, [setting for setting in settings if setting not in by_hand]), by_hand
 
     def derive_recipe(self, recipe: Any, settings: Sequence[str], bundle: Artifact) -> Any:
-        """The recipe of a training from this bundle. Raises UserError for a setting that contradicts the model."""
+        """The recipe of a training from this bundle. Raises UserError for a setting that contradicts the model, and for
+        several models that write together.
+        """
+        if isinstance(load_bundle(bundle).model, Ensemble):
+            raise UserError(
+                f"{bundle.uri}: models that write together are not trained together; start from one of them"
+            )
         own, by_hand = self.settings_by_part(recipe, settings)
         own = self.allow(own, bundle)
         if any(name == WORDS or name.startswith(LM) for name in bundle.names()):

@@ -14,10 +14,9 @@ from flows.shared.recipe_choice import AUTO, RecipeChoice, check_auto, choose_re
 from flows.shared.run_context import RunContext
 from flows.shared.run_summary import summarize_run
 from flows.shared.validate_inputs import check_workers, resolve_recipe
-from infra import model_registry
 from infra.artifact_store import Artifact
 from infra.errors import UserError
-from tasks.bundles.model_bundle import import_model
+from tasks.bundles.find_model import find_model
 from tasks.corpora.corpus_uri import Corpus
 from tasks.publishing.publish_model import Registration, publish_model, track_training
 from tasks.training.run_training import Workers
@@ -101,7 +100,7 @@ def plan_training(kind: ModelKind, order: TrainingRequest) -> TrainingPlan:
         place, recipe = resolve_recipe(order.corpus, choice.recipe, order.of_recipe, kind.recipes)
         return TrainingPlan(place, choice, recipe, source=None)
     choice = RecipeChoice(name_recipe(kind, order), f"it starts from {order.init_from}" if chosen else "")
-    source = import_model(model_registry.resolve_model(order.init_from))
+    source = find_model(order.init_from)
     if model_kind(source) is not kind:
         names = {"asr": "a recognizer", "language-model": "a language model", "classifier": "a classifier"}
         names |= {"translation": "a translator", "captioning": "a captioner"}
