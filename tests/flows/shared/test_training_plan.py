@@ -290,7 +290,7 @@ def test_what_a_translator_cannot_start_from(translator, bundle, tmp_path):
 
     refused(bundle.uri, "it is a recognizer, and this trains a translator")
     refused(translator.uri, "it is a translator, and this trains a recognizer", SPEECH, request)
-    refused(f"{translator.uri},{translator.uri}", "write together are not trained together; start from one of them")
+    refused(f"{translator.uri},{translator.uri}", "it is an ensemble.* start from one of its models")
     refused(tmp_path / "nowhere", "nowhere")
     refused(tmp_path, str(tmp_path))
     (tmp_path / "manifest.json").write_text("{}")
