@@ -104,7 +104,7 @@ class FineTuning:
         several models that write together.
         """
         if isinstance(load_bundle(bundle).model, Ensemble):
-            raise UserError(f"{bundle.uri}: models that write together are not trained as one; start from one of them")
+            raise UserError(f"{bundle.uri}: it is an ensemble, and one model is trained; start from one of its models")
         own, by_hand = self.settings_by_part(recipe, settings)
         own = self.allow(own, bundle)
         if any(name == WORDS or name.startswith(LM) for name in bundle.names()):
