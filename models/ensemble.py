@@ -1,4 +1,6 @@
-"""Several translators, captioners or spellers that write one text together (Sutskever et al. 2014, section 3.6).
+"""Several translators, captioners or spellers that write one text together.
+
+Sutskever et al. 2014 (https://arxiv.org/abs/1409.3215), section 3.6: five networks of other beginnings.
 
 p(y_i | x, y_<i) is the mean of theirs (models/search/attention/ensemble_decoder.py). They may be of different
 architectures; they read the same sources and write one vocabulary.

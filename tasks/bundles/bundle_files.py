@@ -22,6 +22,7 @@ from tasks.steps.read_config import C, read_config
 SPEC, FEATURES, DECODING, TRAINING = "model.json", "features.json", "decode.json", "training.json"
 LM, WORDS = "lm/", "words.json"  # what begins with LM is of a language model
 BACKBONE = "backbone/"  # and with this of what looks at photos
+ENSEMBLE = "ensemble"  # the architecture that has others, models/ensemble.py
 IMAGE_FRONT_END = "image_front_end"
 WIDEST = 1 << 16  # hypotheses of a beam
 LONGEST_WINDOW = 1 << 20  # samples that a spectrum is made of
@@ -54,9 +55,10 @@ def read_spec(bundle: Artifact, prefix: str = "") -> dict[str, Any]:
 def read_architecture(bundle: Artifact, prefix: str = "") -> str:
     """The file in models/ that its model is of; of an ensemble also those of its members, a plus before each."""
     spec = read_spec(bundle, prefix)
+    if spec["architecture"] != ENSEMBLE:
+        return spec["architecture"]
     with explain_bad_file(storage.join(bundle.uri, prefix + SPEC)):
-        members = {member["architecture"] for member in spec["options"].get("members", ())}
-        return "+".join((spec["architecture"], *sorted(members)))
+        return "+".join((ENSEMBLE, *sorted({member["architecture"] for member in spec["options"]["members"]})))
 
 
 def beam_options(beam: Beam) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from tasks.datasets.compact_frames import compact_small
 from tasks.datasets.mix_corpora import NO_MIX, MixConfig, Origin, mix_weights
 from tasks.datasets.version_index import Row, shards_of
 from tasks.features.extract_clip_features import extract_clip_features
-from tasks.features.extract_features import INDEX, charge_rejects, unusable_text
+from tasks.features.extract_features import INDEX, unusable_text
+from tasks.features.feature_shards import charge_rejects, reject_row
 from tasks.features.front_end import FrontEnd
 from tasks.ingest.shard_index import shard_reference
 from tasks.steps.parquet_io import to_parquet, to_table
@@ -62,8 +63,7 @@ def assemble_features(
             continue
         text = normalize_text(row["text"], tokens.text)
         if reason := unusable_text(text, row, tokens):
-            same = {name: row[name] for name in ("source", "split", "sha256")}
-            rejects.append(same | {"stage": "features", "reason": reason[0], "detail": reason[1]})
+            rejects.append(reject_row(row, *reason))
         else:
             kept.append(_row(row, text, tokens, stored.find(row)))
             origins.append((row.get("corpus", 0), row.get("fresh", True)) if row["split"] == "train" else None)
@@ -71,7 +71,7 @@ def assemble_features(
     for row, weight in zip(kept, mix_weights(origins, mix), strict=True):
         row["weight"] = weight
     index, quarantine = to_table(kept, schema), to_table(rejects, QUARANTINE)
-    charge_rejects(index, quarantine, error_budget)
+    charge_rejects(index["split"].to_pylist(), quarantine, error_budget)
     with new_draft("features") as out:
         out.put("index.parquet", to_parquet(index))
         out.put("quarantine.parquet", to_parquet(quarantine))

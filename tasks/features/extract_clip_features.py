@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from infra.artifact_store import Artifact, Draft, open_draft
 from tasks.features.acoustic_fingerprint import fingerprint_clip
-from tasks.features.extract_features import decode_sound, sound_frames, to_npy
+from tasks.features.extract_features import decode_sound, sound_frames
+from tasks.features.feature_shards import to_npy
 from tasks.features.front_end import FrontEnd
 from tasks.ingest import tar
 from tasks.ingest.shard_format import read_shard

@@ -5,9 +5,7 @@ split that a normalizer is made of, `quarantine.parquet` the utterances that hav
 holds the source's tokens (int32), there are as many `frames` as tokens, and there are no sums.
 """
 
-import io
 import json
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -22,17 +20,23 @@ from infra.errors import UserError
 from models.criteria.ctc import min_input_length
 from models.interface import Padded
 from tasks.audio.audio_io import decode_clip
-from tasks.corpora.utterance import QUARANTINE
+from tasks.features.feature_shards import (
+    UNKNOWN_LABEL,
+    FeatureSums,
+    finish_shard,
+    merge_parts,
+    reject_row,
+    statistics_name,
+    to_npy,
+)
 from tasks.features.front_end import FrontEnd, extract_frames, given_frames
 from tasks.ingest import tar
 from tasks.ingest.shard_format import TEXT, Sample, read_shard
-from tasks.steps.parquet_io import from_parquet, to_parquet, to_table
+from tasks.steps.parquet_io import to_table
 from tasks.steps.pipeline_step import step
 from tasks.steps.ray_jobs import Job, run_jobs
 from tasks.text.normalization import characters_outside, normalize_text
 from tasks.text.tokenizer import LabelVocabulary, TextTokenizer, load_source_tokenizer, load_tokenizer
-
-UNKNOWN_LABEL = "label missing from training"
 
 INDEX = pa.schema(
     {
@@ -68,11 +72,11 @@ def extract_features(
     jobs: list[Job] = [{"shard": name, **told} for name in shards.names(".tar") if statistics_name(name) not in done]
     for _ in run_jobs(extract_shard_features, jobs, "features"):
         pass
-    return _merge(out, shards.names(".tar"), error_budget)
+    return merge_parts(out, shards.names(".tar"), INDEX, error_budget)
 
 
 def extract_shard_features(job: Job) -> Job:
-    """One shard: its features, index, rejects and sums, in this order, so that the sums mark it as finished."""
+    """One shard, and how many utterances it has."""
     shards, tokenizer = Artifact("shards", job["shards"]), Artifact(job["kind"], job["tokenizer"])
     tokens, source_of = load_tokenizer(tokenizer), _reader(job, tokenizer)
     out, name = Draft("features", job["out"]), job["shard"]
@@ -80,30 +84,24 @@ def extract_shard_features(job: Job) -> Job:
     rows = {row["key"]: row for row in index}
     kept: list[dict[str, Any]] = []
     rejects: list[dict[str, Any]] = []
-    sums: dict[str, Any] = {}
+    sums = FeatureSums()
     with out.writing(name) as file, tar.SampleWriter(file) as target:
         for sample in read_shard(shards.file(name)):
             if not (row := rows.get(sample.key)):  # the same clip is elsewhere in the corpus
                 continue
             text = normalize_text(row["text"], tokens.text)
             if reason := unusable_text(text, row, tokens):
-                rejects.append(_reject(row, *reason))
+                rejects.append(reject_row(row, *reason))
                 continue
             frames = _stored(source_of(sample))
             if not len(frames):
-                rejects.append(_reject(row, "empty text", "nothing is left after text normalization"))
+                rejects.append(reject_row(row, "empty text", "nothing is left after text normalization"))
                 continue
             kept.append(_append(target, row, text, frames, tokens.encode(text)))
             if row["split"] == "train" and frames.ndim > 1:
-                _add(sums, frames)
-    out.put(f"parts/{name}.index.parquet", to_parquet(to_table(kept, INDEX)))
-    out.put(f"parts/{name}.rejects.parquet", to_parquet(to_table(rejects, QUARANTINE)))
-    out.put_json(statistics_name(name), {k: v if k == "frames" else v.tolist() for k, v in sums.items()})
+                sums.add(frames)
+    finish_shard(out, name, to_table(kept, INDEX), rejects, sums)
     return {"utterances": len(kept)}
-
-
-def statistics_name(shard: str) -> str:
-    return f"parts/{shard}.statistics.json"
 
 
 def unusable_text(text: str, row: dict[str, Any], tokens: TextTokenizer) -> tuple[str, str] | None:
@@ -167,56 +165,3 @@ def _append(
         "steps_needed": int(min_input_length(Padded.stack([torch.tensor(ids, dtype=torch.long)]))),
         "text": text,
     }
-
-
-def _add(sums: dict[str, Any], frames: np.ndarray) -> None:
-    exact = frames.astype(np.float64)
-    for name, value in (("frames", len(exact)), ("sum", exact.sum(0)), ("squares", (exact**2).sum(0))):
-        sums[name] = sums.get(name, 0) + value
-
-
-def _reject(row: dict[str, Any], reason: str, detail: str) -> dict[str, Any]:
-    same = {name: row[name] for name in ("source", "split", "sha256")}
-    return same | {"stage": "features", "reason": reason, "detail": detail}
-
-
-def to_npy(array: np.ndarray) -> bytes:
-    """The content of a .npy file."""
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    return buffer.getvalue()
-
-
-def _merge(out: Draft, shards: list[str], error_budget: float) -> Artifact:
-    """One index, one quarantine and one set of sums from those of the shards."""
-    tables: dict[str, pa.Table] = {}
-    for table, schema in (("index", INDEX), ("quarantine", QUARANTINE)):
-        part = "rejects" if table == "quarantine" else table
-        parts = [from_parquet(out.read(f"parts/{name}.{part}.parquet")) for name in shards]
-        tables[table] = pa.concat_tables(parts) if parts else schema.empty_table()
-        out.put(f"{table}.parquet", to_parquet(tables[table]))
-    charge_rejects(tables["index"], tables["quarantine"], error_budget)
-    sums: dict[str, Any] = {}
-    for name in shards:
-        for key, value in json.loads(out.read(statistics_name(name))).items():
-            sums[key] = sums.get(key, 0) + (value if key == "frames" else np.asarray(value))
-    out.put_json("statistics.json", {k: v if k == "frames" else v.tolist() for k, v in sums.items()})
-    for name in out.finished():
-        if name.startswith("parts/"):
-            out.remove(name)
-    return out.commit({*shards, "index.parquet", "quarantine.parquet", "statistics.json"})
-
-
-def charge_rejects(index: pa.Table, quarantine: pa.Table, error_budget: float) -> None:
-    """Raises UserError where more of a split is in the quarantine than the budget allows."""
-    kept, rejected = (Counter(table["split"].to_pylist()) for table in (index, quarantine))
-    for split, count in rejected.items():
-        if count > error_budget * (count + kept[split]):
-            first = quarantine.filter(pa.array([s == split for s in quarantine["split"].to_pylist()])).to_pylist()[0]
-            unknown = first["reason"] == UNKNOWN_LABEL
-            hint = "give training rows that have it" if unknown else "see tokens.text"
-            raise UserError(
-                f"split {split}: {count} of {count + kept[split]} rows cannot be used (first {first['source']}: "
-                f"{first['reason']}, {first['detail']}), the budget is {error_budget:.0%}; {hint}, or raise "
-                "--set ingest.error_budget"
-            )

@@ -20,15 +20,15 @@ import torch
 from infra.artifact_store import Artifact, Draft, open_draft
 from infra.errors import UserError
 from models.backbones.annotation_vectors import Backbone
-from tasks.corpora.utterance import QUARANTINE
 from tasks.features.backbone_weights import load_backbone
-from tasks.features.extract_features import charge_rejects, statistics_name, to_npy, unusable_text
+from tasks.features.extract_features import unusable_text
+from tasks.features.feature_shards import FeatureSums, finish_shard, merge_parts, reject_row, statistics_name, to_npy
 from tasks.features.image_front_end import ImageFrontEnd, photo_tensor, resize_photo
 from tasks.images.photo import BadPhoto, open_photo
 from tasks.ingest import tar
 from tasks.ingest.photos.photo_shard import BOX
 from tasks.ingest.shard_index import read_shard_rows
-from tasks.steps.parquet_io import from_parquet, to_parquet, to_table
+from tasks.steps.parquet_io import to_table
 from tasks.steps.pipeline_step import step
 from tasks.steps.ray_jobs import Job, run_jobs
 from tasks.text.normalization import normalize_text
@@ -71,7 +71,7 @@ def extract_image_features(
     jobs: list[Job] = [{"shard": name, **told} for name in names if statistics_name(name) not in done]
     for _ in run_jobs(ImageFeatureExtractor, jobs, "features", (json.dumps(asdict(front_end)),)):
         pass
-    return _merge(out, names, error_budget)
+    return merge_parts(out, names, IMAGE_INDEX, error_budget)
 
 
 class ImageFeatureExtractor:
@@ -82,12 +82,12 @@ class ImageFeatureExtractor:
         self.backbone = load_backbone(self.front_end)
 
     def __call__(self, job: Job) -> Job:
-        """One shard: its features, index, rejects and sums, in this order, so that the sums mark it as finished."""
+        """One shard, and how many photos it has."""
         shards, out, name = Artifact("shards", job["shards"]), Draft("features", job["out"]), job["shard"]
         tokens = load_tokenizer(Artifact("tokenizer", job["tokenizer"]))
         index: list[dict[str, Any]] = []
         rejects: list[dict[str, Any]] = []
-        sums = Sums()
+        sums = FeatureSums()
         usable = list(_usable_rows(read_shard_rows(shards, name), tokens, rejects))
         with out.writing(name) as file, tar.SampleWriter(file) as target:
             for begin in range(0, len(usable), PHOTOS_AT_ONCE):
@@ -97,9 +97,7 @@ class ImageFeatureExtractor:
                     index.append(_append(target, row, annotations))
                     if row["split"] == "train":
                         sums.add(annotations)
-        out.put(f"parts/{name}.index.parquet", to_parquet(to_table(index, IMAGE_INDEX)))
-        out.put(f"parts/{name}.rejects.parquet", to_parquet(to_table(rejects, QUARANTINE)))
-        out.put_json(statistics_name(name), sums.told())
+        finish_shard(out, name, to_table(index, IMAGE_INDEX), rejects, sums)
         return {"photos": len(index)}
 
     def _opened(
@@ -112,7 +110,7 @@ class ImageFeatureExtractor:
                 try:
                     found.append((row, resize_photo(open_photo(data), self.front_end)))
                 except BadPhoto as bad:
-                    rejects.append(_reject(row, bad.reason, bad.detail))
+                    rejects.append(reject_row(row, bad.reason, bad.detail))
         return found
 
 
@@ -130,28 +128,6 @@ def annotate_photos(backbone: Backbone, photos: list[np.ndarray], front_end: Ima
     return np.ascontiguousarray(vectors.numpy())
 
 
-class Sums:
-    """Of the annotation vectors of the training split: what a normalizer is made of."""
-
-    def __init__(self) -> None:
-        self.count, self.sum, self.squares = 0, np.zeros(0), np.zeros(0)
-
-    def add(self, annotations: np.ndarray) -> None:
-        """Annotation vectors (L, D) of one more photo."""
-        exact = annotations.astype(np.float64)
-        self.count += len(exact)
-        if not self.sum.size:
-            self.sum, self.squares = np.zeros(exact.shape[1]), np.zeros(exact.shape[1])
-        self.sum += exact.sum(0)
-        self.squares += np.einsum("ld,ld->d", exact, exact)
-
-    def told(self) -> dict[str, Any]:
-        """As JSON; nothing where there was nothing."""
-        if not self.count:
-            return {}
-        return {"frames": self.count, "sum": self.sum.tolist(), "squares": self.squares.tolist()}
-
-
 def photo_bytes(region: bytes) -> bytes:
     """The photo in a sample's region of a shard."""
     return next(data for name, data in tar.members(io.BytesIO(region)) if not name.endswith(".json"))
@@ -167,13 +143,13 @@ def _usable_rows(
             text = normalize_text(caption, tokens.text)
             reason = unusable_text(text, row | {"text": caption}, tokens) if text else ("empty caption", caption)
             if reason:
-                rejects.append(_reject(row, *reason))
+                rejects.append(reject_row(row, *reason))
             else:
                 kept.append(text)
         if kept:
             yield row | {"captions": kept, "token_ids": [tokens.encode(text) for text in kept]}
         elif not row["captions"]:
-            rejects.append(_reject(row, "photo without captions", ""))
+            rejects.append(reject_row(row, "photo without captions", ""))
 
 
 def _append(shard: tar.SampleWriter, row: dict[str, Any], annotations: np.ndarray) -> dict[str, Any]:
@@ -183,28 +159,3 @@ def _append(shard: tar.SampleWriter, row: dict[str, Any], annotations: np.ndarra
         "size": size,
         "frames": len(annotations),
     }
-
-
-def _reject(row: dict[str, Any], reason: str, detail: str) -> dict[str, Any]:
-    same = {name: row[name] for name in ("source", "split", "sha256")}
-    return same | {"stage": "features", "reason": reason, "detail": detail}
-
-
-def _merge(out: Draft, shards: list[str], error_budget: float) -> Artifact:
-    """One index, one quarantine and one set of sums from those of the shards."""
-    tables: dict[str, pa.Table] = {}
-    for table, part, schema in (("index", "index", IMAGE_INDEX), ("quarantine", "rejects", QUARANTINE)):
-        parts = [from_parquet(out.read(f"parts/{name}.{part}.parquet")) for name in shards]
-        tables[table] = pa.concat_tables(parts) if parts else schema.empty_table()
-        out.put(f"{table}.parquet", to_parquet(tables[table]))
-    rows = [{"split": row["split"]} for row in tables["index"].to_pylist() for _ in row["captions"]]
-    charge_rejects(pa.Table.from_pylist(rows, pa.schema({"split": pa.string()})), tables["quarantine"], error_budget)
-    sums: dict[str, Any] = {}
-    for name in shards:
-        for key, value in json.loads(out.read(statistics_name(name))).items():
-            sums[key] = sums.get(key, 0) + (value if key == "frames" else np.asarray(value))
-    out.put_json("statistics.json", {k: v if k == "frames" else v.tolist() for k, v in sums.items()})
-    for name in out.finished():
-        if name.startswith("parts/"):
-            out.remove(name)
-    return out.commit({*shards, "index.parquet", "quarantine.parquet", "statistics.json"})

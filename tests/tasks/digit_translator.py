@@ -14,7 +14,8 @@ from models import transformer
 from models.interface import Batch, Beam, Padded
 from tasks.bundles.model_bundle import BundleContents, write_bundle
 from tasks.corpora.utterance import QUARANTINE
-from tasks.features.extract_features import INDEX, to_npy
+from tasks.features.extract_features import INDEX
+from tasks.features.feature_shards import to_npy
 from tasks.ingest import tar
 from tasks.steps.parquet_io import to_parquet, to_table
 

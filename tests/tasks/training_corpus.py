@@ -13,7 +13,8 @@ from models import deep_speech_2
 from tasks.batches.batch_sampler import BatchingConfig
 from tasks.corpora.utterance import QUARANTINE
 from tasks.features.augment import AugmentConfig
-from tasks.features.extract_features import INDEX, _add, _append
+from tasks.features.extract_features import INDEX, _append
+from tasks.features.feature_shards import FeatureSums
 from tasks.features.front_end import FrontEnd
 from tasks.ingest import tar
 from tasks.steps.parquet_io import to_parquet, to_table
@@ -29,7 +30,7 @@ def made(
     folder: Path, utterances: int, frames_a_letter: int = 6, letters: str = LETTERS, gain: float = 1.0
 ) -> tuple[Artifact, Artifact]:
     """Features (train and dev) and tokenizer. gain: what all frames are multiplied by."""
-    random, kept, sums = np.random.default_rng(0), [], {}
+    random, kept, sums = np.random.default_rng(0), [], FeatureSums()
     with new_draft("tokenizer") as out:
         out.put_json("tokenizer.json", {"kind": "characters", "text": {}, "symbols": list(letters)})
     with new_draft("features") as made_features:
@@ -49,12 +50,11 @@ def made(
                     row = told | {"seconds": len(frames) / 100}
                     kept.append(_append(shard, row, text, frames, [j + 4 for j in ids]))
                     if split == "train":
-                        _add(sums, frames)
+                        sums.add(frames)
             made_features.put(name, folder / name)
         made_features.put("index.parquet", to_parquet(to_table(kept, INDEX)))
         made_features.put("quarantine.parquet", to_parquet(QUARANTINE.empty_table()))
-        numbers = {k: v if k == "frames" else v.tolist() for k, v in sums.items()}
-        made_features.put_json("statistics.json", numbers)
+        made_features.put_json("statistics.json", sums.described())
     return made_features.result(), out.result()
 
 

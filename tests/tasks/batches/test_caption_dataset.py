@@ -9,8 +9,8 @@ from infra.artifact_store import new_draft
 from tasks.batches.batch_loader import prefetch
 from tasks.batches.batch_sampler import BatchingConfig, plan_batches
 from tasks.batches.caption_dataset import CaptionDataset, caption_pairs
-from tasks.features.extract_features import to_npy
 from tasks.features.extract_image_features import IMAGE_INDEX
+from tasks.features.feature_shards import to_npy
 from tasks.features.front_end import CMVN
 from tasks.ingest import tar
 
