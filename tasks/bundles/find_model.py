@@ -17,6 +17,7 @@ from tasks.bundles.training_checkpoints import to_bytes
 from tasks.text.tokenizer import FILE, MODEL, SOURCE
 
 SHARED = (FILE, MODEL, SOURCE + FILE, SOURCE + MODEL, FEATURES)  # what the models that write together have in common
+Member = tuple[str, Artifact]  # what a bundle was called, and it
 
 
 def find_model(model: str, kinds: Sequence[str] = ("bundle",)) -> Artifact:
@@ -25,35 +26,35 @@ def find_model(model: str, kinds: Sequence[str] = ("bundle",)) -> Artifact:
     """
     names = model_registry.split_models(model)
     found = [import_model(model_registry.resolve_model(name), kinds) for name in names]
-    return found[0] if len(found) == 1 else make_ensemble(dict(zip(names, found, strict=True)))
+    return found[0] if len(found) == 1 else make_ensemble(list(zip(names, found, strict=True)))
 
 
-def make_ensemble(members: dict[str, Artifact]) -> Artifact:
-    """Of bundles by what each was called. Raises UserError where tokens, features or languages are not the same, and
-    for models that do not write token after token.
+def make_ensemble(members: Sequence[Member]) -> Artifact:
+    """A member that is there twice counts twice. Raises UserError where tokens, features or languages are not the same,
+    and for models that do not write token after token.
     """
-    first, *others = members
-    for other in others:
-        _check_alike(first, other, members)
-    specs, weights = [], {}
-    for number, (name, bundle) in enumerate(members.items()):
+    for name, bundle in members:
         if bundle.kind != "bundle":
             raise UserError(f"{name}: a model that writes together with others is a neural one")
+    for other in members[1:]:
+        _check_alike(members[0], other)
+    specs, weights = [], {}
+    for number, (_, bundle) in enumerate(members):
         model = load_bundle(bundle).model
         specs.append(describe_config(model.config))
         weights |= {f"members.{number}.{key}": tensor for key, tensor in model.state_dict().items()}
-    told, sizes = read_spec(members[first]), ("source_size", "target_size")
+    told, sizes = read_spec(members[0][1]), ("source_size", "target_size")
     try:
         config = ensemble.Config(members=tuple(specs))
         model = config.build(*(told[size] for size in sizes)).eval()
     except ValueError as error:
-        raise UserError(f"{', '.join(members)}: {error}; name one model") from error
+        raise UserError(f"{', '.join(name for name, _ in members)}: {error}; name one model") from error
     model.load_state_dict(weights)
     return _write(members, model, {name: told[name] for name in sizes})
 
 
-def _check_alike(first: str, other: str, members: dict[str, Artifact]) -> None:
-    one, two = members[first], members[other]
+def _check_alike(member: Member, another: Member) -> None:
+    (first, one), (other, two) = member, another
     for name in sorted({*one.names(), *two.names()}):
         if not (name in SHARED or name.startswith(BACKBONE)):
             continue
@@ -65,15 +66,15 @@ def _check_alike(first: str, other: str, members: dict[str, Artifact]) -> None:
         raise UserError(f"{first} and {other} are of other languages: {languages[0]} and {languages[1]}")
 
 
-def _write(members: dict[str, Artifact], model: ensemble.Ensemble, sizes: dict[str, int]) -> Artifact:
-    first, *_ = members.values()
+def _write(members: Sequence[Member], model: ensemble.Ensemble, sizes: dict[str, int]) -> Artifact:
+    first = members[0][1]
     with new_draft("bundle") as out:
         for name in first.names():
             if name not in {SPEC, TRAINING, "weights.pt", "golden.json"}:
                 out.put(name, first.read(name))
         out.put_json(SPEC, describe_config(model.config) | sizes)
         out.put_json(
-            TRAINING, read_object(first, TRAINING) | {"members": [bundle.digest for bundle in members.values()]}
+            TRAINING, read_object(first, TRAINING) | {"members": [bundle.digest for _, bundle in members]}
         )
         out.put("weights.pt", to_bytes(model.state_dict()))
         golden = read_arrays(first.read("golden.npz"))

@@ -11,7 +11,8 @@ from untrained import CTC, bundle_of
 from infra.artifact_store import new_draft
 from infra.errors import UserError
 from models import bahdanau
-from models.interface import Beam
+from models.interface import Beam, Padded
+from models.special_tokens import BOS
 from tasks.bundles.bundle_files import read_architecture
 from tasks.bundles.find_model import find_model
 from tasks.bundles.model_bundle import BundleContents, check_golden_outputs, load_bundle, write_bundle
@@ -55,6 +56,17 @@ def test_an_ensemble_of_a_model_with_itself_is_that_model(artifact_root):
     assert both == ensemble(alone, alone)  # the same bytes, and so the same results in the store
 
 
+def test_a_member_that_is_there_twice_counts_twice(artifact_root):
+    taught, other = digit_translator(), untrained()
+    found = ensemble(taught, other, taught)
+    assert found.read_json("training.json")["members"] == [taught.digest, other.digest, taught.digest]
+    source, read = (Padded.stack([torch.tensor(ids)]) for ids in ([FIRST, FIRST + 1], [BOS, FIRST + 2]))
+    models = [load_bundle(bundle).model for bundle in (taught, other, found)]
+    with torch.no_grad():
+        one, two, three = (model.predict(model.encode(source), read).softmax(-1) for model in models)
+    torch.testing.assert_close(three, (2 * one + two) / 3)
+
+
 def test_members_of_other_architectures_keep_the_first_one_s_search(artifact_root):
     taught, other = digit_translator(beam=Beam(width=5, length_norm=0.5)), untrained()
     both = load_bundle(found := ensemble(taught, other))
@@ -92,6 +104,11 @@ def test_what_cannot_write_together_is_one_line(artifact_root):
     both = ensemble(taught, taught)
     with pytest.raises(UserError, match="is no ensemble"):
         ensemble(both, taught)
+    with new_draft("ngram") as out:
+        out.put("ngram.bin", b"")
+    for order in ([taught, out.result()], [out.result(), taught], 2 * [out.result()]):
+        with pytest.raises(UserError, match="together with others is a neural one"):
+            find_model(",".join(one.uri for one in order), ("bundle", "ngram"))
 
 
 def test_a_folder_with_a_comma_in_its_name_is_one_model(artifact_root, tmp_path):
