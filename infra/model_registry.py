@@ -199,10 +199,15 @@ def trace_bundle(digest: str) -> dict[str, Any]:
 
 
 def split_models(model: str) -> list[str]:
-    """The models that a text with commas names; a folder whose name has one is one model."""
+    """The models that a text with commas names; a folder whose name has one is one model. Raises UserError for a comma
+    with no name beside it, which would be this folder.
+    """
     if "," not in model or Path(model).is_dir():
         return [model]
-    return [name.strip() for name in model.split(",")]
+    names = [name.strip() for name in model.split(",")]
+    if not all(names):
+        raise UserError(f"model {model!r}: a comma without a model beside it; write A@champion,B@champion")
+    return names
 
 
 def resolve_model(model: str) -> str:

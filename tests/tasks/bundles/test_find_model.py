@@ -111,6 +111,13 @@ def test_what_cannot_write_together_is_one_line(artifact_root):
             find_model(",".join(one.uri for one in order), ("bundle", "ngram"))
 
 
+def test_a_comma_without_a_model_is_told(artifact_root):
+    place = untrained().uri
+    for text in (f"{place},", f",{place}", f"{place}, ,{place}"):
+        with pytest.raises(UserError, match="a comma without a model"):
+            find_model(text)
+
+
 def test_a_folder_with_a_comma_in_its_name_is_one_model(artifact_root, tmp_path):
     place = tmp_path / "one,two"
     Path(untrained().uri).rename(place)
