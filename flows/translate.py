@@ -6,8 +6,8 @@ scriptorium translate --model translation@champion --text "A dog runs across the
 Each line of standard input becomes a line of standard output, an empty one an empty one; what comes together is
 translated together, and written as soon as it is done. With --n-best, or --json, a line holds more than the text:
 tab-separated the line's number, the score and the text of each hypothesis, or an object. With --prefixes a line may say
-what its translation begins with, whole words after a tab: the model writes the rest. --model takes several of one
-vocabulary, A@champion,B@champion, which write together.
+what its translation begins with, whole words after a tab: the model writes the rest, which may lengthen the last word
+where tokens are parts of words. --model takes several of one vocabulary, A@champion,B@champion, which write together.
 """
 
 import io

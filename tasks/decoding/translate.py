@@ -10,6 +10,7 @@ import torch
 from infra.errors import UserError
 from models.families.sequence_to_sequence import SequenceToSequence
 from models.interface import Batch, Beam, Hypothesis, Model, Padded
+from models.search.length_limit import length_limits
 from models.special_tokens import UNK
 from tasks.batches.batch_sampler import BatchingConfig, bucket_by_length
 from tasks.bundles.model_bundle import Bundle
@@ -64,8 +65,8 @@ class Translator:
     def translate(self, texts: Sequence[str], prefixes: Sequence[str] = ()) -> list[Translation]:
         """In their order; a text of which nothing is left once it is normalized is an empty one.
 
-        prefixes: whole words that each translation begins with, "" for none; () for none of all. Raises UserError for
-        one that the model cannot write.
+        prefixes: whole words that each translation begins with, "" for none; () for none of all. Where tokens are parts
+        of words, the model may go on with the last one. Raises UserError for one that the model cannot write.
         """
         given = [np.array(self.spelling.encode(text), np.int64) for text in texts]
         begun = [self._prefix(prefix) for prefix in prefixes]
@@ -73,6 +74,8 @@ class Translator:
             raise UserError(f"{len(given)} texts and {len(begun)} prefixes: each text has one, or an empty one")
         rows = np.flatnonzero([len(ids) for ids in given])
         lengths, found = np.array([min(len(given[row]), self.most) for row in rows], int), [NOTHING] * len(given)
+        if begun:
+            self._check_room(lengths, [(prefixes[row], len(begun[row])) for row in rows])
         for places in bucket_by_length(lengths, self.config.batching):
             batch = rows[places].tolist()
             source = Padded.stack([torch.from_numpy(given[row][: self.most]) for row in batch])
@@ -86,6 +89,17 @@ class Translator:
         if bool((ids == UNK).any()):
             raise UserError(f"the prefix {text!r} holds what the model has no token for, and so cannot write")
         return ids
+
+    def _check_room(self, lengths: np.ndarray, prefixes: Sequence[tuple[str, int]]) -> None:
+        """Raises UserError for a prefix of as many tokens as a search writes at most for a source of such a length."""
+        model, beam, sources = self.bundle.model, self.config.beam, torch.from_numpy(lengths)
+        assert isinstance(model, SequenceToSequence), "what has a source tokenizer and says texts translates"
+        most = model.limits(Padded(sources[:, None], sources))
+        for (text, count), own, limit in zip(prefixes, most.tolist(), length_limits(beam, most, most), strict=True):
+            if count >= limit:
+                told = f"{count} tokens, and a translation of its source {limit} at most"
+                instead = "raise beam.max_length" if limit < own else "give a shorter one"
+                raise UserError(f"the prefix {text[:60]!r} has {told}: {instead}")
 
     @torch.inference_mode()
     def score(self, sources: Sequence[str], targets: Sequence[str]) -> list[float]:

@@ -59,7 +59,7 @@ def prefix_constrained_beam(
     most = length_limits(beam, memory.lengths if limits is None else limits, limits)
     for prefix, limit in zip(prefixes.lengths.tolist(), most, strict=True):
         if prefix >= limit:
-            raise ValueError(f"a target of at most {limit} tokens cannot begin with {prefix}: raise beam.max_length")
+            raise ValueError(f"a target of at most {limit} tokens cannot begin with {prefix}")
     voices = fused_voices(model, memory, beam, lm)
     if not most:
         return []

@@ -65,6 +65,20 @@ def test_what_begins_a_translation_is_part_of_its_score(bundle):
         one.translate(["one", "two"], ["zwei"])
 
 
+def test_a_prefix_that_leaves_no_room_is_told_with_what_helps(bundle):
+    """No beam.max_length makes a translation longer than the model's own limit, 3 T + 10."""
+    long, source = " ".join(["neun"] * 13), ["one two", "one"]
+    for beam, prefix, says in [
+        (Beam(), long, "13 tokens, and a translation of its source 13 at most: give a shorter one"),
+        (Beam(max_length=99), long, "13 at most: give a shorter one"),
+        (Beam(max_length=2), "zwei eins", "the prefix 'zwei eins' has 2 tokens, .* 2 at most: raise beam.max_length"),
+    ]:
+        with pytest.raises(UserError, match=says):
+            translator(bundle, beam=beam).translate(source, ["", prefix])
+    (found,) = translator(bundle, beam=Beam(max_length=99)).translate(source[1:], [long[:-5]])
+    assert found.text.startswith(long[:-5])
+
+
 def test_the_n_best_are_texts_that_differ_best_first(bundle):
     (found,) = translator(bundle, beam=Beam(width=8)).translate(["one two three"])
     scores = [score for _, score in found.n_best]
