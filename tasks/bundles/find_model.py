@@ -73,9 +73,7 @@ def _write(members: Sequence[Member], model: ensemble.Ensemble, sizes: dict[str,
             if name not in {SPEC, TRAINING, "weights.pt", "golden.json"}:
                 out.put(name, first.read(name))
         out.put_json(SPEC, describe_config(model.config) | sizes)
-        out.put_json(
-            TRAINING, read_object(first, TRAINING) | {"members": [bundle.digest for _, bundle in members]}
-        )
+        out.put_json(TRAINING, read_object(first, TRAINING) | {"members": [bundle.digest for _, bundle in members]})
         out.put("weights.pt", to_bytes(model.state_dict()))
         golden = read_arrays(first.read("golden.npz"))
         out.put_json("golden.json", model_outputs(replace(load_bundle(first), model=model), golden))
