@@ -9,6 +9,7 @@ import torch
 
 from infra.artifact_store import Artifact, Draft, open_draft
 from infra.errors import UserError, tell_user
+from models.families.sequence_to_sequence import SequenceToSequence
 from models.interface import Model
 from models.special_tokens import UNK
 from tasks.batches.batch_sampler import BatchingConfig
@@ -55,6 +56,8 @@ class TranslationTrainingConfig:
             raise ValueError("model.joint_vocabulary: one embedding for two vocabularies; set tokens.joint=true")
         if self.max_tokens < 1 or not 0 <= self.bpe_dropout < 1:
             raise ValueError("max_tokens is at least 1, bpe_dropout is in [0, 1)")
+        if (most := longest_side(model)) is not None and self.max_tokens > most:
+            raise ValueError(f"max_tokens={self.max_tokens}: the model takes {most} tokens at most; set that, or fewer")
         if self.fit.best_by not in TranslationMetrics.metrics:
             measured = ", ".join(TranslationMetrics.metrics)
             raise ValueError(f"fit.best_by={self.fit.best_by}: a translator is measured by {measured}")
@@ -84,6 +87,7 @@ def prepare_translation(
     for split, index in (("training", rows), ("dev", dev)):
         if not len(index):
             raise UserError(f"{features}: the {split} split is empty")
+    check_dev(features, dev, training.model)
     longest = np.maximum(rows["frames"].to_numpy(), rows["tokens"].to_numpy())
     long = longest > training.max_tokens
     rejects, rows = too_long(rows.filter(pa.array(long)), longest[long]), rows.filter(pa.array(~long))
@@ -109,6 +113,23 @@ def prepare_translation(
         init_from=training.init_from,
     )
     return job, rejects
+
+
+def longest_side(model: Model) -> int | None:
+    """Tokens of a source or a target that a network takes at most, without EOS; None for any number."""
+    longest = model.longest if isinstance(model, SequenceToSequence) else None
+    return None if longest is None else longest - 1
+
+
+def check_dev(features: Artifact, dev: pa.Table, config: Any) -> None:
+    """Raises UserError for a dev pair that a model of this config cannot take: none of these is left out."""
+    with torch.device("meta"):
+        most = longest_side(config.build(8, 8))
+    lengths = np.maximum(dev["frames"].to_numpy(), dev["tokens"].to_numpy())
+    if most is not None and (lengths > most).any():
+        row = int(lengths.argmax())
+        told = f"{dev['source'][row]} has a side of {lengths[row]} tokens, and the model takes {most} at most"
+        raise UserError(f"{features}: split dev: {told}; leave such pairs out of the corpus, or take another model")
 
 
 def tell_unknown(train: PairDataset) -> None:

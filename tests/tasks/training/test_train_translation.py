@@ -1,8 +1,11 @@
 """Sentence pairs become a translator; what the loop tells it, how its rate goes, and what BLEU picks."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 import torch
 from digit_pairs import digit_pairs, write_digit_corpus
@@ -10,7 +13,7 @@ from sacrebleu.metrics.bleu import BLEU
 
 from infra.artifact_store import open_draft
 from infra.errors import UserError
-from models import bahdanau, transformer
+from models import bahdanau, conv_s2s, transformer
 from models.criteria.token_cross_entropy import prepend_bos
 from models.interface import Beam
 from models.layers.decoder.professor_forcing import ProfessorForcing
@@ -41,6 +44,7 @@ FORCED = bahdanau.Config(
     maxout_size=8,
     professor_forcing=ProfessorForcing(weight=1.0, hidden_size=8),
 )
+TINY_CONV = {"embedding_size": 8, "encoder": ((3, 8),), "decoder": ((3, 8),)}
 PIECES = TokenizerConfig(kind="bpe", vocabulary_size=60, text=AS_PRINTED)
 OPTIONS = IngestConfig(source_language="xa", target_language="xb")
 
@@ -300,6 +304,18 @@ def test_pairs_that_are_too_long_are_set_aside_or_refused(data):
         prepare_translation(
             open_draft("training"), *data, training(max_tokens=most, fit=replace(fit, error_budget=0.0))
         )
+
+
+def test_texts_that_are_longer_than_the_model_s_positions_are_told_before_it_starts(data):
+    """An architecture that has an embedding for each position takes no more."""
+    draft, config = open_draft("training", "positions"), partial(conv_s2s.Config, **TINY_CONV)
+    lengths = pc.max(pq.read_table(data[0].file("index.parquet"), filters=[("split", "==", "dev")])["tokens"]).as_py()
+    with pytest.raises(ValueError, match="max_tokens=10: the model takes 9 tokens at most"):
+        training(model=config(positions=10), max_tokens=10)
+    with pytest.raises(UserError, match="has a side of [0-9]+ tokens, and the model takes 2 at most"):
+        prepare_translation(draft, *data, training(model=config(positions=3), max_tokens=2))
+    fits = training(model=config(positions=lengths + 20), max_tokens=lengths + 19)
+    assert len(prepare_translation(draft, *data, fits)[0].dev.index) == 10
 
 
 def test_bpe_dropout_cuts_the_same_text_in_other_ways(data):
