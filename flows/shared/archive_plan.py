@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from flows.shared.evaluation_plan import require_recognizer, search_plan
 from flows.shared.overrides import override
@@ -24,7 +25,7 @@ from tasks.archives.transcribe_parts import TranscriptionJob
 from tasks.archives.transcript_tables import ARCHIVE_FORMATS
 from tasks.archives.work_list import PartConfig
 from tasks.batches.batch_sampler import BatchingConfig
-from tasks.bundles.bundle_files import TRAINING, read_beam, read_object
+from tasks.bundles.bundle_files import TRAINING, read_beam, read_members, read_object
 from tasks.bundles.find_model import find_model
 from tasks.bundles.model_bundle import check_golden_outputs, load_bundle
 from tasks.decoding.caption_photos import require_captioner
@@ -67,8 +68,7 @@ def plan_archive(
     job = TranscriptionJob(bundle=ready, config=how, formats=formats, decoding=decoding)
     identity = {"kind": "transcripts", "model": ready.digest, "decoding": decoding, "formats": list(formats)}
     text = json.loads(bundle.read("tokenizer.json")).get("text", {})
-    provenance = {"bundle": bundle.digest, "config": canonical(how), "text": text}
-    provenance |= model_registry.trace_bundle(bundle.digest)
+    provenance = _provenance(bundle) | {"config": canonical(how), "text": text}
     return plan, job, OutputStore(_output_uri(output), identity, provenance)
 
 
@@ -136,7 +136,7 @@ def plan_translation_archive(
         length_ratio=plan.length_ratio,
     )
     identity = {"kind": "translations", "model": bundle.digest, "decoding": decoding, "formats": list(formats)}
-    provenance = {"bundle": bundle.digest, "config": told} | model_registry.trace_bundle(bundle.digest)
+    provenance = _provenance(bundle) | {"config": told}
     return plan, job, OutputStore(_output_uri(output), identity, provenance)
 
 
@@ -181,7 +181,7 @@ def plan_caption_archive(
         max_pixels=plan.max_pixels,
     )
     identity = {"kind": "captions", "model": bundle.digest, "decoding": decoding, "formats": list(formats)}
-    provenance = {"bundle": bundle.digest, "config": told} | model_registry.trace_bundle(bundle.digest)
+    provenance = _provenance(bundle) | {"config": told}
     return plan, job, OutputStore(_output_uri(output), identity, provenance)
 
 
@@ -190,6 +190,14 @@ def check_documents(plan: TranslationArchivePlan, work: Work) -> None:
     found = next((i for i in work.items if suffix_of(i.name).startswith("tmx") and not i.problem), None)
     if found and not plan.target_language:
         raise UserError(f"{found.file}: a TMX says in what language each variant is; give --target-language")
+
+
+def _provenance(bundle: Artifact) -> dict[str, Any]:
+    """What is known of a model: its digest, run, data and versions; of an ensemble, which has no run, each member's."""
+    own, *members = (
+        {"bundle": digest} | model_registry.trace_bundle(digest) for digest in (bundle.digest, *read_members(bundle))
+    )
+    return own | ({"members": members} if members else {})
 
 
 def _require_translator(bundle: Artifact) -> Artifact:

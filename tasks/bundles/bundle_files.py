@@ -153,3 +153,13 @@ def read_languages(bundle: Artifact) -> tuple[str, str]:
         if not isinstance(languages, dict) or not all(isinstance(code, str) for code in languages.values()):
             raise ValueError("languages are not two names")
         return languages["source"], languages["target"]
+
+
+def read_members(bundle: Artifact) -> list[str]:
+    """The digests of the bundles that an ensemble was made of, none of another model."""
+    told = read_object(bundle, TRAINING)
+    with explain_bad_file(storage.join(bundle.uri, TRAINING)):
+        members = told.get("members", [])
+        if not isinstance(members, list) or not all(isinstance(digest, str) for digest in members):
+            raise ValueError("members are no digests")
+        return members
