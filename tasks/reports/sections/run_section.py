@@ -8,7 +8,14 @@ from markupsafe import Markup
 
 from infra.artifact_store import Artifact
 from infra.errors import redact_url
-from tasks.bundles.bundle_files import TRAINING, read_object, read_sound, read_spec
+from tasks.bundles.bundle_files import (
+    TRAINING,
+    read_architecture,
+    read_members,
+    read_object,
+    read_sound,
+    read_spec,
+)
 from tasks.reports.sections.section_html import data_table, facts_table, section
 from tasks.steps.read_config import flatten_params
 from tasks.steps.run_facts import Facts
@@ -38,9 +45,11 @@ def run_section(facts: Facts, bundle: Artifact, settings: Settings, sources: Ite
 
 
 def model_facts(bundle: Artifact) -> Facts:
-    """Architecture, parameters, epochs and seed."""
-    training, spec = read_object(bundle, TRAINING), read_spec(bundle)
-    facts = [("architecture", spec["architecture"]), ("parameters", f"{count_parameters(bundle):,}")]
+    """Architecture, parameters, epochs and seed; the last two have an ensemble's members, each its own."""
+    training = read_object(bundle, TRAINING)
+    facts = [("architecture", read_architecture(bundle)), ("parameters", f"{count_parameters(bundle):,}")]
+    if read_members(bundle):
+        return tuple(facts)
     best, history = training.get("best") or {}, training.get("history") or []
     if "epoch" in best:
         facts.append(("best epoch", f"{best['epoch']} of {len(history)}"))

@@ -17,6 +17,8 @@ from tasks.bundles.bundle_files import read_architecture
 from tasks.bundles.find_model import find_model
 from tasks.bundles.model_bundle import BundleContents, check_golden_outputs, load_bundle, write_bundle
 from tasks.decoding.translate import Translator
+from tasks.reports.sections.run_section import model_facts
+from tasks.training.leaderboard import count_parameters
 
 torch.set_num_threads(1)
 
@@ -34,7 +36,11 @@ def untrained(seed=0, beam=None, *, languages=("en", "de"), tokens=None):
             tokenizer=tokens or vocabularies(),
             sound=None,
             beam=beam or Beam(width=2),
-            training={"history": [], "languages": dict(zip(("source", "target"), languages, strict=True))},
+            training={
+                "history": [],
+                "languages": dict(zip(("source", "target"), languages, strict=True)),
+                "fit": {"seed": seed},
+            },
             golden={},
         )
     )
@@ -54,6 +60,14 @@ def test_an_ensemble_of_a_model_with_itself_is_that_model(artifact_root):
     assert [found.text for found in two] == [found.text for found in one] == [reversed_number(text) for text in texts]
     assert [found.score for found in two] == pytest.approx([found.score for found in one], abs=1e-4)
     assert both == ensemble(alone, alone)  # the same bytes, and so the same results in the store
+
+
+def test_a_report_has_of_an_ensemble_no_epoch_and_no_seed(artifact_root):
+    """Which are each member's own."""
+    one, other = untrained(), untrained(seed=1)
+    assert dict(model_facts(one))["random seed"] == "0"
+    parameters = f"{2 * count_parameters(one):,}"
+    assert model_facts(ensemble(one, other)) == (("architecture", "ensemble+bahdanau"), ("parameters", parameters))
 
 
 def test_a_member_that_is_there_twice_counts_twice(artifact_root):
