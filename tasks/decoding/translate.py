@@ -75,7 +75,7 @@ class Translator:
         rows = np.flatnonzero([len(ids) for ids in given])
         lengths, found = np.array([min(len(given[row]), self.most) for row in rows], int), [NOTHING] * len(given)
         if begun:
-            self._check_room(lengths, [(prefixes[row], len(begun[row])) for row in rows])
+            self._check_room(lengths, [(prefixes[row], len(begun[row])) for row in rows.tolist()])
         for places in bucket_by_length(lengths, self.config.batching):
             batch = rows[places].tolist()
             source = Padded.stack([torch.from_numpy(given[row][: self.most]) for row in batch])
