@@ -3,7 +3,7 @@ there and where, and the objects' boxes.
 
     a small red circle at the top left
     a large blue square above a small green star
-    a small white cross between a large red circle and a small blue square
+    a large red circle and a small blue square with a small white cross between them
 
 No two objects named together in dev or test (but for their sizes) are together in any scene of train, nor is a lone
 one in its place. The first named is the left or the upper one. Every scene has a ground of its own, uneven gray. The
@@ -125,7 +125,7 @@ def say_scene(objects: list[SceneObject]) -> str:
         where = " ".join(filter(None, (down, across)))
         return f"{first} at the {where}" if where else f"{first} in the middle"
     if len(others) == 2:
-        return f"{others[0]} between {first} and {others[1]}"
+        return f"{first} and {others[1]} with {others[0]} between them"
     across, down = objects[1].x - objects[0].x, objects[1].y - objects[0].y
     return f"{first} {'left of' if across > down else 'above'} {others[0]}"
 
