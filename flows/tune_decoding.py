@@ -31,6 +31,8 @@ from flows.shared.overrides import override
 from flows.shared.run_context import registered_name
 from flows.shared.run_summary import summarize_run
 from infra.artifact_store import Artifact
+from infra.errors import UserError
+from infra.model_registry import split_models
 from models.interface import Beam
 from tasks.bundles.add_decoding_resources import DecodingResources, add_decoding_resources
 from tasks.bundles.find_model import find_model
@@ -78,6 +80,8 @@ def tune_decoding(
         model_name: what the tuned model is registered as in MLflow; empty: as the model is, or its kind.
         alias: of its new version; empty: champion where it is the first or better on the same data, else challenger.
     """
+    if len(split_models(model)) > 1 and not model_name:
+        raise UserError(f"--model {model}: say what their ensemble is to be registered as, by --model-name")
     given = find_model(model)
     kind = model_kind(given)
     place, title = parse_corpus(corpus, kind.recipes.VERB), f"tune {model} on {corpus} {split}"

@@ -52,12 +52,12 @@ def read_spec(bundle: Artifact, prefix: str = "") -> dict[str, Any]:
     return told
 
 
-def read_architecture(bundle: Artifact, prefix: str = "") -> str:
+def read_architecture(bundle: Artifact) -> str:
     """The file in models/ that its model is of; of an ensemble also those of its members, a plus before each."""
-    spec = read_spec(bundle, prefix)
+    spec = read_spec(bundle)
     if spec["architecture"] != ENSEMBLE:
         return spec["architecture"]
-    with explain_bad_file(storage.join(bundle.uri, prefix + SPEC)):
+    with explain_bad_file(storage.join(bundle.uri, SPEC)):
         return "+".join((ENSEMBLE, *sorted({member["architecture"] for member in spec["options"]["members"]})))
 
 

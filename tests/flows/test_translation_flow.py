@@ -75,6 +75,8 @@ def test_the_whole_way(run):
     assert (told["width"], told["length_norm"]) in {(w, n) for w in (1, 2) for n in (0, 1)}
     assert b"BLEU by length_norm and width" in storage.read(tuned["report"])
     twice = "translation@champion, translation@champion"  # an ensemble
+    with pytest.raises(UserError, match="by --model-name"):
+        tune_decoding(model=twice, corpus=corpus)
     together, _ = states_of(evaluate_model, model=twice, corpus=corpus, split="dev")
     alone, _ = states_of(evaluate_model, model="translation@champion", corpus=corpus, split="dev")
     assert together["metrics"]["dev"]["bleu"] == alone["metrics"]["dev"]["bleu"]
