@@ -48,7 +48,9 @@ SIZES = {  # options, learning rate and the longest text
 
 
 def test_none_is_left_out():
-    classes = [(name, c) for name in ARCHITECTURES for c in vars(importlib.import_module(f"models.{name}")).values()]
+    """But the one whose members are each among these."""
+    names = [name for name in ARCHITECTURES if name != "ensemble"]
+    classes = [(name, c) for name in names for c in vars(importlib.import_module(f"models.{name}")).values()]
     own = [(name, c) for name, c in classes if isinstance(c, type) and c.__module__ == f"models.{name}"]
     assert sorted(SIZES) == [name for name, c in own if issubclass(c, SequenceToSequence) and c.reads == "tokens"]
 
