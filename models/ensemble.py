@@ -39,11 +39,8 @@ class Config:
                 raise ValueError("a member of an ensemble is no ensemble")
 
     def build(self, source_size: int, target_size: int) -> "Ensemble":
-        return Ensemble(self, [build(**member, **_sizes(source_size, target_size)) for member in self.members])
-
-
-def _sizes(source: int, target: int) -> dict[str, int]:
-    return {"source_size": source, "target_size": target}
+        kinds = [(member["architecture"], member["options"]) for member in self.members]
+        return Ensemble(self, [build(*kind, source_size, target_size) for kind in kinds])
 
 
 class Ensemble(SequenceToSequence):
@@ -58,15 +55,11 @@ class Ensemble(SequenceToSequence):
         self.reads = self._writers[0].reads
         if any(member.reads != self.reads for member in self._writers):
             raise ValueError("an ensemble's members read the same: either tokens, or frames")
+        self.longest = min((m.longest for m in self._writers if m.longest is not None), default=None)
 
     @property
     def _writers(self) -> list[SequenceToSequence]:
         return [member for member in self.members if isinstance(member, SequenceToSequence)]
-
-    @property
-    def longest(self) -> int | None:
-        known = [member.longest for member in self._writers if member.longest is not None]
-        return min(known, default=None)
 
     @property
     def _together(self) -> EnsembleDecoder:
