@@ -97,6 +97,7 @@ def show_attend_tell_ucm() -> CaptioningRecipe:
         tokens=replace(CAPTION_TOKENS, minimum_count=1),
         model=replace(recipe.model, hidden_size=256, embedding_size=256, projection=256),
         fit=replace(recipe.fit, epochs=20),
+        beam=Beam(width=10, length_norm=0.7),  # of several sentences that fit, the usual one
     )
 
 

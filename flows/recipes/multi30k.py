@@ -86,7 +86,7 @@ def conv_s2s_multi30k() -> TranslationRecipe:
         conv_s2s.Config(
             embedding_size=256, encoder=layers, decoder=layers, positions=260, dropout=0.3, label_smoothing=0.1
         ),
-        epochs=20,
+        epochs=16,
         learning_rate=2e-3,
     )
 
