@@ -18,6 +18,7 @@ COLUMNS = {
     "cer": ("CER", "{:.2%}"),
     "utterances": ("utterances", "{}"),
     "truncated": ("cut at beam.max_length", "{}"),
+    "unknown_tokens": ("unknown tokens", "{}"),
     "silent": ("without words", "{}"),
     "loss": ("nats a token", "{:.4f}"),
     "bleu": ("BLEU", "{:.2f}"),
@@ -51,7 +52,7 @@ OF_A_COMPARISON = {
 }
 BESIDES = ("words", "characters", "bits_per_token", "oracle_wer", "calibration_error")  # in the JSON only
 SLICE_COLUMNS = ("slice", "group", "utterances", "rate", "other_rate", "difference", "low", "high", "verdict")
-IF_ANY = ("truncated", "silent")  # counts that are shown where they are not 0
+IF_ANY = ("truncated", "unknown_tokens", "silent")  # counts that are shown where they are not 0
 # Of what was measured: in a comparison the same for all.
 SIZES = (*IF_ANY, "utterances", "sentences", "tokens", "items", "photos")
 

@@ -107,10 +107,10 @@ def _numbers(told: dict[str, Row], languages: str) -> Markup:
         cards.append((f"chrF, {split}", f"{one['chrf']:.2f}", more))
         scores = [round(one[name], 2) for name in ("bleu", "bleu_lowercased", "chrf", "ter", "oracle_chrf")]
         other = [one["perplexity"] and round(one["perplexity"], 2), percent(one["length_ratio"])]
-        counts = [one[name] for name in ("sentences", "exact", "truncated", "unknown")]
-        rows.append([split, f"{low:.2f} to {high:.2f}", *scores, *other, *counts])
+        counts = [one[name] for name in ("sentences", "truncated", "unknown_tokens")]
+        rows.append([split, f"{low:.2f} to {high:.2f}", *scores, *other, percent(one["exact"]), *counts])
     heads = ("split", "95 % interval of BLEU", *NAMES.values(), "chrF of the best of each n-best", "perplexity")
-    heads += ("length ratio", "sentences", "as the reference", "cut", "unknown")
+    heads += ("length ratio", "as the reference", "sentences", "cut", "unknown")
     table = Markup('<div class="scroll">{}</div>').format(data_table(heads, rows))
     first = next(iter(told.values()))
     signatures = facts_table([(NAMES[name], _code(text)) for name, text in first["signatures"].items()])

@@ -34,6 +34,15 @@ def test_without_servers_there_is_a_path_and_no_link(result):
     assert "](" not in told
 
 
+def test_shares_and_counts_of_a_translator_are_told_as_such(result):
+    scores = {"bleu": 39.2, "sentences": 1000, "exact": 0.053, "truncated": 0, "unknown_tokens": 7}
+    assert markdown(result | {"metrics": {"test": scores}}).splitlines()[:3] == [
+        "| split | unknown tokens | BLEU | sentences | exact |",
+        "|---|---:|---:|---:|---:|",
+        "| test | 7 | 39.20 | 1000 | 5.30% |",
+    ]
+
+
 def test_the_report_is_linked_where_it_is_served(result, monkeypatch):
     monkeypatch.setenv("SCRIPTORIUM_MLFLOW_PAGE", "https://me:secret@mlflow.example/base/")
     experiment = tracking.client().get_run(result["run_id"]).info.experiment_id

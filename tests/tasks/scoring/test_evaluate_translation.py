@@ -82,7 +82,8 @@ def test_each_group_of_lengths_is_scored_alone(scored):
 
 def test_the_other_numbers(scored):
     rows, told = scored
-    assert (told["sentences"], told["truncated"], told["unknown"]) == (60, 1, 1)
+    assert (told["sentences"], told["truncated"], told["unknown_tokens"]) == (60, 1, 1)
+    assert told["exact"] == sum(row["text"] == row["reference"] for row in rows) / 60
     assert told["loss"] == pytest.approx(2.0)
     assert told["perplexity"] == pytest.approx(math.e**2)
     assert told["length_ratio"] == pytest.approx(1.0, abs=0.02)
