@@ -19,8 +19,9 @@ from flows.shared.evaluation_plan import require_recognizer
 from infra.artifact_store import Artifact
 from infra.errors import UserError, one_line_errors
 from tasks.audio.live_audio_input import read_audio_input
+from tasks.bundles.bundle_files import read_architecture
 from tasks.bundles.find_model import find_model
-from tasks.bundles.model_bundle import load_bundle, model_architecture
+from tasks.bundles.model_bundle import load_bundle
 from tasks.corpora.corpus_uri import IngestConfig, fingerprint, parse_corpus
 from tasks.corpora.text_file import read_whole_text
 from tasks.decoding.alignment.alignment_formats import Format, format_alignment, write_file, write_split
@@ -50,7 +51,7 @@ def align_corpus(model: str, corpus: str, split: str) -> Artifact:
     bundle = require_recognizer(find_model(model))
     place = parse_corpus(corpus, "utterances")
     shards = ingest_corpus(place, fingerprint(place), IngestConfig(), (split,))
-    return align_split(bundle, shards, AlignmentConfig(architecture=model_architecture(bundle), split=split))
+    return align_split(bundle, shards, AlignmentConfig(architecture=read_architecture(bundle), split=split))
 
 
 def parse_arguments() -> Namespace:

@@ -35,8 +35,9 @@ from infra.errors import UserError
 from infra.model_registry import split_models
 from models.interface import Beam
 from tasks.bundles.add_decoding_resources import DecodingResources, add_decoding_resources
+from tasks.bundles.bundle_files import read_architecture
 from tasks.bundles.find_model import find_model
-from tasks.bundles.model_bundle import check_golden_outputs, lm_architecture, model_architecture
+from tasks.bundles.model_bundle import check_golden_outputs, lm_architecture
 from tasks.corpora.corpus_uri import parse_corpus
 from tasks.decoding.tune_decoding import SearchGrid, TuningConfig, grid_search
 from tasks.publishing.publish_model import Registration, RunOutcome, publish_model
@@ -115,7 +116,7 @@ def plan_tuning(
             beam=plan.beam,
             split=split,
             batching=plan.batching,
-            architecture=model_architecture(given),
+            architecture=read_architecture(given),
             lm_architecture=lm_architecture(given),
         )
         for beam in (tuning.beams[0], tuning.beams[-1]):

@@ -11,8 +11,8 @@ from flows.shared.run_context import RunContext, flat_settings
 from infra.artifact_store import Artifact
 from infra.errors import UserError
 from tasks.bundles.add_decoding_resources import DecodingResources, add_decoding_resources
-from tasks.bundles.bundle_files import read_sight
-from tasks.bundles.model_bundle import bundle_image_front_end, bundle_tokenizer, lm_architecture, model_architecture
+from tasks.bundles.bundle_files import read_architecture, read_sight
+from tasks.bundles.model_bundle import bundle_image_front_end, bundle_tokenizer, lm_architecture
 from tasks.corpora.corpus_uri import Corpus, fingerprint
 from tasks.decoding.decode_captions import decode_captions
 from tasks.decoding.decode_speech import DecodingConfig
@@ -65,7 +65,7 @@ def read_photos(bundle: Artifact, place: Corpus, split: str, plan: CaptionPlan) 
 
 def score_photos(bundle: Artifact, features: Artifact, plan: CaptioningRecipe | CaptionPlan, split: str) -> Scored:
     how = DecodingConfig(
-        architecture=model_architecture(bundle),
+        architecture=read_architecture(bundle),
         lm_architecture=lm_architecture(bundle),
         beam=plan.beam,
         split=split,

@@ -11,9 +11,9 @@ from flows.shared.evaluation_plan import (
 from flows.shared.run_context import RunContext, flat_settings
 from infra.artifact_store import Artifact
 from tasks.batches.tokenize_text import fit_text_tokenizer, tokenize_text
+from tasks.bundles.bundle_files import read_architecture
 from tasks.bundles.model_bundle import (
     bundle_tokenizer,
-    model_architecture,
 )
 from tasks.corpora.corpus_uri import Corpus, fingerprint
 from tasks.ingest.ingest_text import ingest_text
@@ -36,7 +36,7 @@ def read_text(bundle: Artifact, place: Corpus, _split: str, plan: TextPlan) -> D
 
 def score_text(bundle: Artifact, stream: Artifact, plan: LanguageRecipe | TextPlan, split: str) -> Scored:
     how = LMScoringConfig(
-        architecture=model_architecture(bundle), chunks=plan.chunks, batching=plan.batching, split=split
+        architecture=read_architecture(bundle), chunks=plan.chunks, batching=plan.batching, split=split
     )
     return Scored(evaluate_language_model(bundle, stream, how))
 

@@ -18,11 +18,11 @@ from flows.shared.recipe_choice import AUTO
 from flows.shared.run_context import RunContext
 from infra.artifact_store import Artifact
 from infra.errors import UserError
+from tasks.bundles.bundle_files import read_architecture
 from tasks.bundles.model_bundle import (
     bundle_front_end,
     bundle_tokenizer,
     lm_architecture,
-    model_architecture,
 )
 from tasks.corpora.corpus_uri import Corpus, fingerprint
 from tasks.features.extract_features import extract_features
@@ -100,7 +100,7 @@ def held_out(corpus: Artifact) -> tuple[str, ...]:
 
 def inference(bundle: Artifact, plan: Recipe | ClassificationRecipe | EvaluationPlan, split: str) -> dict[str, Any]:
     """What every config of a run over a split has."""
-    names = {"architecture": model_architecture(bundle), "lm_architecture": lm_architecture(bundle)}
+    names = {"architecture": read_architecture(bundle), "lm_architecture": lm_architecture(bundle)}
     return names | {"split": split, "batching": plan.batching, "adapt": plan.adapt}
 
 

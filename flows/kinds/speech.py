@@ -12,11 +12,10 @@ from flows.shared.fine_tuning import RECOGNIZER
 from flows.shared.run_context import RunContext, flat_settings
 from infra.artifact_store import Artifact
 from tasks.bundles.add_decoding_resources import DecodingResources, add_decoding_resources, transcripts_as_text
-from tasks.bundles.bundle_files import TRAINING
+from tasks.bundles.bundle_files import TRAINING, read_architecture
 from tasks.bundles.model_bundle import (
     bundle_tokenizer,
     lm_architecture,
-    model_architecture,
 )
 from tasks.corpora.corpus_uri import Corpus, fingerprint
 from tasks.decoding.decode_speech import DecodingConfig, decode_speech
@@ -63,7 +62,7 @@ def speech_page(
 ) -> Artifact:
     transcripts = tuple(artifact for one in found.values() for artifact in one.said)
     scores = tuple(one.scores for one in found.values())
-    names = {"architecture": model_architecture(bundle), "lm_architecture": lm_architecture(bundle)}
+    names = {"architecture": read_architecture(bundle), "lm_architecture": lm_architecture(bundle)}
     told = {"scoring": plan.scoring, "settings": flat_settings(plan)}
     page = ASRPage(title=run.title, splits=tuple(found), adapt=plan.adapt, **names, **told)
     baselines = find_baselines(bundle, scores[0].read_json("scores.json")["data"], run.model_name, run.training_key)

@@ -9,8 +9,9 @@ from flows.shared.fine_tuning import TRANSLATOR
 from flows.shared.run_context import RunContext, flat_settings
 from infra.artifact_store import Artifact
 from tasks.bundles.add_decoding_resources import DecodingResources, add_decoding_resources
+from tasks.bundles.bundle_files import read_architecture
 from tasks.bundles.fit_translation_vocabularies import fit_translation_vocabularies
-from tasks.bundles.model_bundle import bundle_tokenizer, lm_architecture, model_architecture
+from tasks.bundles.model_bundle import bundle_tokenizer, lm_architecture
 from tasks.corpora.corpus_uri import Corpus, fingerprint
 from tasks.decoding.decode_speech import DecodingConfig
 from tasks.decoding.decode_translation import decode_translation
@@ -39,7 +40,7 @@ def score_translations(
     bundle: Artifact, features: Artifact, plan: TranslationRecipe | TranslationPlan, split: str
 ) -> Scored:
     how = DecodingConfig(
-        architecture=model_architecture(bundle),
+        architecture=read_architecture(bundle),
         lm_architecture=lm_architecture(bundle),
         split=split,
         batching=plan.batching,

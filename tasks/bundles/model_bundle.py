@@ -33,7 +33,6 @@ from tasks.bundles.bundle_files import (
     LM,
     SPEC,
     beam_options,
-    read_architecture,
     read_arrays,
     read_beam,
     read_object,
@@ -252,13 +251,8 @@ def bundle_front_end(bundle: Artifact) -> FrontEnd | None:
 
 
 def lm_architecture(bundle: Artifact) -> str:
-    """The same of the neural language model that its search fuses; "" where there is none."""
+    """The file in models/ of the neural language model that its search fuses; "" where there is none."""
     return read_spec(bundle, LM)["architecture"] if LM + SPEC in bundle.names() else ""
-
-
-def model_architecture(bundle: Artifact) -> str:
-    """The file in models/ that its model is of, as `read_architecture` has it."""
-    return read_architecture(bundle)
 
 
 def is_classifier(bundle: Artifact) -> bool:

@@ -6,7 +6,7 @@ from training_corpus import training
 
 from infra.errors import one_line_errors
 from models.interface import Beam
-from tasks.bundles.model_bundle import model_architecture
+from tasks.bundles.bundle_files import read_architecture
 from tasks.corpora.corpus_uri import IngestConfig, fingerprint, parse_corpus
 from tasks.decoding.decode_speech import DecodingConfig, decode_speech
 from tasks.features.extract_features import extract_features
@@ -38,7 +38,7 @@ def main(place: str, error_budget: float, epochs: int) -> None:
     bundle = train_asr(features, tokenizer, work, Workers(count=0))
     stage("decoding")
     how = DecodingConfig(
-        architecture=model_architecture(bundle), split="test", batching=work.batching, beam=Beam(width=2)
+        architecture=read_architecture(bundle), split="test", batching=work.batching, beam=Beam(width=2)
     )
     print(shards, tokenizer, features, bundle, decode_speech(bundle, features, how))
 

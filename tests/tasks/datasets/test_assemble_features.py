@@ -16,7 +16,7 @@ from infra.artifacts.inventory import take_inventory
 from infra.errors import UserError
 from models.interface import Beam
 from tasks.batches.batch_loader import UtteranceDataset
-from tasks.bundles.model_bundle import model_architecture
+from tasks.bundles.bundle_files import read_architecture
 from tasks.datasets import compact_frames
 from tasks.datasets.assemble_features import assemble_features, extract_version_features
 from tasks.decoding.decode_speech import DecodingConfig, decode_speech
@@ -81,7 +81,7 @@ def test_a_model_is_trained_and_decodes_on_a_version(versions):
     work = replace(training(1), front_end=FRONT_END)
     bundle = train_asr(features, tokenizer, work, Workers(count=0))
     how = DecodingConfig(
-        architecture=model_architecture(bundle), split="dev", batching=work.batching, beam=Beam(width=2)
+        architecture=read_architecture(bundle), split="dev", batching=work.batching, beam=Beam(width=2)
     )
     said = read_parts(decode_speech(bundle, features, how))
     assert {row["key"] for row in said} == set(read_index(features, "dev")["key"].to_pylist())
