@@ -59,6 +59,18 @@ def artifact_root(tmp_path, monkeypatch):
     return Path(root)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _registered_models_end_with_their_module():
+    """The tests of a process share one MLflow, and two modules may give their first version the same name."""
+    yield
+    if "mlflow" in sys.modules and Path(_home, "mlflow.db").exists():
+        from mlflow import MlflowClient
+
+        registry = MlflowClient(f"sqlite:///{_home}/mlflow.db")
+        for model in registry.search_registered_models(max_results=1000):
+            registry.delete_registered_model(model.name)
+
+
 @pytest.fixture(autouse=True)
 def _ray_ends_with_its_test():
     """Its workers keep the artifact root they were started with, and the next test has another."""
