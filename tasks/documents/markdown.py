@@ -1,98 +1,50 @@
 """Markdown without HTML (CommonMark, tables, footnotes): the words are translated, what makes the document is kept.
 
-Kept as they are: code, indented, fenced or within a line; front matter; the marks of headings, lists, quotes, tables
-and tasks; where links lead; rules and underlines. Emphasis stays in the text. A line with HTML is told as a problem,
-and stays.
+Kept as they are: code, indented, fenced or within a paragraph; front matter; the marks of headings, lists, quotes,
+tables and tasks; where links lead, and what names that; character references; rules and underlines. Emphasis stays in
+the text. A line with HTML is told as a problem, and stays.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from tasks.documents.document import Passage, Range, Rest, Translated, count_lines, join_bytes
+from tasks.documents.markdown_blocks import FOOTNOTE, LABEL, LIST_MARK, TAG, TITLE, Blocks
 from tasks.documents.plain_text import write_in_place
 from tasks.documents.text_lines import check_encoding, decode_line, read_line, read_lines
 
 MARKS = re.compile(
-    r"\s*(?:>\s?)*\s*(?:(?:[-*+]|\d{1,9}[.)])\s+(?:\[[ xX]\]\s+)?)*(?P<heading>#{1,6}(?:\s+|$))?(?:\[\^[^\]]+\]:\s+)?"
+    rf"(?:\s*(?:>|{LIST_MARK}(?=\s)))*\s*(?:\[[ xX]\]\s+)?(?P<heading>#{{1,6}}(?:\s+|$))?(?:{FOOTNOTE}\s+)?"
 )
 HEADING_END = re.compile(r"\s+#+\s*$")
-LIST_ITEM = re.compile(r"\s*(?:>\s?)*\s*(?:[-*+]|\d{1,9}[.)])\s")
-FENCE = re.compile(r"[\s>]*(?:(?:[-*+]|\d{1,9}[.)])\s+)*(?P<fence>`{3,}(?=[^`]*$)|~{3,})")
-CODE = re.compile(r" {4}| {0,3}\t")
-NO_WORDS = re.compile(  # a rule or underline, the second line of a table, where a link leads
-    r"[\s>]*(?:([-*_=])(?:\s*\1)*\s*|\|?[\s:|-]*-[\s:|-]*|\[(?!\^)[^\]]+\]:\s.*)$"
-)
-HTML = re.compile(r"</?[A-Za-z][\w-]*(?:\s[^>]*|/)?>|<[!?]|<[A-Za-z][\w-]*\s[^>]*$")
+NESTED = r"\[(?:[^\[\]\\]|\\.)*\](?:\([^()]*\))?"  # brackets within the text of a link
+LINK_TEXT = rf"(?:[^\[\]\\]|\\.|{NESTED})*"
+PLACE = r"<[^<>\n]*>|[^\s()<>]*(?:\([^\s()]*\)[^\s()<>]*)*"
 INLINE = re.compile(
-    r"(?P<code>(?<!`)(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`))"
-    r"|(?P<place><(?:[A-Za-z][A-Za-z0-9+.-]*:|[\w.+-]+@)[^\s<>]*>|https?://[^\s)>\]]+|\[\^[^\]]+\]|\\$|(?<!\\)\|)"
-    r"|(?P<open>!?\[)(?P<text>[^\[\]]*)(?P<shut>\]\((?:[^()]|\([^()]*\))*\)|\]\[[^\]]*\])"
+    r"(?P<words>\\[!-/:-@\[-`{-~])"
+    r"|(?<!`)(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`)"
+    r"|<(?:[A-Za-z][A-Za-z0-9+.-]*:|[\w.+-]+@)[^\s<>]*>|https?://[^\s)>\]]+|\[\^[^\]]+\]|\\$|\||&(?:#\w+|\w+);"
+    rf"|(?P<html>{TAG}|<!--.*?-->|<\?.*?\?>|<![A-Z].*?>|<!\[CDATA\[.*?\]\]>)"
+    r"|!?\[[^\[\]]*\]\[\]|!?\[(?P<label>(?:[^\[\]\\]|\\.)+)\](?![\[(])"
+    rf"|!?\[(?={LINK_TEXT}\][(\[])|\](?:\(\s*(?:{PLACE})(?:\s+(?:{TITLE}))?\s*\)|\[[^\[\]]+\])",
+    re.DOTALL | re.MULTILINE,
 )
-FRONT = ("---", "+++")
+HTML = "HTML in Markdown"
+FRONT = {"---": ("---", "..."), "+++": ("+++",)}  # what begins front matter, and what ends it
 
 
-class _Lines:
-    """What a line is by those before it. A state is one of nothing where a line without indent follows a blank one."""
+class _Line(NamedTuple):
+    """line: its bytes. text: what may be prose. before, after: the bytes around it."""
 
-    def __init__(self) -> None:
-        self.first, self.blank, self.listed, self.code = True, True, False, False
-        self.until = ""  # what ends a block that is kept: a fence, front matter, or HTML
-        self.html = ""
-
-    def kept(self, line: str) -> bool:
-        """Whether nothing of the line is translated."""
-        blank, stripped, first = not line.strip(), line.strip(), self.first
-        self.first = False
-        if self.until:
-            if stripped.lstrip("> ").rstrip() == self.until or self._closes(stripped.lstrip("> ")):
-                self.until = ""
-            return True
-        if self.html:
-            if (self.html == "-->" and "-->" in line) or (self.html == "blank" and blank):
-                self.html = ""
-            self.blank = blank
-            return blank
-        if first and stripped in FRONT:
-            self.until = stripped
-            return True
-        if fence := FENCE.match(line):
-            self.until, self.blank, self.code = fence["fence"], False, False
-            return True
-        self._follow(line, blank=blank)
-        return blank or self.code or bool(NO_WORDS.match(line))
-
-    def _closes(self, line: str) -> bool:
-        """Whether it ends a fence: as many marks or more, and nothing else."""
-        return self.until[0] in "`~" and line.startswith(self.until) and not line.strip(self.until[0])
-
-    def _follow(self, line: str, *, blank: bool) -> None:
-        indented = bool(CODE.match(line))
-        if not blank:
-            self.code = indented and not self.listed and (self.blank or self.code)
-            if LIST_ITEM.match(line) and not self.code:
-                self.listed = True
-            elif self.blank and not line[:1].isspace():
-                self.listed = False
-        self.blank = blank
-
-    def has_html(self, line: str) -> bool:
-        """Of a line that is not kept, or of a block of HTML. Code in ticks is none."""
-        if self.html:
-            return True
-        found = HTML.search(re.sub(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)", "", line))
-        if found and found.start() == len(line) - len(line.lstrip()):
-            comment = line.lstrip().startswith("<!--")
-            self.html = ("" if "-->" in line else "-->") if comment else "blank"
-        elif found and "<!--" in line and "-->" not in line:
-            self.html = "-->"
-        return bool(found)
-
-    @property
-    def may_cut(self) -> bool:
-        return self.blank and not self.until and not self.html and not self.first
+    number: int
+    line: bytes
+    text: str
+    before: bytes
+    after: bytes
+    problem: str
 
 
 @dataclass(frozen=True)
@@ -101,40 +53,33 @@ class Markdown:
 
     def cut(self, file: BinaryIO, most: int) -> Iterator[Range]:
         """Before a line without indent after a blank one, where nothing is open."""
-        check_encoding(file)
-        state, begin, at, first, number = _Lines(), 0, 0, 1, 1
+        blocks, begin, at, first, number = Blocks(_front_matter(file)), 0, 0, 1, 1
         while line := read_line(file):
-            if at - begin >= most and state.may_cut and line.strip() and not line[:1].isspace():
+            if at - begin >= most and blocks.may_cut and line.strip() and not line[:1].isspace():
                 yield Range(begin, at, first)
-                begin, first, state = at, number, _Lines()
-                state.first = False
-            text = decode_line(line, number)[1]
-            _ = state.kept(text) or state.has_html(text)
+                begin, first, blocks = at, number, Blocks()
+            blocks.read(decode_line(line, number)[1])
             at, number = at + len(line), number + 1
         yield Range(begin, at, first)
 
     def read(self, file: BinaryIO, where: Range) -> Iterator[Passage | Rest]:
-        state, kept, count = _Lines(), b"", 0
-        state.first = where.begin == 0
+        blocks, labels = Blocks(_front_matter(file) if where.begin == 0 else 0), _labels(file)
+        kept, count, paragraph = b"", 0, list[_Line]()
         for number, line in read_lines(file, where):
             count += 1
             mark, text, end, problem = decode_line(line, number)
-            if state.kept(text):
+            kind = blocks.read(text)
+            if kind != "follow" and paragraph:
+                kept = yield from _passages(kept, paragraph, labels)
+                paragraph = []
+            if kind == "kept":
                 kept += line
-                continue
-            html = state.has_html(text)
-            if problem or html:
-                yield Passage(kept, text, number, problem or "HTML in Markdown")
+            elif kind == "html":
+                yield Passage(kept, text, number, problem or HTML)
                 kept = line
-                continue
-            kept += mark
-            for words, piece in _pieces(text):
-                if words:
-                    yield Passage(kept, piece, number)
-                    kept = b""
-                else:
-                    kept += piece.encode()
-            kept += end
+            else:
+                paragraph.append(_prose(number, line, (mark, text, end, problem)))
+        kept = yield from _passages(kept, paragraph, labels)
         yield Rest(kept, count)
 
     def write(self, passages: Sequence[Passage], texts: Sequence[Translated], rest: Rest) -> bytes:
@@ -147,24 +92,79 @@ class Markdown:
         join_bytes(ranges, place)
 
 
-def _pieces(line: str) -> Iterator[tuple[bool, str]]:
-    """The line in pieces, each with whether it is words."""
-    marks = MARKS.match(line)
-    begin, end = marks.end() if marks else 0, len(line)
-    if marks and marks["heading"] and (closing := HEADING_END.search(line, begin)):
-        end = closing.start()
-    yield False, line[:begin]
-    at = begin
-    for found in INLINE.finditer(line, begin, end):
-        yield _words(line[at : found.start()])
-        if found["open"]:
-            yield from ((False, found["open"]), _words(found["text"]), (False, found["shut"]))
-        else:
-            yield False, found[0]
+def _front_matter(file: BinaryIO) -> int:
+    """How many lines it has: none where a blank line comes first, or where nothing ends it; leaves the file at its
+    begin.
+    """
+    check_encoding(file)
+    ends, count = FRONT.get(decode_line(read_line(file), 1)[1].rstrip(), ()), 1
+    while ends and (line := read_line(file)) and (count > 1 or line.strip()):
+        count += 1
+        if line.rstrip().decode(errors="replace") in ends:
+            break
+    else:
+        count = 0
+    file.seek(0)
+    return count
+
+
+def _labels(file: BinaryIO) -> set[str]:
+    """What the links of a document may be called that say elsewhere where they lead."""
+    file.seek(0)
+    found = set[str]()
+    while line := read_line(file):
+        if b"]:" in line and (label := LABEL.match(decode_line(line.lstrip(b" >"), 0)[1])):
+            found.add(_plain(label["label"]))
+    return found
+
+
+def _plain(label: str) -> str:
+    return " ".join(label.casefold().split())
+
+
+def _prose(number: int, line: bytes, decoded: tuple[bytes, str, bytes, str]) -> _Line:
+    """decoded: as `decode_line` has it."""
+    mark, text, end, problem = decoded
+    marks = MARKS.match(text)
+    begin, close = marks.end() if marks else 0, len(text)
+    if marks and marks["heading"] and (closing := HEADING_END.search(text, begin)):
+        close = closing.start()
+    return _Line(number, line, text[begin:close], mark + text[:begin].encode(), text[close:].encode() + end, problem)
+
+
+def _passages(kept: bytes, paragraph: list[_Line], labels: set[str]) -> Generator[Passage, None, bytes]:
+    """Those of a paragraph, of which code and links may go from line to line. Returns what is kept after them."""
+    same, html = _spans("\n".join(line.text for line in paragraph), labels)
+    begin = 0
+    for line in paragraph:
+        end = begin + len(line.text)
+        if line.problem or any(low < end and begin < high for low, high in html):
+            text = line.line.decode(errors="backslashreplace").rstrip("\r\n")
+            yield Passage(kept, text, line.number, line.problem or HTML)
+            kept, begin = line.line, end + 1
+            continue
+        kept, at = kept + line.before, 0
+        for low, high in [*same, (end, end)]:
+            low, high = (min(max(bound - begin, 0), len(line.text)) for bound in (low, high))
+            words, place, at = line.text[at:low], line.text[low:high], high
+            if any(c.isalnum() for c in words):
+                yield Passage(kept, words, line.number)
+                kept = place.encode()
+            else:
+                kept += (words + place).encode()
+        kept, begin = kept + line.after, end + 1
+    return kept
+
+
+def _spans(text: str, labels: set[str]) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Where in a paragraph something is kept, and where HTML is."""
+    kept, html, at = list[tuple[int, int]](), list[tuple[int, int]](), 0
+    while found := INLINE.search(text, at):
         at = found.end()
-    yield _words(line[at:end])
-    yield False, line[end:]
-
-
-def _words(text: str) -> tuple[bool, str]:
-    return any(c.isalnum() for c in text), text
+        if found["html"]:
+            html.append(found.span())
+        elif found["label"] and _plain(found["label"]) not in labels:
+            at = found.start("label")
+        elif not found["words"]:
+            kept.append(found.span())
+    return kept, html
