@@ -92,7 +92,8 @@ def _rows(table: pq.ParquetFile, where: Range) -> pa.Table:
         begin += size
     some, at = list[pa.RecordBatch](), skipped
     try:
-        for batch in table.iter_batches(ROWS, row_groups=chosen):
+        # Of a group alone: Arrow cannot read lists of dictionaries, and the like, from several at once.
+        for batch in (one for group in chosen for one in table.iter_batches(ROWS, row_groups=[group])):
             if at >= end:
                 break
             low, high = max(where.begin - at, 0), min(end - at, batch.num_rows)

@@ -141,6 +141,19 @@ def test_parquet(kind, texts, most):
     assert made["translation"].to_pylist() == texts
 
 
+@pytest.mark.parametrize("most", [0, 1, 40])
+def test_parquet_keeps_every_other_column(most):
+    lists = pa.array([["a"], None, [], ["b", "a"], [None]], pa.list_(pa.dictionary(pa.int8(), pa.string())))
+    deep = pa.array([{"x": [1, None], "y": {"z": b"\xff"}}, None, None, {"x": [], "y": None}, None])
+    table = pa.table({"text": ["One.", None, "", "two", "é\nf"], "lists": lists, "deep": deep, "none": pa.nulls(5)})
+    out = io.BytesIO()
+    pq.write_table(table, out, row_group_size=2)
+    with tempfile.TemporaryDirectory() as folder:
+        made = pq.read_table(io.BytesIO(translate("a.parquet", out.getvalue(), str, Path(folder), most)))
+    assert made.drop_columns("translation").to_pylist() == table.to_pylist()
+    assert made["translation"].to_pylist() == table["text"].to_pylist()
+
+
 def tmx(rows, charset="utf-8", language="en"):
     units = "".join(f"<tu><tuv xml:lang='en'><seg>{row}</seg></tuv></tu>\n  " for row in rows)
     head = f'<?xml version="1.0" encoding="{charset}"?>\n<!DOCTYPE tmx SYSTEM "tmx14.dtd">\n<tmx xmlns:x="y">'
