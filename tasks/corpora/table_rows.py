@@ -78,19 +78,24 @@ def _comma_records(source: CorpusFiles, name: str) -> Iterator[Record | Fault]:
 
 
 def _tab_records(source: CorpusFiles, name: str) -> Iterator[Record]:
-    """Quotes are text, as in Common Voice, but for a whole field that a CSV writer quoted."""
+    """Quotes are text, as in Common Voice, but for a whole field that a CSV writer quoted: of a table with all names of
+    its columns in quotes every such field.
+    """
+    every: bool | None = None
     for number, line in enumerate(source.lines(name), start=1):
         if line.strip():
             fields = line.split("\t")
-            yield number, [unquote(field) for field in fields] if '"' in line else fields
+            if every is None:
+                every = all(len(field) > 1 and field[0] == field[-1] == '"' for field in fields)
+            yield number, [unquote(field, bare=every) for field in fields] if '"' in line else fields
 
 
-def unquote(field: str) -> str:
+def unquote(field: str, *, bare: bool = False) -> str:
     """The field as it was before a CSV writer quoted it: only a whole field in quotes whose inner quotes are all
-    doubled was. Any other quote, closed or not, is text.
+    doubled was, and with `bare` one that has none inside. Any other quote, closed or not, is text.
     """
     inner = field[1:-1]
-    if len(field) < 2 or field[0] != '"' or field[-1] != '"' or '""' not in inner:
+    if len(field) < 2 or field[0] != '"' or field[-1] != '"' or not (bare or '""' in inner):
         return field
     return field if '"' in inner.replace('""', "") else inner.replace('""', '"')
 

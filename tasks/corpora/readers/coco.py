@@ -8,6 +8,7 @@ that names the same split, else one that names none.
 
 import json
 import posixpath
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -49,11 +50,13 @@ def find_annotations(source: CorpusFiles) -> dict[str, str]:
 
 def _read(source: CorpusFiles, name: str, split: str, files: dict[str, str]) -> Iterator[PhotoRow | Reject]:
     told = _parsed(source, name)
-    photos, captions = dict[Any, str](), dict[Any, list[str]]()
+    photos, captions, doubled = dict[Any, str](), dict[Any, list[str]](), _doubled_ids(told["images"])
     for number, image in enumerate(told["images"]):
         place = f"{name}#images/{number}"
         if not _has(image, "id", int | str) or not _has(image, "file_name", str) or "\0" in image["file_name"]:
             yield Reject(split, place, "read", "malformed row", json.dumps(image)[:80])
+        elif image["id"] in doubled:
+            yield Reject(split, place, "read", "malformed row", f"id {image['id']} is of several photos")
         elif image["id"] in photos:
             yield Reject(split, place, "read", "malformed row", f"id {image['id']} is there twice")
         else:
@@ -63,7 +66,8 @@ def _read(source: CorpusFiles, name: str, split: str, files: dict[str, str]) -> 
         if not _has(annotation, "image_id", int | str) or not _has(annotation, "caption", str):
             yield Reject(split, place, "caption", "malformed row", json.dumps(annotation)[:80])
         elif annotation["image_id"] not in photos:
-            detail = f"no image has the id {annotation['image_id']}"
+            count = "several images have" if annotation["image_id"] in doubled else "no image has"
+            detail = f"{count} the id {annotation['image_id']}"
             yield Reject(split, place, "caption", "caption without a photo", detail)
         else:
             captions.setdefault(annotation["image_id"], []).append(annotation["caption"])
@@ -72,6 +76,15 @@ def _read(source: CorpusFiles, name: str, split: str, files: dict[str, str]) -> 
     for number, file_name in photos.items():
         place = posixpath.normpath(posixpath.join(folder, file_name))
         yield PhotoRow(split, source.find(place) or place, tuple(captions.get(number, ())), split_from=said)
+
+
+def _doubled_ids(images: list[Any]) -> set[Any]:
+    """Those of more than one photo: nobody knows which of them a caption is of."""
+    names = defaultdict[Any, set[str]](set)
+    for image in images:
+        if _has(image, "id", int | str) and _has(image, "file_name", str):
+            names[image["id"]].add(image["file_name"])
+    return {number for number, those in names.items() if len(those) > 1}
 
 
 def _has(row: Any, key: str, kind: Any) -> bool:

@@ -1,7 +1,7 @@
 """Flickr8k and Flickr30k as they are distributed: a file of captions, lists of each split's photos, and the photos.
 
     Flickr8k.token.txt, results_20130124.token    NAME.jpg#0<TAB>caption
-    results.csv, captions.txt                     NAME.jpg| 0| caption, or NAME.jpg,caption under a header
+    results.csv, captions.txt                     NAME.jpg| 0| caption, or NAME.jpg[,0],caption under a header
     Flickr_8k.trainImages.txt, dev, test          a photo's name a line
 
 The photos may be in any folder. Without lists, or with ingest.own_splits, tasks/ingest/split_photos.py divides the
@@ -21,9 +21,11 @@ from tasks.corpora.split_names import order, resolve_splits, split_in_path
 from tasks.corpora.utterance import Reject
 
 TABLES = (".txt", ".token", ".csv")
-TOKEN = re.compile(r"([^\t#]+\.\w+)#\d+\t(.*)", re.DOTALL)
-BARS = re.compile(r"([^|]+\.\w+)\|\s*\d+\s*\|(.*)", re.DOTALL)
+TOKEN = re.compile(r"([^\t#]+\.\w+)\s*#\d+\s*\t(.*)", re.DOTALL)
+BARS = re.compile(r"([^|]+\.\w+)\s*\|\s*\d+\s*\|(.*)", re.DOTALL)
 COMMAS = re.compile(r"([^,\t|]+\.\w+),(.*)", re.DOTALL)
+NUMBERED = re.compile(r"[^,]*,[^,]*number[^,]*,[^,]*", re.IGNORECASE)  # a header
+NUMBER = re.compile(r"\A\s*\d+\s*,")
 NAME = re.compile(r"[^\t,|#]+\.(?:jpe?g|png|gif|webp|bmp|tiff?)", re.IGNORECASE)
 FIRST_LINES = 3  # of a file, that say what it is
 
@@ -66,17 +68,19 @@ def find_flickr(source: CorpusFiles) -> tuple[str, dict[str, str]]:
 
 def _read_captions(source: CorpusFiles, name: str) -> tuple[dict[str, tuple[str, ...]], list[tuple[str, str]]]:
     """The captions of each photo, and lines that have none, with their places."""
-    found, faults = dict[str, list[str]](), list[tuple[str, str]]()
+    found, faults, numbered = dict[str, list[str]](), list[tuple[str, str]](), False
     for number, line in enumerate(source.lines(name), start=1):
         if not line.strip():
             continue
         matched = TOKEN.fullmatch(line) or BARS.fullmatch(line) or COMMAS.fullmatch(line)
         if matched:
-            caption = matched[2].strip()
+            caption = (NUMBER.sub("", matched[2], count=1) if numbered else matched[2]).strip()
             if caption.startswith('"') and matched.re is COMMAS:
                 caption = next(csv.reader([caption]))[0]
             found.setdefault(matched[1].strip(), []).append(caption)
-        elif number > 1:  # the first may be a header
+        elif number == 1:  # which may be a header
+            numbered = bool(NUMBERED.fullmatch(line))
+        else:
             faults.append((f"{name}:{number}", line[:80]))
     return {photo: tuple(those) for photo, those in found.items()}, faults
 

@@ -1,5 +1,6 @@
 """Sentence pairs from every kind of file; what is wrong with a pair is a reject, with a file one line."""
 
+import csv
 import gzip
 import json
 import tarfile
@@ -88,6 +89,17 @@ def test_delimited_tables(tmp_path, header, suffix, mark):
     found = read(tmp_path / f"pairs.{suffix}")
     assert sides(found) == [*PAIRS[1:], PAIRS[0]]
     assert [row.split for row in found] == ["dev", "dev", "train"]
+
+
+@pytest.mark.parametrize("quoted", [True, False])
+def test_quotes_of_a_tsv(quoted, tmp_path):
+    """Where the columns' names are in quotes, whoever wrote the table put every text in quotes; else they are said."""
+    told = [('"It rains."', "Es regnet."), ('He said "no".', '"Ja."'), ('"', "Quote")]
+    with (tmp_path / "pairs.tsv").open("w", newline="") as file:
+        how = csv.QUOTE_ALL if quoted else csv.QUOTE_NONE
+        writer = csv.writer(file, "excel-tab", quoting=how, quotechar='"' if quoted else None, lineterminator="\n")
+        writer.writerows([("en", "de"), *told])
+    assert sides(read(tmp_path / "pairs.tsv")) == told
 
 
 @pytest.mark.parametrize("made", [

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from PIL import Image
-from small_photos import captions_of, write_coco, write_photos
+from small_photos import captions_of, change_json, write_coco, write_photos
 
 from infra.artifact_store import open_draft
 from infra.errors import UserError
@@ -89,6 +89,20 @@ def test_coco_beside_boxes_and_with_splits_of_our_own(tmp_path):
         read(coco, root / "train2017")
 
 
+def test_coco_with_an_id_of_two_photos(tmp_path):
+    """Whose captions are they? Neither photo gets those of the other."""
+    root = write_coco(tmp_path / "coco", range(3), range(3, 5))
+    name = "annotations/captions_train2017.json"
+    change_json(root / name, lambda told: told["images"][2].update(id=0))
+    rows = read(coco, root)
+    assert [photo for photo, (split, _) in said(rows).items() if split == "train"] == ["train2017/photo_1.jpg"]
+    assert said(rows)["train2017/photo_1.jpg"][1] == tuple(captions_of(1))
+    assert reasons(rows) == [
+        *((f"{name}#images/{n}", "malformed row") for n in (0, 2)),
+        *((f"{name}#annotations/{n}", "caption without a photo") for n in (0, 1, 4, 5)),
+    ]
+
+
 TABLE = [("photo_0.jpg", "A dog, running", "train"), ("photo_1.jpg", "two", "val"), ("photo_0.jpg", "a dog", "train")]
 
 
@@ -150,11 +164,21 @@ def test_flickr8k_with_its_lists(tmp_path):
     assert {split for split, _ in said(read(flickr, tmp_path, own_splits=True)).values()} == {""}
 
 
-@pytest.mark.parametrize("form", ["{name}#{i}\t{caption}", "{name}| {i}| {caption}", '{name},"{caption}"'])
+FORMS = {
+    "{name}#{i}\t{caption}": "image,caption",
+    "{name} #{i} \t {caption}\r": "image,caption",
+    "{name}| {i}| {caption}": "image_name| comment_number| comment",
+    "{name} | {i} | {caption}": "image_name| comment_number| comment",
+    '{name},"{caption}"': "image,caption",
+    '{name},{i}, "{caption}"': "image_name,comment_number,comment",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_other_forms_of_the_captions_of_flickr(form, tmp_path):
     write_photos(tmp_path / "Images", range(3))
     lines = [form.format(name=f"photo_{n}.jpg", i=i, caption=c) for n in range(3) for i, c in enumerate(captions_of(n))]
-    (tmp_path / "captions.txt").write_text("\n".join(["image,caption", *lines, "a line that is none"]) + "\n")
+    (tmp_path / "captions.txt").write_text("\n".join([FORMS[form], *lines, "a line that is none"]) + "\n")
     rows = read(flickr, tmp_path)
     assert said(rows) == {f"Images/photo_{n}.jpg": ("", tuple(captions_of(n))) for n in range(3)}
     assert reasons(rows) == [("captions.txt:8", "malformed row")]

@@ -121,7 +121,7 @@ def test_what_cannot_be_used_is_in_the_quarantine(coco, photographed):
 
     def change(told):
         told["images"] += [{"id": n, "file_name": f"photo_{n}.jpg"} for n in range(20, 60)]
-        told["images"] += [{"file_name": "no_id.jpg"}, {"id": 7, "file_name": "again.jpg"}]
+        told["images"] += [{"file_name": "no_id.jpg"}, {"id": 7, "file_name": "photo_7.jpg"}]
         long, empty = " ".join(["word"] * 500), " . "
         told["annotations"] += [{"image_id": n, "caption": f"one of {n}"} for n in range(21, 60)]
         told["annotations"] += [{"image_id": 30, "caption": c} for c in (long, empty, "caf\ufffd")]
