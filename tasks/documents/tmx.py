@@ -109,11 +109,23 @@ class _Builder:
         self.language, self.unit, self.variant = "", Unit(-1), ""
         self.text: list[str] | None = None
         self.skipped = self.held = 0
+        self.space = ""  # the namespace of names without a prefix
 
     def at(self) -> int:
         return self.parser.CurrentByteIndex + self.shift
 
+    def start_ns(self, prefix: str, space: str) -> None:
+        self.space = self.space if prefix else space
+
+    def _name(self, tag: str) -> str:
+        """Without its namespace. Raises UserError where it has a prefix, which what is written would lack."""
+        space, _, name = tag.rpartition("}")
+        if name == "tu" and space.removeprefix("{") not in {"", self.space}:
+            raise UserError("its units have names with a prefix, as in <x:tu>; write them without one")
+        return name
+
     def start(self, tag: str, attributes: dict[str, str]) -> None:
+        tag = self._name(tag)
         if tag == "header":
             language = attributes.get("srclang", "")
             self.language = "" if language.lower() == "*all*" else language
@@ -135,6 +147,7 @@ class _Builder:
                 raise UserError(f"a unit of more than {LONGEST_LINE >> 20} MB, which is no text")
 
     def end(self, tag: str) -> None:
+        tag = self._name(tag)
         if tag == "seg" and self.text is not None:
             self.unit.segments.append((self.variant, "".join(self.text)))
             self.text = None

@@ -12,6 +12,7 @@ from documents.translated import passages, translate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from infra.errors import UserError
 from tasks.documents.document import DocumentConfig
 from tasks.documents.formats import document_format
 from tasks.steps.parquet_io import from_parquet
@@ -179,6 +180,16 @@ def test_tmx(rows, charset, most):
         told = one.text.upper().replace("&", "&amp;")
         text = text.replace(f'<tuv xml:lang="de"><seg>{told}</seg></tuv>', "", 1)
     assert text == before.decode(charset)
+
+
+@pytest.mark.parametrize("most", [0, 1])
+def test_tmx_of_a_namespace(most, tmp_path):
+    before = tmx(["One.", "Two."]).replace(b"<tmx xmlns", b"<tmx xmlns='http://www.lisa.org/tmx14' xmlns")
+    after = translate("a.tmx", before, str.upper, tmp_path, most, target_language="de")
+    assert after.count(b'<tuv xml:lang="de">') == 2
+    prefixed = b"<x:tmx xmlns:x='y'><x:header srclang='en'/><x:body><x:tu/></x:body></x:tmx>"
+    with pytest.raises(UserError, match="prefix"):
+        translate("a.tmx", prefixed, str.upper, tmp_path, most, target_language="de")
 
 
 def plain(segment):
