@@ -6,7 +6,8 @@ the text. A line with HTML is told as a problem, and stays.
 """
 
 import re
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -19,7 +20,7 @@ from tasks.documents.text_lines import check_encoding, decode_line, read_line, r
 MARKS = re.compile(
     rf"(?:\s*(?:>|{LIST_MARK}(?=\s)))*\s*(?:\[[ xX]\]\s+)?(?P<heading>#{{1,6}}(?:\s+|$))?(?:{FOOTNOTE}\s+)?"
 )
-HEADING_END = re.compile(r"\s+#+\s*$")
+HEADING_END = re.compile(r"(?<!\s)\s+#+\s*$")
 NESTED = r"\[(?:[^\[\]\\]|\\.)*\](?:\([^()]*\))?"  # brackets within the text of a link
 LINK_TEXT = rf"(?:[^\[\]\\]|\\.|{NESTED})*"
 PLACE = r"<[^<>\n]*>|[^\s()<>]*(?:\([^\s()]*\)[^\s()<>]*)*"
@@ -27,12 +28,13 @@ INLINE = re.compile(
     r"(?P<words>\\[!-/:-@\[-`{-~])"
     r"|(?<!`)(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`)"
     r"|<(?:[A-Za-z][A-Za-z0-9+.-]*:|[\w.+-]+@)[^\s<>]*>|https?://[^\s)>\]]+|\[\^[^\]]+\]|\\$|\||&(?:#\w+|\w+);"
-    rf"|(?P<html>{TAG}|<!--.*?-->|<\?.*?\?>|<![A-Z].*?>|<!\[CDATA\[.*?\]\]>)"
+    rf"|(?P<html>{TAG}|<!--.*?(?:-->|\Z)|<\?.*?(?:\?>|\Z)|<![A-Z].*?(?:>|\Z)|<!\[CDATA\[.*?(?:\]\]>|\Z))"
     r"|!?\[[^\[\]]*\]\[\]|!?\[(?P<label>(?:[^\[\]\\]|\\.)+)\](?![\[(])"
     rf"|!?\[(?={LINK_TEXT}\][(\[])|\](?:\(\s*(?:{PLACE})(?:\s+(?:{TITLE}))?\s*\)|\[[^\[\]]+\])",
     re.DOTALL | re.MULTILINE,
 )
 HTML = "HTML in Markdown"
+Span = tuple[int, int]
 FRONT = {"---": ("---", "..."), "+++": ("+++",)}  # what begins front matter, and what ends it
 
 
@@ -64,23 +66,22 @@ class Markdown:
 
     def read(self, file: BinaryIO, where: Range) -> Iterator[Passage | Rest]:
         blocks, labels = Blocks(_front_matter(file) if where.begin == 0 else 0), _labels(file)
-        kept, count, paragraph = b"", 0, list[_Line]()
+        kept, count, paragraph = bytearray(), 0, list[_Line]()
         for number, line in read_lines(file, where):
             count += 1
             mark, text, end, problem = decode_line(line, number)
             kind = blocks.read(text)
             if kind != "follow" and paragraph:
-                kept = yield from _passages(kept, paragraph, labels)
+                yield from _passages(kept, paragraph, labels)
                 paragraph = []
-            if kind == "kept":
+            if kind == "html":
+                yield Passage(_taken(kept), text, number, problem or HTML)
+            if kind in {"kept", "html"}:
                 kept += line
-            elif kind == "html":
-                yield Passage(kept, text, number, problem or HTML)
-                kept = line
             else:
                 paragraph.append(_prose(number, line, (mark, text, end, problem)))
-        kept = yield from _passages(kept, paragraph, labels)
-        yield Rest(kept, count)
+        yield from _passages(kept, paragraph, labels)
+        yield Rest(bytes(kept), count)
 
     def write(self, passages: Sequence[Passage], texts: Sequence[Translated], rest: Rest) -> bytes:
         return write_in_place(passages, texts, rest)
@@ -132,33 +133,50 @@ def _prose(number: int, line: bytes, decoded: tuple[bytes, str, bytes, str]) -> 
     return _Line(number, line, text[begin:close], mark + text[:begin].encode(), text[close:].encode() + end, problem)
 
 
-def _passages(kept: bytes, paragraph: list[_Line], labels: set[str]) -> Generator[Passage, None, bytes]:
-    """Those of a paragraph, of which code and links may go from line to line. Returns what is kept after them."""
+def _passages(kept: bytearray, paragraph: list[_Line], labels: set[str]) -> Iterator[Passage]:
+    """Those of a paragraph, of which code and links may go from line to line. kept: the bytes before it, and when it
+    has been read, those after its last passage.
+    """
     same, html = _spans("\n".join(line.text for line in paragraph), labels)
     begin = 0
     for line in paragraph:
         end = begin + len(line.text)
-        if line.problem or any(low < end and begin < high for low, high in html):
+        mine, tagged = (_within(spans, begin, end) for spans in (same, html))
+        if line.problem or tagged:
             text = line.line.decode(errors="backslashreplace").rstrip("\r\n")
-            yield Passage(kept, text, line.number, line.problem or HTML)
-            kept, begin = line.line, end + 1
-            continue
-        kept, at = kept + line.before, 0
-        for low, high in [*same, (end, end)]:
-            low, high = (min(max(bound - begin, 0), len(line.text)) for bound in (low, high))
-            words, place, at = line.text[at:low], line.text[low:high], high
-            if any(c.isalnum() for c in words):
-                yield Passage(kept, words, line.number)
-                kept = place.encode()
-            else:
-                kept += (words + place).encode()
-        kept, begin = kept + line.after, end + 1
-    return kept
+            yield Passage(_taken(kept), text, line.number, line.problem or HTML)
+            kept += line.line
+        else:
+            kept += line.before
+            at = 0
+            for low, high in [*mine, (len(line.text), len(line.text))]:
+                words = line.text[at:low]
+                if any(c.isalnum() for c in words):
+                    yield Passage(_taken(kept), words, line.number)
+                    words = ""
+                kept += (words + line.text[low:high]).encode()
+                at = high
+            kept += line.after
+        begin = end + 1
 
 
-def _spans(text: str, labels: set[str]) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+def _taken(kept: bytearray) -> bytes:
+    """What was kept so far, which is no more."""
+    found = bytes(kept)
+    kept.clear()
+    return found
+
+
+def _within(spans: list[Span], begin: int, end: int) -> list[Span]:
+    """What of these, which follow one another, is in a line, from the line's begin on."""
+    first = bisect_right(spans, begin, key=lambda span: span[1])
+    last = bisect_left(spans, end, key=lambda span: span[0])
+    return [(max(low, begin) - begin, min(high, end) - begin) for low, high in spans[first:last]]
+
+
+def _spans(text: str, labels: set[str]) -> tuple[list[Span], list[Span]]:
     """Where in a paragraph something is kept, and where HTML is."""
-    kept, html, at = list[tuple[int, int]](), list[tuple[int, int]](), 0
+    kept, html, at = list[Span](), list[Span](), 0
     while found := INLINE.search(text, at):
         at = found.end()
         if found["html"]:

@@ -16,9 +16,10 @@ QUOTE = re.compile(r" {0,3}> ?")
 ITEM = re.compile(rf" {{0,3}}(?P<mark>{LIST_MARK})(?P<gap> +|$)")
 NOTE = re.compile(rf" {{0,3}}{FOOTNOTE}(?: +|$)")
 NOTE_MARGIN = 4  # columns
+DEEPEST = 20  # blocks in one another: what comes deeper is text
 RULE = re.compile(r" {0,3}([-*_])(?: *\1){2,} *$")
 UNDERLINE = re.compile(r" {0,3}(?:=+|-+) *$")
-TABLE = re.compile(r" *\|?(?: *:?-+:? *\|)* *:?-+:? *\|? *$")  # its second line
+DELIMITER = re.compile(r"\s*:?-+:?\s*")  # a cell of a table's second line
 CELL_END = re.compile(r"(?<!\\)\|")
 HEADING = re.compile(r" {0,3}#{1,6}(?: |$)")
 FENCE = re.compile(r" {0,3}(?P<fence>`{3,}(?=[^`]*$)|~{3,})")
@@ -113,7 +114,7 @@ class Blocks:
 
     def _open(self, line: str, at: int) -> int:
         """Opens what the line opens, and returns the column where its content begins."""
-        while True:
+        while len(self.holders) < DEEPEST:
             text = line[at:]
             item, note = ITEM.match(text), NOTE.match(text)
             if (self.paragraph and not self._begins(text)) or RULE.match(text):
@@ -130,6 +131,7 @@ class Blocks:
                 return at
             self._close(len(self.holders))
             self.holders.append(margin)
+        return at
 
     def _within(self, text: str) -> Kind:
         """Of a fence, or of a block of HTML."""
@@ -152,7 +154,7 @@ class Blocks:
         if HEADING.match(text):
             self.table = False
             return "begin"
-        self.paragraph, self.cells = not self.table, _count_cells(text)
+        self.paragraph, self.cells = not self.table, len(_cells(text))
         return "follow" if goes_on else "begin"
 
     def _is_kept(self, text: str, *, goes_on: bool) -> bool:
@@ -163,7 +165,7 @@ class Blocks:
             self.table = False
         elif fence:
             self.fence, self.table = fence["fence"], False
-        elif goes_on and TABLE.match(text) and "|" in text and _count_cells(text) == self.cells:
+        elif goes_on and _is_delimiter(text) and len(_cells(text)) == self.cells:
             self.table = True
         elif label:
             self.label = "title" if label["place"] else "place"
@@ -174,5 +176,9 @@ class Blocks:
         return True
 
 
-def _count_cells(row: str) -> int:
-    return len(CELL_END.findall(row.strip().removeprefix("|").removesuffix("|"))) + 1
+def _cells(row: str) -> list[str]:
+    return CELL_END.split(row.strip().removeprefix("|").removesuffix("|"))
+
+
+def _is_delimiter(row: str) -> bool:
+    return "|" in row and all(DELIMITER.fullmatch(cell) for cell in _cells(row))
