@@ -19,9 +19,10 @@ demo: .venv/.stamp-demo
 	mkdir -p .scriptorium
 	.venv/bin/python -m flows.train_asr --corpus demo: --recipe deep_speech_2_demo --workers 2
 
-# A file's tests stay in one process, for they share what they train.
+# A file's tests stay in one process, for they share what they train. Files of few tests are the slow ones: by the number
+# of their tests they would come last, and one process would wait for the other.
 test: .venv/.stamp
-	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: .venv/.stamp
 	.venv/bin/ruff check --no-cache .

@@ -30,7 +30,7 @@ from models.layers.decoder.professor_forcing import ProfessorForcing
 from models.layers.decoder.scheduled_sampling import Sampling
 from models.layers.rnn_stack import Recurrent, Stack
 from models.layers.weight_init import WeightInit, initialize_weights
-from models.registry import restore_config
+from models.registry import check_positive, check_rates, check_sizes, restore_config
 
 Reset = Literal["inside", "outside"]
 
@@ -55,10 +55,9 @@ class Config:
 
     def __post_init__(self) -> None:
         restore_config(self)
-        if min(self.embedding_size, self.hidden_size, self.attention_size, self.maxout_size) < 1:
-            raise ValueError("embedding_size, hidden_size, attention_size and maxout_size are at least 1")
-        if not 0 <= self.dropout < 1 or not 0 <= self.label_smoothing < 1 or self.initial_deviation <= 0:
-            raise ValueError("dropout and label_smoothing are in [0, 1), initial_deviation is above 0")
+        check_sizes(self, "embedding_size", "hidden_size", "attention_size", "maxout_size")
+        check_rates(self, "dropout", "label_smoothing")
+        check_positive(self, "initial_deviation")
         self.gru  # noqa: B018  (checks the reset)
 
     @property

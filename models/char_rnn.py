@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from models.families.causal_lm import CausalLM
 from models.interface import Padded, State
 from models.layers.rnn_stack import Recurrent, Stack
-from models.registry import restore_config
+from models.registry import check_rates, check_sizes, restore_config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +33,10 @@ class Config:
 
     def __post_init__(self) -> None:
         restore_config(self)
-        if self.embedding_size < 0 or min(self.readout, default=1) < 1 or not 0 <= self.dropout < 1:
-            raise ValueError("embedding_size is not negative, readout is at least 1, dropout is in [0, 1)")
+        check_sizes(self, "readout")
+        check_rates(self, "dropout")
+        if self.embedding_size < 0:
+            raise ValueError(f"embedding_size is not negative: {self.embedding_size}")
         if self.recurrent.cell == "elman_rtrl" and self.embedding_size:
             raise ValueError("elman_rtrl gives an embedding no gradient: embedding_size=0, which reads one-hot tokens")
         if not self.recurrent.streams:

@@ -27,7 +27,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from models.families.sequence_to_sequence import SequenceToSequence, read_tokens
 from models.interface import Memory, Padded, Step
 from models.layers.decoder.scheduled_sampling import Sampling
-from models.registry import restore_config
+from models.registry import check_rates, check_sizes, restore_config
 
 Layer = tuple[int, int]  # kernel width and outputs
 WMT: tuple[Layer, ...] = (*((3, 512),) * 10, *((3, 768),) * 3, *((1, 2048),) * 2)
@@ -58,10 +58,10 @@ class Config:
         restore_config(self)
         if not all(kernel % 2 for kernel, _ in self.encoder):
             raise ValueError("an encoder's kernels are odd: as many steps on the left as on the right")
-        if self.embedding_size < 1 or self.positions < 2:
-            raise ValueError("embedding_size is at least 1, positions at least 2")
-        if not 0 <= self.dropout < 1 or not 0 <= self.label_smoothing < 1:
-            raise ValueError("dropout and label_smoothing are in [0, 1)")
+        check_sizes(self, "embedding_size")
+        if self.positions < 2:
+            raise ValueError(f"positions is at least 2, not {self.positions}")
+        check_rates(self, "dropout", "label_smoothing")
 
     def build(self, source_size: int, target_size: int) -> "ConvS2S":
         return ConvS2S(self, source_size, target_size)

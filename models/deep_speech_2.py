@@ -33,6 +33,7 @@ from models.interface import Batch, Loss, Padded
 from models.layers.ensemble import mean_of_probabilities
 from models.layers.rnn_stack import CellName, Merge, Norm, Recurrent, Stack
 from models.layers.sequence_norm import SequenceNorm
+from models.registry import check_sizes
 
 CONVOLUTIONS = ("channels", "time_kernels", "time_strides", "frequency_kernels", "frequency_strides")
 EARLIER_OPTIONS = {*CONVOLUTIONS, "cell", "hidden_size", "layers", "merge", "dropout"}
@@ -68,12 +69,9 @@ class Config(Recurrent):
         for name in CONVOLUTIONS:
             if len(getattr(self, name)) != len(self.channels):
                 raise ValueError(f"{name} needs an entry for each of the {len(self.channels)} channels")
-            if any(n < 1 for n in getattr(self, name)):
-                raise ValueError(f"{name} are at least 1, not {getattr(self, name)}")
         if any(k % 2 == 0 for k in self.time_kernels + self.frequency_kernels):
             raise ValueError("time_kernels and frequency_kernels are odd, so that a step has its own center")
-        if self.members < 1:
-            raise ValueError("members are at least 1")
+        check_sizes(self, *CONVOLUTIONS, "members")
 
     def build(self, source_size: int, target_size: int) -> "DeepSpeech2":
         return DeepSpeech2(self, source_size, target_size)

@@ -20,7 +20,7 @@ from models.families.causal_lm import CausalLM
 from models.interface import Batch, Padded, State
 from models.layers.ridge_regression import LinearProbabilities, Moments, moments, ridge
 from models.layers.rnn_layer import Unroll
-from models.registry import restore_config
+from models.registry import check_sizes, restore_config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +36,7 @@ class Config:
 
     def __post_init__(self) -> None:
         restore_config(self)
-        if self.hidden_size < 1:
-            raise ValueError("hidden_size is at least 1")
+        check_sizes(self, "hidden_size")
         if self.ridge < 0 or not 0 < self.floor < 1:
             raise ValueError("ridge is not negative, floor is between 0 and 1")
 

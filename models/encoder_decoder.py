@@ -28,7 +28,7 @@ from models.layers.decoder.professor_forcing import ProfessorForcing
 from models.layers.decoder.scheduled_sampling import Sampling
 from models.layers.rnn_stack import Recurrent, Stack
 from models.layers.weight_init import WeightInit
-from models.registry import restore_config
+from models.registry import check_positive, check_rates, check_sizes, restore_config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +48,9 @@ class Config:
 
     def __post_init__(self) -> None:
         restore_config(self)
-        if min(self.rank, self.hidden_size, self.maxout_size) < 1 or self.initial_deviation <= 0:
-            raise ValueError("rank, hidden_size and maxout_size are at least 1, initial_deviation is above 0")
-        if not 0 <= self.dropout < 1 or not 0 <= self.label_smoothing < 1:
-            raise ValueError("dropout and label_smoothing are in [0, 1)")
+        check_sizes(self, "rank", "hidden_size", "maxout_size")
+        check_positive(self, "initial_deviation")
+        check_rates(self, "dropout", "label_smoothing")
 
     def build(self, source_size: int, target_size: int) -> "EncoderDecoder":
         return EncoderDecoder(self, source_size, target_size)

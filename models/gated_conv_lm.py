@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from models.families.causal_lm import CausalLM
 from models.interface import Padded, State
 from models.layers.gated_convolution import GatedBlock, Layer, ends
+from models.registry import check_rates, check_sizes
 
 Block = tuple[Layer, ...]
 
@@ -45,10 +46,10 @@ class Config:
         object.__setattr__(self, "blocks", blocks)  # JSON brings lists
         if not blocks or not all(blocks):
             raise ValueError("blocks has one block or more, and each block one layer or more")
-        if min(min(layer) for block in blocks for layer in block) < 1 or self.embedding_size < 1:
-            raise ValueError("embedding_size, and kernels and outputs of blocks, are at least 1")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout is in [0, 1), not {self.dropout}")
+        if min(min(layer) for block in blocks for layer in block) < 1:
+            raise ValueError("kernels and outputs of blocks are at least 1")
+        check_sizes(self, "embedding_size")
+        check_rates(self, "dropout")
 
     @property
     def context(self) -> int:

@@ -28,7 +28,7 @@ from models.layers.decoder.professor_forcing import ProfessorForcing
 from models.layers.decoder.scheduled_sampling import Sampling
 from models.layers.rnn_layer import Fused
 from models.layers.rnn_stack import Recurrent, Stack, recurrent_layer
-from models.registry import restore_config
+from models.registry import check_positive, check_rates, check_sizes, restore_config
 
 RESIDUAL = 3  # the first layer, counted from 1, whose input is added to its output
 
@@ -52,12 +52,11 @@ class Config:
 
     def __post_init__(self) -> None:
         restore_config(self)
-        if min(self.embedding_size, self.hidden_size, self.attention_size, self.decoder_layers) < 1:
-            raise ValueError("embedding_size, hidden_size, attention_size and decoder_layers are at least 1")
-        if self.encoder_layers < 2 or self.initial_range <= 0:
-            raise ValueError("encoder_layers is at least 2 (the first has two directions), initial_range above 0")
-        if not 0 <= self.dropout < 1 or not 0 <= self.label_smoothing < 1:
-            raise ValueError("dropout and label_smoothing are in [0, 1)")
+        check_sizes(self, "embedding_size", "hidden_size", "attention_size", "decoder_layers")
+        if self.encoder_layers < 2:
+            raise ValueError(f"encoder_layers is at least 2, not {self.encoder_layers}: the first has two directions")
+        check_rates(self, "dropout", "label_smoothing")
+        check_positive(self, "initial_range")
 
     @property
     def encoder(self) -> Recurrent:

@@ -34,7 +34,7 @@ from models.layers.decoder.professor_forcing import ProfessorForcing
 from models.layers.decoder.scheduled_sampling import Sampling
 from models.layers.rnn_layer import concatenate_steps
 from models.layers.rnn_stack import Recurrent, recurrent_layer
-from models.registry import restore_config
+from models.registry import check_positive, check_rates, check_sizes, restore_config
 from models.search.attention.beam import attention_beam
 
 FRAMES_A_TOKEN = 2  # no search writes more: at 10 ms a frame that is 50 characters a second, twice the fastest speech
@@ -66,14 +66,14 @@ class Config:
 
     def __post_init__(self) -> None:
         restore_config(self)
-        sizes = (self.listener_size, self.embedding_size, self.speller_size, self.speller_layers, self.attention_size)
-        if not self.reductions or min(*sizes, *self.reductions) < 1:
-            raise ValueError("sizes, layers and reductions are at least 1, and there is a reduction for each BLSTM")
-        for name in ("label_smoothing", "dropout", "ctc_weight"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} is in [0, 1), not {getattr(self, name)}")
-        if not 0 <= self.sampling_rate <= 1 or self.initial_range <= 0:
-            raise ValueError("sampling_rate is in [0, 1], initial_range above 0")
+        check_sizes(self, "listener_size", "embedding_size", "speller_size", "speller_layers", "attention_size")
+        check_sizes(self, "reductions")
+        check_rates(self, "label_smoothing", "dropout", "ctc_weight")
+        check_positive(self, "initial_range")
+        if not self.reductions:
+            raise ValueError("there is a reduction for each BLSTM, and so at least one")
+        if not 0 <= self.sampling_rate <= 1:
+            raise ValueError(f"sampling_rate is in [0, 1], not {self.sampling_rate}")
         Attention(self.attention, 1, 2 * self.listener_size, self.attention_size, self.heads)
 
     def build(self, source_size: int, target_size: int) -> "ListenAttendSpell":

@@ -25,7 +25,7 @@ from models.layers.decoder.professor_forcing import ProfessorForcing
 from models.layers.decoder.scheduled_sampling import Sampling
 from models.layers.reverse_padded import permute_rows
 from models.layers.rnn_stack import Recurrent, Stack
-from models.registry import restore_config
+from models.registry import check_positive, check_rates, check_sizes, restore_config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +51,9 @@ class Config:
         restore_config(self)
         if not self.recurrent.streams:
             raise ValueError("a decoder begins where its encoder ended: recurrent is not bidirectional, pyramid 1")
-        if self.embedding_size < 1 or self.initial_range <= 0:
-            raise ValueError("embedding_size is at least 1, initial_range above 0")
-        if not 0 <= self.dropout < 1 or not 0 <= self.label_smoothing < 1:
-            raise ValueError("dropout and label_smoothing are in [0, 1)")
+        check_sizes(self, "embedding_size")
+        check_positive(self, "initial_range")
+        check_rates(self, "dropout", "label_smoothing")
         LuongAttention(self.score, self.reach, self.window, 1, 1)
 
     def build(self, source_size: int, target_size: int) -> "Luong":

@@ -1,4 +1,4 @@
-"""A model by the name of its file and its options, as JSON holds them, and back."""
+"""A model by the name of its file and its options, as JSON holds them, and back; and whether options can be."""
 
 import importlib
 import importlib.util
@@ -41,3 +41,25 @@ def restore_config(config: Any) -> None:
             object.__setattr__(config, field.name, tuple(value))
         elif isinstance(value, dict) and made is not MISSING and is_dataclass(made):
             object.__setattr__(config, field.name, type(made)(**value))
+
+
+def check_sizes(config: Any, *names: str) -> None:
+    """Raises ValueError, by its name, for what is below 1 or has an entry below 1."""
+    for name in names:
+        value = getattr(config, name)
+        if min(value, default=1) < 1 if isinstance(value, tuple) else value < 1:
+            raise ValueError(f"{name} is at least 1, not {value}")
+
+
+def check_rates(config: Any, *names: str) -> None:
+    """Raises ValueError, by its name, for what is not in [0, 1), as rates of dropout and of label smoothing are."""
+    for name in names:
+        if not 0 <= getattr(config, name) < 1:
+            raise ValueError(f"{name} is in [0, 1), not {getattr(config, name)}")
+
+
+def check_positive(config: Any, *names: str) -> None:
+    """Raises ValueError, by its name, for what is not above 0."""
+    for name in names:
+        if not getattr(config, name) > 0:
+            raise ValueError(f"{name} is above 0, not {getattr(config, name)}")

@@ -32,7 +32,7 @@ from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Model, Padd
 from models.layers.rnn_layer import concatenate_steps
 from models.layers.rnn_stack import Recurrent, Stack
 from models.layers.sequence_norm import SequenceNorm
-from models.registry import restore_config
+from models.registry import check_rates, check_sizes, restore_config
 from models.search.transducer.beam import BeamSearch, start_search, transducer_beam
 from models.search.transducer.greedy import GreedySearch
 from models.special_tokens import BLANK
@@ -65,10 +65,10 @@ class Config:
 
     def __post_init__(self) -> None:
         restore_config(self)
-        if min(self.stride, self.time_reduction, self.reduce_after, self.joint_size, self.symbols_per_step) < 1:
-            raise ValueError("stride, time_reduction, reduce_after, joint_size and symbols_per_step are at least 1")
-        if min(self.left_frames, self.embedding_size, self.linear_size) < 0 or not 0 <= self.dropout < 1:
-            raise ValueError("left_frames, embedding_size and linear_size are not negative, dropout is in [0, 1)")
+        check_sizes(self, "stride", "time_reduction", "reduce_after", "joint_size", "symbols_per_step")
+        check_rates(self, "dropout")
+        if min(self.left_frames, self.embedding_size, self.linear_size) < 0:
+            raise ValueError("left_frames, embedding_size and linear_size are not negative")
         if self.time_reduction > 1 and self.encoder.layers <= self.reduce_after:
             raise ValueError(f"time_reduction comes after layer {self.reduce_after} of {self.encoder.layers}")
         if self.normalize and self.encoder.norm == "input":

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from models.criteria.label_cross_entropy import label_cross_entropy
 from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Model, Padded
 from models.layers.rnn_stack import Recurrent, Stack
-from models.registry import restore_config
+from models.registry import check_rates, restore_config
 from models.search.classifier_n_best import classifier_n_best
 
 Source = Literal["frames", "tokens"]
@@ -48,8 +48,9 @@ class Config:
         for name, known in (("source", Source), ("readout", Readout)):
             if getattr(self, name) not in get_args(known):
                 raise ValueError(f"{name} is one of {', '.join(get_args(known))}, not {getattr(self, name)!r}")
-        if self.embedding_size < (self.source == "tokens") or not 0 <= self.dropout < 1:
-            raise ValueError("embedding_size is at least 1 for tokens and 0 for frames, dropout is in [0, 1)")
+        check_rates(self, "dropout")
+        if self.embedding_size < (self.source == "tokens"):
+            raise ValueError(f"embedding_size is at least 1 for tokens and 0 for frames, not {self.embedding_size}")
         if self.readout == "last" and self.recurrent.merge != "concat":
             raise ValueError("readout last takes each direction where it ends: recurrent.merge is concat for it")
 

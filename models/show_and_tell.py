@@ -21,7 +21,7 @@ from models.interface import Memory, Padded, State
 from models.layers.decoder.professor_forcing import ProfessorForcing
 from models.layers.decoder.scheduled_sampling import Sampling
 from models.layers.rnn_stack import Recurrent, Stack
-from models.registry import restore_config
+from models.registry import check_positive, check_rates, check_sizes, restore_config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,13 +43,12 @@ class Config:
         restore_config(self)
         if not self.recurrent.streams:
             raise ValueError("a caption is written from left to right: recurrent is not bidirectional, pyramid 1")
-        if self.embedding_size < 1 or self.initial_range <= 0:
-            raise ValueError("embedding_size is at least 1, initial_range above 0")
+        check_sizes(self, "embedding_size")
+        check_positive(self, "initial_range")
         if self.tied and self.recurrent.output_size != self.embedding_size:
             sizes = f"{self.embedding_size} and {self.recurrent.output_size}"
             raise ValueError(f"tied needs embedding_size and recurrent.hidden_size to be one, not {sizes}")
-        if not 0 <= self.dropout < 1 or not 0 <= self.label_smoothing < 1:
-            raise ValueError("dropout and label_smoothing are in [0, 1)")
+        check_rates(self, "dropout", "label_smoothing")
 
     def build(self, source_size: int, target_size: int) -> "ShowAndTell":
         return ShowAndTell(self, source_size, target_size)

@@ -35,7 +35,7 @@ from models.interface import Loss, Memory, Padded
 from models.layers.attention import AttendedMemory, Attention
 from models.layers.decoder.professor_forcing import ProfessorForcing
 from models.layers.decoder.scheduled_sampling import Sampling, draw_tokens
-from models.registry import restore_config
+from models.registry import check_rates, check_sizes, restore_config
 
 Choice = Literal["soft", "hard"]
 KEPT = 0.9  # of b from batch to batch
@@ -68,13 +68,11 @@ class Config:
         restore_config(self)
         if self.attention not in get_args(Choice):
             raise ValueError(f"attention is one of {', '.join(get_args(Choice))}, not {self.attention!r}")
-        if min(self.embedding_size, self.hidden_size, self.attention_size) < 1 or self.projection < 0:
-            raise ValueError("embedding_size, hidden_size and attention_size are at least 1, projection 0 or more")
-        for name in ("dropout", "annotation_dropout", "label_smoothing"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} is in [0, 1), not {getattr(self, name)}")
-        if self.doubly_stochastic < 0:
-            raise ValueError(f"doubly_stochastic is 0 or more, not {self.doubly_stochastic}")
+        check_sizes(self, "embedding_size", "hidden_size", "attention_size")
+        check_rates(self, "dropout", "annotation_dropout", "label_smoothing")
+        for name in ("projection", "doubly_stochastic"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is 0 or more, not {getattr(self, name)}")
 
     def build(self, source_size: int, target_size: int) -> "ShowAttendTell":
         return ShowAttendTell(self, source_size, target_size)

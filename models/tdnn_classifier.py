@@ -27,6 +27,7 @@ from models.criteria.label_cross_entropy import label_cross_entropy
 from models.interface import Batch, Beam, Decoder, Hypothesis, Loss, Model, Padded
 from models.layers.ensemble import mean_of_probabilities
 from models.layers.time_delay import TimeDelayConfig, TimeDelayEncoder
+from models.registry import check_sizes
 from models.search.classifier_n_best import classifier_n_best
 
 SMALLEST_VARIANCE = 1e-5  # under the root of a deviation, whose gradient has no bound at 0
@@ -49,10 +50,7 @@ class Config(TimeDelayConfig):
         super().__post_init__()
         if self.readout not in READOUTS:
             raise ValueError(f"readout is one of {', '.join(READOUTS)}, not {self.readout!r}")
-        if self.evidence_window < 1:
-            raise ValueError(f"evidence_window is at least 1, not {self.evidence_window}")
-        if self.members < 1:
-            raise ValueError(f"members is at least 1, not {self.members}")
+        check_sizes(self, "evidence_window", "members")
 
     def build(self, source_size: int, target_size: int) -> "TimeDelayNetwork":
         return TimeDelayNetwork(self, source_size, target_size)

@@ -25,7 +25,7 @@ from models.layers.rnn_layer import is_unpadded
 from models.layers.transformer.decoder_stack import Cache, DecoderStack
 from models.layers.transformer.layer import LayerOptions, Norm, TransformerLayer, begin_weights, embedding, last_norm
 from models.layers.transformer.positions import Angles
-from models.registry import restore_config
+from models.registry import check_rates, check_sizes, restore_config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +50,8 @@ class Config:
 
     def __post_init__(self) -> None:
         restore_config(self)
-        if min(self.encoder_layers, self.decoder_layers) < 1 or not 0 <= self.label_smoothing < 1:
-            raise ValueError("encoder_layers and decoder_layers are at least 1, label_smoothing is in [0, 1)")
+        check_sizes(self, "encoder_layers", "decoder_layers")
+        check_rates(self, "label_smoothing")
         self.layer  # noqa: B018  (checks its options)
 
     @property

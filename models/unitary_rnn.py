@@ -16,6 +16,7 @@ from models.cells.unitary import Unitary
 from models.families.causal_lm import CausalLM
 from models.interface import Padded, State
 from models.layers.rnn_layer import Unroll
+from models.registry import check_rates, check_sizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +27,8 @@ class Config:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.hidden_size < 1 or not 0 <= self.dropout < 1:
-            raise ValueError("hidden_size is at least 1, dropout is in [0, 1)")
+        check_sizes(self, "hidden_size")
+        check_rates(self, "dropout")
 
     def build(self, source_size: int, target_size: int) -> "UnitaryRNN":
         del source_size  # a language model reads what it writes

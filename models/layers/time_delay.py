@@ -26,8 +26,9 @@ from models.cells.clipped_relu import CLIP
 from models.interface import Padded
 from models.layers.sequence_norm import SequenceNorm
 from models.layers.time_domain_filterbank import FilterBank, TimeDomainFilters
-from models.registry import restore_config
+from models.registry import check_rates, check_sizes, restore_config
 
+LAYERS = ("channels", "windows", "dilations", "strides")  # options with an entry for each layer
 ACTIVATIONS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU, "clipped_relu": partial(nn.Hardtanh, 0, CLIP)}
 
 
@@ -56,18 +57,16 @@ class TimeDelayConfig:
         restore_config(self)
         if self.filters != TimeDomainFilters() and not self.waveform:
             raise ValueError("filters are for waveforms, and waveform is off")
-        for name in ("channels", "windows", "dilations", "strides"):
+        for name in LAYERS:
             if len(getattr(self, name)) != len(self.channels):
                 raise ValueError(f"{name} needs an entry for each of the {len(self.channels)} channels")
-            if any(n < 1 for n in getattr(self, name)):
-                raise ValueError(f"{name} are at least 1, not {getattr(self, name)}")
+        check_sizes(self, *LAYERS)
         if not self.channels:
             raise ValueError("channels has one entry a layer, and there is no layer")
         for name, known in (("edges", ("valid", "same")), ("activation", ACTIVATIONS), ("norm", ("none", "sequence"))):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} is one of {', '.join(known)}, not {getattr(self, name)!r}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout is in [0, 1), not {self.dropout}")
+        check_rates(self, "dropout")
 
     def require_same_edges(self) -> None:
         """For an emitter's config. Raises ValueError unless there is a step for every so many frames, to the last."""

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.interface import Padded
+from models.registry import check_rates
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +44,7 @@ class TimeDomainFilters:
             raise ValueError("sample_rate, filters, window_ms, hop_ms and scale are above 0")
         if not 0 <= self.low_hz < self.highest_hz <= self.sample_rate / 2:
             raise ValueError("low_hz is below high_hz, and both are between 0 and half the sample rate")
-        if not 0 <= self.preemphasis < 1:
-            raise ValueError(f"preemphasis is in [0, 1), not {self.preemphasis}")
+        check_rates(self, "preemphasis")
         if self.hop < 1 or self.window < 3:
             raise ValueError("hop_ms is at least a sample and window_ms at least three")
 

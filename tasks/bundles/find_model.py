@@ -1,6 +1,7 @@
 """What `--model` names, as an artifact of this store: a model, or several that write together, with commas between.
 
-A bundle of several holds the weights of each, and all else of the first: its search, what it fuses, and its history.
+A bundle of several holds the weights of each, and all else of the first: its search, and what it fuses. It has no
+learning curve, for its members have one each.
 """
 
 from collections.abc import Sequence
@@ -73,7 +74,8 @@ def _write(members: Sequence[Member], model: ensemble.Ensemble, sizes: dict[str,
             if name not in {SPEC, TRAINING, "weights.pt", "golden.json"}:
                 out.put(name, first.read(name))
         out.put_json(SPEC, describe_config(model.config) | sizes)
-        out.put_json(TRAINING, read_object(first, TRAINING) | {"members": [bundle.digest for _, bundle in members]})
+        own = {"history": [], "best": {}, "members": [bundle.digest for _, bundle in members]}
+        out.put_json(TRAINING, read_object(first, TRAINING) | own)
         out.put("weights.pt", to_bytes(model.state_dict()))
         golden = read_arrays(first.read("golden.npz"))
         out.put_json("golden.json", model_outputs(replace(load_bundle(first), model=model), golden))

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from models.layers.transformer.multi_head_attention import MultiHeadAttention
+from models.registry import check_rates
 
 Norm = Literal["post", "pre"]
 
@@ -33,8 +34,7 @@ class LayerOptions:
             raise ValueError(f"norm is post or pre, not {self.norm!r}")
         if min(self.size, self.heads, self.hidden_size) < 1 or self.size % self.heads or (self.size // self.heads) % 2:
             raise ValueError(f"{self.heads} heads do not divide a size of {self.size} into parts of an even size")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout is in [0, 1), not {self.dropout}")
+        check_rates(self, "dropout")
 
 
 class TransformerLayer(nn.Module):

@@ -17,12 +17,15 @@ Row = dict[str, Any]
 def plot_learning_curves(history: list[Row], unit: str, measured: str) -> Markup:
     """Figures of a page: training and dev loss, and the dev error rates or BLEU that the history has.
 
-    unit: of the losses, "nats a token". measured: what the error rates are, for who does not see them.
+    unit: of the losses, "nats a token". measured: what the error rates are, for who does not see them. Without a
+    history, as ensembles are, a line that says so.
     """
-    rates = {label: name for label, name in ERROR_RATES.items() if history and name in history[0]}
+    if not history:
+        return Markup('<p class="note">There is none: it was put together of models that have one each.</p>')
+    rates = {label: name for label, name in ERROR_RATES.items() if name in history[0]}
     loss = html_figure(_draw(history, {"train": "loss", "dev": "dev_loss"}, f"loss, {unit}"), "loss by epoch")
     right = [html_figure(_draw(history, rates, "dev error rate"), f"{measured}, by epoch")] if rates else []
-    if history and BLEU in history[0]:
+    if BLEU in history[0]:
         right.append(html_figure(_draw(history, {"BLEU": BLEU}, "dev BLEU"), f"{measured}, by epoch"))
     return Markup('<div class="figures">{}{}</div>').format(loss, Markup("").join(right))
 

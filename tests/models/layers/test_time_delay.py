@@ -130,7 +130,7 @@ def test_the_gradient(activation):
         ({"channels": []}, "windows needs an entry"),
         ({"channels": [], "windows": [], "dilations": [], "strides": []}, "no layer"),
         ({"windows": [3, 3]}, "windows needs an entry"),
-        ({"strides": [0]}, "strides are at least 1"),
+        ({"strides": [0]}, "strides is at least 1"),
         ({"edges": "full"}, "edges is one of"),
         ({"activation": "gelu"}, "activation is one of"),
         ({"norm": "batch"}, "norm is one of"),

@@ -128,6 +128,7 @@ def test_the_curve_of_a_translator_is_its_bleu():
     assert drawn.count("<svg") == 2
     assert ">30.0<" in drawn
     assert plot_learning_curves([row | {"dev_wer": 0.5} for row in history], "nats a token", "dev").count("<svg") == 3
+    assert "<svg" not in plot_learning_curves([], "nats a token", "dev BLEU"), "an ensemble"
 
 
 def test_a_page_keeps_its_key_parts(decoded):
