@@ -8,8 +8,8 @@ are those of the bundle's own.
 
 python -m flows.train_captioning --corpus scenes: --recipe show_attend_tell_demo
 python -m flows.train_captioning --corpus coco:/data/flickr8k --recipe show_attend_tell_flickr8k
-python -m flows.train_captioning --corpus coco:/data/flickr8k --recipe show_attend_tell_fine_tune \\
-    --from captioning@champion
+python -m flows.train_captioning --corpus captions:/data/photos.csv
+python -m flows.train_captioning --corpus captions:/data/photos.csv --from captioning@champion
 """
 
 from functools import partial
@@ -26,7 +26,7 @@ from flows.shared.training_flow import TrainingRequest, check_arguments, train_m
 @flow(name="train-captioning", flow_run_name="{recipe} on {corpus}")
 def train_captioning(
     corpus: Annotated[str, corpus_field("captioning")] = "scenes:",
-    recipe: Annotated[str, recipe_field("captioning")] = "show_attend_tell_demo",
+    recipe: Annotated[str, recipe_field("captioning", others=("auto",))] = "show_attend_tell_demo",
     settings: Annotated[tuple[str, ...], settings_field("fit.epochs=20")] = (),
     workers: Annotated[int, workers_field()] = 1,
     model_name: Annotated[str, MODEL_NAME] = "captioning",
@@ -36,7 +36,8 @@ def train_captioning(
 
     Args:
         corpus: KIND:URI, such as coco:/data/flickr8k or captions:s3://bucket/photos.csv (tasks/corpora/readers/).
-        recipe: a function of flows/recipes/captioning.py.
+        recipe: a function of flows/recipes/captioning.py; auto: captioning_small, or show_attend_tell_fine_tune
+            where it starts from a model.
         settings: values to replace in the recipe, such as fit.epochs=20; and init_from=NAME@ALIAS or init_from=PATH, a
             model to start from.
         workers: Ray Train workers; each takes a GPU where the cluster has them; 0: the training in this process.

@@ -22,7 +22,7 @@ from flows.command_line.parsers import PARSERS
 from infra.errors import WRONG_USE, UserError, one_line_errors, tell_user
 
 if TYPE_CHECKING:
-    from tasks.decoding.translate import Translation
+    from tasks.decoding.translate import PrefixError, Translation, Translator
 
 LINES_AT_ONCE = 512  # that wait for one another: enough for batches of similar length
 LONGEST_LINE = 1 << 20  # bytes
@@ -48,15 +48,38 @@ def translate_lines(given: Namespace) -> None:
     languages = LanguagePair(given.source_language, given.target_language)
     translator = load_translator(given.model, given.settings, languages, given.n_best)
     batches = [given.text] if given.text is not None else read_batches(sys.stdin.buffer)
-    number = 0
+    number, unknown, first = 0, 0, 0
     for lines in batches:
-        sources, prefixes = split_prefixes(lines) if given.prefixes else (lines, ())
-        for found in translator.translate(sources, prefixes):
+        translations, problem = translate_batch(translator, lines, prefixes=given.prefixes)
+        for found in translations:
             number += 1
             sys.stdout.write("".join(f"{line}\n" for line in _written(found, number, given)))
             if found.truncated:
                 tell_user(f"line {number}: the source or its translation is too long for the model, and was cut")
+            if found.unknown:
+                unknown, first = unknown + 1, first or number
         sys.stdout.flush()
+        if problem:
+            raise UserError(f"line {number + 1}: {problem.told}") from problem
+    if unknown:
+        told = f"{unknown} of {number} lines hold what the model has no token for, which is lost"
+        tell_user(f"{told}: the first is line {first}")
+
+
+def translate_batch(
+    translator: "Translator", lines: Sequence[str], *, prefixes: bool
+) -> tuple[list["Translation"], "PrefixError | None"]:
+    """The translations of the lines, or of those before one whose prefix the model cannot write, and what is wrong."""
+    from tasks.decoding.translate import PrefixError
+
+    if not prefixes:
+        return translator.translate(lines), None
+    problem = None
+    while True:
+        try:
+            return translator.translate(*split_prefixes(lines)), problem
+        except PrefixError as error:
+            lines, problem = lines[: error.row], error
 
 
 def _written(found: "Translation", number: int, given: Namespace) -> list[str]:

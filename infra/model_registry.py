@@ -216,8 +216,9 @@ def resolve_model(model: str) -> str:
         return model
     if Path(model).is_dir():
         return str(Path(model).absolute())
-    if "@" not in model and "/" not in model:
-        raise UserError(f"model {model!r}: write NAME@ALIAS, NAME/VERSION or the path of a bundle")
+    if "@" not in model and not re.fullmatch(r"[^/]+/\d+", model):
+        problem = "there is no such folder; " if "/" in model else ""
+        raise UserError(f"model {model!r}: {problem}write NAME@ALIAS, NAME/VERSION or the path of a bundle")
     return _downloaded(model, _registered(model))
 
 

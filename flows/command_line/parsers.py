@@ -44,6 +44,7 @@ RECIPE_CLASSES = {
 DEFAULT_RECIPES = {
     "asr": "the one that fits the corpus' hours and the machine, or asr_fine_tune with --from",
     "translation": "translation_small, or translation_fine_tune with --from",
+    "captioning": "captioning_small, or show_attend_tell_fine_tune with --from",
 }
 
 

@@ -97,4 +97,5 @@ CAPTIONING = ModelKind(
     page=caption_page,
     evaluation_data=caption_evaluation_data,
     fine_tuning=CAPTIONER,
+    default_recipe="captioning_small",
 )

@@ -61,6 +61,11 @@ def show_attend_tell_flickr8k() -> CaptioningRecipe:
     )
 
 
+def captioning_small() -> CaptioningRecipe:
+    """Your own photos, some thousand of them: soft attention over places of EfficientNet-Lite0, as for Flickr8k."""
+    return show_attend_tell_flickr8k()
+
+
 def show_attend_tell_fine_tune() -> CaptionFineTuningRecipe:
     """A captioner that there is (with --from), of any photos: its backbone learns with it, at a quarter of the rate.
 

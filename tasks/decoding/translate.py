@@ -49,6 +49,14 @@ class TranslationConfig:
             raise ValueError(f"max_source_tokens is 1 or more, not {self.max_source_tokens}")
 
 
+class PrefixError(UserError):
+    """row: of the texts, whose translation is to begin with what the model cannot write. told: why, without the row."""
+
+    def __init__(self, row: int, told: str) -> None:
+        super().__init__(f"text {row + 1}: {told}")
+        self.row, self.told = row, told
+
+
 class Translator:
     """A bundle with a search, on whatever device its model is."""
 
@@ -66,16 +74,16 @@ class Translator:
         """In their order; a text of which nothing is left once it is normalized is an empty one.
 
         prefixes: whole words that each translation begins with, "" for none; () for none of all. Where tokens are parts
-        of words, the model may go on with the last one. Raises UserError for one that the model cannot write.
+        of words, the model may go on with the last one. Raises PrefixError for one that the model cannot write.
         """
         given = [np.array(self.spelling.encode(text), np.int64) for text in texts]
-        begun = [self._prefix(prefix) for prefix in prefixes]
-        if begun and len(begun) != len(given):
-            raise UserError(f"{len(given)} texts and {len(begun)} prefixes: each text has one, or an empty one")
+        if prefixes and len(prefixes) != len(given):
+            raise UserError(f"{len(given)} texts and {len(prefixes)} prefixes: each text has one, or an empty one")
+        begun = [self._prefix(row, prefix) for row, prefix in enumerate(prefixes)]
         rows = np.flatnonzero([len(ids) for ids in given])
         lengths, found = np.array([min(len(given[row]), self.most) for row in rows], int), [NOTHING] * len(given)
         if begun:
-            self._check_room(lengths, [(prefixes[row], len(begun[row])) for row in rows.tolist()])
+            self._check_room(lengths, [(row, prefixes[row], len(begun[row])) for row in rows.tolist()])
         for places in bucket_by_length(lengths, self.config.batching):
             batch = rows[places].tolist()
             source = Padded.stack([torch.from_numpy(given[row][: self.most]) for row in batch])
@@ -84,22 +92,27 @@ class Translator:
                 found[row] = self._translation(given[row], nbest)
         return found
 
-    def _prefix(self, text: str) -> torch.Tensor:
+    def _prefix(self, row: int, text: str) -> torch.Tensor:
         ids = torch.tensor(self.bundle.tokenizer.encode(text), dtype=torch.long)
         if bool((ids == UNK).any()):
-            raise UserError(f"the prefix {text!r} holds what the model has no token for, and so cannot write")
+            told = f"the prefix {text[:60]!r} holds what the model has no token for, and so cannot write"
+            raise PrefixError(row, told)
         return ids
 
-    def _check_room(self, lengths: np.ndarray, prefixes: Sequence[tuple[str, int]]) -> None:
-        """Raises UserError for a prefix of as many tokens as a search writes at most for a source of such a length."""
+    def _check_room(self, lengths: np.ndarray, prefixes: Sequence[tuple[int, str, int]]) -> None:
+        """prefixes: row, text and tokens of each. Raises PrefixError for one of as many tokens as a search writes
+        at most for a source of such a length.
+        """
         model, beam, sources = self.bundle.model, self.config.beam, torch.from_numpy(lengths)
         assert isinstance(model, SequenceToSequence), "what has a source tokenizer and says texts translates"
         most = model.limits(Padded(sources[:, None], sources))
-        for (text, count), own, limit in zip(prefixes, most.tolist(), length_limits(beam, most, most), strict=True):
+        for (row, text, count), own, limit in zip(
+            prefixes, most.tolist(), length_limits(beam, most, most), strict=True
+        ):
             if count >= limit:
                 told = f"{count} tokens, and a translation of its source {limit} at most"
                 instead = "raise beam.max_length" if limit < own else "give a shorter one"
-                raise UserError(f"the prefix {text[:60]!r} has {told}: {instead}")
+                raise PrefixError(row, f"the prefix {text[:60]!r} has {told}: {instead}")
 
     @torch.inference_mode()
     def score(self, sources: Sequence[str], targets: Sequence[str]) -> list[float]:

@@ -50,6 +50,8 @@ def test_lines_stay_in_their_order_and_empty_ones_empty(run, monkeypatch):
     status, lines, told = run(given="\n".join(texts).encode())
     assert (status, told) == (0, "")
     assert lines == [reversed_number(text) for text in texts]
+    _, _, told = run(given=b"one\none zebra\n\nzebra\n")
+    assert "2 of 4 lines hold what the model has no token for, which is lost: the first is line 2" in told
     assert run(given=b"")[1] == []
     assert run(given=b"\n\n")[1] == ["", ""]
     assert run(given=b"\xef\xbb\xbfone\r\ntwo\r\n")[1] == ["eins", "zwei"]
@@ -68,9 +70,13 @@ def test_a_translation_begins_with_what_its_line_says(run):
     assert (rows[0][2], rows[2][2]) == ("zwei eins", "zwei eins")
     assert all(row[2].split()[0] == "neun" for row in rows[4:])
     assert run("--prefixes", "--text", "one two\tzwei")[1] == ["zwei eins"]
-    status, lines, told = run("--prefixes", given=b"one\tzebra\n")
-    assert (status, lines) == (1, [])
-    assert "the prefix 'zebra' holds what the model has no token for" in told
+    status, lines, told = run("--prefixes", given=b"one two\n\none\tzebra\nthree\none\tzebra\n")
+    assert (status, lines) == (1, ["zwei eins", ""]), "what comes before is written"
+    assert "line 3: the prefix 'zebra' holds what the model has no token for" in told
+    nothing_fits = ("one\t" + " ".join(["neun"] * 13)).encode()
+    status, lines, told = run("--prefixes", given=b"one two\n" + nothing_fits + b"\none\tzebra\n")
+    assert (status, lines) == (1, ["zwei eins"]), "the first of the lines that are wrong is named"
+    assert "line 2: the prefix" in told
     status, _, told = run("--prefixes", "--set", "beam.max_length=2", given=b"one\teins zwei drei\n")
     assert status == 1
     assert "beam.max_length" in told

@@ -75,6 +75,13 @@ def test_what_is_not_there_is_named():
         model_registry.promote("asr")
 
 
+@pytest.mark.parametrize("model", ["/models/nope", "./nope", "models/nope/1", "asr/latest"])
+def test_a_path_where_nothing_is_asks_no_server(model, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with pytest.raises(UserError, match="there is no such folder; write NAME@ALIAS, NAME/VERSION or the path"):
+        model_registry.resolve_model(model)
+
+
 def test_the_command():
     _, one = publish(0.3)
     _, two = publish(0.4)

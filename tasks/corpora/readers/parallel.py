@@ -7,6 +7,8 @@ ingest.own_splits, tasks/ingest/split_corpus.py divides the pairs: no source sen
 """
 
 import posixpath
+import re
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -20,6 +22,8 @@ from tasks.corpora.split_names import KNOWN, order, resolve_splits, split_in_pat
 from tasks.corpora.tmx_file import find_language, read_units
 
 TMX, PLAIN = ".tmx", ".txt"
+LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*")  # en, deu, pt-BR, zh_Hans; as csv and tsv look too
+NO_LANGUAGES = {"csv", "tsv", "txt"}
 NESTED = "translation"  # the key of an object by language, as data sets on Hugging Face have it
 OTHER_NAMES = ("source", "src"), ("target", "tgt")
 
@@ -64,10 +68,23 @@ def find_aligned(source: CorpusFiles, both: Sides) -> dict[str, Sides]:
 
 def _stem(name: str, language: str) -> str:
     """What stands before the language in a file's name, "" where it is not of this language."""
-    plain = without_packing(name)
-    plain = plain.removesuffix(PLAIN)
-    stem, _, code = plain.rpartition(".")
+    stem, code = _stem_and_end(name)
     return stem if code.casefold() == language.casefold() else ""
+
+
+def _stem_and_end(name: str) -> tuple[str, str]:
+    stem, _, end = without_packing(name).removesuffix(PLAIN).rpartition(".")
+    return stem, end
+
+
+def find_languages(source: CorpusFiles) -> list[str]:
+    """What the names of aligned files end in: of files that share the rest of their names with another."""
+    ends = defaultdict[str, set[str]](set)
+    for name in source.names():
+        stem, end = _stem_and_end(name)
+        if stem and LANGUAGE.fullmatch(end) and end.lower() not in NO_LANGUAGES:
+            ends[stem].add(end)
+    return sorted({end for those in ends.values() if len(those) > 1 for end in those})
 
 
 def find_memories(source: CorpusFiles) -> list[str]:
@@ -96,7 +113,9 @@ def _from_memory(source: CorpusFiles, name: str, both: Sides, placed: tuple[str,
 
 
 def _from_tables(source: CorpusFiles, both: Sides, options: IngestConfig, splits: tuple[str, ...]) -> Iterator[Row]:
-    what = f"a corpus of sentence pairs without files NAME.{both[0]} and NAME.{both[1]}, and without TMX,"
+    there = ", ".join(f"NAME.{code}" for code in find_languages(source))
+    told = f" (there are {there}: say which by --source-language and --target-language)" if there else ""
+    what = f"a corpus of sentence pairs without files NAME.{both[0]} and NAME.{both[1]}{told}, and without TMX,"
     tables = find_tables(source, lambda columns: bool(side_columns(columns, both)), what)
     for table in tables:
         if not side_columns(table.columns, both):

@@ -139,6 +139,9 @@ def test_a_captioner_s_second_stage(captioner):
     assert plan.recipe.features == read_sight(captioner)[0]
     assert plan.recipe.fit == replace(show_attend_tell_demo_fine_tune().fit, epochs=3)
     assert plan.recipe.beam == Beam(width=2)
+    named = plan_training(CAPTIONING, captions_from(f"init_from={captioner.uri}", recipe="auto"))
+    assert named.choice.recipe == "show_attend_tell_fine_tune"
+    assert plan_training(CAPTIONING, captions_from(recipe="auto")).choice.recipe == "captioning_small"
     same = plan_training(CAPTIONING, captions_from(f"init_from={captioner.uri}", recipe="show_attend_tell_demo"))
     assert not same.recipe.train_backbone, "of another recipe its fit, and what it trains"
     assert (same.recipe.model, same.recipe.fit) == (CAPTIONER, show_attend_tell_demo().fit)

@@ -175,7 +175,14 @@ def test_what_is_wrong_with_files_is_one_line(tmp_path, change, says):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("pair", "says"), [(("", ""), "--source-language"), (("en", "EN"), "two languages")])
+@pytest.mark.parametrize(
+    ("pair", "says"),
+    [
+        (("", ""), "--source-language"),
+        (("en", "EN"), "two languages"),
+        (("english", "german"), r"there are NAME\.de, NAME\.en: say which by --source-language"),
+    ],
+)
 def test_the_languages_have_to_be_named(tmp_path, pair, says):
     with pytest.raises(UserError, match=says):
         read(aligned(tmp_path / "corpus"), IngestConfig(source_language=pair[0], target_language=pair[1]))
