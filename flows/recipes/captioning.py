@@ -39,8 +39,9 @@ def show_attend_tell_demo() -> CaptioningRecipe:
 
 
 def show_attend_tell_flickr8k() -> CaptioningRecipe:
-    """Flickr8k (`--corpus coco:...`): soft attention over 49 places of EfficientNet-Lite0."""
+    """Flickr8k (`--corpus coco:...`): soft attention over 81 places of EfficientNet-Lite0."""
     return CaptioningRecipe(
+        features=ImageFrontEnd(size=288),
         model=show_attend_tell.Config(
             embedding_size=512,
             hidden_size=512,
@@ -53,7 +54,7 @@ def show_attend_tell_flickr8k() -> CaptioningRecipe:
         ),
         batching=BATCHES,
         fit=replace(
-            one_cycle(epochs=12, learning_rate=1e-3, weight_decay=0.0, best_by="bleu"),
+            one_cycle(epochs=10, learning_rate=1e-3, weight_decay=0.0, best_by="bleu"),
             precision="bfloat16",
             average_last=3,
         ),
@@ -88,9 +89,12 @@ def show_attend_tell_demo_fine_tune() -> CaptionFineTuningRecipe:
 
 def show_and_tell_flickr8k() -> CaptioningRecipe:
     """The same photos with the network of Vinyals et al. 2015: an embedding of the photo comes first, and no more."""
+    recipe = show_attend_tell_flickr8k()
     return replace(
-        show_attend_tell_flickr8k(),
+        recipe,
+        features=ImageFrontEnd(),
         model=show_and_tell.Config(tied=True, label_smoothing=0.1),
+        fit=replace(recipe.fit, epochs=12),
     )
 
 
@@ -99,6 +103,7 @@ def show_attend_tell_ucm() -> CaptioningRecipe:
     recipe = show_attend_tell_flickr8k()
     return replace(
         recipe,
+        features=ImageFrontEnd(),
         tokens=replace(CAPTION_TOKENS, minimum_count=1),
         model=replace(recipe.model, hidden_size=256, embedding_size=256, projection=256),
         fit=replace(recipe.fit, epochs=20),

@@ -73,7 +73,7 @@ def captions_beam() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     recipe = captioning.show_attend_tell_flickr8k()
-    front_end = recipe.features
+    front_end = ImageFrontEnd()
     model = recipe.model.build(front_end.annotation_size, WORDS).eval()
     places = torch.full((SEARCHED,), front_end.places)
     source = Padded(torch.randn(SEARCHED, front_end.places, front_end.annotation_size), places)
