@@ -102,7 +102,7 @@ def luong_multi30k() -> TranslationRecipe:
             dropout=0.3,
             label_smoothing=0.1,
         ),
-        epochs=8,
+        epochs=16,
         learning_rate=3e-3,
     )
 
@@ -119,7 +119,7 @@ def gnmt_multi30k() -> TranslationRecipe:
             dropout=0.3,
             label_smoothing=0.1,
         ),
-        epochs=8,
+        epochs=12,
         learning_rate=2e-3,
     )
 
@@ -133,7 +133,7 @@ def seq2seq_multi30k() -> TranslationRecipe:
             dropout=0.3,
             label_smoothing=0.1,
         ),
-        epochs=8,
+        epochs=14,
         learning_rate=3e-3,
     )
 
@@ -144,6 +144,6 @@ def encoder_decoder_multi30k() -> TranslationRecipe:
         encoder_decoder.Config(
             rank=256, hidden_size=384, maxout_size=256, dropout=0.3, label_smoothing=0.1, initial_deviation=0.05
         ),
-        epochs=8,
+        epochs=16,
         learning_rate=3e-3,
     )
