@@ -59,7 +59,7 @@ def _in_an_hour(model: Any, *, epochs: int, learning_rate: float) -> Translation
 def _one_cycle(*, epochs: int, learning_rate: float) -> FitConfig:
     """The rate has fallen to nothing where it ends: so few epochs do what hundreds with a rate that stays do."""
     fit = one_cycle(epochs=epochs, learning_rate=learning_rate, clip_norm=1.0, best_by="loss")
-    return replace(fit, precision="bfloat16", average_last=3)  # see README.md
+    return replace(fit, precision="bfloat16", average_last=3)  # as its numbers were made
 
 
 def bahdanau_multi30k() -> TranslationRecipe:

@@ -23,7 +23,7 @@ from tasks.corpora.tmx_file import find_language, read_units
 
 TMX, PLAIN = ".tmx", ".txt"
 LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*")  # en, deu, pt-BR, zh_Hans; as csv and tsv look too
-NO_LANGUAGES = {"csv", "tsv", "txt"}
+NO_LANGUAGES = {"csv", "tsv"}
 NESTED = "translation"  # the key of an object by language, as data sets on Hugging Face have it
 OTHER_NAMES = ("source", "src"), ("target", "tgt")
 
