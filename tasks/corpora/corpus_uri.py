@@ -11,6 +11,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from itertools import islice
 from pathlib import Path
@@ -112,8 +113,11 @@ def parse_corpus(text: str, verb: str = "utterances", *others: str) -> Corpus:
     """
     kind, colon, uri = text.partition(":")
     kind = OTHER_SPELLINGS.get(kind, kind)
-    if not colon or kind not in corpus_kinds(verb, *others):
-        raise UserError(f"corpus {text!r}: write KIND:URI with KIND one of {', '.join(corpus_kinds(verb, *others))}")
+    kinds = corpus_kinds(verb, *others)
+    if not colon or kind not in kinds:
+        near = get_close_matches(kind, kinds, 1) if colon else []
+        hint = f"did you mean {near[0]}:{uri}? " if near else ""
+        raise UserError(f"corpus {text!r}: {hint}write KIND:URI with KIND one of {', '.join(kinds)}")
     if is_generated(kind):
         return Corpus(kind=kind, uri=uri, verb=verb)
     if readable_name(uri) != uri or "\0" in uri:

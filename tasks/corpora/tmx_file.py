@@ -49,10 +49,12 @@ def read_units(name: str, place: Location) -> Iterator[dict[str, str]]:
 
 
 def find_language(unit: dict[str, str], language: str) -> str:
-    """The text in a language, or in a regional variety of it: en is en-US as well, en-US only itself. "" for none."""
+    """The text in a language, or in a regional variety of it: en is en-US as well, en-US only itself. "" for none, and
+    where each is empty.
+    """
     wanted = language.casefold()
-    variety = next((code for code in unit if code.replace("_", "-").split("-")[0] == wanted), wanted)
-    return unit.get(wanted, unit.get(variety, ""))
+    varieties = [text for code, text in unit.items() if code.replace("_", "-").split("-")[0] == wanted]
+    return next((text for text in [unit.get(wanted, ""), *varieties] if text.strip()), "")
 
 
 def _local(element: Any) -> str:

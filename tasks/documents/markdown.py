@@ -34,6 +34,7 @@ INLINE = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 HTML = "HTML in Markdown"
+BAR = re.compile(r"(?<!\\)\|")
 Span = tuple[int, int]
 FRONT = {"---": ("---", "..."), "+++": ("+++",)}  # what begins front matter, and what ends it
 
@@ -84,7 +85,9 @@ class Markdown:
         yield Rest(bytes(kept), count)
 
     def write(self, passages: Sequence[Passage], texts: Sequence[Translated], rest: Rest) -> bytes:
-        return write_in_place(passages, texts, rest)
+        """A bar that a translation has would end a cell of a table; no passage has one of its own."""
+        escaped = [found._replace(text=BAR.sub(r"\\|", found.text)) for found in texts]
+        return write_in_place(passages, escaped, rest)
 
     def count(self, written: bytes) -> int:
         return count_lines(written)

@@ -95,6 +95,7 @@ def test_a_training_need_not_take_it_in_again(corpus, monkeypatch):
     ("command", "says"),
     [
         (["--corpus", "manifest:/no/where"], "/no/where does not exist"),
+        (["--corpus", "comonvoice:/tmp"], "did you mean commonvoice:/tmp? write KIND:URI"),
         (["--corpus", "nothing:/tmp"], "write KIND:URI with KIND one of an4"),
         (["--corpus", "demo:", "--set", "ingest.seeds=1"], "did you mean ingest.seed"),
         (["--corpus", "demo:", "--what", "text"], "write KIND:URI with KIND one of text"),

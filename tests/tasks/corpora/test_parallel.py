@@ -12,6 +12,7 @@ from infra.errors import UserError
 from tasks.corpora.corpus_files import open_corpus
 from tasks.corpora.corpus_uri import IngestConfig, parse_corpus
 from tasks.corpora.readers import multi30k, parallel
+from tasks.corpora.tmx_file import find_language
 from tasks.corpora.utterance import Reject
 from tasks.ingest.split_corpus import split_corpus
 
@@ -64,6 +65,12 @@ def test_aligned_files(tmp_path, packed):
     assert sides(read(place, IngestConfig(source_language="de", target_language="en"))) == [
         (german, english) for english, german in [PAIRS[0], *PAIRS]
     ]
+
+
+def test_of_a_language_s_varieties_the_first_with_words():
+    assert find_language({"en-gb": " ", "en_us": "color", "de": ""}, "en") == "color"
+    assert find_language({"en-gb": "colour", "en": "hue"}, "EN") == "hue"
+    assert find_language({"en-gb": "colour"}, "en-US") == find_language({"de": " "}, "de") == ""
 
 
 def test_one_file_of_two_names_both(tmp_path):

@@ -80,6 +80,14 @@ def test_what_is_prose(text, prose):
     assert read == prose
 
 
+@pytest.mark.parametrize("written", ["a|b", r"a\|b", "|"])
+def test_a_bar_of_a_translation_ends_no_cell(tmp_path, written):
+    text = "| one | two |\n|---|---|\n| three | four |\n"
+    found = translate("a.md", text.encode(), lambda _: written, tmp_path).decode()
+    cells = [token.content for token in READER.parse(found) if token.type == "inline"]
+    assert cells == [written.replace(r"\|", "|")] * 4
+
+
 @pytest.mark.parametrize("line", ["[", "[a ", "<!--", "<?", "` `` ", "![[", "](", "\\", "| ", "- ", "> ", " ", "<a "])
 def test_a_long_line_takes_no_longer_than_many_short_ones(line):
     """What tries again from every place would go on for hours."""
