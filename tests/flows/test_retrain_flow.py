@@ -4,6 +4,7 @@ import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import Queue
 
 import numpy as np
 import pytest
@@ -217,19 +218,19 @@ def test_releases_that_cannot_be_taken_in(three, drop, retraining, tmp_path):
     assert list_datasets() == []
 
 
-def test_a_second_run_waits_for_the_first(three, tmp_path, capsys):
+def test_a_second_run_waits_for_the_first(three, tmp_path, monkeypatch):
     from flows.retrain import retrain
-    from infra.lock import hold_lock
+    from infra import lock
 
     def second():
         with run_in_process():
             return retrain.fn(str(tmp_path / "watched"), "toy", "xx", workers=0)
 
-    said = ""
+    said = Queue()  # not capsys, which drops what a thread writes while it is read
+    monkeypatch.setattr(lock, "tell_user", said.put)
     with ThreadPoolExecutor() as beside:
-        with hold_lock("retrain-toy", "the first run"):
+        with lock.hold_lock("retrain-toy", "the first run"):
             told = beside.submit(second)
-            while "a model of data set toy" not in said:
-                said += capsys.readouterr().err
-                assert not told.done(), "it has not looked at any release"
+            assert said.get(timeout=120).startswith("a model of data set toy is being made by another run")
+            assert not told.done(), "it has not looked at any release"
         assert not told.result()["trained"]
