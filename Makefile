@@ -22,7 +22,7 @@ demo: .venv/.stamp-demo
 # A file's tests stay in one process, for they share what they train. Files of few tests are the slow ones: by the number
 # of their tests they would come last, and one process would wait for the other.
 test: .venv/.stamp
-	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 check: .venv/.stamp
 	.venv/bin/ruff check --no-cache .
