@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,6 @@ import soundfile
 from untrained import CTC, bundle_of
 
 from flows import transcribe_archive
-from flows.command_line import archive_command
 from flows.shared.archive_plan import plan_archive
 from flows.shared.audio_files import EXTENSIONS
 from flows.shared.command_line import start_flow
@@ -114,23 +114,8 @@ def test_ended_and_begun_again_it_is_the_same(artifact_root, folder, tmp_path, c
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    """The command in this process, whose handlers of signals stay as they are; its status and what it says."""
-
-    def here(*arguments):
-        monkeypatch.setattr(sys, "argv", ["transcribe-archive", *map(str, arguments)])
-        monkeypatch.setenv("SCRIPTORIUM_CORES", "2")
-        status = 0
-        try:
-            transcribe_archive.main()
-        except SystemExit as end:
-            status = end.code
-        said = capsys.readouterr()
-        return status, said.out, said.err
-
-    monkeypatch.setattr(archive_command, "force_exit_on_interrupt", lambda message: None)
-    monkeypatch.setattr(archive_command.signal, "signal", lambda number, handler: None)
-    return here
+def run(run_archive_command):
+    return partial(run_archive_command, transcribe_archive)
 
 
 def test_what_cannot_be_is_one_line_and_an_estimate_writes_nothing(artifact_root, folder, tmp_path, run):

@@ -1,7 +1,7 @@
 """The command `translate-archive`: whole, refused, only estimated."""
 
 import json
-import sys
+from functools import partial
 
 import pytest
 from archives.text.small_translator import translator_bundle
@@ -9,7 +9,6 @@ from text_models import language_model, text_classifier
 from untrained import CTC, bundle_of
 
 from flows import translate_archive
-from flows.command_line import archive_command
 
 
 @pytest.fixture
@@ -23,23 +22,8 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    """The command in this process, whose handlers of signals stay as they are; its status and what it says."""
-
-    def here(*arguments):
-        monkeypatch.setattr(sys, "argv", ["translate-archive", *map(str, arguments)])
-        monkeypatch.setenv("SCRIPTORIUM_CORES", "2")
-        status = 0
-        try:
-            translate_archive.main()
-        except SystemExit as end:
-            status = end.code
-        said = capsys.readouterr()
-        return status, said.out, said.err
-
-    monkeypatch.setattr(archive_command, "force_exit_on_interrupt", lambda message: None)
-    monkeypatch.setattr(archive_command.signal, "signal", lambda number, handler: None)
-    return here
+def run(run_archive_command):
+    return partial(run_archive_command, translate_archive)
 
 
 def test_what_cannot_be_is_one_line_and_an_estimate_writes_nothing(artifact_root, folder, tmp_path, run):
