@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache, wraps
 from importlib import metadata
 from pathlib import Path
@@ -24,6 +24,8 @@ ENVIRONMENT = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
+LONGEST_PARAMETER_NAME = 250  # characters
+NO_NAME = re.compile(r"[^\w. :-]")  # what no name of a parameter has: the star of a pattern of weights
 P = ParamSpec("P")
 Answer = TypeVar("Answer")
 
@@ -151,3 +153,14 @@ def _away(uri: str, error: Exception) -> str:
 
 def _reason(uri: str, error: Exception) -> str:
     return redact_url((str(error).splitlines() or [""])[0], uri)[:200]
+
+
+def rename_params(params: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """Parameters by names that MLflow takes, no two the same: `_` for what it does not."""
+    taken = set[str]()
+    for given, value in params:
+        name = NO_NAME.sub("_", given)[:LONGEST_PARAMETER_NAME]
+        while name in taken:
+            name += "_"
+        taken.add(name)
+        yield name, value

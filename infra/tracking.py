@@ -13,7 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from infra import storage
 from infra.errors import UserError, redact_url
-from infra.mlflow_client import client, is_outage, origin_tags, waiting
+from infra.mlflow_client import client, is_outage, origin_tags, rename_params, waiting
 from infra.processes import has_ended, process_mark
 from infra.settings import settings
 
@@ -131,7 +131,7 @@ def log_params(run_id: str, params: dict[str, Any]) -> None:
     from mlflow.entities import Param, RunTag
 
     held = client().get_run(run_id).data.params
-    told = {name: redact_url(str(value))[:LONGEST_PARAMETER] for name, value in sorted(params.items())}
+    told = {name: redact_url(str(value))[:LONGEST_PARAMETER] for name, value in rename_params(sorted(params.items()))}
     rows = [Param(name, value) for name, value in told.items() if name not in held]
     for i in range(0, len(rows), PARAMETERS_AT_ONCE):
         client().log_batch(run_id, params=rows[i : i + PARAMETERS_AT_ONCE])

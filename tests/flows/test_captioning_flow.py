@@ -83,7 +83,7 @@ def test_the_second_stage(run, result, place):
     from flows.train_captioning import train_captioning
 
     call, source = run[0], result["paths"]["bundle"]
-    own = ("fit.epochs=1", 'fit.rate_factors={"backbone": 1}', f"init_from={source}")
+    own = ("fit.epochs=1", 'fit.rate_factors={"backbone.*": 1}', f"init_from={source}")
     tuned, _ = states_of(
         train_captioning, **call | {"recipe": "show_attend_tell_demo_fine_tune", "settings": own, "model_name": "tuned"}
     )

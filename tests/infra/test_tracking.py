@@ -106,6 +106,17 @@ def test_parameters_in_any_number_and_length(run_id):
     assert params["long"] == "x" * 6000
 
 
+def test_a_parameter_of_any_name_is_held(run_id):
+    """A pattern of weights is part of one: fit.rate_factors, fit.freeze."""
+    told = {"fit.backbone.*": 0.25, "fit.backbone.?": 0.5, "/a//b": 1, "é [%]": 2, "x" * 300: 3}
+    for _ in range(2):
+        tracking.log_params(run_id, told)
+    data = tracking.client().get_run(run_id).data
+    names = ["fit.backbone._", "fit.backbone.__", "_a__b", "é ___", "x" * 250]
+    assert data.params == dict(zip(names, map(str, told.values()), strict=True))
+    assert not set(names) & set(data.tags)
+
+
 def test_a_parameter_that_changes_is_not_lost_and_a_password_is_not_shown(run_id):
     tracking.log_params(run_id, {"corpus": "a", "server": "http://me:secret@host/x"})
     tracking.log_params(run_id, {"corpus": "b"})
