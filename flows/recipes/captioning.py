@@ -89,13 +89,7 @@ def show_attend_tell_demo_fine_tune() -> CaptionFineTuningRecipe:
 
 def show_and_tell_flickr8k() -> CaptioningRecipe:
     """The same photos with the network of Vinyals et al. 2015: an embedding of the photo comes first, and no more."""
-    recipe = show_attend_tell_flickr8k()
-    return replace(
-        recipe,
-        features=ImageFrontEnd(),
-        model=show_and_tell.Config(tied=True, label_smoothing=0.1),
-        fit=replace(recipe.fit, epochs=12),
-    )
+    return replace(show_attend_tell_flickr8k(), model=show_and_tell.Config(tied=True, label_smoothing=0.1))
 
 
 def show_attend_tell_ucm() -> CaptioningRecipe:
