@@ -34,6 +34,8 @@ def main() -> None:
     given = parser.parse_args()
     if given.n_best < 1:
         parser.error(f"--n-best {given.n_best}: 1 or more")
+    if given.file:
+        parser.error(f"{given.file}: lines come from standard input, `< {given.file}`; documents: translate-archive")
     with one_line_errors(WRONG_USE):
         if given.text is None and sys.stdin is None:
             raise UserError("there is no standard input; give --text")

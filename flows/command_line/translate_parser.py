@@ -1,5 +1,7 @@
 """The arguments of `translate`."""
 
+from argparse import SUPPRESS
+
 from flows.command_line.parser import Parser
 from flows.command_line.source_help import module_description
 
@@ -20,4 +22,5 @@ def translate_parser() -> Parser:
     )
     parser.add_argument("--json", action="store_true", help="an object a line: text, score, n_best, truncated, unknown")
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
+    parser.add_argument("file", nargs="?", help=SUPPRESS)  # what one tries first; flows/translate.py says what to write
     return parser

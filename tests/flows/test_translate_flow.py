@@ -110,6 +110,7 @@ def test_what_is_cut_is_told(run):
         (("--set", "beam.wide=3"), 1, "did you mean beam.width?"),
         (("--set", "max_source_tokens=0"), 1, "max_source_tokens"),
         (("--n-best", "0"), 2, "--n-best 0"),
+        (("in.txt",), 2, "in.txt: lines come from standard input, `< in.txt`"),
     ],
 )
 def test_mistakes_are_one_line(run, arguments, status, told):
