@@ -204,6 +204,7 @@ class ProgressMonitor:
         self.progress.reach(told["step"] / max(told["updates"], 1), note)
         if before_updates:
             self.progress.restart()  # to start the workers is none of the pace
+        self.seconds = min(self.seconds, told["seconds"])  # a checkpoint is older than what was told before a kill
         self._tell_epochs(told)
         self.before = told
         if self.run_id and len(history) > self.sent:

@@ -98,7 +98,7 @@ def test_n_best_and_json(run):
 def test_what_is_cut_is_told(run):
     status, lines, told = run("--set", "max_source_tokens=2", given=b"one\none two three\n")
     assert (status, lines[0]) == (0, "eins")
-    assert "line 2: the source or its translation is too long" in told
+    assert "line 2: cut: the source is longer than the model reads" in told
 
 
 @pytest.mark.parametrize(

@@ -9,25 +9,42 @@ from tasks.training.optimizer import FitConfig
 from tasks.training.run_training import ProgressMonitor
 
 
+def write(draft, step, epochs, seconds):
+    history = [{"epoch": e, "step": 10 * e, "loss": 4 / e, "dev_loss": 5 / e, "dev_wer": 1 / e} for e in epochs]
+    told = {"step": step, "updates": 40, "epoch": step // 10, "loss": 1.0, "history": history}
+    told |= {"estimated_seconds": 80, "seconds": seconds, "core_seconds": seconds}
+    storage.write(storage.join(draft.uri, "progress.json"), json.dumps(told).encode())
+
+
+def job_of(draft):
+    return SimpleNamespace(draft=draft, fit=FitConfig(epochs=4, best_by="wer"))
+
+
+def test_a_checkpoint_older_than_what_was_told_takes_no_time_back(artifact_root, capfd):
+    draft = open_draft("training", "b" * 32)
+    write(draft, 18, [1], 180.0)  # killed here
+    monitor = ProgressMonitor(job_of(draft), "")
+    write(draft, 12, [1], 120.0)  # its last checkpoint
+    monitor._show()
+    write(draft, 20, [1, 2], 124.0)
+    monitor._show()
+    monitor.progress.close()
+    (line,) = (line for line in capfd.readouterr().err.splitlines() if " of 4: " in line)
+    assert ", trained in 4.0 s, about " in line
+
+
 def test_a_line_for_each_epoch_and_none_twice(artifact_root, capfd):
     draft = open_draft("training", "a" * 32)
 
-    def write(step, epochs, seconds):
-        history = [{"epoch": e, "step": 10 * e, "loss": 4 / e, "dev_loss": 5 / e, "dev_wer": 1 / e} for e in epochs]
-        told = {"step": step, "updates": 40, "epoch": step // 10, "loss": 1.0, "history": history}
-        told |= {"estimated_seconds": 80, "seconds": seconds, "core_seconds": seconds}
-        storage.write(storage.join(draft.uri, "progress.json"), json.dumps(told).encode())
-
-    job = SimpleNamespace(draft=draft, fit=FitConfig(epochs=4, best_by="wer"))
-    write(10, [1], 100.0)  # by a process that was killed
-    monitor = ProgressMonitor(job, "")
+    write(draft, 10, [1], 100.0)  # by a process that was killed
+    monitor = ProgressMonitor(job_of(draft), "")
     monitor._show()
-    write(15, [1], 101.0)
+    write(draft, 15, [1], 101.0)
     monitor._show()
-    write(30, [1, 2, 3], 104.0)
+    write(draft, 30, [1, 2, 3], 104.0)
     monitor._show()
     monitor._show()
-    write(40, [1, 2, 3, 4], 106.5)
+    write(draft, 40, [1, 2, 3, 4], 106.5)
     monitor._show()
     monitor.progress.close()
     lines = capfd.readouterr().err.splitlines()
