@@ -57,7 +57,7 @@ def translate_lines(given: Namespace) -> None:
             number += 1
             sys.stdout.write("".join(f"{line}\n" for line in _written(found, number, given)))
             if found.truncated:
-                tell_user(f"line {number}: cut: the source is longer than the model reads or the translation has no end")
+                tell_user(f"line {number}: cut: the source is longer than the model reads, or the translation endless")
             if found.unknown:
                 unknown, first = unknown + 1, first or number
         sys.stdout.flush()
