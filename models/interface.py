@@ -116,7 +116,8 @@ class Beam:
     ctc_weight, insertion_bonus: the weights of these terms. word_bonus, unknown_bonus, hotword_weight: nats for each
     word, for one outside the lexicon, for one that is listened for. max_length: tokens at most, 0 for no limit but that
     of a search which may not end without (models/search/length_limit.py). groups, diversity: so many beams of width /
-    groups, each kept from what those before it take (models/search/attention/beam.py). lexicon_only: only words of the
+    groups, each kept from what those before it take (models/search/attention/beam.py). mbr_scale: above 0 the best is
+    the hypothesis of least Bayes risk (models/search/attention/minimum_bayes_risk.py). lexicon_only: only words of the
     lexicon, and hotwords. skip_blank: a CTC search reads a step whose blank is more probable than this as blank; 1
     skips none. A search refuses a non-zero term it does not implement, rather than ignore it.
     """
@@ -135,6 +136,7 @@ class Beam:
     skip_blank: float = 1.0
     groups: int = 1
     diversity: float = 0.0
+    mbr_scale: float = 0.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -144,6 +146,8 @@ class Beam:
                     raise ValueError(f"beam.{field.name} is a finite number, not {value}")
         if not 0 < self.skip_blank <= 1:
             raise ValueError(f"beam.skip_blank is a probability above 0 and at most 1, not {self.skip_blank}")
+        if self.mbr_scale < 0:
+            raise ValueError(f"beam.mbr_scale is 0 or more, not {self.mbr_scale}")
         if self.groups < 1 or self.width % self.groups or (self.groups > 1) != (self.diversity > 0):
             groups = f"{self.groups}, {self.width}, {self.diversity}"
             raise ValueError(f"beam.groups divides beam.width, and 2 or more have a beam.diversity above 0: {groups}")

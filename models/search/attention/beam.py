@@ -16,6 +16,8 @@ groups G > 1: each of them is a beam of width / G, and keeps in every step what 
 
 is taken off; the scores themselves have no such term (Vijayakumar et al. 2018, https://arxiv.org/abs/1610.02424,
 algorithm 1 with Hamming diversity). A source is done when all its groups are; texts that several found count once.
+
+mbr_scale > 0: what was found is told in the order of minimum Bayes risk instead (minimum_bayes_risk.py).
 """
 
 import math
@@ -29,12 +31,13 @@ from torch import Tensor
 
 from models.interface import Beam, Decoder, Hypothesis, Memory, Padded, State, Step
 from models.search.attention.candidates import choose, score_candidates
+from models.search.attention.minimum_bayes_risk import sort_by_gain
 from models.search.ctc.prefix_score import CTCPrefixScorer
 from models.search.length_limit import length_limits, mark_truncated
 from models.search.state_pytree import select_rows, tree_leaves
 from models.special_tokens import BOS, EOS
 
-TERMS = ("length_norm", "coverage", "lm_weight", "insertion_bonus", "ctc_weight", "groups", "diversity")
+TERMS = ("length_norm", "coverage", "lm_weight", "insertion_bonus", "ctc_weight", "groups", "diversity", "mbr_scale")
 UNSEEN = 1e-9  # the least attention that a step of the memory is taken to have, so that cp stays finite
 
 
@@ -71,7 +74,8 @@ class AttentionSearch:
         texts: dict[tuple[int, ...], Hypothesis] = {}
         for hypothesis in sorted(every, key=lambda h: -h.score):
             texts.setdefault(hypothesis.tokens, hypothesis)
-        return list(texts.values()) or [Hypothesis((), -math.inf, (), 0.0)]
+        found = list(texts.values()) or [Hypothesis((), -math.inf, (), 0.0)]
+        return sort_by_gain(found, self.beam.mbr_scale) if self.beam.mbr_scale else found
 
 
 @torch.no_grad()

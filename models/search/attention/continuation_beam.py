@@ -26,7 +26,7 @@ def continuation_beam(
     """
     if beam.coverage or beam.lm_weight or lm is not None:
         raise ValueError("continuation has no coverage and no lm_weight: it searches a language model; set both to 0")
-    for name in beam.beyond("length_norm", "insertion_bonus", "groups", "diversity"):
+    for name in beam.beyond("length_norm", "insertion_bonus", "groups", "diversity", "mbr_scale"):
         raise ValueError(f"continuation has no {name}: leave beam.{name} out")
     batch = len(source.lengths)
     if not batch:
