@@ -31,7 +31,7 @@ from tasks.ingest.ingest_corpus import ingest_corpus
 
 def align_recording(model: str, audio: str, text: str, how: Format) -> str:
     """The marks of one recording."""
-    bundle = load_bundle(require_recognizer(find_model(model)))
+    bundle = load_bundle(require_recognizer(find_model(model), model))
     try:
         aligned = CTCAligner(bundle, model)(read_audio_input(audio), read_transcript(text))
     except UserError as problem:
@@ -48,7 +48,7 @@ def read_transcript(text: str) -> str:
 
 def align_corpus(model: str, corpus: str, split: str) -> Artifact:
     """The alignments of a split."""
-    bundle = require_recognizer(find_model(model))
+    bundle = require_recognizer(find_model(model), model)
     place = parse_corpus(corpus, "utterances")
     shards = ingest_corpus(place, fingerprint(place), IngestConfig(), (split,))
     return align_split(bundle, shards, AlignmentConfig(architecture=read_architecture(bundle), split=split))

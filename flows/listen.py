@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from flows.command_line.parsers import PARSERS
-from flows.shared.evaluation_plan import require_recognizer as checked
+from flows.shared.evaluation_plan import require_recognizer
 from infra.errors import one_line_errors
 from infra.keyboard_interrupt import Interrupt, note_interrupt
 from models.interface import Beam
@@ -51,7 +51,7 @@ class AudioSource:
 def transcribe(model: str, place: AudioSource, captions: TranscriptWriter, most_tokens: int) -> None:
     """Write to the captions, and what is to be said about it to standard error. most_tokens: 0 for no limit."""
     torch.set_num_threads(1)  # a chunk is too small to share
-    bundle = load_bundle(checked(find_model(model)))
+    bundle = load_bundle(require_recognizer(find_model(model), model))
     with note_interrupt() as interrupt:
         listen(model, bundle, place.open(interrupt), captions, most_tokens)
 

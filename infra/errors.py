@@ -5,8 +5,9 @@ import os
 import re
 import select
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import TextIO
 from urllib.parse import unquote
 
@@ -23,6 +24,19 @@ SHORTEST_SECRET = 3  # characters of a part of one that an error may quote alone
 
 class UserError(Exception):  # noqa: N818  (not an error of the program: something the user can mend)
     """One line saying what is wrong, where, and what to do. Shown to the user without a traceback."""
+
+
+def suggest_name(
+    name: str, known: Iterable[str], otherwise: str | None = None, *, before: str = "", after: str = ""
+) -> str:
+    """For a name that there is not: the one that was meant, if any is near, else `otherwise`, by default all there are.
+
+    before, after: what stands around each name where it is written.
+    """
+    names = list(known)
+    if near := get_close_matches(name, names, 1):
+        return f"did you mean {before}{near[0]}{after}?"
+    return f"there are {', '.join(before + known + after for known in names)}" if otherwise is None else otherwise
 
 
 def tell_user(line: str) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from infra import storage
-from infra.errors import UserError, one_line_errors, redact_url
+from infra.errors import UserError, one_line_errors, redact_url, suggest_name
 from infra.mlflow_client import client, is_outage, waiting
 from infra.settings import settings
 from infra.tracking import BUNDLE_FOLDER, BUNDLE_TAG, find_version
@@ -236,7 +236,7 @@ def _registered(model: str) -> str:
         if is_outage(error):
             raise
         known = [f"{m.name}@{alias}" for m in mlflow.search_registered_models() for alias in m.aliases]
-        there = f"there are {', '.join(known)}" if known else "none is registered yet"
+        there = suggest_name(model, known) if known else "none is registered yet"
         place = redact_url(settings().tracking_uri)
         raise UserError(f"model {model!r}: not a folder and not registered at {place}; {there}") from error
 

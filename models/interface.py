@@ -39,13 +39,11 @@ class Padded(Memory):
     @classmethod
     def stack(cls, sequences: Sequence[Tensor], fill: float = 0) -> "Padded":
         lengths = torch.tensor([len(s) for s in sequences])
-        data = nn.utils.rnn.pad_sequence(list(sequences), batch_first=True, padding_value=fill)
-        return cls(data, lengths)
+        return cls(nn.utils.rnn.pad_sequence(list(sequences), batch_first=True, padding_value=fill), lengths)
 
     def mask(self) -> Tensor:
         """(B, T) bool, true on real steps."""
-        steps = torch.arange(self.data.shape[1], device=self.data.device)
-        return steps < self.lengths.to(self.data.device)[:, None]
+        return torch.arange(self.data.shape[1], device=self.data.device) < self.lengths.to(self.data.device)[:, None]
 
     def to(self, device: torch.device | str) -> "Padded":
         return Padded(self.data.to(device), self.lengths.to(device))
@@ -71,8 +69,7 @@ class Batch:
         return self.source
 
     def to(self, device: torch.device | str) -> "Batch":
-        source = self.source and self.source.to(device)
-        return Batch(self.keys, source, self.target.to(device))
+        return Batch(self.keys, self.source and self.source.to(device), self.target.to(device))
 
 
 class Loss(NamedTuple):
@@ -116,10 +113,10 @@ class Beam:
     ctc_weight, insertion_bonus: the weights of these terms. word_bonus, unknown_bonus, hotword_weight: nats for each
     word, for one outside the lexicon, for one that is listened for. max_length: tokens at most, 0 for no limit but that
     of a search which may not end without (models/search/length_limit.py). groups, diversity: so many beams of width /
-    groups, each kept from what those before it take (models/search/attention/beam.py). mbr_scale: above 0 the best is
-    the hypothesis of least Bayes risk (models/search/attention/minimum_bayes_risk.py). lexicon_only: only words of the
-    lexicon, and hotwords. skip_blank: a CTC search reads a step whose blank is more probable than this as blank; 1
-    skips none. A search refuses a non-zero term it does not implement, rather than ignore it.
+    groups, each kept from what those before it take (models/search/attention/beam.py). mbr_scale: above 0 the best has
+    the least Bayes risk (minimum_bayes_risk.py there). lexicon_only: only words of the lexicon, and hotwords.
+    skip_blank: a CTC search reads a step whose blank is more probable than this as blank; 1 skips none. A search
+    refuses a non-zero term it does not implement, rather than ignore it.
     """
 
     width: int = 8
@@ -146,13 +143,12 @@ class Beam:
                     raise ValueError(f"beam.{field.name} is a finite number, not {value}")
         if not 0 < self.skip_blank <= 1:
             raise ValueError(f"beam.skip_blank is a probability above 0 and at most 1, not {self.skip_blank}")
-        if self.mbr_scale < 0:
-            raise ValueError(f"beam.mbr_scale is 0 or more, not {self.mbr_scale}")
+        for name, least in (("width", 1), ("max_length", 0), ("mbr_scale", 0)):
+            if (value := getattr(self, name)) < least:
+                raise ValueError(f"beam.{name} is {least} or more, not {value}")
         if self.groups < 1 or self.width % self.groups or (self.groups > 1) != (self.diversity > 0):
             groups = f"{self.groups}, {self.width}, {self.diversity}"
             raise ValueError(f"beam.groups divides beam.width, and 2 or more have a beam.diversity above 0: {groups}")
-        if self.width < 1 or self.max_length < 0:
-            raise ValueError(f"beam.width is 1 or more, beam.max_length 0 or more: {self.width}, {self.max_length}")
 
     def beyond(self, *terms: str) -> list[str]:
         """What is set beside these terms, which a search has: it refuses the rest."""

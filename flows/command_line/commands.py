@@ -7,11 +7,10 @@ import runpy
 import sys
 import warnings
 from collections.abc import Sequence
-from difflib import get_close_matches
 
 from flows.command_line.parsers import PARSERS
 from flows.command_line.source_help import module_line
-from infra.errors import WRONG_USE, end_unread
+from infra.errors import WRONG_USE, end_unread, suggest_name
 from infra.keyboard_interrupt import quiet_interrupt
 
 # By what they are for; each command is a module that is run as `python -m` runs it, with what its name is followed by.
@@ -102,8 +101,7 @@ def main() -> None:
             print(help_text())
         return
     if name not in MODULES:
-        near = get_close_matches(name, MODULES, 1)
-        hint = f"did you mean {near[0]}?" if near else "see scriptorium --help"
+        hint = suggest_name(name, MODULES, "see scriptorium --help")
         print(f"scriptorium: no command {name!r}; {hint}", file=sys.stderr)
         raise SystemExit(WRONG_USE)
     sys.argv = [f"scriptorium {name}", *([name] if name in SUBCOMMANDS else []), *sys.argv[2:]]

@@ -1,7 +1,6 @@
 """The recipes by what they are for; with a name, one recipe whole: every key of --set, its value and what it means."""
 
 import argparse
-import difflib
 import importlib
 import inspect
 import typing
@@ -10,7 +9,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from typing import Any
 
 from flows.command_line.source_help import Setting, config_settings, recipes_by_purpose
-from infra.errors import UserError, one_line_errors
+from infra.errors import UserError, one_line_errors, suggest_name
 
 # The modules of flows/recipes/ by the command that takes their recipes.
 TRAINING = {
@@ -42,8 +41,7 @@ def recipe_text(name: str) -> str:
         for recipe in found
     }
     if name not in known:
-        near = difflib.get_close_matches(name, known, 1)
-        raise UserError(f"recipe {name!r}: no such recipe; " + (f"did you mean {near[0]}?" if near else "see --help"))
+        raise UserError(f"recipe {name!r}: no such recipe; {suggest_name(name, known, 'see --help')}")
     command, module = known[name]
     make = _recipe(importlib.import_module(f"flows.recipes.{module}"), name)
     lines = [f"scriptorium {command} --recipe {name}", "", inspect.getdoc(make) or "", ""]

@@ -11,10 +11,11 @@ from typing import Any
 from flows.shared.evaluation_plan import require_recognizer, search_plan
 from flows.shared.overrides import override
 from flows.shared.transcription_plan import TranscriptionPlan, prepare_transcription
+from flows.shared.translation_setup import require_translator
 from infra import model_registry, storage
 from infra.artifact_store import Artifact
 from infra.errors import UserError
-from models.interface import Beam, Classifier, Decoder, LanguageModel
+from models.interface import Beam
 from tasks.archives.output_store import OutputStore
 from tasks.archives.photos.caption_parts import CaptionJob
 from tasks.archives.photos.caption_tables import CAPTION_FORMATS
@@ -27,7 +28,7 @@ from tasks.archives.work_list import PartConfig
 from tasks.batches.batch_sampler import BatchingConfig
 from tasks.bundles.bundle_files import TRAINING, read_beam, read_members, read_object
 from tasks.bundles.find_model import find_model
-from tasks.bundles.model_bundle import check_golden_outputs, load_bundle
+from tasks.bundles.model_bundle import check_golden_outputs
 from tasks.decoding.caption_photos import require_captioner
 from tasks.decoding.translate import TranslationConfig
 from tasks.documents.document import DocumentConfig, Split
@@ -61,7 +62,7 @@ def plan_archive(
 ) -> tuple[ArchivePlan, TranscriptionJob, OutputStore]:
     """Raises UserError for another kind of model, and for a format or a setting that there is not."""
     _check_output(output, formats, ARCHIVE_FORMATS)
-    bundle = require_recognizer(find_model(model))
+    bundle = require_recognizer(find_model(model), model)
     plan = override(ArchivePlan(beam=search_plan(bundle).beam), settings)
     ready, how = prepare_transcription(bundle, plan)
     decoding = hashlib.sha256(json.dumps(canonical(how)).encode()).hexdigest()
@@ -121,7 +122,7 @@ def plan_translation_archive(
     setting that there is not.
     """
     _check_output(output, formats, TRANSLATION_FORMATS)
-    bundle = _require_translator(find_model(model))
+    bundle = require_translator(find_model(model), model)
     plan = _in_languages(override(TranslationArchivePlan(beam=read_beam(bundle)), settings), bundle, model)
     check_golden_outputs(bundle, plan.beam)
     how = TranslationConfig(beam=plan.beam, batching=plan.batching, max_source_tokens=plan.max_source_tokens)
@@ -167,7 +168,7 @@ def plan_caption_archive(
     """Raises UserError for another kind of model, and for a format or a setting that there is not."""
     _check_output(output, formats, CAPTION_FORMATS)
     bundle = find_model(model)
-    require_captioner(bundle)
+    require_captioner(bundle, model)
     plan = override(CaptionArchivePlan(beam=read_beam(bundle)), settings)
     check_golden_outputs(bundle, plan.beam)
     told = [canonical(plan.beam), plan.batch, plan.max_pixels]
@@ -198,15 +199,6 @@ def _provenance(bundle: Artifact) -> dict[str, Any]:
         {"bundle": digest} | model_registry.trace_bundle(digest) for digest in (bundle.digest, *read_members(bundle))
     )
     return own | ({"members": members} if members else {})
-
-
-def _require_translator(bundle: Artifact) -> Artifact:
-    """The bundle. Raises UserError where it is none of a model that writes text for text."""
-    loaded = load_bundle(bundle)
-    writes = isinstance(loaded.model, Decoder) and not isinstance(loaded.model, LanguageModel | Classifier)
-    if loaded.sound or loaded.model.reads != "tokens" or not writes:
-        raise UserError(f"{bundle.uri}: not a translator; give a model that train_translation made")
-    return bundle
 
 
 def _in_languages(plan: TranslationArchivePlan, bundle: Artifact, model: str) -> TranslationArchivePlan:

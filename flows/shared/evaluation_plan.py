@@ -144,7 +144,7 @@ def load_captioner(model: str, settings: Sequence[str] = ()) -> PhotoCaptioner:
     Raises UserError for another kind of model, and for a setting that it does not take.
     """
     bundle = find_model(model)
-    require_captioner(bundle)
+    require_captioner(bundle, model)
     plan = override(CaptionSettings(beam=read_beam(bundle)), settings)
     return PhotoCaptioner(bundle, plan.beam, plan.batch)
 
@@ -154,10 +154,10 @@ def text_plan(bundle: Artifact) -> TextPlan:
     return TextPlan(chunks=chunks, batching=batching)
 
 
-def require_recognizer(bundle: Artifact) -> Artifact:
-    """The bundle. Raises UserError where it is none of a recognizer."""
+def require_recognizer(bundle: Artifact, name: str = "") -> Artifact:
+    """The bundle. Raises UserError where it is none of a recognizer, by the name that the user gave it, if any."""
     if is_classifier(bundle) or not bundle_front_end(bundle):
-        raise UserError(f"{bundle.uri}: not a speech recognizer; give a model that train_asr made")
+        raise UserError(f"{name or bundle.uri}: not a speech recognizer; give a model that train_asr made")
     return bundle
 
 

@@ -1,6 +1,5 @@
 """`--set fit.epochs=20`: a recipe with some of its values replaced, every key and type checked."""
 
-import difflib
 import json
 import math
 import types
@@ -9,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, Literal, get_args, get_origin
 
-from infra.errors import UserError
+from infra.errors import UserError, suggest_name
 
 LARGEST = (1 << 63) - 1  # what a signed word of 64 bits holds
 TRUTH = {"true": True, "false": False, "yes": True, "no": False, "1": True, "0": False}
@@ -40,10 +39,7 @@ def _note(changes: dict[str, Any], config: Any, path: list[str], given: tuple[st
     name, rest, (value, whole) = path[0], path[1:], given
     known = [f.name for f in fields(config)]
     if name not in known:
-        near = difflib.get_close_matches(name, known, 1)
-        place = whole.rpartition(name)[0]
-        hint = f"did you mean {place}{near[0]}?" if near else f"there are {', '.join(place + k for k in known)}"
-        raise ValueError(f"no such key; {hint}")
+        raise ValueError(f"no such key; {suggest_name(name, known, before=whole.rpartition(name)[0])}")
     current = getattr(config, name)
     if rest and isinstance(current, dict):
         changes[name] = _with(changes.get(name, current), rest, _free(value))

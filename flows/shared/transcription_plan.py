@@ -48,7 +48,7 @@ def load_transcriber(model: str, settings: Sequence[str] = ()) -> Transcriber:
 
     Raises UserError for another kind of model, and for a setting that it does not take.
     """
-    bundle = require_recognizer(find_model(model))
+    bundle = require_recognizer(find_model(model), model)
     plan = override(TranscriptionPlan(beam=search_plan(bundle).beam), settings)
     ready, how = prepare_transcription(bundle, plan)
     return Transcriber(load_on_device(ready)[0], how)

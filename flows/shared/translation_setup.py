@@ -45,7 +45,7 @@ def load_translator(
     Raises UserError for another kind of model, for other languages than it was trained on, and for a setting that it
     does not take.
     """
-    bundle = require_translator(find_model(model))
+    bundle = require_translator(find_model(model), model)
     check_languages(bundle, languages)
     beam = read_beam(bundle)
     wide = replace(beam, width=-(-max(beam.width, n_best) // beam.groups) * beam.groups)
@@ -60,10 +60,10 @@ def load_translator(
     return Translator(ready, how)
 
 
-def require_translator(bundle: Artifact) -> Artifact:
-    """The bundle. Raises UserError where it is none of a translator."""
+def require_translator(bundle: Artifact, name: str) -> Artifact:
+    """The bundle. Raises UserError where it is none of a translator, by the name that the user gave it."""
     if not is_translator(bundle):
-        raise UserError(f"{bundle.uri}: not a translator; give a model that train_translation made")
+        raise UserError(f"{name}: not a translator; give a model that train_translation made")
     return bundle
 
 

@@ -1,6 +1,5 @@
 """What is checked before any work: the corpus, the recipe and its settings."""
 
-import difflib
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
@@ -8,7 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from flows.shared.overrides import override
-from infra.errors import UserError
+from infra.errors import UserError, suggest_name
 from infra.settings import settings as infra_settings
 from tasks.corpora.corpus_uri import Corpus, parse_corpus
 
@@ -51,7 +50,7 @@ def resolve_recipe(corpus: str, recipe: str, settings: Sequence[str], module: Mo
     """The corpus and the recipe by their names. Raises UserError saying what would be right."""
     known = _functions(module)
     if recipe not in known:
-        raise UserError(f"recipe {recipe!r}: no such recipe; {_hint(recipe, known)}")
+        raise UserError(f"recipe {recipe!r}: no such recipe; {suggest_name(recipe, known)}")
     return parse_corpus(corpus, module.VERB), override(known[recipe](), settings)
 
 
@@ -69,7 +68,7 @@ def resolve_recipes(
     for pattern in patterns.split(","):
         matching = {name: module for name, module in known.items() if fnmatchcase(name, pattern.strip())}
         if not matching:
-            raise UserError(f"recipes {pattern.strip()!r}: no such recipe; {_hint(pattern, known)}")
+            raise UserError(f"recipes {pattern.strip()!r}: no such recipe; {suggest_name(pattern, known)}")
         found |= matching
     (first, module), *others = found.items()
     for name, other in others:
@@ -83,9 +82,3 @@ def resolve_recipes(
         except UserError as problem:
             raise UserError(f"recipe {name}: {problem}") from problem
     return module, place, plans
-
-
-def _hint(name: str, known: Iterable[str]) -> str:
-    names = list(known)
-    near = difflib.get_close_matches(name, names, 1)
-    return f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"

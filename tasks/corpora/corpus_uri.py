@@ -11,7 +11,6 @@ import posixpath
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from itertools import islice
 from pathlib import Path
@@ -19,7 +18,7 @@ from pathlib import Path
 from braceexpand import braceexpand
 
 from infra import storage
-from infra.errors import UserError
+from infra.errors import UserError, suggest_name
 from infra.storage import FileStat
 from tasks.corpora.archive_members import readable_name
 
@@ -115,9 +114,9 @@ def parse_corpus(text: str, verb: str = "utterances", *others: str) -> Corpus:
     kind = OTHER_SPELLINGS.get(kind, kind)
     kinds = corpus_kinds(verb, *others)
     if not colon or kind not in kinds:
-        near = get_close_matches(kind, kinds, 1) if colon else []
-        hint = f"did you mean {near[0]}:{uri}? " if near else ""
-        raise UserError(f"corpus {text!r}: {hint}write KIND:URI with KIND one of {', '.join(kinds)}")
+        hint = suggest_name(kind, kinds, "", after=f":{uri}") if colon else ""
+        form = f"write KIND:URI with KIND one of {', '.join(kinds)}"
+        raise UserError(f"corpus {text!r}: {f'{hint} {form}' if hint else form}")
     if is_generated(kind):
         return Corpus(kind=kind, uri=uri, verb=verb)
     if readable_name(uri) != uri or "\0" in uri:

@@ -108,9 +108,11 @@ class PhotoCaptioner:
             raise UserError(str(error)) from error
 
 
-def require_captioner(bundle: Artifact) -> ImageFrontEnd:
-    """How a captioner sees photos; its backbone is in the store then. Raises UserError for another kind of model."""
+def require_captioner(bundle: Artifact, name: str = "") -> ImageFrontEnd:
+    """How a captioner sees photos; its backbone is in the store then. Raises UserError for another kind of model, by
+    the name that the user gave it, if any.
+    """
     front_end = bundle_image_front_end(bundle)
     if front_end is None:
-        raise UserError(f"{bundle.uri}: {NOT_A_CAPTIONER}")
+        raise UserError(f"{name or bundle.uri}: {NOT_A_CAPTIONER}")
     return front_end
