@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flows.kinds.model_kind import SPLITS, Data, ModelKind, Scored
+from flows.kinds.model_kind import SPLITS, Data, ModelKind, Scored, tell_if_few
 from flows.kinds.speech import training_features
 from flows.recipes import CaptioningRecipe, captioning
 from flows.shared.evaluation_plan import CaptionPlan, caption_plan, check_search
@@ -27,6 +27,8 @@ from tasks.text.caption_vocabulary import fit_caption_tokenizer
 from tasks.training.captions.train_captioner import train_captioner
 from tasks.training.leaderboard import Ranking
 
+FEW = 1_000  # photos: 1,657 aerial ones, whose captions repeat, are the fewest measured (flows/recipes/README.md)
+
 
 def caption_data(place: Corpus, recipe: CaptioningRecipe, source: Artifact | None) -> Data:
     """Where the backbone learns, features that lead to the photos. Words that a model does not know, which a training
@@ -34,6 +36,8 @@ def caption_data(place: Corpus, recipe: CaptioningRecipe, source: Artifact | Non
     """
     front_end = prepare_front_end(recipe.features)
     shards = ingest_photos(place, fingerprint(place), recipe.ingest, SPLITS)
+    if not source:
+        tell_if_few(shards, FEW, "photos")
     tokenizer = bundle_tokenizer(source) if source else fit_caption_tokenizer(shards, recipe.tokens)
     features = extract_image_features(shards, tokenizer, front_end, recipe.ingest.error_budget)
     return Data(shards, locate_photos(features, shards) if recipe.train_backbone else features, tokenizer)

@@ -17,7 +17,7 @@ from flows.shared.fine_tuning import FineTuning
 from flows.shared.recipe_choice import AUTO
 from flows.shared.run_context import RunContext
 from infra.artifact_store import Artifact
-from infra.errors import UserError
+from infra.errors import UserError, tell_user
 from tasks.bundles.bundle_files import read_architecture
 from tasks.bundles.model_bundle import (
     bundle_front_end,
@@ -91,6 +91,14 @@ class ModelKind:
         return RunOutcome(
             bundle=bundle, page=page, splits=tuple(splits), scores=scores, data=data_used, ranking=self.ranking
         )
+
+
+def tell_if_few(shards: Artifact, few: int, what: str) -> None:
+    """Tell the user where train has fewer rows than a model wants that starts from nothing."""
+    count = shards.read_json("summary.json")["splits"].get("train", {}).get("kept", 0)
+    if count < few:
+        told = f"{count:,} {what} to learn from; a model that starts from nothing wants {few:,} or more"
+        tell_user(f"{told}, one that there is (--from NAME@ALIAS) fewer")
 
 
 def held_out(corpus: Artifact) -> tuple[str, ...]:

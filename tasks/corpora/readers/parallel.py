@@ -17,7 +17,7 @@ from tasks.corpora.column_names import find_column, read_text
 from tasks.corpora.corpus_files import CorpusFiles
 from tasks.corpora.corpus_tables import TableRow, find_tables, read_tables
 from tasks.corpora.corpus_uri import IngestConfig
-from tasks.corpora.sentence_pairs import Row, languages, read_aligned, sentence_pair, without_packing
+from tasks.corpora.sentence_pairs import SIDES, Row, languages, read_aligned, sentence_pair, without_packing
 from tasks.corpora.split_names import KNOWN, order, resolve_splits, split_in_path
 from tasks.corpora.tmx_file import find_language, read_units
 
@@ -61,8 +61,10 @@ def find_aligned(source: CorpusFiles, both: Sides) -> dict[str, Sides]:
     for n, stem in [(n, stem) for n, side in enumerate(sides) for stem in sorted(side) if stem not in found]:
         name, missing = sides[n][stem], f"{posixpath.basename(stem)}.{both[1 - n]}"
         if not asked or name == asked:
+            there = [code for code in find_languages(source) if code.casefold() not in map(str.casefold, both)]
+            other = f", or say --{SIDES[1 - n]}-language {' or '.join(there)}" if there else ""
             told = f"{source.uri}: {name} is there without its other side, {missing}"
-            raise UserError(f"{told}; put it beside it, or move {name} away")
+            raise UserError(f"{told}; put it beside it, or move {name} away{other}")
     return {stem: names for stem, names in found.items() if not asked or asked in names}
 
 

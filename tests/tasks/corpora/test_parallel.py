@@ -187,6 +187,7 @@ def test_what_is_wrong_with_files_is_one_line(tmp_path, change, says):
     [
         (("", ""), "--source-language"),
         (("en", "EN"), "two languages"),
+        (("en", "fr"), r"train\.fr; put it beside it, or move train\.en away, or say --target-language de$"),
         (("english", "german"), r"there are NAME\.de, NAME\.en: say which by --source-language"),
     ],
 )
