@@ -34,6 +34,10 @@ class CaptionWord(NamedTuple):
     text: str
     attention: np.ndarray | None
 
+    def __repr__(self) -> str:
+        seen = "None" if self.attention is None else " x ".join(map(str, self.attention.shape))
+        return f"CaptionWord({self.text!r}, attention={seen})"
+
 
 class Caption(NamedTuple):
     """score: of the best hypothesis, as `Beam` defines it. n_best: texts that differ and their scores, best first.

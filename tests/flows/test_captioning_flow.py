@@ -111,6 +111,7 @@ def test_in_python(result, rows, place, monkeypatch):
     for one in found:
         assert (one.text, [word.text for word in one.words]) == (rows[0]["text"], rows[0]["tokens"])
         assert one.words[0].attention.shape == (8, 8)
+        assert repr(one.words[0]) == f"CaptionWord({one.words[0].text!r}, attention=8 x 8)"
     with Image.open(path) as opened:
         many = model.caption_batch([opened.convert("RGBA"), path, opened.convert("CMYK")])
     assert [one.text for one in many[:2]] == [rows[0]["text"]] * 2

@@ -37,9 +37,9 @@ def test_without_servers_there_is_a_path_and_no_link(result):
 def test_shares_and_counts_of_a_translator_are_told_as_such(result):
     scores = {"bleu": 39.2, "sentences": 1000, "exact": 0.053, "truncated": 0, "unknown_tokens": 7}
     assert markdown(result | {"metrics": {"test": scores}}).splitlines()[:3] == [
-        "| split | unknown tokens | BLEU | sentences | exact |",
+        "| split | BLEU | sentences | exact | unknown tokens |",
         "|---|---:|---:|---:|---:|",
-        "| test | 7 | 39.20 | 1000 | 5.30% |",
+        "| test | 39.20 | 1000 | 5.30% | 7 |",
     ]
 
 
