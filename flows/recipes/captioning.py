@@ -16,6 +16,7 @@ from tasks.training.optimizer import FitConfig
 VERB, MODEL_NAME = "photos", "captioning"  # what a corpus' reader must offer; what a model is registered as
 
 BATCHES = BatchingConfig(frames_per_batch=1000, utterances_per_batch=64, sorted_epochs=0)
+CONSENSUS = Beam(width=20, length_norm=0.7, mbr_scale=0.7)  # of several sentences that fit, the usual one
 
 
 def show_attend_tell_demo() -> CaptioningRecipe:
@@ -58,7 +59,7 @@ def show_attend_tell_flickr8k() -> CaptioningRecipe:
             precision="bfloat16",
             average_last=3,
         ),
-        beam=Beam(width=3, length_norm=0.7),
+        beam=CONSENSUS,
     )
 
 
@@ -101,7 +102,7 @@ def show_attend_tell_ucm() -> CaptioningRecipe:
         tokens=replace(CAPTION_TOKENS, minimum_count=1),
         model=replace(recipe.model, hidden_size=256, embedding_size=256, projection=256),
         fit=replace(recipe.fit, epochs=20),
-        beam=Beam(width=10, length_norm=0.7),  # of several sentences that fit, the usual one
+        beam=replace(CONSENSUS, mbr_scale=1.0),
     )
 
 

@@ -2,7 +2,8 @@
 
 Kept as they are: code, indented, fenced or within a paragraph; front matter; the marks of headings, lists, quotes,
 tables and tasks; where links lead, and what names that; character references; rules and underlines. Emphasis stays in
-the text. A line with HTML is told as a problem, and stays.
+the text. A link or code within a sentence cuts it: the words before, in and after it are translated each by themselves,
+so that none of the marks depends on what a model writes. A line with HTML is told as a problem, and stays.
 """
 
 import re
