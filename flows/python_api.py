@@ -145,6 +145,8 @@ class TranslationModel:
         """
         if isinstance(text, str):
             return self._translator.translate([text], [prefix] if isinstance(prefix, str) else list(prefix))[0]
+        if not isinstance(text, list | tuple):
+            raise UserError(f"model {self.name} reads text: give it as str or a list, not {type(text).__name__}")
         if isinstance(prefix, str):
             raise UserError("many texts have a prefix each: give as many")
         return self._translator.translate(text, prefix)

@@ -14,6 +14,7 @@ from tasks.bundles.find_model import find_model
 from tasks.bundles.model_bundle import is_translator, load_on_device
 from tasks.bundles.quantize import quantize_bundle
 from tasks.decoding.translate import TranslationConfig, Translator
+from tasks.documents.tmx import same
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +73,7 @@ def check_languages(bundle: Artifact, asked: LanguagePair) -> None:
     if "languages" not in read_object(bundle, TRAINING):
         return
     for side, want, own in zip(("source", "target"), (asked.source, asked.target), read_languages(bundle), strict=True):
-        if want and want.lower() != own.lower():
+        if want and not same(want, own):
             pair = " to ".join(read_languages(bundle))
             raise UserError(
                 f"--{side}-language {want}: this model translates {pair}; leave it out, or give another model"

@@ -1,9 +1,11 @@
 """What a run has to do: what a frozen list has left, or where none has, what is new in the source."""
 
+import os
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
+from infra import storage
 from infra.errors import UserError
 from tasks.archives.find_files import find_files
 from tasks.archives.output_store import OutputStore
@@ -56,7 +58,14 @@ def plan_work(
     earlier = [item for items, _ in lists for item in items]
     known = {item.known_as for item in earlier}
     found = find_files(source, suffixes)
-    new = [piece for item in found.items if item.known_as not in known for piece in cut(item)]
+    wanted = [item for item in found.items if not _is_below(item.place, store.uri) or _is_below(source, store.uri)]
+    if left := len(found.items) - len(wanted):
+        found.ignored["(this output)"] = left  # or what a run makes would be work for the next
+    new = [piece for item in wanted if item.known_as not in known for piece in cut(item)]
     first = max((item.part for item in earlier), default=-1) + 1
     fresh = number_parts(new, first, config, (item.name for item in earlier))
-    return Work(source, group_parts(fresh), fresh, sum(i.known_as in known for i in found.items), found.ignored)
+    return Work(source, group_parts(fresh), fresh, sum(i.known_as in known for i in wanted), found.ignored)
+
+
+def _is_below(place: str, folder: str) -> bool:
+    return (place if storage.is_s3(place) else os.path.abspath(place)).startswith(f"{folder}/")

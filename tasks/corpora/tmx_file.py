@@ -19,7 +19,8 @@ CODES = {"bpt", "ept", "it", "ph", "ut"}  # hold markup of the document, not wor
 
 
 def read_units(name: str, place: Location) -> Iterator[dict[str, str]]:
-    """Of each unit the text in each language, which is called as the file does in lower case; of two the first.
+    """Of each unit the text in each language, which is called as the file does in lower case; of two the
+    first that is not empty.
 
     Raises UserError for what is no such file.
     """
@@ -34,7 +35,8 @@ def read_units(name: str, place: Location) -> Iterator[dict[str, str]]:
             if kind == "tuv":
                 language = next((element.get(key) for key in LANGUAGE if element.get(key)), "").casefold()
                 found = [_words(child) for child in element if _local(child) == "seg"]
-                unit.setdefault(language, "".join(found))
+                if not unit.get(language, "").strip():
+                    unit[language] = "".join(found)
             elif kind == "tu":
                 yield unit
                 unit = {}
@@ -42,10 +44,11 @@ def read_units(name: str, place: Location) -> Iterator[dict[str, str]]:
     except DefusedXmlException as error:
         told = "XML entities, which may stand for anything; write what they stand for in their place"
         raise UserError(f"{place[0]}: not read: it declares {told}") from error
-    except ParseError as error:
-        raise UserError(f"{place[0]}: not well-formed XML ({error}); mend it, or export it again") from error
     except BadText as bad:
         raise UserError(f"{place[0]}: {bad.reason} ({bad.detail}); download it again, or unpack it") from bad
+    except (ParseError, ValueError, LookupError) as error:  # the last two of an encoding that the parser cannot read
+        told = " ".join(str(error).split())[:100]
+        raise UserError(f"{place[0]}: not well-formed XML ({told}); mend it, or export it again in UTF-8") from error
 
 
 def find_language(unit: dict[str, str], language: str) -> str:
@@ -63,8 +66,14 @@ def _local(element: Any) -> str:
 
 
 def _words(element: Any) -> str:
-    """The text, without that of codes."""
-    parts = [element.text or ""]
-    for child in element:
-        parts += ["" if _local(child) in CODES else _words(child), child.tail or ""]
+    """The text, without that of codes, however deep it lies."""
+    parts, waiting = list[str](), list[Any]([element])
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, str):
+            parts.append(one)
+            continue
+        parts.append(one.text or "")
+        for child in reversed(one):
+            waiting += [child.tail or "", *([] if _local(child) in CODES else [child])]
     return "".join(parts)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -74,8 +74,11 @@ class Translator:
         """In their order; a text of which nothing is left once it is normalized is an empty one.
 
         prefixes: whole words that each translation begins with, "" for none; () for none of all. Where tokens are parts
-        of words, the model may go on with the last one. Raises PrefixError for one that the model cannot write.
+        of words, the model may go on with the last one. Raises PrefixError for one that the model cannot write, and
+        UserError for what is no text.
         """
+        check_texts(texts, "text")
+        check_texts(prefixes, "prefix")
         given = [np.array(self.spelling.encode(text), np.int64) for text in texts]
         if prefixes and len(prefixes) != len(given):
             raise UserError(f"{len(given)} texts and {len(prefixes)} prefixes: each text has one, or an empty one")
@@ -121,6 +124,8 @@ class Translator:
         """
         if len(sources) != len(targets):
             raise UserError(f"{len(sources)} sources and {len(targets)} targets: each source has one target")
+        check_texts(sources, "source")
+        check_texts(targets, "target")
         model = self.bundle.model
         assert isinstance(model, SequenceToSequence), "what has a source tokenizer and says texts translates"
         pairs = [
@@ -154,6 +159,15 @@ class Translator:
         best, texts = nbest[0], distinct_texts(nbest, self.bundle.tokenizer)
         unknown = int((source == UNK).sum()) + best.tokens.count(UNK)
         return Translation(*texts[0], texts, best.truncated or len(source) > self.most, unknown)
+
+
+def check_texts(texts: Sequence[Any], what: str) -> None:
+    """Raises UserError for the first that is no str, or one that no UTF-8 can say."""
+    for number, text in enumerate(texts, 1):
+        if not isinstance(text, str):
+            raise UserError(f"{what} {number}: give it as str, not {type(text).__name__}")
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise UserError(f"{what} {number}: half of a character stands alone ({text[:40]!a}); decode it as UTF-8")
 
 
 def source_tokenizer(bundle: Bundle) -> TextTokenizer:

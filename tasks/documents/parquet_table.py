@@ -9,11 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from infra.errors import UserError
+from tasks.corpora.archive_members import ALLOWANCE_BYTES, RATIO
 from tasks.documents.document import Passage, Range, Rest, Translated
 from tasks.documents.json_lines import FIELDS, JsonLines, text_column
 from tasks.steps.parquet_io import from_parquet, to_parquet
 
-ROWS = 1024  # that are decoded at a time
+ROWS = 256  # that are decoded at a time
+MOST_ROWS = 64 * ROWS  # of a range: what one says of its size is how it is packed, and one word may be a million rows
 TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
 
 
@@ -23,14 +25,14 @@ class ParquetTable(JsonLines):
     def cut(self, file: BinaryIO, most: int) -> Iterator[Range]:
         told = _opened(file).metadata
         size = sum(told.row_group(i).total_byte_size for i in range(told.num_row_groups))
-        step = max(1, told.num_rows * most // max(1, size))
+        step = min(MOST_ROWS, max(1, told.num_rows * most // max(1, size)))
         for begin in range(0, told.num_rows, step):
             yield Range(begin, min(begin + step, told.num_rows), begin + 1)
 
     def read(self, file: BinaryIO, where: Range) -> Iterator[Passage | Rest]:
         table = _opened(file)
         name = self._column(table.schema_arrow)
-        rows = _rows(table, where)
+        rows = _rows(table, where, RATIO * file.seek(0, 2) + ALLOWANCE_BYTES)
         for number, text in enumerate(rows[name].to_pylist(), where.line):
             if text and text.strip():
                 yield Passage(b"", text, number)
@@ -79,8 +81,8 @@ def _opened(file: BinaryIO) -> pq.ParquetFile:
         raise UserError(f"no Parquet ({' '.join(str(error).split())[:100]})") from error
 
 
-def _rows(table: pq.ParquetFile, where: Range) -> pa.Table:
-    """Those of the range, of the row groups that have some of them."""
+def _rows(table: pq.ParquetFile, where: Range, most: int) -> pa.Table:
+    """Those of the range, of the row groups that have some of them. most: bytes."""
     told, begin = table.metadata, 0
     end, chosen, skipped = told.num_rows if where.end < 0 else where.end, list[int](), 0
     for group in range(told.num_row_groups):
@@ -90,7 +92,7 @@ def _rows(table: pq.ParquetFile, where: Range) -> pa.Table:
         elif begin + size <= where.begin:
             skipped += size
         begin += size
-    some, at = list[pa.RecordBatch](), skipped
+    some, at, held = list[pa.RecordBatch](), skipped, 0
     try:
         # Of a group alone: Arrow cannot read lists of dictionaries, and the like, from several at once.
         for batch in (one for group in chosen for one in table.iter_batches(ROWS, row_groups=[group])):
@@ -99,6 +101,9 @@ def _rows(table: pq.ParquetFile, where: Range) -> pa.Table:
             low, high = max(where.begin - at, 0), min(end - at, batch.num_rows)
             if low < high:
                 some.append(batch.slice(low, high - low))
+                held += some[-1].nbytes
+                if held > most:
+                    raise UserError(f"unpacks without end ({held >> 20} MB so far, more than {RATIO} times its size)")
             at += batch.num_rows
         return pa.Table.from_batches(some, table.schema_arrow)
     except (pa.ArrowException, OSError, ValueError) as error:

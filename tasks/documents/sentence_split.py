@@ -13,7 +13,9 @@ from tasks.documents.document import Split
 
 CLOSING = "\"'”’»›)\\]}」』）】"
 OPENING = "\"'“‘„‚«‹(\\[{「『（【¿¡"
-END = re.compile(rf"(?:[.!?…؟۔।]+[{CLOSING}]*(?=\s)|[。！？｡]+[{CLOSING}]*)")
+NARROW, WIDE = ".!?…؟۔।", "。！？｡"
+# Possessive, and only from the first of several marks: a line of them is read once, not once for each.
+END = re.compile(rf"(?:(?<![{NARROW}])[{NARROW}]++[{CLOSING}]*+(?=\s)|[{WIDE}]++[{CLOSING}]*+)")
 BEGIN = re.compile(rf"\s+[{OPENING}]*(\w?)")
 LAST_WORD = re.compile(r"[^\s(\[{\"'“„«]*$")
 ABBREVIATIONS = frozenset(
@@ -55,7 +57,7 @@ def split_sentences(text: str, how: Split = "sentences") -> list[Span]:
 def _ends(line: str) -> Iterator[int]:
     for mark in END.finditer(line):
         follows = BEGIN.match(line, mark.end())
-        wide = mark[0][0] in "。！？｡"
+        wide = mark[0][0] in WIDE
         if wide or (follows and not follows[1].islower() and not _is_abbreviation(line, mark)):
             yield mark.end()
 

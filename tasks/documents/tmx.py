@@ -1,7 +1,8 @@
 """TMX 1.4 (https://www.gala-global.org/tmx-14b): of each unit the source side; its translation is put behind it.
 
 No other byte is changed. Codes of a format within a segment (bpt, ept, it, ph, ut) are left out of what is translated.
-A unit that has the target language already stays as it is. Entities that a file declares itself are refused: a few
+A unit that has the target language already stays as it is; where that variant is empty, as translators' tools leave it,
+it is filled. Entities that a file declares itself are refused: a few
 lines of them are gigabytes of text.
 """
 
@@ -26,6 +27,8 @@ LANGUAGE = ("{http://www.w3.org/XML/1998/namespace}lang", "lang")
 CODES = {"bpt", "ept", "it", "ph", "ut"}
 DECLARED = re.compile(rb"""^<\?xml[^>]*?encoding\s*=\s*["']([\w.-]+)["']""")
 MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+EMPTY = {b"<\0": "utf-16-le", b"\0<": "utf-16-be"}  # how UTF-16 begins without a byte order mark
+SEGMENT_TAG = re.compile(r"<!--.*?-->|<!\[CDATA\[.*?\]\]>|<(/?)seg(?:\s[^>]*?)?(/?)>", re.DOTALL)
 UNIT_END = re.compile(rb"</tu\s*>|<tu(?:\s[^>]*)?/>")
 NO_MARKUP = re.compile(rb"<!--.*?-->|<!\[CDATA\[.*?\]\]>", re.DOTALL)
 FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")  # in XML 1.0, references too
@@ -39,13 +42,22 @@ class Head(NamedTuple):
     charset: str
 
 
+class Segment(NamedTuple):
+    """Of a variant. begin: where its tag begins. end: where its end tag does, or where `<seg/>` ends, which is both."""
+
+    language: str
+    text: str
+    begin: int
+    end: int
+
+
 @dataclass
 class Unit:
-    """begin, end: where its tag and its end tag begin. segments: language and text of each variant."""
+    """begin, end: where its tag and its end tag begin."""
 
     begin: int
     end: int = -1
-    segments: list[tuple[str, str]] = field(default_factory=list)
+    segments: list[Segment] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -69,17 +81,23 @@ class Tmx:
         file.seek(where.begin)
         data = file.read() if where.end < 0 else file.read(where.end - where.begin)
         source, reached, number = self.source_language or head.language, 0, where.line - 1
+        owed = b""  # the end tag of a `<seg/>` that is to be filled
         units = _units([data], where.begin, head if where.end >= 0 else None)
         for number, unit in enumerate(units, where.line):
-            mine = _of_language(unit, source)
-            if mine and (_of_language(unit, self.target_language) or not mine[0].strip()):
+            mine, there = _of_language(unit, source), _of_language(unit, self.target_language)
+            said = [segment.text for segment in mine if segment.text.strip()]
+            if (mine and not said) or any(segment.text.strip() for segment in there):
                 continue
             problem = "" if mine else f"no variant in {source or 'a language that is known; name it, source_language='}"
-            text = mine[0] if mine else " ".join(text for _, text in unit.segments)
-            end = unit.end - where.begin
-            yield Passage(data[reached:end], text, number, problem)
+            text = said[0] if mine else " ".join(segment.text for segment in unit.segments)
+            end = (there[0].end if there and mine else unit.end) - where.begin
+            kept, owed = owed + data[reached:end], b""
+            if there and mine and not data.startswith("</seg".encode(head.charset), end):  # it is `<seg/>`
+                kept = kept[: there[0].begin - there[0].end] + "<seg>".encode(head.charset)
+                owed = "</seg>".encode(head.charset)
             reached = end
-        yield Rest(data[reached:], number - where.line + 1, head.charset)
+            yield Passage(kept, text, number, problem)
+        yield Rest(owed + data[reached:], number - where.line + 1, head.charset)
 
     def write(self, passages: Sequence[Passage], texts: Sequence[Translated], rest: Rest) -> bytes:
         """A unit that could not be translated whole gets no variant."""
@@ -87,9 +105,10 @@ class Tmx:
         for passage in passages:
             made.append(passage.kept)
             if not passage.problem and (translated := next(found)).whole:
-                segment = escape(FORBIDDEN.sub("\ufffd", translated.text))
-                variant = f"<tuv xml:lang={quoteattr(self.target_language)}><seg>{segment}</seg></tuv>"
-                made.append(variant.encode(rest.charset, "xmlcharrefreplace"))
+                made_of = escape(FORBIDDEN.sub("\ufffd", translated.text))
+                if not _in_segment(passage.kept.decode(rest.charset, "replace")):
+                    made_of = f"<tuv xml:lang={quoteattr(self.target_language)}><seg>{made_of}</seg></tuv>"
+                made.append(made_of.encode(rest.charset, "xmlcharrefreplace"))
         return b"".join((*made, rest.kept))
 
     def count(self, written: bytes) -> int:
@@ -108,6 +127,7 @@ class _Builder:
         self.first: int | None = None
         self.language, self.unit, self.variant = "", Unit(-1), ""
         self.text: list[str] | None = None
+        self.opened = -1  # where the segment's tag begins
         self.skipped = self.held = 0
         self.space = ""  # the namespace of names without a prefix
 
@@ -135,7 +155,7 @@ class _Builder:
         elif tag == "tuv":
             self.variant = next((attributes[name] for name in LANGUAGE if name in attributes), "")
         elif tag == "seg":
-            self.text = []
+            self.text, self.opened = [], self.at()
         elif tag in CODES:
             self.skipped += 1
 
@@ -149,7 +169,7 @@ class _Builder:
     def end(self, tag: str) -> None:
         tag = self._name(tag)
         if tag == "seg" and self.text is not None:
-            self.unit.segments.append((self.variant, "".join(self.text)))
+            self.unit.segments.append(Segment(self.variant, "".join(self.text), self.opened, self.at()))
             self.text = None
         elif tag in CODES:
             self.skipped -= 1
@@ -183,7 +203,7 @@ def _head(file: BinaryIO) -> Head:
         read += block
     declared = DECLARED.search(read.removeprefix(codecs.BOM_UTF8))
     charset = declared[1].decode() if declared else "utf-8"
-    charset = next((name for mark, name in MARKS.items() if read.startswith(mark)), charset)
+    charset = next((name for mark, name in (MARKS | EMPTY).items() if read.startswith(mark)), charset)
     return Head(read[: builder.first], builder.language, charset)
 
 
@@ -210,10 +230,16 @@ def _feed(parser: Any, block: bytes | None) -> None:
         raise UserError(f"no well-formed XML ({' '.join(str(error).split())[:100]})") from error
 
 
-def _of_language(unit: Unit, wanted: str) -> list[str]:
-    """The texts of the variants in a language, those of the very region first."""
-    found = [(language.lower() != wanted.lower(), text) for language, text in unit.segments if same(language, wanted)]
-    return [text for _, text in sorted(found, key=lambda one: one[0])]
+def _in_segment(text: str) -> bool:
+    """Whether it ends within a segment."""
+    last = [tag for tag in SEGMENT_TAG.finditer(text) if tag[1] is not None][-1:]
+    return any(not (tag[1] or tag[2]) for tag in last)
+
+
+def _of_language(unit: Unit, wanted: str) -> list[Segment]:
+    """Of the variants in a language, those of the very region first."""
+    found = [segment for segment in unit.segments if same(segment.language, wanted)]
+    return sorted(found, key=lambda segment: segment.language.lower() != wanted.lower())
 
 
 def same(one: str, other: str) -> bool:

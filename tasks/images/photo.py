@@ -40,6 +40,7 @@ UPRIGHT = {  # what turns a photo of each orientation upright
 SHOWN = 24  # bytes of what is no photo, in messages
 SCAN, END = b"\xff\xda", b"\xff\xd9"  # the JPEG markers before compressed rows, and after the last
 
+Image.MAX_IMAGE_PIXELS = None  # the limit is ours to say, and is asked before anything is decoded
 Image.init()  # all of Pillow's formats, not only those it thinks usual
 FORMATS = [name for name in EXTENSIONS if name in Image.OPEN]  # JPEG opens MPO
 
@@ -69,8 +70,6 @@ def decode_photo(data: bytes, limit: int = PIXELS) -> tuple[Image.Image, str]:
             image = Image.open(io.BytesIO(data), formats=FORMATS)
         except Image.UnidentifiedImageError as error:
             raise BadPhoto("not a photo", f"it begins with {data[:SHOWN]!r}") from error
-        except Image.DecompressionBombError as error:  # Pillow's own limit, at the header
-            raise BadPhoto("too many pixels", str(error).partition(",")[0]) from error
         except Exception as error:  # a decoder of any kind, given anything, raises anything
             raise _damage(error) from error
         extension, photo = EXTENSIONS[image.format or ""], convert_photo(image, limit)
@@ -86,6 +85,8 @@ def convert_photo(image: Image.Image, limit: int = PIXELS) -> Image.Image:
         try:
             image.load()
             return _upright(image, _to_rgb(image))
+        except BadPhoto:
+            raise
         except Exception as error:  # pixels are decoded here, and a decoder raises anything
             raise _damage(error) from error
 
@@ -127,9 +128,11 @@ def _to_bytes(image: Image.Image) -> Image.Image:
     """Gray of more than 8 bits as 8 bits: Pillow would cut off whatever is above 255."""
     values = np.asarray(image)
     if values.dtype.kind == "f":
-        values = np.nan_to_num(values)
-        low, high = (0.0, 1.0) if values.min() >= 0 and values.max() <= 1 else (values.min(), values.max())
-        values = (values - low) * (255 / max(high - low, 1e-12))
+        known = values[np.isfinite(values)]
+        if not known.size:
+            raise BadPhoto("damaged photo", "none of its pixels is a finite number")
+        low, high = (0.0, 1.0) if known.min() >= 0 and known.max() <= 1 else (known.min(), known.max())
+        values = (np.nan_to_num(values, nan=low).clip(low, high) - low) * (255 / max(high - low, 1e-12))
     else:
         values = values.clip(0) >> (8 if values.max() < 1 << 16 else 23)  # 16 bits, or 31 and a sign
     return Image.fromarray(values.astype(np.uint8))

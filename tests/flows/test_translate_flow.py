@@ -120,7 +120,7 @@ def test_mistakes_are_one_line(run, arguments, status, told):
 
 
 def test_languages_that_are_the_models_own_are_taken(run):
-    assert run("--source-language", "EN", "--target-language", "de", given=b"one\n")[1] == ["eins"]
+    assert run("--source-language", "EN-us", "--target-language", "de", given=b"one\n")[1] == ["eins"]
 
 
 def test_another_model_is_refused(run):

@@ -12,10 +12,11 @@ from tasks.archives.text.translate_parts import DOCUMENT
 from tasks.archives.work_list import WorkItem
 from tasks.corpora.archive_members import ALLOWANCE_BYTES, RATIO
 from tasks.documents.document import DocumentConfig, Range
-from tasks.documents.formats import document_format, is_packed, unpacked
+from tasks.documents.formats import document_format, is_packed, suffix_of, unpacked
 from tasks.steps.parquet_io import from_parquet
 
 PACKED_TO = 10  # of text, how many times shorter gzip mostly makes it at best
+TABLE = "parquet"  # whose size says nothing of how many rows it has
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,7 @@ class CutDocument:
 
     def __call__(self, item: WorkItem) -> list[WorkItem]:
         size = item.size * (PACKED_TO if is_packed(item.name) else 1)
-        if item.problem or size <= self.parts.max_bytes:
+        if item.problem or (size <= self.parts.max_bytes and suffix_of(item.name) != TABLE):
             return [item]
         try:
             found = list(self._ranges(item))

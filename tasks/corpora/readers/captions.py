@@ -21,6 +21,7 @@ from tasks.corpora.utterance import Reject
 
 IMAGE = ("image", "photo", "image_path", "image_file", "image_name", "file_name", "filepath", "path", "img", "picture")
 CAPTION = ("caption", "captions", "text", "sentence", "sentences", "description", "comment")
+SEVERAL = {"caption": "captions", "sentence": "sentences"}  # a row may have both
 BOXES = ("boxes",)
 
 
@@ -51,6 +52,8 @@ def join_captions(rows: Iterator[PhotoRow | Reject]) -> Iterator[PhotoRow | Reje
         else:
             groups.setdefault((row.split, row.photo), row)
             captions[row.split, row.photo] += row.captions
+            if not groups[row.split, row.photo].boxes:
+                groups[row.split, row.photo] = groups[row.split, row.photo]._replace(boxes=row.boxes)
     for key, row in groups.items():
         yield row._replace(captions=tuple(captions[key]))
 
@@ -63,9 +66,10 @@ def _row(source: CorpusFiles, row: TableRow) -> PhotoRow:
     """Raises ValueError for a value that is not what its column says."""
     _, image = _value(row.fields, IMAGE)
     name, caption = _value(row.fields, CAPTION)
+    more = find_column(tuple(row.fields), SEVERAL[name.lower()]) if name.lower() in SEVERAL else ""
     if not isinstance(image, str):
         raise ValueError(f"image is {json.dumps(image)[:80]}, not a path")
-    given = caption if isinstance(caption, list) else ["" if caption is None else caption]
+    given = [*_as_list(caption), *(_as_list(row.fields[more]) if more else ())]
     for one in given:
         if not isinstance(one, str | int | float) or isinstance(one, bool) or not is_finite(one):
             raise ValueError(f"{name} is {json.dumps(one)[:80]}, not text")
@@ -76,6 +80,10 @@ def _row(source: CorpusFiles, row: TableRow) -> PhotoRow:
         boxes=_boxes(_value(row.fields, BOXES)[1]),
         split_from=row.told,
     )
+
+
+def _as_list(caption: Any) -> list[Any]:
+    return caption if isinstance(caption, list) else ["" if caption is None else caption]
 
 
 def _value(fields: Mapping[str, Any], names: tuple[str, ...]) -> tuple[str, Any]:

@@ -123,7 +123,9 @@ def _photo_folder(source: CorpusFiles, name: str, photos: list[str], files: dict
 
     mine = {files[name], ""}
     fitting = [folder for folder in there if meanings.get(said[folder], "") in mine]
-    some = photos[:: max(1, len(photos) // LOOKED_AT)]
+    inside = [photo for photo in photos if not posixpath.normpath(photo).startswith(("/", "../"))]
+    voters = inside or photos  # a path that leads elsewhere is there from any folder
+    some = voters[:: max(1, len(voters) // LOOKED_AT)]
     for folder in sorted(fitting, key=rank):
         if any(source.locate(posixpath.join(folder, photo)) for photo in some):
             return folder

@@ -20,7 +20,10 @@ def pairs(source: CorpusFiles, options: IngestConfig, splits: tuple[str, ...]) -
     if options.own_splits:
         raise UserError("multi30k: always its own splits; leave ingest.own_splits off")
     both = languages(options, f"multi30k:{source.uri}")
-    there = {without_packing(posixpath.basename(name)): name for name in source.names()}
+    there = dict[str, str]()
+    for name in source.names():
+        if (other := there.setdefault(without_packing(posixpath.basename(name)), name)) != name:
+            raise UserError(f"multi30k:{source.uri}: {other} and {name} are the same; move one of them away")
     for split in splits:
         stem = NAMES.get(split, options.test_set)
         found = [there.get(f"{stem}.{language}", "") for language in both]

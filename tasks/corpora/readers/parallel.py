@@ -56,7 +56,7 @@ def pairs(source: CorpusFiles, options: IngestConfig, splits: tuple[str, ...]) -
 def find_aligned(source: CorpusFiles, both: Sides) -> dict[str, Sides]:
     """By what their names share, the files in both languages. Raises UserError for one file alone."""
     asked = posixpath.basename(source.asked)
-    sides = [{s: name for name in source.names() if (s := _stem(name, language))} for language in both]
+    sides = [_sides(source, language) for language in both]
     found = {stem: (sides[0][stem], sides[1][stem]) for stem in sorted(sides[0].keys() & sides[1].keys())}
     for n, stem in [(n, stem) for n, side in enumerate(sides) for stem in sorted(side) if stem not in found]:
         name, missing = sides[n][stem], f"{posixpath.basename(stem)}.{both[1 - n]}"
@@ -66,6 +66,15 @@ def find_aligned(source: CorpusFiles, both: Sides) -> dict[str, Sides]:
             told = f"{source.uri}: {name} is there without its other side, {missing}"
             raise UserError(f"{told}; put it beside it, or move {name} away{other}")
     return {stem: names for stem, names in found.items() if not asked or asked in names}
+
+
+def _sides(source: CorpusFiles, language: str) -> dict[str, str]:
+    """The files in a language, by what stands before it. Raises UserError for two that differ in their packing."""
+    found = dict[str, str]()
+    for name in filter(lambda name: _stem(name, language), source.names()):
+        if (other := found.setdefault(_stem(name, language), name)) != name:
+            raise UserError(f"{source.uri}: {other} and {name} are one side of the same pairs; move one of them away")
+    return found
 
 
 def _stem(name: str, language: str) -> str:

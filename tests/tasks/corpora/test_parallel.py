@@ -166,6 +166,25 @@ def test_what_is_wrong_with_a_pair_is_a_reject(tmp_path):
     assert sides(rows) == [("A dog", "Ein Hund")]
 
 
+def test_of_two_variants_of_a_language_the_one_with_words_is_read(tmp_path):
+    unit = UNIT.format('</seg></tuv><tuv xml:lang="en-US"><seg>A dog.', "Ein Hund.")
+    (tmp_path / "memory.tmx").write_text(TMX.format("", unit))
+    assert sides(read(tmp_path)) == [("A dog.", "Ein Hund.")]
+
+
+def test_markup_of_any_depth_within_a_segment(tmp_path):
+    deep = "<hi>" * 3000 + "A dog" + "<ph>%s</ph>" + "</hi>" * 2999 + " ran</hi>."
+    (tmp_path / "memory.tmx").write_text(TMX.format("", UNIT.format(deep, "Ein Hund.")))
+    assert sides(read(tmp_path)) == [("A dog ran.", "Ein Hund.")]
+
+
+@pytest.mark.parametrize("charset", ["shift_jis", "bogus"])
+def test_a_tmx_in_what_the_parser_cannot_read_is_one_line(tmp_path, charset):
+    (tmp_path / "memory.tmx").write_text(TMX.replace("?>", f" encoding='{charset}'?>", 1).format("", ""))
+    with pytest.raises(UserError, match=r"memory\.tmx: not well-formed XML .*export it again in UTF-8"):
+        read(tmp_path)
+
+
 @pytest.mark.parametrize(("change", "says"), [
     (lambda place: lines(place / "train.en", ["A dog."]), "sides of different length: .* 1 lines and .* 3 lines"),
     (lambda place: aligned(place, "odd"), "2 files say their splits by their names, but odd says none"),
@@ -173,6 +192,7 @@ def test_what_is_wrong_with_a_pair_is_a_reject(tmp_path):
     (lambda place: (place / "train.de").unlink(), r"train\.en is there without its other side, train\.de"),
     (lambda place: lines(place / "dev.de.gz", ["Hund."]), r"dev\.de\.gz is there without its other side, dev\.en"),
     (lambda place: lines(place / "train.en", ["A dog."], "utf-16"), "UTF-16"),
+    (lambda place: lines(place / "train.en.gz", ["A dog."]), r"train\.en and train\.en\.gz are one side of the same"),
 ])  # fmt: skip
 def test_what_is_wrong_with_files_is_one_line(tmp_path, change, says):
     place = aligned(tmp_path / "corpus")

@@ -141,6 +141,26 @@ def test_lists_boxes_and_faults_in_json_lines(tmp_path):
         read(captions, path)
 
 
+def test_a_row_has_both_kinds_of_captions_and_any_row_the_boxes(tmp_path):
+    rows = [
+        {"image": "a.jpg", "caption": "one", "captions": ["two", "three"]},
+        {"image": "b.jpg", "caption": "four"},
+        {"image": "b.jpg", "caption": "five", "boxes": [["dog", 1, 2, 3, 4]]},
+    ]
+    (tmp_path / "all.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = read(captions, tmp_path / "all.jsonl")
+    assert said(found) == {"a.jpg": ("", ("one", "two", "three")), "b.jpg": ("", ("four", "five"))}
+    assert [row.boxes for row in found] == [(), (("dog", 1.0, 2.0, 3.0, 4.0),)]
+
+
+def test_coco_does_not_ask_a_path_that_leads_elsewhere_where_the_photos_are(tmp_path):
+    root = write_coco(tmp_path / "coco", range(4), range(4, 6), "images/{split}2017")
+    there = {photo for photo in said(read(coco, root)) if "train" in photo}
+    change_json(root / "annotations" / "captions_train2017.json", lambda told: told["images"].insert(
+        0, {"id": 99, "file_name": "../" * 30 + "etc/passwd"}))  # fmt: skip
+    assert {photo for photo in said(read(coco, root)) if "photo_" in photo and "train" in photo} == there
+
+
 def write_flickr(root, lists=True):
     """Flickr8k as it is distributed, one photo of six in no list."""
     text = root / "Flickr8k_text"
@@ -162,6 +182,45 @@ def test_flickr8k_with_its_lists(tmp_path):
     assert said(rows) == {f"Flicker8k_Dataset/photo_{n}.jpg": (s, tuple(captions_of(n))) for n, s in splits.items()}
     assert reasons(rows) == [("photo_5.jpg", "in no list of a split")]
     assert {split for split, _ in said(read(flickr, tmp_path, own_splits=True)).values()} == {""}
+
+
+@pytest.mark.parametrize("form", ["photo_{n}", "imgs/photo_{n}.jpg", " photo_{n}.jpg\r"])
+def test_what_lists_may_call_the_photos(form, tmp_path):
+    write_flickr(tmp_path, lists=False)
+    for name, numbers in (("train", (0, 1, 2)), ("val", (3,)), ("test", (4,))):
+        (tmp_path / f"{name}.txt").write_text("".join(form.format(n=n) + "\n" for n in numbers))
+    rows = read(flickr, tmp_path)
+    assert {photo.rpartition("/")[2]: split for photo, (split, _) in said(rows).items()} == {
+        **{f"photo_{n}.jpg": "train" for n in range(3)}, "photo_3.jpg": "dev", "photo_4.jpg": "test"
+    }  # fmt: skip
+    assert reasons(rows) == [("photo_5.jpg", "in no list of a split")]
+
+
+def test_a_file_that_says_a_split_and_names_no_photo_is_refused(tmp_path):
+    write_flickr(tmp_path, lists=False)
+    (tmp_path / "train.txt").write_text("77\n78\n79\n80\n")
+    with pytest.raises(UserError, match=r"train\.txt: its name says train, but its first lines name no photo of"):
+        read(flickr, tmp_path)
+    assert {split for split, _ in said(read(flickr, tmp_path, own_splits=True)).values()} == {""}
+
+
+def test_prose_is_no_file_of_captions(tmp_path):
+    write_flickr(tmp_path, lists=False)
+    (tmp_path / "A.txt").write_text("Flickr8k\nof 2013\nCaptions are in Flickr8k.token.txt, five a photo.\n")
+    (tmp_path / "B.txt").write_text("Look at photo_0.jpg, for one.\nNo more\nis here\n")
+    token = tmp_path / "Flickr8k_text" / "Flickr8k.token.txt"
+    token.write_text("\n".join([*token.read_text().splitlines()[:2], "odd", *token.read_text().splitlines()[2:]]))
+    rows = read(flickr, tmp_path)
+    assert said(rows) == {f"Flicker8k_Dataset/photo_{n}.jpg": ("", tuple(captions_of(n))) for n in range(6)}
+    assert reasons(rows) == [("Flickr8k_text/Flickr8k.token.txt:3", "malformed row")]
+
+
+def test_photos_of_one_name_are_refused_by_it(tmp_path):
+    write_flickr(tmp_path, lists=False)
+    write_photos(tmp_path / "small", [2])
+    rows = read(flickr, tmp_path)
+    assert reasons(rows) == [("photo_2.jpg", "several photos of one name")]
+    assert len(said(rows)) == 5
 
 
 FORMS = {

@@ -111,6 +111,19 @@ def test_a_source_that_is_too_long_is_cut_and_said_to_be(bundle):
     assert (cut.text, cut.truncated) == ("zwei eins", True)
 
 
+@pytest.mark.parametrize(("text", "says"), [
+    (b"one", "text 2: give it as str, not bytes"),
+    (None, "text 2: give it as str, not NoneType"),
+    ("a \ud800", "text 2: half of a character stands alone"),
+])  # fmt: skip
+def test_what_is_no_text_is_refused_by_its_number(bundle, text, says):
+    translator = Translator(bundle)
+    with pytest.raises(UserError, match=says):
+        translator.translate(["one", text])
+    with pytest.raises(UserError, match=says.replace("text", "target")):
+        translator.score(["one", "one"], ["eins", text])
+
+
 def test_a_text_as_long_as_the_search_allows_is_truncated(bundle):
     one, three = translator(bundle, beam=Beam(width=1, max_length=2)).translate(["one", "one two three"])
     assert (one.truncated, three.truncated) == (False, True)

@@ -192,6 +192,59 @@ def test_tmx_of_a_namespace(most, tmp_path):
         translate("a.tmx", prefixed, str.upper, tmp_path, most, target_language="de")
 
 
+EMPTY = "<seg></seg>", "<seg/>", "<seg>\n </seg>", "<seg ><ph x='1'/></seg>", "<seg><!-- <seg> --></seg>", "<seg />"
+
+
+@given(st.lists(st.sampled_from(EMPTY), max_size=4), st.sampled_from(["utf-8", "utf-16", "iso-8859-1"]), SIZES)
+def test_an_empty_variant_of_the_target_language_is_filled(empty, charset, most):
+    before = tmx([f"Ü {n}.</seg></tuv><tuv xml:lang='de'>{one}</tuv><tuv xml:lang='fr'><seg>x" for n, one in
+                  enumerate(empty)], charset)  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        after = translate("a.tmx", before, str.lower, Path(folder), most, target_language="de").decode(charset)
+    read, rest = passages("a.tmx", after.encode(charset), source_language="de", target_language="en-GB")
+    assert [p.text.strip() for p in read] == []
+    assert rest.lines == len(empty)
+    read, _ = passages("a.tmx", after.encode(charset), source_language="de", target_language="es")
+    assert [p.text.strip() for p in read] == [f"ü {n}." for n in range(len(empty))]
+    for n, one in enumerate(empty):
+        begin = one.replace("/>", ">").replace(" >", ">") if "<ph" not in one and one.endswith("/>") else ""
+        filled = f"<seg>ü {n}.</seg>" if begin else one.replace("</seg>", f"ü {n}.</seg>")
+        assert filled in after
+        after = after.replace(filled, one, 1)
+    assert after == before.decode(charset)
+
+
+@pytest.mark.parametrize("charset", ["utf-16-le", "utf-16-be"])
+def test_utf_16_needs_no_byte_order_mark(charset, tmp_path):
+    before = tmx(["Ü."], "utf-8").decode().replace(' encoding="utf-8"', "").encode(charset)
+    after = translate("a.tmx", before, str.lower, tmp_path, target_language="de").decode(charset)
+    assert after.replace('<tuv xml:lang="de"><seg>ü.</seg></tuv>', "") == before.decode(charset)
+
+
+def test_of_several_sources_the_one_with_words_is_translated(tmp_path):
+    before = tmx(["</seg></tuv><tuv xml:lang='en-US'><seg>One."])
+    after = translate("a.tmx", before, str.upper, tmp_path, target_language="de")
+    assert b'<tuv xml:lang="de"><seg>ONE.</seg></tuv>' in after
+
+
+def test_parquet_is_cut_by_rows_however_it_is_packed(tmp_path):
+    out = io.BytesIO()
+    pq.write_table(pa.table({"text": pa.array(["the same words"] * 40_000)}), out)
+    ranges = list(document_format("a.parquet", DocumentConfig()).cut(io.BytesIO(out.getvalue()), 1 << 18))
+    assert len(out.getvalue()) < 1 << 13
+    assert max(r.end - r.begin for r in ranges) <= 1 << 14
+    assert [r.begin for r in ranges[1:]] == [r.end for r in ranges[:-1]]
+    assert ranges[-1].end == 40_000
+
+
+def test_parquet_that_unpacks_without_end_is_refused(tmp_path):
+    out = io.BytesIO()
+    pq.write_table(pa.table({"text": pa.array(["x" * (1 << 20)] * 400)}), out, compression="zstd")
+    assert len(out.getvalue()) < 1 << 17
+    with pytest.raises(UserError, match="unpacks without end"):
+        translate("a.parquet", out.getvalue(), str, tmp_path)
+
+
 def plain(segment):
     for written, read in {"<hi>": "", "</hi>": "", "<ph x='&lt;'>%s</ph>": "", "&amp;": "&"}.items():
         segment = segment.replace(written, read)

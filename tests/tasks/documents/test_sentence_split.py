@@ -1,10 +1,12 @@
 """Sentences by rule; long ones in pieces, and nothing of either lost."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.documents.sentence_split import Span, cut_long, join_sentences, split_sentences
+from tasks.documents.sentence_split import CLOSING, END, Span, cut_long, join_sentences, split_sentences
 
 
 @pytest.mark.parametrize(
@@ -59,3 +61,19 @@ def test_five_thousand_tokens_are_cut_where_a_reader_would():
     assert 50 <= len(pieces) <= 100
     (stuck,) = cut_long("x" * 5000, Span(0, 5000), len, 1024)
     assert stuck == Span(0, 5000, "too long to translate (5,000 tokens without a place to cut, 1,024 at most)")
+
+
+AS_WRITTEN = re.compile(rf"(?:[.!?…؟۔।]+[{CLOSING}]*(?=\s)|[。！？｡]+[{CLOSING}]*)")  # read again from each mark
+
+
+@given(st.text(st.sampled_from(".!?…。！ \"')»]aB\t"), max_size=40))
+def test_marks_are_found_as_they_are_written(text):
+    found, expected = END.finditer(text), AS_WRITTEN.finditer(text)
+    assert [m.span() for m in found] == [m.span() for m in expected]
+
+
+@pytest.mark.parametrize("marks", ["." * 300_000, ".'" * 150_000, "。" * 300_000, ". " * 150_000])
+def test_a_line_of_marks_is_read_once(marks):
+    """What took minutes: the time of a square would be longer than a test may last."""
+    spans = split_sentences(f"{marks}x")
+    assert "".join(f"{marks}x"[s.begin : s.end] for s in spans).replace(" ", "") == f"{marks}x".replace(" ", "")

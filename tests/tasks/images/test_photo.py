@@ -170,3 +170,28 @@ def test_threads_leave_the_filters_of_warnings_as_they_were():
     for thread in threads:
         thread.join()
     assert warnings.filters == before
+
+
+@pytest.mark.parametrize("odd", [np.inf, -np.inf, np.nan])
+def test_a_pixel_that_is_no_finite_number_leaves_the_others_as_they_are(odd):
+    values = np.random.default_rng(0).uniform(-3, 9, (32, 32)).astype(np.float32)
+    values[0, 1:3] = -3, 9
+    sound = np.asarray(open_photo(tiff(values)))
+    values[0, 0] = odd
+    assert np.array_equal(np.asarray(open_photo(tiff(values)))[1:], sound[1:])
+    with pytest.raises(BadPhoto, match="none of its pixels is a finite number"):
+        open_photo(tiff(np.full((32, 32), odd, np.float32)))
+
+
+def tiff(values):
+    file = io.BytesIO()
+    Image.fromarray(values).save(file, "TIFF")
+    return file.getvalue()
+
+
+def test_the_limit_may_be_larger_than_pillow_s_own():
+    file = io.BytesIO()
+    Image.new("1", (20_000, 10_000)).save(file, "PNG")
+    with pytest.raises(BadPhoto, match=r"20000 x 10000, at most 100,000,000 pixels"):
+        open_photo(file.getvalue())
+    assert open_photo(file.getvalue(), 200_000_000).size == (20_000, 10_000)

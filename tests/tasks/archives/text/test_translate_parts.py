@@ -143,6 +143,20 @@ def test_only_what_is_new_and_the_same_again(job, tmp_path):
     assert [after[name] for name in documented] == [twice[name] for name in documented]
 
 
+def test_what_a_run_wrote_is_no_document_of_the_next(job, tmp_path):
+    top, output = tmp_path / "in", tmp_path / "in" / "de"
+    documents(top)
+    result = run(job, top, output)
+    before = contents(output)
+    again = run(job, top, output)
+    assert (again["parts_done"], again["counts"]) == (0, result["counts"])
+    assert contents(output) == before
+    assert again["ignored"]["(this output)"] > 13
+    (top / "de.txt").write_text("Another one.\n")
+    assert run(job, f"{top}/**/*", output)["counts"]["files"] == result["counts"]["files"] + 1
+    assert run(job, output / "document", tmp_path / "fr")["counts"]["files"] == result["counts"]["files"] + 1
+
+
 BOMB = '<!DOCTYPE t [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;">]>\n'
 
 
@@ -246,5 +260,7 @@ def test_on_s3(job, tmp_path, moto, monkeypatch):
     local = run(job, tmp_path / "in", tmp_path / "out")
     assert remote["counts"] == local["counts"]
     made = storage.read("s3://bucket/texts/out/document/a.txt")
+    run(job, "s3://bucket/texts", "s3://bucket/texts/in/de")
+    assert run(job, "s3://bucket/texts", "s3://bucket/texts/in/de")["parts_done"] == 0
     assert made == (tmp_path / "out" / "document" / "a.txt").read_bytes()
     assert remote["parts"] == 2
