@@ -46,6 +46,7 @@ class SearchGrid:
     length_norm: tuple[float, ...] = ()
     coverage: tuple[float, ...] = ()
     skip_blank: tuple[float, ...] = ()
+    mbr_scale: tuple[float, ...] = ()
 
     @property
     def points(self) -> list[Point]:
