@@ -198,7 +198,8 @@ class ProgressMonitor:
             return
         history = told["history"]
         dev = f", {self._dev(history[-1])}" if history else ""
-        estimate = f", estimated {format_seconds(told['estimated_seconds'])} in all" if not history else ""
+        early = not history and self.progress.seconds_left() is None  # soon the pace says more
+        estimate = f", estimated {format_seconds(told['estimated_seconds'])} in all" if early else ""
         note = f"epoch {min(told['epoch'] + 1, self.fit.epochs)}, loss {told['loss']:.3f}{dev}{estimate}"
         before_updates = self.progress.note == BEFORE_UPDATES
         self.progress.reach(told["step"] / max(told["updates"], 1), note)

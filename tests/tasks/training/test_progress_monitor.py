@@ -33,6 +33,19 @@ def test_a_checkpoint_older_than_what_was_told_takes_no_time_back(artifact_root,
     assert ", trained in 4.0 s, about " in line
 
 
+def test_what_was_estimated_is_told_until_the_pace_is_known(artifact_root, monkeypatch):
+    draft = open_draft("training", "c" * 32)
+    monitor = ProgressMonitor(job_of(draft), "")
+    notes = []
+    for step in (0, 1, 4):
+        write(draft, step, [], 10.0 * step)
+        monkeypatch.setattr(monitor.progress, "seconds_left", lambda step=step: 80.0 if step == 4 else None)
+        monitor._show()
+        notes.append(monitor.progress.note)
+    monitor.progress.close()
+    assert ["estimated 80 s in all" in note for note in notes] == [True, True, False]
+
+
 def test_a_line_for_each_epoch_and_none_twice(artifact_root, capfd):
     draft = open_draft("training", "a" * 32)
 
