@@ -2,8 +2,7 @@
 
 No other byte is changed. Codes of a format within a segment (bpt, ept, it, ph, ut) are left out of what is translated.
 A unit that has the target language already stays as it is; where that variant is empty, as translators' tools leave it,
-it is filled. Entities that a file declares itself are refused: a few
-lines of them are gigabytes of text.
+it is filled. Entities that a file declares itself are refused: a few lines of them are gigabytes of text.
 """
 
 import codecs
@@ -86,7 +85,7 @@ class Tmx:
         for number, unit in enumerate(units, where.line):
             mine, there = _of_language(unit, source), _of_language(unit, self.target_language)
             said = [segment.text for segment in mine if segment.text.strip()]
-            if (mine and not said) or any(segment.text.strip() for segment in there):
+            if mine and (not said or any(segment.text.strip() for segment in there)):
                 continue
             problem = "" if mine else f"no variant in {source or 'a language that is known; name it, source_language='}"
             text = said[0] if mine else " ".join(segment.text for segment in unit.segments)

@@ -69,7 +69,9 @@ def _row(source: CorpusFiles, row: TableRow) -> PhotoRow:
     more = find_column(tuple(row.fields), SEVERAL[name.lower()]) if name.lower() in SEVERAL else ""
     if not isinstance(image, str):
         raise ValueError(f"image is {json.dumps(image)[:80]}, not a path")
-    given = [*_as_list(caption), *(_as_list(row.fields[more]) if more else ())]
+    given = _as_list(caption)
+    if more and (others := [one for one in _as_list(row.fields[more]) if one != ""]):
+        given = [*(one for one in given if one != ""), *others]
     for one in given:
         if not isinstance(one, str | int | float) or isinstance(one, bool) or not is_finite(one):
             raise ValueError(f"{name} is {json.dumps(one)[:80]}, not text")

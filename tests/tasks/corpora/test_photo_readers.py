@@ -144,7 +144,7 @@ def test_lists_boxes_and_faults_in_json_lines(tmp_path):
 def test_a_row_has_both_kinds_of_captions_and_any_row_the_boxes(tmp_path):
     rows = [
         {"image": "a.jpg", "caption": "one", "captions": ["two", "three"]},
-        {"image": "b.jpg", "caption": "four"},
+        {"image": "b.jpg", "caption": "four", "captions": ""},
         {"image": "b.jpg", "caption": "five", "boxes": [["dog", 1, 2, 3, 4]]},
     ]
     (tmp_path / "all.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
