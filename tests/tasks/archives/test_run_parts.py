@@ -23,7 +23,7 @@ from tasks.archives.plan_work import plan_work
 from tasks.archives.work_list import PartConfig
 from tasks.steps.in_process import run_in_process
 with run_in_process():
-    run(TextJob(0.05, sys.argv[3]), sys.argv[1], sys.argv[2])
+    run(TextJob(0.2, sys.argv[3]), sys.argv[1], sys.argv[2])
 """
 
 

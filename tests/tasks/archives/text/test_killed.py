@@ -19,7 +19,7 @@ DRIVER = """
 import sys
 from archives.text.test_killed import make_job
 from archives.text.test_translate_parts import run
-run(make_job(), *sys.argv[1:], max_kb=8)
+run(make_job(), *sys.argv[1:], max_kb=1)
 """
 
 
@@ -36,11 +36,11 @@ def test_killed_at_random_moments(artifact_root, tmp_path):
     words = ["one", "two", "three", "Four", "five.", "six"]
     lines = [" ".join(drawn.choices(words, k=drawn.randint(0, 9))) for _ in range(2000)]
     (tmp_path / "in.txt").write_text("\n".join(lines))
-    run(make_job(), tmp_path / "in.txt", tmp_path / "whole", max_kb=8)
+    run(make_job(), tmp_path / "in.txt", tmp_path / "whole", max_kb=1)
     expected, out = contents(tmp_path / "whole"), tmp_path / "out"
     assert len([name for name in expected if name.startswith("parts/")]) > 5
     committed = dict[str, bytes]()
-    for wanted in (1, 3):
+    for wanted in (1, 12):
         driver = start(tmp_path / "in.txt", out)
         while len(list(out.glob("parts/*.json"))) < wanted:
             assert driver.poll() is None
