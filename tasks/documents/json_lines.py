@@ -1,16 +1,19 @@
 """JSON lines: an object a line; the translation is put behind its last field, and no other byte is changed."""
 
+import codecs
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from infra.errors import UserError
 from tasks.corpora.column_names import TEXT, find_column
 from tasks.corpora.table_rows import parse_object
 from tasks.documents.document import Passage, Range, Rest, Translated, count_lines, join_bytes
 from tasks.documents.text_lines import cut_lines, decode_line, read_lines
 
+FIRST_BYTES = 4096
 FIELDS = (*TEXT, "source", "src")
 
 
@@ -22,9 +25,12 @@ class JsonLines:
     translation_field: str = "translation"
 
     def cut(self, file: BinaryIO, most: int) -> Iterator[Range]:
+        _refuse_array(file)
         return cut_lines(file, most)
 
     def read(self, file: BinaryIO, where: Range) -> Iterator[Passage | Rest]:
+        if where.begin == 0:
+            _refuse_array(file)
         kept, count = b"", 0
         for number, line in read_lines(file, where):
             count += 1
@@ -77,6 +83,14 @@ class JsonLines:
 
     def join(self, ranges: Iterable[bytes], place: Path) -> None:
         join_bytes(ranges, place)
+
+
+def _refuse_array(file: BinaryIO) -> None:
+    """Raises UserError for what other tools call JSON: an array over several lines; leaves the file at its begin."""
+    first = file.read(FIRST_BYTES).removeprefix(codecs.BOM_UTF8).split()
+    file.seek(0)
+    if first and first[0] in {b"[", b"[{"}:
+        raise UserError("a JSON array over several lines; write an object a line, as jq -c '.[]' does")
 
 
 def text_column(names: tuple[str, ...], wanted: str) -> str:

@@ -172,6 +172,7 @@ def test_what_cannot_be_translated_is_told_and_kept(job, tmp_path):
         "empty.txt": b"",
         "broken.jsonl": b'{"text": "Fine."}\n{"text": 3}\n{"text": "a\n[1]\n\n{"no": 1}\n{"text":"b","translation":1}\n'
         b'{"text": "\\ud83d"}\n{"text": "\\u0007"}\n{"text": ""}\n',
+        "array.jsonl": b' [\n  {"text": "Fine."}\n]\n',
         "bomb.tmx": (TMX.replace("<tmx", BOMB + "<tmx").format(UNIT.format("en", "&b;"))).encode(),
         "cut.tmx": TMX.format(UNIT.format("en", "Good."))[:-30].encode(),
         "other.tmx": TMX.format(UNIT.format("fr", "Bon.") + UNIT.format("en-US", "Good.")).encode(),
@@ -197,6 +198,7 @@ def test_what_cannot_be_translated_is_told_and_kept(job, tmp_path):
     whole = {name: reason for (name, line, _), reason in reasons.items() if line is None}
     assert {n: " ".join(r.split()[:3]) for n, r in whole.items()} == {
         "wide.txt": "in UTF-16 or",
+        "array.jsonl": "a JSON array",
         "bomb.tmx": "declares entities of",
         "cut.tmx": "no well-formed XML",
         "no.parquet": "no Parquet",
