@@ -119,9 +119,9 @@ def plan_tuning(
             architecture=read_architecture(given),
             lm_architecture=lm_architecture(given),
         )
-        for beam in (tuning.beams[0], tuning.beams[-1]):
-            check_translation(given, replace(plan, beam=beam))
-        return given, plan, tuning
+        bundle = check_translation(given, replace(plan, beam=tuning.beams[-1]))
+        check_golden_outputs(bundle, tuning.beams[0])
+        return bundle, plan, tuning
     plan = override(TuningPlan(**vars(search_plan(require_recognizer(given)))), settings)
     tuning = TuningConfig(grid=plan.grid, beam=plan.beam, **inference(given, plan, split))
     bundle = check_adaptation(add_search_resources(given, plan, tuning.beams[-1]), plan)

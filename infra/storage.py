@@ -121,6 +121,8 @@ def download(uri: str, path: Path) -> None:
 def stat(uri: str) -> FileStat | None:
     """Size and version of one file, None where there is none."""
     if is_s3(uri):
+        if not s3_client.bucket_and_key(uri)["Key"]:
+            return None  # the bucket itself
         try:
             head = s3_client.request(uri, lambda s3: s3.head_object(**s3_client.bucket_and_key(uri)))
         except FileNotFoundError:

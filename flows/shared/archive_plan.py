@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from flows.shared.evaluation_plan import require_recognizer, search_plan
+from flows.shared.evaluation_plan import add_language_model, require_recognizer, search_plan
 from flows.shared.overrides import override
 from flows.shared.transcription_plan import TranscriptionPlan, prepare_transcription
 from flows.shared.translation_setup import require_translator
@@ -75,7 +75,7 @@ def plan_archive(
 
 @dataclass(frozen=True, kw_only=True)
 class TranslationArchivePlan:
-    """beam, batching, max_source_tokens: of the search; longer sentences are cut. split_sentences, text_field,
+    """beam, lm, batching, max_source_tokens: of the search; longer sentences are cut. split_sentences, text_field,
     translation_field: as `DocumentConfig` has them. source_language, target_language: by default those that the model
     was trained with. length_ratio: beyond which a translation is flagged. error_budget: the share of lines, or files,
     that may fail; the others are done in any case. cost_per_hour: of a worker, for the estimate. parts: how much is
@@ -83,6 +83,7 @@ class TranslationArchivePlan:
     """
 
     beam: Beam
+    lm: str = ""
     batching: BatchingConfig = field(default_factory=BatchingConfig)
     max_source_tokens: int = 1024
     split_sentences: Split = "sentences"
@@ -124,7 +125,7 @@ def plan_translation_archive(
     _check_output(output, formats, TRANSLATION_FORMATS)
     bundle = require_translator(find_model(model), model)
     plan = _in_languages(override(TranslationArchivePlan(beam=read_beam(bundle)), settings), bundle, model)
-    check_golden_outputs(bundle, plan.beam)
+    bundle = add_language_model(bundle, plan.lm, plan.beam)
     how = TranslationConfig(beam=plan.beam, batching=plan.batching, max_source_tokens=plan.max_source_tokens)
     told = [canonical(how), canonical(plan.documents), plan.length_ratio]
     decoding = hashlib.sha256(json.dumps(told).encode()).hexdigest()

@@ -71,11 +71,14 @@ class TextPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class TranslationPlan:
-    """The same for a translator: languages and beam are by default those of its training."""
+    """The same for a translator: languages and beam are by default those of its training. lm: a language model of its
+    target's words or tokens.
+    """
 
     ingest: IngestConfig
     batching: BatchingConfig
     beam: Beam
+    lm: str = ""
     scoring: TranslationScoringConfig = field(default_factory=TranslationScoringConfig)
 
 
@@ -124,8 +127,17 @@ def check_translation(bundle: Artifact, plan: TranslationPlan) -> Artifact:
     if asked != own:
         told = " to ".join(asked), " to ".join(own)
         raise UserError(f"{bundle}: asked to translate {told[0]}, and it was trained on {told[1]}")
-    check_golden_outputs(bundle, plan.beam)
-    return bundle
+    return add_language_model(bundle, plan.lm, plan.beam)
+
+
+def add_language_model(bundle: Artifact, lm: str, beam: Beam) -> Artifact:
+    """The bundle with a beam and a language model, "" for none. Raises UserError for a beam that its search does not
+    take, and for one that has no such tokens.
+    """
+    if not lm:
+        check_golden_outputs(bundle, beam)
+        return bundle
+    return add_decoding_resources(bundle, load_language_model(lm), DecodingResources(beam=beam))
 
 
 def caption_plan(bundle: Artifact) -> CaptionPlan:

@@ -111,29 +111,43 @@ class FineTuning:
             told = "its language model, lexicon and hotwords stay behind: give them to the new model, --lm and its like"
             print(f"scriptorium: {bundle.uri}: {told}", file=sys.stderr)
         known = self.read(bundle)
-        for setting in by_hand:
-            refuse_contradiction(bundle, known, setting)
         wanted = override(known, by_hand)
+        refuse_contradiction(bundle, known, wanted, by_hand)
         try:
             return self.whole(**{f.name: getattr(part, f.name) for part in (own, wanted) for f in fields(part)})
         except ValueError as error:
             raise UserError(str(error)) from error
 
 
-def refuse_contradiction(bundle: Artifact, known: Any, setting: str) -> None:
-    """Raises UserError for a front end or tokens that are others, and for an option of the network with which it has
+def refuse_contradiction(bundle: Artifact, known: Any, wanted: Any, settings: Sequence[str]) -> None:
+    """Raises UserError for a front end or tokens that are others, and for options of the network with which it has
     other weights or says something else: what acts in training alone, such as dropout, may be set.
+
+    settings: what makes `wanted` of what is known.
     """
-    wanted, key = override(known, [setting]), setting.partition("=")[0].strip()
     instead = "leave it out, or train from scratch without --from"
-    part = key.partition(".")[0]
-    if part in UNCHANGED and getattr(wanted, part) != getattr(known, part):
-        value = known
-        for name in key.split("."):
-            value = getattr(value, name) if is_dataclass(value) else value
-        raise UserError(f"--set {setting}: the model that it starts from was trained with {key}={value}; {instead}")
+    for part in (name for name in UNCHANGED if hasattr(known, name)):
+        if getattr(wanted, part) != getattr(known, part):
+            setting = _culprit(known, part, settings, lambda one, part=part: getattr(one, part) == getattr(known, part))
+            key, value = setting.partition("=")[0].strip(), known
+            for name in key.split("."):
+                value = getattr(value, name) if is_dataclass(value) else value
+            raise UserError(f"--set {setting}: the model that it starts from was trained with {key}={value}; {instead}")
     if wanted.model != known.model and not says_the_same(bundle, wanted.model):
+        setting = _culprit(known, "model", settings, lambda one: says_the_same(bundle, one.model))
         raise UserError(f"--set {setting}: the model that it starts from is another network; {instead}")
+
+
+def _culprit(known: Any, part: str, settings: Sequence[str], fits: Callable[[Any], bool]) -> str:
+    """Of the settings of a part the first that alone does not fit; all of them where it takes several."""
+    mine = [setting for setting in settings if setting.partition("=")[0].partition(".")[0].strip() == part]
+    for setting in mine:
+        try:
+            if not fits(override(known, [setting])):
+                return setting
+        except UserError:  # it goes with another alone
+            continue
+    return " ".join(mine)
 
 
 def network_and_beam(bundle: Artifact) -> dict[str, Any]:
@@ -197,6 +211,14 @@ def with_languages(own: TranslationFineTuningRecipe, bundle: Artifact) -> Transl
     return replace(own, ingest=replace(own.ingest, source_language=source, target_language=target))
 
 
+def without_backbone(own: CaptionFineTuningRecipe, _bundle: Artifact) -> CaptionFineTuningRecipe:
+    """Where the backbone does not learn, without the recipe's rate of it."""
+    if own.train_backbone:
+        return own
+    factors = {name: factor for name, factor in own.fit.rate_factors.items() if not name.startswith("backbone")}
+    return replace(own, fit=replace(own.fit, rate_factors=factors))
+
+
 RECOGNIZER = FineTuning(
     default=FINE_TUNING, whole=Recipe, own=FineTuningRecipe, source=SourceModel, read=read_recognizer
 )
@@ -206,6 +228,7 @@ CAPTIONER = FineTuning(
     own=CaptionFineTuningRecipe,
     source=SourceCaptioner,
     read=read_captioner,
+    allow=without_backbone,
 )
 TRANSLATOR = FineTuning(
     default="translation_fine_tune",

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from flows.shared.evaluation_plan import add_language_model
 from flows.shared.overrides import override
 from infra.artifact_store import Artifact
 from infra.errors import UserError
@@ -19,11 +20,12 @@ from tasks.documents.tmx import same
 
 @dataclass(frozen=True, kw_only=True)
 class TranslationSettings:
-    """beam: by default the bundle's. max_source_tokens: what comes after so many of a line is left out. quantize: int8
-    multiplies by weights of 8 bits, on a CPU.
+    """beam: by default the bundle's. lm: a language model of the target's words or tokens. max_source_tokens: what is
+    beyond so many of a line is left out. quantize: int8 multiplies by weights of 8 bits, on a CPU.
     """
 
     beam: Beam
+    lm: str = ""
     batching: BatchingConfig = field(default_factory=BatchingConfig)
     max_source_tokens: int = 1024
     quantize: Literal["none", "int8"] = "none"
@@ -51,7 +53,7 @@ def load_translator(
     beam = read_beam(bundle)
     wide = replace(beam, width=-(-max(beam.width, n_best) // beam.groups) * beam.groups)
     plan = override(TranslationSettings(beam=wide), settings)
-    ready = load_on_device(bundle)[0]
+    ready = load_on_device(add_language_model(bundle, plan.lm, plan.beam))[0]
     if plan.quantize == "int8":
         ready = quantize_bundle(ready)
     try:

@@ -77,11 +77,12 @@ def _examples(suffixes: Collection[str]) -> str:
 
 
 def _listed(source: str, suffixes: Collection[str], ignored: Counter[str]) -> Iterator[WorkItem]:
+    prefix = storage.is_s3(source) and source.endswith("/")  # S3's consoles make an object of that name for a folder
     if not storage.is_s3(source) and os.path.isdir(source):
         yield from _wanted(_walk(os.path.abspath(source)), suffixes, ignored)
     elif not storage.is_s3(source) and glob.has_magic(source) and not os.path.lexists(source):
         yield from _wanted(_matching(source), suffixes, ignored)
-    elif entry := storage.stat(source):
+    elif not prefix and (entry := storage.stat(source)):
         yield from _in_file(source, entry, suffixes, ignored)
     elif storage.is_s3(source):
         there = storage.list_files(source).items()

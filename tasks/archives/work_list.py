@@ -131,7 +131,7 @@ def number_parts(items: Iterable[WorkItem], first: int, config: PartLimits, take
 
     taken: names that earlier lists have used.
     """
-    used, numbered = {_folded(name) for name in taken}, list[WorkItem]()
+    used, numbered = _Names(taken), list[WorkItem]()
     part, size, count, before = first, 0, 0, WorkItem("", "")
     for item in sorted(items, key=lambda item: (item.file, item.offset, item.begin)):
         alone = max(item.pieces, before.pieces) > 1
@@ -139,19 +139,40 @@ def number_parts(items: Iterable[WorkItem], first: int, config: PartLimits, take
             part, size, count = part + 1, 0, 0
         size, count = size + item.size, count + 1
         again = item.pieces > 1 and (item.place, item.offset) == (before.place, before.offset)
-        name = before.name if again else _unused(safe_name(item.name or item.file), used)
+        name = before.name if again else used.unused(safe_name(item.name or item.file))
         before = replace(item, part=part, name=name)
         numbered.append(before)
     return numbered
 
 
-def _unused(name: str, used: set[str]) -> str:
-    found, count = name, 1
-    while _folded(found) in used:
-        count += 1
-        found = f"{name}~{count}"
-    used.add(_folded(found))
-    return found
+class _Names:
+    """Relative paths that are used, of which none is a folder of another."""
+
+    def __init__(self, taken: Iterable[str]) -> None:
+        self.files, self.folders = set[str](), set[str]()
+        for name in taken:
+            self._use(_folded(name))
+
+    def unused(self, name: str) -> str:
+        """The name, or one like it with a number where it is used, or where it would need a file to be a folder."""
+        path = ""
+        for part in name.split("/")[:-1]:
+            path = self._numbered(f"{path}{part}", self.files) + "/"
+        path = self._numbered(path + name.rpartition("/")[2], self.files | self.folders)
+        self._use(_folded(path))
+        return path
+
+    def _numbered(self, path: str, used: set[str]) -> str:
+        found, count = path, 1
+        while _folded(found) in used:
+            count += 1
+            found = f"{path}~{count}"
+        return found
+
+    def _use(self, path: str) -> None:
+        self.files.add(path)
+        while path := path.rpartition("/")[0]:
+            self.folders.add(path)
 
 
 def _folded(name: str) -> str:

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from random import Random
 
 import numpy as np
 import pyarrow as pa
@@ -43,9 +44,10 @@ class BPEDropout:
         tokenizer = (self.source, self.target)[side]
         digest = hashlib.blake2b(repr((self.seed, side, *drawn_for)).encode(), digest_size=4).digest()
         texts = [tokenizer.decode(ids.tolist()) for ids in stored]
-        cut = tokenizer.sample(texts, self.probability, int.from_bytes(digest, "big") >> 1)
+        sampler, random = tokenizer.sampler, Random(int.from_bytes(digest, "big"))
+        cut = [sampler.cut(text, self.probability, random) for text in texts]
         return [
-            ids if UNK in ids or not 0 < len(new) <= self.most else np.asarray(new, np.int32)
+            ids if UNK in ids or UNK in new or not 0 < len(new) <= self.most else np.asarray(new, np.int32)
             for ids, new in zip(stored, cut, strict=True)
         ]
 

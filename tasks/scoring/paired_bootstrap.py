@@ -116,7 +116,7 @@ def paired_score_bootstrap(
         float(low),
         float(high),
         float(better.mean() + (found == 0).mean() / 2),
-        float((chance + 1) / (resamples + 1)),
+        1.0 if mine == other else float((chance + 1) / (resamples + 1)),
         descending,
     )
 

@@ -5,7 +5,6 @@ models/special_tokens.SPECIALS. Labels, the vocabulary of a classifier, have no 
 """
 
 import io
-import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -22,12 +21,12 @@ from infra.errors import UserError, explain_bad_file, tell_user
 from models.special_tokens import SPECIALS, UNK
 from tasks.steps.pipeline_step import step
 from tasks.steps.read_config import read_config
+from tasks.text.bpe_dropout import BPESampler
 from tasks.text.normalization import AS_WRITTEN, NormalizationConfig, normalize_text
 from tasks.text.short_sentences import short_sentences
 
 FILE, MODEL = "tokenizer.json", "tokenizer.model"
 LABELS = "labels"  # the kind of a LabelVocabulary
-_SEEDING = threading.Lock()  # SentencePiece has one seed for all threads
 SOURCE = "source/"  # before the names of a source tokenizer's files, where the model reads text and says labels
 
 
@@ -96,7 +95,8 @@ class SentencePieceTokenizer:
     def __init__(self, model: bytes, text: NormalizationConfig) -> None:
         from sentencepiece import SentencePieceProcessor
 
-        self.text, self.model = text, SentencePieceProcessor(model_proto=model)  # type: ignore[call-arg]  (its stubs are empty)
+        self.text, self.proto = text, model
+        self.model = SentencePieceProcessor(model_proto=model)  # type: ignore[call-arg]  (its stubs are empty)
 
     def __len__(self) -> int:
         return self.model.GetPieceSize()
@@ -107,27 +107,10 @@ class SentencePieceTokenizer:
     def decode(self, tokens: Sequence[int]) -> str:
         return self.model.DecodeIds([t for t in tokens if t >= len(SPECIALS)])
 
-    def sample(self, texts: Sequence[str], dropout: float, seed: int) -> list[list[int]]:
-        """Normalized texts, cut into other pieces than by `encode`: each merge of BPE is left out with this probability
-        (Provilkov et al. 2020, https://arxiv.org/abs/1910.13267). The same seed, below 2^32 - 1, cuts them alike.
-
-        SentencePiece draws from a generator of the thread's own, which begins with the seed of the moment in which the
-        thread first draws: so each call has a thread.
-        """
-        from sentencepiece import set_random_generator_seed
-
-        found = list[list[int]]()
-
-        def draw() -> None:
-            for text in texts:
-                found.append(self.model.SampleEncodeAsIds(text, -1, dropout))
-
-        with _SEEDING:
-            set_random_generator_seed(seed)
-            thread = threading.Thread(target=draw)
-            thread.start()
-            thread.join()
-        return found
+    @cached_property
+    def sampler(self) -> BPESampler:
+        """What cuts normalized texts otherwise. Raises ValueError for pieces that are no BPE."""
+        return BPESampler(self.proto)
 
 
 @dataclass(frozen=True)

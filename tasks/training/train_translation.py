@@ -152,6 +152,10 @@ def bpe_dropout(vocabularies: Artifact, training: TranslationTrainingConfig) -> 
     source, target = load_source_tokenizer(vocabularies), load_tokenizer(vocabularies)
     if not isinstance(source, SentencePieceTokenizer) or not isinstance(target, SentencePieceTokenizer):
         raise UserError("bpe_dropout leaves out merges of BPE, and these tokens are no pieces; set bpe_dropout=0")
+    try:
+        _ = source.sampler, target.sampler
+    except ValueError as error:
+        raise UserError(f"bpe_dropout leaves out merges of BPE, and {error}; set bpe_dropout=0") from error
     return BPEDropout(source, target, training.bpe_dropout, training.max_tokens, training.fit.seed)
 
 

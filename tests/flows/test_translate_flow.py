@@ -57,6 +57,17 @@ def test_lines_stay_in_their_order_and_empty_ones_empty(run, monkeypatch):
     assert run(given=b"\xef\xbb\xbfone\r\ntwo\r\n")[1] == ["eins", "zwei"]
 
 
+def test_a_language_model_says_which_words_follow(run, tmp_path):
+    rows = "\n".join(["-99\t<s>", "-1\t</s>", "-9\t<unk>", "-0.1\tzwei", *(f"-7\t{word}" for word in ("eins", "drei"))])
+    (tmp_path / "lm.arpa").write_text(f"\\data\\\nngram 1=6\n\n\\1-grams:\n{rows}\n\n\\end\\\n")
+    plain, fused = ("--set", "beam.width=8"), ("--set", f"lm={tmp_path / 'lm.arpa'}", "--set", "beam.lm_weight=2")
+    assert run(*plain, given=b"two three\n")[1] == ["drei zwei"]
+    status, lines, told = run(*plain, *fused, given=b"two three\n")
+    assert status == 0, told
+    assert "drei" not in lines[0]
+    assert "beam.lm_weight is 0" in run(*fused[:2], given=b"two\n")[2]
+
+
 def test_texts_of_the_command_line(run):
     assert run("--text", "one two", "--text", "three")[1] == ["zwei eins", "drei"]
     assert run("--text", "")[1] == [""]

@@ -143,6 +143,8 @@ def test_a_captioner_s_second_stage(captioner):
     assert named.choice.recipe == "show_attend_tell_fine_tune"
     assert plan_training(CAPTIONING, captions_from(recipe="auto")).choice.recipe == "captioning_small"
     same = plan_training(CAPTIONING, captions_from(f"init_from={captioner.uri}", recipe="show_attend_tell_demo"))
+    frozen = plan_training(CAPTIONING, captions_from(f"init_from={captioner.uri}", "train_backbone=false"))
+    assert (frozen.recipe.train_backbone, frozen.recipe.fit.rate_factors) == (False, {})
     assert not same.recipe.train_backbone, "of another recipe its fit, and what it trains"
     assert (same.recipe.model, same.recipe.fit) == (CAPTIONER, show_attend_tell_demo().fit)
 
@@ -156,7 +158,6 @@ def test_a_captioner_s_second_stage(captioner):
         ("tokens.kind=bpe", r"trained with tokens\.kind=words"),
         ("model.hidden_size=13", "another network"),
         ('fit.rate_factors={"encoder": 0.1}', r"'encoder' is no module .* which has backbone, captioner"),
-        ("train_backbone=false", r"fit\.rate_factors: 'backbone\.\*' is no module"),
         ("augment.noise=0.1", "no such key"),
         ("adapt.speakers=true", "no such key"),
         ("beam.ctc_weight=0.3", "ctc_weight"),
@@ -234,6 +235,15 @@ def test_of_another_recipe_of_translation_its_fit(plan_translation):
 def test_what_goes_with_the_translator_may_be_set(plan_translation, setting):
     """What acts in training alone, and the same value by hand."""
     assert plan_translation(setting).recipe.model.size == TRANSFORMER.size
+
+
+def test_settings_that_go_together_are_taken_together(plan_translation):
+    found = plan_translation("beam.groups=2", "beam.diversity=0.5", "beam.width=4").recipe
+    assert (found.beam.groups, found.beam.diversity, found.beam.width) == (2, 0.5, 4)
+    decay = plan_translation("model.sampling.rate=0.5", "model.sampling.decay=linear", "model.sampling.slope=0.1")
+    assert decay.recipe.model.sampling.slope == 0.1
+    with pytest.raises(UserError, match=r"--set model\.size=64: the model .* is another network"):
+        plan_translation("model.dropout=0.3", "model.sampling.rate=0.5", "model.size=64")
 
 
 @pytest.mark.parametrize(

@@ -173,6 +173,7 @@ def test_the_comparison_says_which_is_better_and_where():
     assert {one["verdict"] for one in back["metrics"].values()} == {"worse"}
     same = compare_translations(worse, worse, TranslationScoringConfig(resamples=100))
     assert {(one["verdict"], one["improvement"]) for one in same["metrics"].values()} == {("no clear difference", 0.5)}
+    assert {one["p_value"] for one in same["metrics"].values()} == {1.0}
     assert compare_translations(better, worse[1:], TranslationScoringConfig()) is None
     assert compare_translations([], [], TranslationScoringConfig()) is None
 

@@ -238,7 +238,7 @@ def test_what_cannot_be_translated_is_told_and_kept(job, tmp_path):
 def test_members_of_archives_and_lists(job, tmp_path):
     text = "".join(f"{line}\n" for line in sentences(110, "Member"))
     with tarfile.open(tmp_path / "books.tar", "w") as tar:
-        for name in ("a.txt", "b/c.md"):
+        for name in ("a.txt", "b/c.md", "a.txt/d.txt", "a.txt/e.txt"):
             info = tarfile.TarInfo(name)
             info.size = len(text)
             tar.addfile(info, io.BytesIO(text.encode()))
@@ -247,7 +247,8 @@ def test_members_of_archives_and_lists(job, tmp_path):
     run(job, tmp_path / "books.tar", tmp_path / "out")
     run(job, tmp_path / "these.list", tmp_path / "alone")
     documents = [name for name in contents(tmp_path / "out") if name.startswith("document/")]
-    assert documents == ["document/books.tar/a.txt", "document/books.tar/b/c.md"]
+    names = ["a.txt", "a.txt~2/d.txt", "a.txt~2/e.txt", "b/c.md"]
+    assert documents == [f"document/books.tar/{name}" for name in names], "no file is another's folder"
     made = (tmp_path / "out" / "document" / "books.tar" / "a.txt").read_text()
     assert made == (tmp_path / "alone" / "document" / "d.txt").read_text()
 
@@ -256,12 +257,17 @@ def test_on_s3(job, tmp_path, moto, monkeypatch):
     moto.use(monkeypatch)
     text = "".join(f"{line}\n" for line in sentences(120, "Remote"))
     storage.write("s3://bucket/texts/in/a.txt", text.encode())
+    storage.write("s3://bucket/texts/in/", b"")  # as consoles make a folder
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.txt").write_text(text)
     remote = run(job, "s3://bucket/texts/in", "s3://bucket/texts/out")
     local = run(job, tmp_path / "in", tmp_path / "out")
     assert remote["counts"] == local["counts"]
     made = storage.read("s3://bucket/texts/out/document/a.txt")
+    for source in ("s3://bucket/texts/in/", "s3://bucket", "s3://bucket/"):
+        store = store_at(tmp_path / "none", formats=["parquet", "document"])
+        work = plan_work(store, source, SUFFIXES, TextPartConfig())
+        assert [item.file.rpartition("/")[2] for item in work.items if "/in/" in item.file] == ["a.txt"]
     run(job, "s3://bucket/texts", "s3://bucket/texts/in/de")
     assert run(job, "s3://bucket/texts", "s3://bucket/texts/in/de")["parts_done"] == 0
     assert made == (tmp_path / "out" / "document" / "a.txt").read_bytes()
