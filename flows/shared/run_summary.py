@@ -36,7 +36,7 @@ COLUMNS = {
     "perplexity": ("perplexity", "{:.3f}"),
     "unknown": ("unknown", "{:.2%}"),
     "tokens": ("tokens", "{}"),
-    "truncated": ("cut at beam.max_length", "{}"),
+    "truncated": ("truncated", "{}"),
     "unknown_tokens": ("unknown tokens", "{}"),
     "silent": ("without words", "{}"),
 }

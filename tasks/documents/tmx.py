@@ -104,10 +104,10 @@ class Tmx:
         for passage in passages:
             made.append(passage.kept)
             if not passage.problem and (translated := next(found)).whole:
-                made_of = escape(FORBIDDEN.sub("\ufffd", translated.text))
+                variant = escape(FORBIDDEN.sub("\ufffd", translated.text))
                 if not _in_segment(passage.kept.decode(rest.charset, "replace")):
-                    made_of = f"<tuv xml:lang={quoteattr(self.target_language)}><seg>{made_of}</seg></tuv>"
-                made.append(made_of.encode(rest.charset, "xmlcharrefreplace"))
+                    variant = f"<tuv xml:lang={quoteattr(self.target_language)}><seg>{variant}</seg></tuv>"
+                made.append(variant.encode(rest.charset, "xmlcharrefreplace"))
         return b"".join((*made, rest.kept))
 
     def count(self, written: bytes) -> int:
