@@ -236,7 +236,9 @@ def _registered(model: str) -> str:
         if is_outage(error):
             raise
         known = [f"{m.name}@{alias}" for m in mlflow.search_registered_models() for alias in m.aliases]
-        there = suggest_name(model, known) if known else "none is registered yet"
+        names, wanted = {one.partition("@")[0] for one in known}, re.split("[@/]", model)[0]
+        guess = f"{near} " if wanted not in names and (near := suggest_name(wanted, names, "")) else ""
+        there = f"{guess}there are {', '.join(known)}" if known else "none is registered yet"
         place = redact_url(settings().tracking_uri)
         raise UserError(f"model {model!r}: not a folder and not registered at {place}; {there}") from error
 

@@ -172,6 +172,13 @@ def test_an_unknown_model_is_told_what_there_is(run_id, name):
     assert "\n" not in str(caught.value)
 
 
+def test_a_misspelt_model_gets_a_guess(run_id):
+    tracking.log_files(run_id, [("model.json", b"{}")], "bundle")
+    register(run_id, "translation", "champion", {})
+    with pytest.raises(UserError, match=r"; did you mean translation\? there are translation@champion$"):
+        model_registry.resolve_model("translaton@champion")
+
+
 def test_no_model_yet_and_a_name_that_is_none():
     with pytest.raises(UserError, match="none is registered yet"):
         model_registry.resolve_model("asr@champion")
