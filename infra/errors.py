@@ -36,7 +36,7 @@ def suggest_name(
     names = list(known)
     if near := get_close_matches(name, names, 1):
         return f"did you mean {before}{near[0]}{after}?"
-    return f"there are {', '.join(before + known + after for known in names)}" if otherwise is None else otherwise
+    return f"there are {', '.join(before + one + after for one in names)}" if otherwise is None else otherwise
 
 
 def tell_user(line: str) -> None:

@@ -157,22 +157,24 @@ class _Names:
         """The name, or one like it with a number where it is used, or where it would need a file to be a folder."""
         path = ""
         for part in name.split("/")[:-1]:
-            path = self._numbered(f"{path}{part}", self.files) + "/"
-        path = self._numbered(path + name.rpartition("/")[2], self.files | self.folders)
+            path = _numbered(f"{path}{part}", self.files) + "/"
+        path = _numbered(path + name.rpartition("/")[2], self.files, self.folders)
         self._use(_folded(path))
         return path
-
-    def _numbered(self, path: str, used: set[str]) -> str:
-        found, count = path, 1
-        while _folded(found) in used:
-            count += 1
-            found = f"{path}~{count}"
-        return found
 
     def _use(self, path: str) -> None:
         self.files.add(path)
         while path := path.rpartition("/")[0]:
             self.folders.add(path)
+
+
+def _numbered(path: str, *used: set[str]) -> str:
+    """The path, or with the first number that none of these has used."""
+    found, count = path, 1
+    while any(_folded(found) in names for names in used):
+        count += 1
+        found = f"{path}~{count}"
+    return found
 
 
 def _folded(name: str) -> str:

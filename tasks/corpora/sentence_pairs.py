@@ -32,14 +32,15 @@ def sentence_pair(place: str, split: str, sides: tuple[str, str], split_from: st
     for name, side, raw in zip(SIDES, (source, target), sides, strict=True):
         if not side:
             return Reject(split, place, "read", f"empty {name}")
-        if "\ufffd" in side or not _is_unicode(side):
+        if "\ufffd" in side or not is_unicode(side):
             return Reject(split, place, "read", f"{name} is not UTF-8", ascii(side)[:200])
         if control := next((letter for letter in side if not letter.isprintable() and _is_control(letter)), ""):
             return Reject(split, place, "read", f"control character in {name}", f"{control!r} in {raw[:100]!r}")
     return Utterance(split, (place,), target, content=source, apart=source, split_from=split_from)
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
+    """Whether UTF-8 can say it: no half of a surrogate pair stands alone."""
     return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 

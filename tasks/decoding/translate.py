@@ -14,6 +14,7 @@ from models.search.length_limit import length_limits
 from models.special_tokens import UNK
 from tasks.batches.batch_sampler import BatchingConfig, bucket_by_length
 from tasks.bundles.model_bundle import Bundle
+from tasks.corpora.sentence_pairs import is_unicode
 from tasks.text.tokenizer import LabelVocabulary, TextTokenizer
 
 LONGEST_SOURCE = 1024  # tokens
@@ -166,7 +167,7 @@ def check_texts(texts: Sequence[Any], what: str) -> None:
     for number, text in enumerate(texts, 1):
         if not isinstance(text, str):
             raise UserError(f"{what} {number}: give it as str, not {type(text).__name__}")
-        if any("\ud800" <= letter <= "\udfff" for letter in text):
+        if not is_unicode(text):
             raise UserError(f"{what} {number}: half of a character stands alone ({text[:40]!a}); decode it as UTF-8")
 
 

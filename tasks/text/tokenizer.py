@@ -95,8 +95,7 @@ class SentencePieceTokenizer:
     def __init__(self, model: bytes, text: NormalizationConfig) -> None:
         from sentencepiece import SentencePieceProcessor
 
-        self.text, self.proto = text, model
-        self.model = SentencePieceProcessor(model_proto=model)  # type: ignore[call-arg]  (its stubs are empty)
+        self.text, self.model = text, SentencePieceProcessor(model_proto=model)  # type: ignore[call-arg]  (its stubs are empty)
 
     def __len__(self) -> int:
         return self.model.GetPieceSize()
@@ -110,7 +109,7 @@ class SentencePieceTokenizer:
     @cached_property
     def sampler(self) -> BPESampler:
         """What cuts normalized texts otherwise. Raises ValueError for pieces that are no BPE."""
-        return BPESampler(self.proto)
+        return BPESampler(self.model.serialized_model_proto())
 
 
 @dataclass(frozen=True)

@@ -78,12 +78,19 @@ def captions_beam() -> None:
     places = torch.full((SEARCHED,), front_end.places)
     source = Padded(torch.randn(SEARCHED, front_end.places, front_end.annotation_size), places)
     for width, floor in WIDTHS.items():
-        beam = replace(recipe.beam, width=width, max_length=LONGEST)
+        beam = replace(recipe.beam, width=width, max_length=LONGEST, mbr_scale=0.0)
         alone, slow = timed(model, [row(source, b) for b in range(SEARCHED)], beam)
         together, fast = timed(model, [source], beam)
         different = sum(one[0].tokens != other[0].tokens for one, other in zip(alone, together, strict=True))
         told = f"{SEARCHED / fast:.1f} photos/s, {SEARCHED / slow:.1f} one by one, {different} differ"
         print(f"captions, beam {width:<2}    {told}   {slow / fast:.1f}   at least {floor:.1f}", flush=True)
+    for width in WIDTHS:
+        beam = replace(recipe.beam, width=width, max_length=LONGEST)
+        plain, risk = (
+            timed(model, [source], replace(beam, mbr_scale=scale))[1] for scale in (0.0, recipe.beam.mbr_scale)
+        )
+        each, more = 1000 * plain / SEARCHED, 1000 * (risk - plain) / SEARCHED
+        print(f"minimum Bayes risk, beam {width:<2}    {more:.1f} ms a photo, the search {each:.1f}", flush=True)
 
 
 def write_photos() -> Artifact:

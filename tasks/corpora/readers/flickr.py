@@ -35,26 +35,25 @@ FIRST_LINES = 3  # of a file, that say what it is
 
 
 class FlickrFiles(NamedTuple):
-    """table: the file of captions. captions: by the photo's name. faults: lines without one, with their places. lists:
-    files of photos' names, with the split that each is of.
+    """known: the photos that have captions. faults: lines without one, with their places. lists: of photos' names, with
+    the split that each is of.
     """
 
-    table: str
-    captions: dict[str, tuple[str, ...]]
+    known: "CaptionedPhotos"
     faults: list[tuple[str, str]]
     lists: dict[str, str]
 
 
 def photos(source: CorpusFiles, options: PhotoIngestConfig, splits: tuple[str, ...]) -> Iterator[PhotoRow | Reject]:
     found, places = find_flickr(source, own_splits=options.own_splits), _Places(source)
-    listed = _read_lists(source, found)
+    listed, captions = _read_lists(source, found), found.known.captions
     for split in order(splits):
         if split == ("train" if listed else ""):
             yield from (Reject(split, place, "read", "malformed row", line) for place, line in found.faults)
         for photo, (of_photo, told) in listed.items():
             if of_photo == split:
-                yield places.row(split, photo, found.captions.get(photo, ()), told)
-        for photo, those in found.captions.items():
+                yield places.row(split, photo, captions.get(photo, ()), told)
+        for photo, those in captions.items():
             if not listed and not split:
                 yield places.row("", photo, those)
             elif listed and split == "train" and photo not in listed:
@@ -82,7 +81,7 @@ def find_flickr(source: CorpusFiles, *, own_splits: bool) -> FlickrFiles:
     captions, faults = _read_captions(source, table)
     wanted = () if own_splits else others
     said = {name: split_in_path(posixpath.basename(name).replace("_", " ")) for name in wanted}
-    meanings, known = resolve_splits(filter(None, said.values())), _Names(captions)
+    meanings, known = resolve_splits(filter(None, said.values())), CaptionedPhotos(captions)
     lists = dict[str, str]()
     for name, part in said.items():
         if part not in meanings:
@@ -91,11 +90,11 @@ def find_flickr(source: CorpusFiles, *, own_splits: bool) -> FlickrFiles:
             told = f"its name says {meanings[part]}, but its first lines name no photo of {table}"
             raise UserError(f"{source.uri}/{name}: {told}; mend it, move it away, or set ingest.own_splits=true")
         lists[name] = meanings[part]
-    return FlickrFiles(table, captions, faults, lists)
+    return FlickrFiles(known, faults, lists)
 
 
-class _Names:
-    """What a list may call the photos that have captions."""
+class CaptionedPhotos:
+    """captions: by the photo's name in their file. A list may name it without its ending, or with a folder."""
 
     def __init__(self, captions: dict[str, tuple[str, ...]]) -> None:
         self.captions = captions
@@ -135,7 +134,7 @@ def _read_captions(source: CorpusFiles, name: str) -> tuple[dict[str, tuple[str,
     for number, line in enumerate(source.lines(name), start=1):
         if not line.strip():
             continue
-        matched = TOKEN.fullmatch(line) or BARS.fullmatch(line) or COMMAS.fullmatch(line)
+        matched = next((m for pattern in PATTERNS if (m := pattern.fullmatch(line))), None)
         if matched:
             caption = (NUMBER.sub("", matched[2], count=1) if numbered else matched[2]).strip()
             if caption.startswith('"') and matched.re is COMMAS:
@@ -150,10 +149,10 @@ def _read_captions(source: CorpusFiles, name: str) -> tuple[dict[str, tuple[str,
 
 def _read_lists(source: CorpusFiles, files: FlickrFiles) -> dict[str, tuple[str, str]]:
     """For each photo that is listed its split and which list says so: the first of test, dev and train."""
-    found, known = dict[str, tuple[str, str]](), _Names(files.captions)
+    found = dict[str, tuple[str, str]]()
     ranks = {split: rank for rank, split in enumerate(order(files.lists.values()))}
     for name, split in sorted(files.lists.items(), key=lambda item: ranks[item[1]]):
         for line in source.lines(name):
             if line.strip():
-                found.setdefault(known.find(line), (split, f"list {name}"))
+                found.setdefault(files.known.find(line), (split, f"list {name}"))
     return found
